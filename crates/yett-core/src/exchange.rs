@@ -1,0 +1,265 @@
+//! One request on its way through the phases, and what the phases leave for each other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::headers::Headers;
+use crate::path::CanonicalPath;
+use crate::reason::Reason;
+
+/// Methods that routes name; others are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the method of its name")]
+pub enum Method { Get, Head, Post, Put, Patch, Delete, Options, Trace, Connect, Other(Box<str>) }
+
+impl Method {
+    /// As in the request line.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Get => "GET", Self::Head => "HEAD", Self::Post => "POST", Self::Put => "PUT", Self::Patch => "PATCH",
+            Self::Delete => "DELETE", Self::Options => "OPTIONS", Self::Trace => "TRACE", Self::Connect => "CONNECT",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// From a request line; `None` if it is no token. Methods are case-sensitive.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        Some(match text {
+            b"GET" => Self::Get, b"HEAD" => Self::Head, b"POST" => Self::Post, b"PUT" => Self::Put,
+            b"PATCH" => Self::Patch, b"DELETE" => Self::Delete, b"OPTIONS" => Self::Options, b"TRACE" => Self::Trace,
+            b"CONNECT" => Self::Connect,
+            other => {
+                let token = !other.is_empty() && other.len() <= 32
+                    && other.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
+                if !token { return None; }
+                Self::Other(std::str::from_utf8(other).ok()?.into())
+            }
+        })
+    }
+}
+
+/// HTTP versions downstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the version of its name")]
+pub enum Version { Http10, Http11, Http2 }
+
+/// How a body is framed, as the head announced it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// None follows.
+    Empty,
+    /// Exactly so many bytes (never 0).
+    Length(u64),
+    /// Chunked, or HTTP/2 frames without a length.
+    Chunked,
+    /// Until the connection closes (answers only).
+    Close,
+}
+
+/// A request head as the codec read it. Field syntax and framing are already checked by the codec.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// Method.
+    pub method: Method,
+    /// The request-target's path and query as they came (origin form; absolute form is refused), or `*`.
+    pub target: Vec<u8>,
+    /// Version.
+    pub version: Version,
+    /// Fields as they came, then cleaned by the receive phase.
+    pub headers: Headers,
+    /// Body framing.
+    pub framing: Framing,
+}
+
+/// A response head, from a service or made by the gateway.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// Status code.
+    pub status: u16,
+    /// Fields.
+    pub headers: Headers,
+}
+
+/// What is known of the connection; one per connection.
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// Index of the listener in the snapshot's list (by name; stable within a snapshot).
+    pub listener: Arc<str>,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The name that the client asked for.
+    pub sni: Option<Box<str>>,
+}
+
+/// The time, given in so that decisions can be repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Nanoseconds on a clock that never goes back (since process start).
+    pub monotonic_ns: u64,
+    /// Milliseconds since 1970, UTC.
+    pub unix_ms: u64,
+}
+
+/// A verified caller.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Name of the provider that vouched.
+    pub provider: Arc<str>,
+    /// `iss`; empty for API keys.
+    pub issuer: Arc<str>,
+    /// `sub`, or the name of the API key.
+    pub subject: Box<str>,
+    /// OAuth client.
+    pub client: Option<Box<str>>,
+    /// User, service or key.
+    pub kind: PrincipalKind,
+    /// Granted scopes.
+    pub scopes: Vec<Box<str>>,
+    /// Roles.
+    pub roles: Vec<Box<str>>,
+    /// Tenant.
+    pub tenant: Option<Box<str>>,
+    /// Declared claims, by name.
+    pub claims: Vec<(Arc<str>, ClaimValue)>,
+    /// `jti` of the token (for logs), or the id of the API key; never the credential.
+    pub token_id: Option<Box<str>>,
+    /// When it ends, milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// Keyed hash of provider, subject and client: the key of limits.
+    pub key: u64,
+}
+
+/// What a principal is. An API key is never a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named by its word")]
+pub enum PrincipalKind { User, Service, Key }
+
+/// A declared claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the JSON type of its name")]
+pub enum ClaimValue { String(Box<str>), Int(i64), Bool(bool), StringList(Vec<Box<str>>) }
+
+/// A refusal: the reason, and what the answer needs beside it.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// For people, without internals; empty when the title says it all.
+    pub detail: Option<Box<str>>,
+    /// Scopes to name in the challenge (RFC 6750 section 3).
+    pub scope: Option<Box<str>>,
+    /// Methods for `Allow`.
+    pub allow: Option<Arc<str>>,
+    /// Seconds for `Retry-After`.
+    pub retry_after_s: Option<u64>,
+    /// The rule or limit that refused, for the log.
+    pub rule: Option<Arc<str>>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None }
+    }
+}
+
+/// State of one limit after a request, for `RateLimit` fields.
+#[derive(Debug, Clone)]
+pub struct LimitReport {
+    /// `"per-caller";q=50;w=1`
+    pub policy: Arc<str>,
+    /// Name of the limit.
+    pub name: Arc<str>,
+    /// Requests left now.
+    pub remaining: u64,
+    /// Seconds until the whole burst is there again.
+    pub reset_s: u64,
+}
+
+/// Index into a snapshot's routes.
+pub type RouteIndex = u32;
+
+/// A request id: 36 bytes of a UUID version 7, or the one of a trusted proxy.
+pub type RequestId = SmallVec<[u8; 40]>;
+
+/// One request on its way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The connection.
+    pub connection: Rc<ConnectionInfo>,
+    /// Head; after the receive phase without what must not reach a service.
+    pub request: RequestHead,
+    /// Set by receive.
+    pub path: CanonicalPath,
+    /// Host without port, lower case, no trailing dot; set by receive.
+    pub host: String,
+    /// The Host field as it came (name and port), for `host: preserve` and X-Forwarded-Host.
+    pub authority: Vec<u8>,
+    /// The client, after trusted proxies; set by receive.
+    pub client: IpAddr,
+    /// Scheme that the client used, after trusted proxies.
+    pub https: bool,
+    /// Set by receive.
+    pub request_id: RequestId,
+    /// `traceparent` to forward (RFC: W3C trace context); set by receive.
+    pub traceparent: [u8; 55],
+    /// Set by route.
+    pub route: Option<RouteIndex>,
+    /// Values of the template's variables, decoded, in the template's order; set by route.
+    pub variables: SmallVec<[Box<str>; 4]>,
+    /// Set by authenticate.
+    pub principal: Option<Rc<Principal>>,
+    /// Set by limit.
+    pub limits: SmallVec<[LimitReport; 2]>,
+    /// The path and query to forward; set by forward preparation.
+    pub forward_target: Vec<u8>,
+    /// Index of the chosen service; set by forward preparation.
+    pub service: Option<u32>,
+    /// Where `run` goes on after a `Need`.
+    pub phase: Phase,
+}
+
+/// Phases, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is documented in ARCHITECTURE.md")]
+pub enum Phase { Receive, Screen, Route, Authenticate, Authorize, Limit, Prepare, Done }
+
+/// What a phase says.
+#[derive(Debug)]
+pub enum Step {
+    /// On to the next phase.
+    Continue,
+    /// No.
+    Refuse(Refusal),
+    /// Answered by the gateway itself.
+    Answer(Answer),
+    /// Something has to be fetched first; run again afterwards.
+    Need(Need),
+}
+
+/// A fact that the server fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// A fresh JWK set of this provider (index in the snapshot): wait on the process-wide single flight, then resume.
+    Keys {
+        /// Index of the provider.
+        provider: u32,
+    },
+}
+
+/// An answer that the gateway makes itself.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Fields beside Content-Length, Date and the common ones.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// Body.
+    pub body: Arc<[u8]>,
+}

@@ -1,0 +1,622 @@
+//! The intermediate representation: the one document that crosses from Python to the data plane.
+//!
+//! Everything is resolved: durations are milliseconds, sizes are bytes, groups are merged into their routes, public
+//! files are inlined as text, and a secret is only the name of an entry in the secrets passed beside the document.
+//! Unknown fields are refused here as well as in Python.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// The version of this document that this build reads.
+pub const IR_VERSION: u32 = 1;
+
+/// A whole configuration. Its SHA-256 (of the canonical JSON bytes) is the revision.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ir {
+    /// Always [`IR_VERSION`].
+    pub version: u32,
+    /// The `environment:` key.
+    pub environment: Option<String>,
+    /// Bounds of the whole process.
+    pub process: Process,
+    /// The admin listener for probes and metrics.
+    pub admin: Option<Admin>,
+    /// Where access log lines go.
+    pub access_log: AccessLog,
+    /// Keyed fingerprints of the secrets, by name; the bytes travel beside the document.
+    pub secrets: BTreeMap<String, String>,
+    /// Sockets that clients reach.
+    pub listeners: Vec<Listener>,
+    /// What vouches for callers.
+    pub providers: Vec<Provider>,
+    /// What requests are forwarded to.
+    pub services: Vec<Service>,
+    /// Merged routes, sorted by name.
+    pub routes: Vec<Route>,
+}
+
+/// Bounds of the whole process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Bytes of bodies and heads held in memory at once; beyond it 503 `buffer_exhausted`.
+    pub buffered_bytes: u64,
+    /// Entries of the verdict cache, shared out among the workers.
+    pub verdict_cache: u32,
+    /// Keys of all rate limit tables together.
+    pub limit_keys: u32,
+    /// How long a drain may take before open connections are cut.
+    pub drain_ms: u64,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// A loopback address, or any when `token` is set.
+    pub address: SocketAddr,
+    /// Name of the secret that a bearer token has to equal; `/healthz` and `/readyz` never ask for it.
+    pub token: Option<String>,
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to and reopened on request.
+    File(String),
+    /// Nothing; `yett check` lists it as weakened.
+    Off,
+}
+
+/// A socket that clients reach.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// The name in the configuration.
+    pub name: String,
+    /// Address and port; port 0 picks a free one.
+    pub address: SocketAddr,
+    /// TLS; absent on a listener that says `plaintext: "reason"`.
+    pub tls: Option<ListenerTls>,
+    /// Whose forwarding header is believed.
+    pub trusted_proxies: Option<TrustedProxies>,
+    /// Limits by address, charged before a route is looked for, so that probing counts.
+    pub address_limits: Vec<RateLimit>,
+    /// Bounds.
+    pub limits: ListenerLimits,
+    /// Time limits.
+    pub timeouts: ListenerTimeouts,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// Mozilla profile.
+    pub profile: TlsProfile,
+    /// At least one; the first one is the default where SNI names none.
+    pub certificates: Vec<CertificatePair>,
+}
+
+/// Mozilla server-side TLS profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsProfile {
+    /// TLS 1.3 only.
+    Modern,
+    /// TLS 1.2 and 1.3.
+    Intermediate,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificatePair {
+    /// PEM text, leaf first.
+    pub chain: String,
+    /// Name of the secret that holds the PEM key.
+    pub key: String,
+}
+
+/// Whose forwarding header is believed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedProxies {
+    /// Networks of the proxies.
+    pub addresses: Vec<IpNet>,
+    /// The one header that they set.
+    pub header: ForwardingHeader,
+}
+
+/// The one forwarding header that is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardingHeader {
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+}
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerLimits {
+    /// Open connections, for the process.
+    pub connections: u32,
+    /// Bytes of the request line; beyond it 414.
+    pub request_line: u32,
+    /// Bytes of the whole head; beyond it 431.
+    pub header_bytes: u32,
+    /// Header fields; beyond it 431.
+    pub headers: u32,
+}
+
+/// Time limits of a listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTimeouts {
+    /// From accept to the end of the TLS handshake.
+    pub handshake_ms: u64,
+    /// From the first byte of a head to its last; 408.
+    pub head_ms: u64,
+    /// Longest pause inside a request body, or of a client that does not read; 408.
+    pub body_ms: u64,
+    /// Longest pause between requests on a kept-alive connection.
+    pub keep_alive_ms: u64,
+}
+
+/// What vouches for callers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Provider {
+    /// Signed tokens (RFC 7519).
+    Jwt(JwtProvider),
+    /// Keys that we handed out.
+    ApiKey(ApiKeyProvider),
+}
+
+/// Signed tokens (RFC 7519), in `Authorization: Bearer`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtProvider {
+    /// The name in the configuration.
+    pub name: String,
+    /// The exact `iss`.
+    pub issuer: String,
+    /// One of these has to be in `aud`.
+    pub audiences: Vec<String>,
+    /// Where keys come from.
+    pub jwks: Jwks,
+    /// JWA names that are accepted; asymmetric only.
+    pub algorithms: Vec<String>,
+    /// Seconds of clock difference allowed.
+    pub leeway_s: u64,
+    /// Where the principal's parts stand in the token.
+    pub claims: ClaimMap,
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Jwks {
+    /// The text of a JWK set (RFC 7517), read from a file at load.
+    Inline(String),
+    /// Fetched.
+    Url(JwksUrl),
+}
+
+/// A JWK set that is fetched.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwksUrl {
+    /// `https://…`, or `http://…` where `plaintext` is set. Host checked against issuer and `jwks_hosts` in Python.
+    pub url: String,
+    /// Whether plain HTTP was allowed, with a reason.
+    pub plaintext: bool,
+    /// PEM of the authority that signed the server's certificate; the system's roots otherwise.
+    pub ca: Option<String>,
+    /// Age at which a set is fetched again.
+    pub refresh_ms: u64,
+    /// How long a set serves on after its refresh failed.
+    pub stale_ms: u64,
+    /// Shortest pause between two fetches, whatever tokens ask for.
+    pub min_interval_ms: u64,
+}
+
+/// Where the principal's parts stand in the token: paths of claim names, outermost first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimMap {
+    /// Granted scopes: a string of space-separated ones or an array.
+    pub scopes: Vec<String>,
+    /// Roles: an array of strings, or one string.
+    pub roles: Vec<String>,
+    /// The caller's tenant.
+    pub tenant: Option<Vec<String>>,
+    /// The OAuth client; the default tries `client_id`, then `azp`.
+    pub client: Option<Vec<String>>,
+    /// Further claims that rules may read.
+    pub declared: BTreeMap<String, DeclaredClaim>,
+}
+
+/// A claim that rules may read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredClaim {
+    /// Path of claim names.
+    pub from: Vec<String>,
+    /// Its type; a token in which it has another type is refused.
+    #[serde(rename = "type")]
+    pub kind: ClaimType,
+}
+
+/// Types of declared claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimType {
+    /// JSON string
+    String,
+    /// JSON integer
+    Int,
+    /// JSON boolean
+    Bool,
+    /// array of JSON strings
+    StringList,
+}
+
+/// Keys that we handed out: `yett_<id>_<secret><checksum>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyProvider {
+    /// The name in the configuration.
+    pub name: String,
+    /// The one header that carries the key, lower case.
+    pub header: String,
+    /// Hex of the key of the hash (HMAC-SHA-256), from the keys file.
+    pub salt: String,
+    /// Name of a secret that is appended to the salt.
+    pub pepper: Option<String>,
+    /// The keys.
+    pub keys: Vec<ApiKey>,
+}
+
+/// One key, hashed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// The public part of the key, 12 characters of `[a-z0-9]`.
+    pub id: String,
+    /// Who it was given to.
+    pub name: String,
+    /// Hex of HMAC-SHA-256(salt || pepper, whole key).
+    pub hash: String,
+    /// Unix seconds after which it is refused.
+    pub expires: Option<u64>,
+    /// Granted scopes.
+    pub scopes: Vec<String>,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// Tenant.
+    pub tenant: Option<String>,
+}
+
+/// What requests are forwarded to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The name in the configuration.
+    pub name: String,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// TLS towards them; plain HTTP only where an endpoint says so.
+    pub tls: Option<ServiceTls>,
+    /// The Host header that they see.
+    pub host: HostPolicy,
+    /// How one of several is chosen.
+    pub balance: Balance,
+    /// The caller's credential is forwarded only where this is set.
+    pub forward_credential: bool,
+    /// Idle connections kept, per endpoint and worker.
+    pub idle_connections: u32,
+    /// How long an idle connection is kept.
+    pub idle_ms: u64,
+}
+
+/// One address of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// TLS towards a service.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTls {
+    /// PEM of the authority; the system's roots otherwise.
+    pub ca: Option<String>,
+    /// PEM of our client certificate.
+    pub certificate: Option<String>,
+    /// Name of the secret that holds its key.
+    pub key: Option<String>,
+    /// The name that the certificate has to carry; the endpoint's host otherwise.
+    pub server_name: Option<String>,
+}
+
+/// The Host header that a service sees.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HostPolicy {
+    /// As the client sent it.
+    Preserve,
+    /// The endpoint's own.
+    Endpoint,
+    /// This one.
+    Literal(String),
+}
+
+/// How one of several endpoints is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// In turn.
+    RoundRobin,
+    /// The one with the fewest requests under way.
+    LeastRequests,
+}
+
+/// A merged route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The name in the configuration.
+    pub name: String,
+    /// Its group.
+    pub group: Option<String>,
+    /// Names of the listeners on which it exists.
+    pub listeners: Vec<String>,
+    /// Which requests it takes.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Exceptions to canonical paths.
+    pub path_allow: Vec<PathAllow>,
+    /// The one access decision.
+    pub access: Access,
+    /// Limits by address, group's first.
+    pub address_limits: Vec<RateLimit>,
+    /// Limits by caller, group's first.
+    pub rate_limits: Vec<RateLimit>,
+    /// What is done with an allowed request.
+    pub action: Action,
+    /// Change of the path before forwarding.
+    pub rewrite: Option<Rewrite>,
+    /// Changes of request headers.
+    pub request_headers: HeaderEdits,
+    /// Changes of response headers.
+    pub response_headers: HeaderEdits,
+    /// Bytes of a request body; beyond it 413.
+    pub body_limit: u64,
+    /// Time limits.
+    pub timeouts: RouteTimeouts,
+}
+
+/// Which requests a route takes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// Host names, lower case, exact or `*.example.com`; `None` is `any`.
+    pub hosts: Option<Vec<String>>,
+    /// Template: literal segments, `{name}`, and `{name...}` at the end.
+    pub path: String,
+    /// Upper case; GET brings HEAD with it.
+    pub methods: Vec<String>,
+    /// Headers (lower case) that have to be there exactly once with exactly this value.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters (decoded) that have to be there exactly once with exactly this value.
+    pub query: BTreeMap<String, String>,
+}
+
+/// Exceptions to canonical paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathAllow {
+    /// `%2f` inside a segment.
+    EncodedSlash,
+    /// `;`
+    Semicolon,
+    /// `//`
+    EmptySegment,
+}
+
+/// The one access decision of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Access {
+    /// Anyone.
+    Public,
+    /// Verified callers of the named providers who pass every rule (none is `access: authenticated`).
+    Authenticated(Authenticated),
+}
+
+/// Verified callers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authenticated {
+    /// Names of the accepted providers; one of them.
+    pub providers: Vec<String>,
+    /// Every one has to allow: the group's, then the route's.
+    pub rules: Vec<AuthorizeRule>,
+}
+
+/// One `authorize:`. All parts that are present have to hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorizeRule {
+    /// `group billing` or `route read-invoice`, for logs.
+    pub source: String,
+    /// Exact subjects, clients or key names.
+    pub callers: Option<Callers>,
+    /// Scopes.
+    pub scopes: Option<Quantified>,
+    /// Roles.
+    pub roles: Option<Quantified>,
+    /// The caller's tenant has to equal this part of the request.
+    pub tenant: Option<TenantSource>,
+}
+
+/// Exact callers; one of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callers {
+    /// Values of `sub`.
+    pub users: Vec<String>,
+    /// Values of the client claim.
+    pub clients: Vec<String>,
+    /// Names of API keys.
+    pub keys: Vec<String>,
+}
+
+/// Several values with a quantifier.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Quantified {
+    /// One is enough.
+    AnyOf(Vec<String>),
+    /// All are needed.
+    AllOf(Vec<String>),
+}
+
+/// Where the request names its tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TenantSource {
+    /// A variable of the path template.
+    Path(String),
+}
+
+/// A rate with a burst (GCRA).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// The name in RateLimit-Policy.
+    pub name: String,
+    /// `group:billing` or `route:read-invoice`: one table per scope and name.
+    pub scope: String,
+    /// Requests per period.
+    pub count: u64,
+    /// Period, milliseconds.
+    pub period_ms: u64,
+    /// Requests that may come at once, at least 1.
+    pub burst: u64,
+    /// Whose bucket.
+    pub key: LimitKey,
+}
+
+/// Whose bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKey {
+    /// The verified caller (provider, subject, client).
+    Principal,
+    /// One bucket for everyone.
+    Route,
+    /// The client's address (IPv6 by /64); `address_limit` only.
+    Address,
+}
+
+/// What is done with an allowed request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Forwarded to services, shared by weight (parts of 10,000, sum 10,000; one service has them all).
+    Forward(Vec<WeightedService>),
+    /// Answered with a redirect.
+    Redirect(Redirect),
+    /// Answered with a fixed response.
+    Respond(Respond),
+}
+
+/// A service and its share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedService {
+    /// Name of the service.
+    pub service: String,
+    /// Parts of 10,000.
+    pub weight: u32,
+}
+
+/// A redirect. Exactly one of `location` and `scheme`/`host`/`path` parts is used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// 301, 302, 303, 307, 308.
+    pub status: u16,
+    /// Fixed target; `None` builds one from the parts below and the request.
+    pub location: Option<String>,
+    /// Scheme of a built target.
+    pub scheme: Option<String>,
+    /// Authority of a built target.
+    pub host: Option<String>,
+    /// Path template of a built target, with `{name}` of the route's variables; the request's path otherwise.
+    pub path: Option<String>,
+}
+
+/// A fixed response.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// Content-Type.
+    pub content_type: String,
+    /// Body text.
+    pub body: String,
+}
+
+/// Change of the path before forwarding. Canonical again afterwards.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// Path template with `{name}` and `{name...}` of the route's variables.
+    pub path: String,
+}
+
+/// Changes of headers, in this order. Names are lower case and never ones that the gateway owns (checked in Python).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderEdits {
+    /// Removed, in any folding.
+    pub remove: Vec<String>,
+    /// Replaced or added.
+    pub set: BTreeMap<String, String>,
+    /// Added beside what is there.
+    pub add: BTreeMap<String, String>,
+}
+
+/// Time limits of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTimeouts {
+    /// To connect, TLS included; per endpoint tried.
+    pub connect_ms: u64,
+    /// From the request sent to the first byte of the answer.
+    pub first_byte_ms: u64,
+    /// Longest pause inside the answer.
+    pub idle_ms: u64,
+    /// For everything; 0 is none (streams).
+    pub total_ms: u64,
+}

@@ -1,0 +1,22 @@
+//! The data plane of Yett: everything that a packet touches. No Python here.
+//!
+//! `ARCHITECTURE.md` tells the life of a request and of a configuration; the modules follow it.
+
+pub mod exchange;
+pub mod filters;
+pub mod gateway;
+pub mod headers;
+pub mod http1;
+pub mod ir;
+pub mod observe;
+pub mod path;
+pub mod pipeline;
+pub mod problem;
+pub mod providers;
+pub mod reason;
+pub mod router;
+pub mod server;
+pub mod shared;
+pub mod snapshot;
+pub mod upstream;
+pub mod yaml;

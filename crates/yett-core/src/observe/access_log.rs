@@ -1,0 +1,1 @@
+//! Access log as JSON lines. [owner: lifecycle]

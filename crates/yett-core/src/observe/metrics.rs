@@ -1,0 +1,1 @@
+//! Counters per worker, summed when scraped. [owner: lifecycle]

@@ -1,0 +1,1 @@
+//! Keys that we handed out. [owner: credentials]

@@ -1,0 +1,1 @@
+//! Signed tokens (RFC 7519). [owner: credentials]

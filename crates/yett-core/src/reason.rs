@@ -1,0 +1,170 @@
+//! Why a request was refused: a closed list, each with a stable code, a status, whose fault it is and whether to retry.
+
+/// Whose fault a refusal or failure is; the `fault` of an access log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is wrong in itself.
+    Client,
+    /// The request is fine, and policy says no.
+    Policy,
+    /// The configuration cannot be carried out.
+    Configuration,
+    /// An identity provider does not answer.
+    Provider,
+    /// A service does not answer, or answers wrongly.
+    Service,
+    /// The gateway itself.
+    Gateway,
+}
+
+impl Fault {
+    /// The word in logs and documentation.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Policy => "policy",
+            Self::Configuration => "configuration",
+            Self::Provider => "provider",
+            Self::Service => "service",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// Whether the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: something has to change first.
+    No,
+    /// Yes, after a pause.
+    Later,
+}
+
+macro_rules! reasons {
+    ($($variant:ident $code:literal $status:literal $fault:ident $retry:ident $title:literal;)*) => {
+        /// Why a request was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Reason {
+            /// All of them, in the order of their phases.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code in responses, logs and metrics.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// Whose fault it is.
+            #[must_use]
+            pub const fn fault(self) -> Fault {
+                match self { $(Self::$variant => Fault::$fault,)* }
+            }
+
+            /// Whether to retry.
+            #[must_use]
+            pub const fn retry(self) -> Retry {
+                match self { $(Self::$variant => Retry::$retry,)* }
+            }
+
+            /// The `title` of the problem document (RFC 9457): a sentence for people, without internals.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // receive
+    MalformedRequest "malformed_request" 400 Client No "the request is not valid HTTP";
+    HttpVersionUnsupported "http_version_unsupported" 505 Client No "this HTTP version is not supported";
+    MethodNotSupported "method_not_supported" 501 Client No "this method is not supported here";
+    RequestLineTooLong "request_line_too_long" 414 Client No "the request line is too long";
+    HeadersTooLarge "headers_too_large" 431 Client No "the header fields are too many or too large";
+    HostInvalid "host_invalid" 400 Client No "the request names no valid host";
+    PathNotCanonical "path_not_canonical" 400 Client No "the path is not in canonical form";
+    HeaderInvalid "header_invalid" 400 Client No "a header field is repeated or has a value that is not allowed";
+    ForwardingHeaderInvalid "forwarding_header_invalid" 400 Client No "a trusted proxy sent an unreadable forwarding header";
+    ExpectationFailed "expectation_failed" 417 Client No "the expectation cannot be met";
+    RequestTimeout "request_timeout" 408 Client Later "the request did not arrive in time";
+    ConnectionLimit "connection_limit" 503 Gateway Later "too many connections are open";
+    BodyTooLarge "body_too_large" 413 Client No "the body is too large";
+    BodyMalformed "body_malformed" 400 Client No "the body is not framed as announced";
+    BufferExhausted "buffer_exhausted" 503 Gateway Later "the gateway's buffers are full";
+    // screen
+    AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
+    // route
+    RouteNotFound "route_not_found" 404 Client No "nothing is served here";
+    MethodNotAllowed "method_not_allowed" 405 Client No "this method is not allowed here";
+    // authenticate
+    CredentialMissing "credential_missing" 401 Client No "a credential is needed";
+    CredentialMalformed "credential_malformed" 401 Client No "the credential cannot be read";
+    CredentialAmbiguous "credential_ambiguous" 401 Client No "more than one credential was sent";
+    CredentialInUrl "credential_in_url" 400 Client No "credentials are not accepted in the URL";
+    TokenTooLarge "token_too_large" 401 Client No "the token is too large";
+    TokenAlgorithmForbidden "token_algorithm_forbidden" 401 Client No "the token is signed with an algorithm that is not accepted";
+    TokenHeaderRefused "token_header_refused" 401 Client No "the token's header asks for something that is not supported";
+    TokenIssuerUnknown "token_issuer_unknown" 401 Client No "the token's issuer is not accepted here";
+    TokenKeyUnknown "token_key_unknown" 401 Client No "the token is signed with an unknown key";
+    TokenSignatureInvalid "token_signature_invalid" 401 Client No "the token's signature is not valid";
+    TokenExpired "token_expired" 401 Client No "the token has expired";
+    TokenNotYetValid "token_not_yet_valid" 401 Client Later "the token is not valid yet";
+    TokenAudienceMismatch "token_audience_mismatch" 401 Client No "the token was made for another audience";
+    TokenClaimInvalid "token_claim_invalid" 401 Client No "a claim of the token is missing or has the wrong type";
+    ApiKeyUnknown "api_key_unknown" 401 Client No "the API key is not known";
+    ApiKeyExpired "api_key_expired" 401 Client No "the API key has expired";
+    ProviderNotAccepted "provider_not_accepted" 401 Client No "this kind of credential is not accepted here";
+    IdentityProviderUnavailable "identity_provider_unavailable" 503 Provider Later "the identity provider cannot be reached";
+    // authorize
+    CallerNotAllowed "caller_not_allowed" 403 Policy No "this caller may not do this";
+    ScopeMissing "scope_missing" 403 Policy No "the credential lacks a scope";
+    RoleMissing "role_missing" 403 Policy No "the caller lacks a role";
+    TenantMissing "tenant_missing" 403 Policy No "the credential or the request names no tenant";
+    TenantMismatch "tenant_mismatch" 403 Policy No "the caller belongs to another tenant";
+    // limit
+    RateLimited "rate_limited" 429 Policy Later "too many requests";
+    // forward
+    ServiceUnreachable "service_unreachable" 502 Service Later "the service cannot be reached";
+    ServiceConnectTimeout "service_connect_timeout" 504 Service Later "the service could not be reached in time";
+    ServiceTlsFailed "service_tls_failed" 502 Service Later "the service could not prove who it is";
+    ServiceAddressForbidden "service_address_forbidden" 502 Configuration No "the service's address is not allowed";
+    ServiceReset "service_reset" 502 Service Later "the service closed the connection";
+    ServiceResponseInvalid "service_response_invalid" 502 Service Later "the service's answer is not valid";
+    ServiceTimeout "service_timeout" 504 Service Later "the service did not answer in time";
+    TotalTimeout "total_timeout" 504 Service Later "the request took too long";
+    RewriteNotCanonical "rewrite_not_canonical" 400 Configuration No "the path cannot be rewritten";
+    // any phase
+    ShuttingDown "shutting_down" 503 Gateway Later "the gateway is shutting down";
+    Internal "internal" 500 Gateway Later "the gateway could not decide";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_snake_case() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+
+    #[test]
+    fn statuses_are_errors() {
+        assert!(Reason::ALL.iter().all(|r| (400..600).contains(&r.status())));
+    }
+}

@@ -1,0 +1,1 @@
+//! Host, path template, method, header and query matching. [owner: core]

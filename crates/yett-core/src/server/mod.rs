@@ -1,0 +1,5 @@
+//! Listening sockets, workers, connections. [owner: lifecycle; datapath owns buffers, connection, forward]
+pub mod buffers;
+pub mod clock;
+pub mod connection;
+pub mod worker;
