@@ -225,6 +225,60 @@ pub struct Exchange {
     pub phase: Phase,
 }
 
+impl Exchange {
+    /// An exchange without a request, for a connection that reuses it from request to request.
+    #[must_use]
+    pub fn new(connection: Rc<ConnectionInfo>) -> Self {
+        let client = connection.peer.ip();
+        let https = connection.tls;
+        Self {
+            connection,
+            request: RequestHead {
+                method: Method::Get,
+                target: Vec::new(),
+                version: Version::Http11,
+                headers: Headers::default(),
+                framing: Framing::Empty,
+            },
+            path: CanonicalPath::default(),
+            host: String::new(),
+            authority: Vec::new(),
+            client,
+            https,
+            request_id: RequestId::new(),
+            traceparent: [0; 55],
+            route: None,
+            variables: SmallVec::new(),
+            principal: None,
+            limits: SmallVec::new(),
+            forward_target: Vec::new(),
+            service: None,
+            phase: Phase::Receive,
+        }
+    }
+
+    /// Forgets everything about the previous request, keeping the memory.
+    pub fn reset(&mut self) {
+        self.request.target.clear();
+        self.request.headers.clear();
+        self.request.framing = Framing::Empty;
+        self.path = CanonicalPath::default();
+        self.host.clear();
+        self.authority.clear();
+        self.client = self.connection.peer.ip();
+        self.https = self.connection.tls;
+        self.request_id.clear();
+        self.traceparent = [0; 55];
+        self.route = None;
+        self.variables.clear();
+        self.principal = None;
+        self.limits.clear();
+        self.forward_target.clear();
+        self.service = None;
+        self.phase = Phase::Receive;
+    }
+}
+
 /// Phases, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is documented in ARCHITECTURE.md")]

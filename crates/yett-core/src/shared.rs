@@ -4,6 +4,7 @@ use crate::filters::rate_limit::Tables;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::server::buffers::BufferBudget;
+use crate::upstream::Network;
 
 /// What the whole process shares; one per gateway, never a global.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Shared {
     pub jwks: Registry,
     /// The bound on buffered bytes.
     pub buffers: BufferBudget,
+    /// Name resolution, and the addresses that no service may resolve to: `network.set_own_addresses` after every bind.
+    pub network: Network,
     /// The multi-thread runtime for everything that may be slow.
     pub service_runtime: tokio::runtime::Handle,
     /// What Python should log or count.

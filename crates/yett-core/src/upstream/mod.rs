@@ -19,3 +19,10 @@ impl Tls {
     /// Builds or says what is wrong.
     pub fn build(ir: &crate::ir::Ir, secrets: &Secrets) -> Result<Self, Vec<LoadError>> { let _ = (ir, secrets); todo!() }
 }
+/// Name resolution and forbidden addresses, for the whole process. Starts empty: `Network::default()`.
+#[derive(Debug, Default)]
+pub struct Network {}
+impl Network {
+    /// The bound addresses (real ports) of all listeners and of the admin listener; call it before a new snapshot serves.
+    pub fn set_own_addresses(&self, addresses: Vec<std::net::SocketAddr>) { let _ = addresses; }
+}
