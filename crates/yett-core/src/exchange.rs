@@ -223,6 +223,8 @@ pub struct Exchange {
     pub service: Option<u32>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
+    /// Starts false; set by authenticate when it asks for keys, so that a request asks at most once and then refuses.
+    pub asked_for_keys: bool,
 }
 
 impl Exchange {
