@@ -1,0 +1,112 @@
+"""Fixtures: each test has its own gateway, origins and issuers on free ports, closed in that order."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.support.gateway import Config, Gateway
+from tests.support.issuer import Issuer
+from tests.support.origin import Origin
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: trustme.CA) -> trustme.LeafCert:
+    return authority.issue_cert("localhost", "gateway.test", "127.0.0.1", "::1")
+
+
+@pytest.fixture
+def server_tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """For origins and issuers that speak TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """For clients of a gateway that speaks TLS."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def authority_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def listener_tls(certificate: trustme.LeafCert, tmp_path: Path) -> dict[str, Any]:
+    """The `tls` of a listener."""
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    key.write_bytes(certificate.private_key_pem.bytes())
+    key.chmod(0o600)
+    return {"profile": "intermediate", "certificates": [{"chain": str(chain), "key": {"file": str(key)}}]}
+
+
+@pytest.fixture
+def _cleanup() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def origin(_cleanup: contextlib.ExitStack) -> Callable[..., Origin]:
+    """`origin()` starts a service."""
+
+    def start(**options: Any) -> Origin:
+        started = Origin(**options)
+        _cleanup.callback(started.close)
+        return started
+
+    return start
+
+
+@pytest.fixture
+def issuer(_cleanup: contextlib.ExitStack) -> Callable[..., Issuer]:
+    """`issuer()` starts an identity provider."""
+
+    def start(*kinds: str, **options: Any) -> Issuer:
+        started = Issuer(kinds=kinds or ("EC",), **options)
+        _cleanup.callback(started.close)
+        return started
+
+    return start
+
+
+@pytest.fixture
+def gateway(_cleanup: contextlib.ExitStack, tmp_path: Path) -> Callable[..., Gateway]:
+    """`gateway(config)` starts a gateway."""
+    count = 0
+
+    def start(config: Config | str, workers: int = 1) -> Gateway:
+        nonlocal count
+        directory = tmp_path / f"gateway-{count}"
+        directory.mkdir()
+        count += 1
+        started = Gateway(config, workers, directory)
+        _cleanup.callback(started.stop)
+        return started
+
+    return start
+
+
+@pytest.fixture(params=[1, 4], ids=["1-worker", "4-workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    """A figure in the configuration is for the process, however many workers share it."""
+    return int(request.param)

@@ -1,0 +1,1 @@
+"""The vocabulary of the tests: `gateway(config)`, `origin()`, `issuer()`, a raw client."""
