@@ -256,6 +256,7 @@ impl Exchange {
             forward_target: Vec::new(),
             service: None,
             phase: Phase::Receive,
+            asked_for_keys: false,
         }
     }
 
@@ -278,6 +279,7 @@ impl Exchange {
         self.forward_target.clear();
         self.service = None;
         self.phase = Phase::Receive;
+        self.asked_for_keys = false;
     }
 }
 
