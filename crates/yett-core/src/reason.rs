@@ -151,6 +151,22 @@ reasons! {
     Internal "internal" 500 Gateway Later "the gateway could not decide";
 }
 
+/// All reasons as a JSON list of `{code, status, fault, retry, title}`, for tools and documentation.
+#[must_use]
+pub fn to_json() -> String {
+    let reasons: Vec<serde_json::Value> = Reason::ALL
+        .iter()
+        .map(|reason| {
+            let retry = if reason.retry() == Retry::Later { "later" } else { "no" };
+            serde_json::json!({
+                "code": reason.code(), "status": reason.status(), "fault": reason.fault().as_str(), "retry": retry,
+                "title": reason.title(),
+            })
+        })
+        .collect();
+    serde_json::Value::Array(reasons).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Reason;
