@@ -147,7 +147,7 @@ impl RateLimit {
     /// whole burst is there again (draft-ietf-httpapi-ratelimit-headers).
     pub fn check(&self, key: u64, now: Now) -> Result<LimitReport, (Refusal, LimitReport)> {
         let now_ns = now.monotonic_ns;
-        let bucket = mix(key ^ self.limit.id);
+        let bucket = mix(mix(key) ^ self.limit.id);
         let charged = self.table.charge(bucket, self.rate, now_ns).unwrap_or_else(|| {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
             self.rate.charge(&self.limit.overflow, now_ns)
