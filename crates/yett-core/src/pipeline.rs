@@ -12,6 +12,12 @@ pub struct PipelineState {
     // core adds: buffered randomness for request ids and splits, …
 }
 
+impl PipelineState {
+    /// For one worker, with its share of the verdict cache.
+    #[must_use]
+    pub fn new(verdict_entries: usize) -> Self { let _ = verdict_entries; todo!() }
+}
+
 /// Runs the phases from `exchange.phase` on. `Continue` means: forward it.
 pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     let _ = (snapshot, state, exchange, now);

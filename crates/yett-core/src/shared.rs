@@ -1,13 +1,20 @@
 //! What the whole process shares: limits, key sets, the buffer bound, the service runtime, events.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::filters::rate_limit::Tables;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::server::buffers::BufferBudget;
 use crate::upstream::Network;
 
+/// Bytes that may be buffered before the first configuration says otherwise.
+const DEFAULT_BUFFERED_BYTES: u64 = 256 * 1024 * 1024;
+/// Keys of limits before the first configuration says otherwise.
+const DEFAULT_LIMIT_KEYS: u32 = 100_000;
+
 /// What the whole process shares; one per gateway, never a global.
-#[derive(Debug)]
 pub struct Shared {
     /// Rate limit tables, by scope and name; they outlive a reload.
     pub limits: Tables,
@@ -21,6 +28,87 @@ pub struct Shared {
     pub service_runtime: tokio::runtime::Handle,
     /// What Python should log or count.
     pub events: Events,
+    /// Rare things that are counted for the whole process.
+    pub counters: Counters,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
+}
+
+impl Shared {
+    /// With default bounds; `apply` sets the configured ones.
+    #[must_use]
+    pub fn new(service_runtime: tokio::runtime::Handle, seed: [u8; 32]) -> Self {
+        Self {
+            limits: Tables::new(DEFAULT_LIMIT_KEYS),
+            jwks: Registry::default(),
+            buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
+            network: Network::default(),
+            service_runtime,
+            events: Events::default(),
+            counters: Counters::default(),
+            seed,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    /// Without the seed: who knows it can aim at one bucket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("counters", &self.counters).finish_non_exhaustive()
+    }
+}
+
+/// A count that only grows. Relaxed: nothing is ordered by it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one more.
+    pub fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Counts `n` more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// So far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident $metric:literal $help:literal;)*) => {
+        /// Rare things that are counted for the whole process; what happens on every request is counted per worker.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $(#[doc = $help] pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Metric name, help and value of each.
+            #[must_use]
+            pub fn all(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$(($metric, $help, self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    jwks_fetches "yett_jwks_fetches_total" "JWK sets fetched";
+    jwks_fetch_failures "yett_jwks_fetch_failures_total" "fetches of JWK sets that failed";
+    limit_overflow "yett_limit_overflow_total" "requests charged to the overflow bucket because a limit table was full";
+    upstream_connects "yett_upstream_connects_total" "connections opened to services";
+    upstream_connect_failures "yett_upstream_connect_failures_total" "connections to services that could not be opened";
+    connection_panics "yett_connection_panics_total" "connections that ended in a bug of the gateway";
+    worker_restarts "yett_worker_restarts_total" "workers that were restarted after a bug of the gateway";
+    accept_errors "yett_accept_errors_total" "connections that could not be accepted (descriptors or memory ran out)";
+    connection_limit "yett_connections_refused_total" "connections refused because a listener had too many";
+    tls_handshake_failures "yett_tls_handshake_failures_total" "TLS handshakes that failed or took too long";
+    access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
+    access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
+    reloads "yett_reloads_total" "configurations applied";
+    reload_failures "yett_reload_failures_total" "configurations refused";
 }

@@ -1,8 +1,10 @@
-//! One worker: a thread with its own runtime, sockets, pools, counters. [owner: lifecycle]
+//! One worker: a thread with its own runtime, sockets, pools, counters.
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::exchange::ConnectionInfo;
 use crate::observe::Recorder;
 use crate::pipeline::PipelineState;
 use crate::shared::Shared;
@@ -31,6 +33,37 @@ pub struct Worker {
     pub recorder: Recorder,
     /// Set while draining: connections close after the request under way.
     pub draining: Cell<bool>,
-    /// Wakes idle connections on a drain or when their listener goes.
+    /// Wakes idle connections on a drain or when their listener goes; ask [`Worker::closes`] then.
     pub drain: tokio::sync::Notify,
+    /// Listeners that are gone while connections of theirs may live on.
+    pub gone: RefCell<Vec<Arc<str>>>,
+}
+
+impl Worker {
+    /// A worker that serves `view`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, view: View, state: PipelineState, recorder: Recorder) -> Self {
+        Self {
+            shared,
+            view: RefCell::new(Rc::new(view)),
+            state: RefCell::new(state),
+            recorder,
+            draining: Cell::new(false),
+            drain: tokio::sync::Notify::new(),
+            gone: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The current configuration; a request keeps the one it started with.
+    #[must_use]
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Whether a connection has to close after the request under way: a drain, or its listener went.
+    /// Ask after each answer (for `Connection: close`), and whenever `drain` wakes an idle connection.
+    #[must_use]
+    pub fn closes(&self, connection: &ConnectionInfo) -> bool {
+        self.draining.get() || self.gone.borrow().contains(&connection.listener)
+    }
 }
