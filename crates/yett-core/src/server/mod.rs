@@ -2,4 +2,8 @@
 pub mod buffers;
 pub mod clock;
 pub mod connection;
+pub mod deadline;
+pub mod forward;
+pub mod pipe;
+pub mod transfer;
 pub mod worker;

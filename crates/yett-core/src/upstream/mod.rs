@@ -1,28 +1,142 @@
-//! Connections to services: pools, balancing, connecting, time limits. [owner: datapath]
+//! Connections to services: pools, balancing, connecting.
+//!
+//! Everything here belongs to one worker, but for [`Network`] and [`Tls`]. A connection serves a further request only if
+//! the last one was sent whole, its answer was read to its end, and nothing arrived since. Bounds and balance are the
+//! worker's own: `idle_connections` is per endpoint and worker.
+
+pub mod network;
+pub mod pool;
+pub mod stream;
+pub mod tls;
+
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+pub use network::Network;
+pub use pool::{Active, Endpoint};
+pub use stream::Stream;
+pub use tls::Tls;
+
+use crate::ir;
+use crate::server::buffers::BufferPool;
+use crate::server::clock;
 use crate::shared::Shared;
-use crate::snapshot::{LoadError, Secrets, Snapshot};
+use crate::snapshot::Snapshot;
+
+/// How often idle connections that nobody asks for are looked at.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// One worker's pools for one snapshot; connections of unchanged endpoints move over from the previous one.
 #[derive(Debug)]
-pub struct Pools {}
+pub struct Pools {
+    services: Vec<Service>,
+    buffers: Rc<BufferPool>,
+}
+
+/// One service on one worker.
+#[derive(Debug)]
+pub struct Service {
+    name: Arc<str>,
+    /// The Host field that it sees.
+    pub host: ir::HostPolicy,
+    balance: ir::Balance,
+    next: Cell<usize>,
+    endpoints: Vec<Rc<Endpoint>>,
+}
+
 impl Pools {
     /// Made on the worker at a swap; cheap. TLS configurations were built in `Tls::build`.
     #[must_use]
-    pub fn new(snapshot: &Arc<Snapshot>, tls: &Arc<Tls>, previous: Option<&Rc<Self>>, shared: &Arc<Shared>) -> Self { let _ = (snapshot, tls, previous, shared); todo!() }
+    pub fn new(snapshot: &Arc<Snapshot>, tls: &Arc<Tls>, previous: Option<&Rc<Self>>, shared: &Arc<Shared>) -> Self {
+        let mut services = Vec::with_capacity(snapshot.ir.services.len());
+        for (index, spec) in snapshot.ir.services.iter().enumerate() {
+            let tls = tls.service(index);
+            let before = previous.and_then(|p| p.services.iter().find(|s| *s.name == *spec.name));
+            let endpoints = spec.endpoints.iter().filter_map(|endpoint| {
+                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(endpoint, tls)).cloned());
+                let endpoint = match kept {
+                    Some(kept) => kept,
+                    None => Rc::new(Endpoint::new(endpoint, tls)?),
+                };
+                endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
+                Some(endpoint)
+            });
+            services.push(Service {
+                name: spec.name.as_str().into(),
+                host: spec.host.clone(),
+                balance: spec.balance,
+                next: Cell::new(before.map_or(0, |s| s.next.get())),
+                endpoints: endpoints.collect(),
+            });
+        }
+        let buffers = previous.map_or_else(|| Rc::new(BufferPool::new(shared.clone())), |p| p.buffers.clone());
+        Self { services, buffers }
+    }
+
+    /// A service, by its index in the snapshot.
+    #[must_use]
+    pub fn service(&self, index: u32) -> Option<&Service> {
+        self.services.get(usize::try_from(index).ok()?)
+    }
+
+    /// This worker's blocks.
+    #[must_use]
+    pub fn buffers(&self) -> &Rc<BufferPool> {
+        &self.buffers
+    }
+
+    /// Closes idle connections that waited too long or were closed by the service; ends when the pools are gone.
+    /// Spawned on the worker beside them, best once per swap.
+    pub async fn sweep(pools: std::rc::Weak<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let Some(pools) = pools.upgrade() else { return };
+            let now = clock::monotonic_ns();
+            for endpoint in pools.services.iter().flat_map(|s| &s.endpoints) {
+                endpoint.sweep(now);
+            }
+        }
+    }
 }
-/// TLS client configurations of all services of a snapshot; built once per apply, off the workers.
-#[derive(Debug)]
-pub struct Tls {}
-impl Tls {
-    /// Builds or says what is wrong.
-    pub fn build(ir: &crate::ir::Ir, secrets: &Secrets) -> Result<Self, Vec<LoadError>> { let _ = (ir, secrets); todo!() }
-}
-/// Name resolution and forbidden addresses, for the whole process. Starts empty: `Network::default()`.
-#[derive(Debug, Default)]
-pub struct Network {}
-impl Network {
-    /// The bound addresses (real ports) of all listeners and of the admin listener; call it before a new snapshot serves.
-    pub fn set_own_addresses(&self, addresses: Vec<std::net::SocketAddr>) { let _ = addresses; }
+
+impl Service {
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The endpoint for the attempt of this number (from 0) of a request that started at `first`; see [`Self::first`].
+    #[must_use]
+    pub fn attempt(&self, first: usize, attempt: usize) -> Option<&Rc<Endpoint>> {
+        if attempt >= self.endpoints.len() {
+            return None;
+        }
+        self.endpoints.get((first + attempt) % self.endpoints.len())
+    }
+
+    /// Where a request starts: in turn, or where the fewest requests are under way; endpoints that could not be reached
+    /// within the last second only if there is no other.
+    #[must_use]
+    pub fn first(&self, now: u64) -> usize {
+        let count = self.endpoints.len();
+        if count <= 1 {
+            return 0;
+        }
+        let turn = self.next.get() % count;
+        self.next.set(turn + 1);
+        let mut best = (true, u32::MAX, turn);
+        for offset in 0..count {
+            let index = (turn + offset) % count;
+            let Some(endpoint) = self.endpoints.get(index) else { continue };
+            let load = if self.balance == ir::Balance::LeastRequests { endpoint.active() } else { 0 };
+            let rank = (!endpoint.is_preferred(now), load);
+            if rank < (best.0, best.1) {
+                best = (rank.0, rank.1, index);
+            }
+        }
+        best.2
+    }
 }

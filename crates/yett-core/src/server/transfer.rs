@@ -1,0 +1,208 @@
+//! One request and its answer on two connections, both ways at once.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::buffers::{FillError, ReadBuffer};
+use super::clock::monotonic_ns;
+use super::deadline::{NEVER, Timer, after};
+use super::pipe::{Fault, Pipe, Wait};
+use crate::exchange::ResponseHead;
+use crate::http1::response::{self, Complete};
+use crate::reason::Reason;
+use crate::upstream::Stream;
+
+/// Interim answers that are read and dropped before the answer.
+const MAX_INTERIM: u32 = 8;
+
+/// Why an exchange failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// For this reason.
+    Because(Reason),
+    /// The client is gone; nobody reads an answer.
+    ClientGone,
+    /// The service closed before the first byte of an answer.
+    Silent,
+}
+
+/// Time limits of an exchange, in milliseconds, and its absolute end.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the request sent to the first byte of the answer.
+    pub first_byte_ms: u64,
+    /// Longest pause of the service.
+    pub idle_ms: u64,
+    /// Longest pause of the client.
+    pub client_ms: u64,
+    /// Monotonic nanoseconds.
+    pub total: u64,
+}
+
+/// How the request's way stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upload {
+    /// Under way.
+    Active,
+    /// Sent whole.
+    Sent,
+    /// The service does not take it any more, or the client does not send it.
+    Broken,
+}
+
+/// Both connections of an exchange.
+#[derive(Debug)]
+pub struct Transfer<'a, I> {
+    /// The client's connection.
+    pub client: &'a mut I,
+    /// What was read from it.
+    pub client_buffer: &'a mut ReadBuffer,
+    /// The service's connection.
+    pub service: &'a mut Stream,
+    /// What was read from it.
+    pub service_buffer: &'a mut ReadBuffer,
+    /// Client to service.
+    pub up: &'a mut Pipe,
+    /// Service to client.
+    pub down: &'a mut Pipe,
+    /// The connection's timer.
+    pub timer: &'a mut Timer,
+    /// Time limits.
+    pub limits: Limits,
+    /// How the request's way stands.
+    pub upload: Upload,
+    /// Monotonic time at which something last moved from client to service.
+    pub up_moved: u64,
+    /// Likewise from service to client.
+    pub down_moved: u64,
+}
+
+/// Seconds that something may still take, and what it means when it does not.
+type Due = (u64, Failure);
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
+    /// Sends the request and reads the answer's head; says also when its first byte came.
+    ///
+    /// # Errors
+    /// See [`Failure`]. Nothing has been sent to the client.
+    pub async fn head(&mut self, head_request: bool, head: &mut ResponseHead) -> Result<(Complete, u64), Failure> {
+        let mut scanned = 0;
+        let mut interim = 0;
+        let mut first_byte = 0;
+        poll_fn(|cx| {
+            let waiting = match self.poll_upload(cx) {
+                Ok(due) => due,
+                Err(failure) => return Poll::Ready(Err(failure)),
+            };
+            loop {
+                match response::parse(self.service_buffer.data(), &mut scanned, head_request, head) {
+                    Err(_) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
+                    Ok(Some(complete)) => {
+                        self.service_buffer.consume(complete.bytes);
+                        if head.status >= 200 {
+                            return Poll::Ready(Ok((complete, first_byte)));
+                        }
+                        interim += 1;
+                        if interim > MAX_INTERIM {
+                            return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid)));
+                        }
+                        continue;
+                    }
+                    Ok(None) => {}
+                }
+                match self.service_buffer.poll_fill(cx, self.service) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        if first_byte == 0 {
+                            first_byte = monotonic_ns();
+                        }
+                    }
+                    Poll::Ready(Err(FillError::Full)) => {
+                        if self.service_buffer.grow().is_err() {
+                            return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted)));
+                        }
+                    }
+                    Poll::Ready(Err(FillError::Exhausted)) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
+                    Poll::Ready(Ok(_) | Err(FillError::Io(_))) => {
+                        let failure = if first_byte == 0 { Failure::Silent } else { Failure::Because(Reason::ServiceReset) };
+                        return Poll::Ready(Err(failure));
+                    }
+                }
+            }
+            let timeout = Failure::Because(Reason::ServiceTimeout);
+            let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
+            self.poll_due(cx, due).map(Err)
+        })
+        .await
+    }
+
+    /// Passes the answer on, head and body; `down` was started with the head in it.
+    ///
+    /// # Errors
+    /// See [`Failure`]. A part of the answer may have been sent.
+    pub async fn body(&mut self) -> Result<(), Failure> {
+        poll_fn(|cx| {
+            // The answer stands: what becomes of the request does not change it.
+            let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
+                self.upload = Upload::Broken;
+                None
+            });
+            let outcome = self.down.poll(cx, self.service, self.service_buffer, self.client);
+            if self.down.take_moved() {
+                self.down_moved = monotonic_ns();
+            }
+            let due = match outcome {
+                Ok(Wait::Done) => return Poll::Ready(Ok(())),
+                Ok(Wait::Write) => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
+                // While the service still takes the request, its answer may pause.
+                Ok(Wait::Read) if self.upload == Upload::Active => {
+                    let idle = after(self.down_moved.max(self.up_moved), self.limits.idle_ms);
+                    let due = waiting.unwrap_or((NEVER, Failure::ClientGone));
+                    if idle < due.0 { (idle, Failure::Because(Reason::ServiceTimeout)) } else { due }
+                }
+                Ok(Wait::Read) => (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout)),
+                Err(Fault::Write) => return Poll::Ready(Err(Failure::ClientGone)),
+                Err(Fault::Eof | Fault::Read) => return Poll::Ready(Err(Failure::Because(Reason::ServiceReset))),
+                Err(Fault::Malformed | Fault::TooLarge) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
+                Err(Fault::Exhausted) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
+            };
+            self.poll_due(cx, due).map(Err)
+        })
+        .await
+    }
+
+    /// Moves the request on; while it is under way, says what it waits for.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Option<Due>, Failure> {
+        if self.upload != Upload::Active {
+            return Ok(None);
+        }
+        let outcome = self.up.poll(cx, self.client, self.client_buffer, self.service);
+        if self.up.take_moved() {
+            self.up_moved = monotonic_ns();
+        }
+        match outcome {
+            Ok(Wait::Done) => {
+                self.upload = Upload::Sent;
+                Ok(None)
+            }
+            Ok(Wait::Read) => Ok(Some((after(self.up_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)))),
+            Ok(Wait::Write) => Ok(Some((after(self.up_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout)))),
+            // The service may have answered and closed without reading on: its answer counts.
+            Err(Fault::Write) => {
+                self.upload = Upload::Broken;
+                Ok(None)
+            }
+            Err(Fault::Eof | Fault::Malformed) => Err(Failure::Because(Reason::BodyMalformed)),
+            Err(Fault::TooLarge) => Err(Failure::Because(Reason::BodyTooLarge)),
+            Err(Fault::Exhausted) => Err(Failure::Because(Reason::BufferExhausted)),
+            Err(Fault::Read) => Err(Failure::ClientGone),
+        }
+    }
+
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Due) -> Poll<Failure> {
+        let due = if self.limits.total < due.0 { (self.limits.total, Failure::Because(Reason::TotalTimeout)) } else { due };
+        self.timer.poll(cx, due.0).map(|()| due.1)
+    }
+}

@@ -1,0 +1,176 @@
+//! Name resolution for the whole process, and the addresses that no service may have.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::reason::Reason;
+use crate::server::clock::monotonic_ns;
+use crate::server::deadline::after;
+
+/// Names that are remembered at once; when all are fresh, further ones are resolved every time.
+const MAX_NAMES: usize = 1024;
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+/// How long an answer is used.
+const FRESH_MS: u64 = 10_000;
+/// How long an old answer is used on while the resolver fails.
+const STALE_MS: u64 = 600_000;
+
+/// Name resolution and forbidden addresses, for the whole process.
+#[derive(Debug, Default)]
+pub struct Network {
+    own: RwLock<Vec<SocketAddr>>,
+    names: Mutex<HashMap<Box<str>, Known>>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    addresses: Arc<[IpAddr]>,
+    at: u64,
+}
+
+impl Network {
+    /// The bound addresses (real ports) of all listeners and of the admin listener; call it before a new snapshot serves.
+    pub fn set_own_addresses(&self, addresses: Vec<SocketAddr>) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// The addresses of a service's host, literal or by name. Names are resolved on `runtime`, not on the worker.
+    ///
+    /// # Errors
+    /// `service_unreachable` when the name does not resolve, `service_address_forbidden` when any of its addresses is one
+    /// that no service may have: a name that points there once is not trusted for its other addresses either.
+    pub async fn resolve(&self, host: &str, port: u16, runtime: &tokio::runtime::Handle) -> Result<Arc<[IpAddr]>, Reason> {
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(literal) => Arc::from([literal]),
+            Err(_) => self.lookup(host, runtime).await.ok_or(Reason::ServiceUnreachable)?,
+        };
+        if addresses.iter().any(|address| self.is_forbidden(SocketAddr::new(*address, port))) {
+            return Err(Reason::ServiceAddressForbidden);
+        }
+        Ok(addresses)
+    }
+
+    async fn lookup(&self, host: &str, runtime: &tokio::runtime::Handle) -> Option<Arc<[IpAddr]>> {
+        let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
+        let now = monotonic_ns();
+        if let Some(known) = &known
+            && now < after(known.at, FRESH_MS)
+        {
+            return Some(known.addresses.clone());
+        }
+        let name: Box<str> = host.into();
+        let query = name.clone();
+        let found = runtime
+            .spawn(async move {
+                let found = tokio::net::lookup_host((&*query, 0)).await.ok()?;
+                let mut addresses: Vec<IpAddr> = Vec::new();
+                for address in found.map(|a| a.ip()) {
+                    if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {
+                        addresses.push(address);
+                    }
+                }
+                (!addresses.is_empty()).then(|| Arc::<[IpAddr]>::from(addresses))
+            })
+            .await
+            .ok()
+            .flatten();
+        let Some(addresses) = found else {
+            return known.filter(|k| now < after(k.at, STALE_MS)).map(|k| k.addresses);
+        };
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MAX_NAMES {
+            names.retain(|_, known| now < after(known.at, FRESH_MS));
+        }
+        if names.len() < MAX_NAMES || names.contains_key(&name) {
+            names.insert(name, Known { addresses: addresses.clone(), at: now });
+        }
+        Some(addresses)
+    }
+
+    /// Whether no service may have this address: special ranges, cloud metadata, our own listeners.
+    #[must_use]
+    pub fn is_forbidden(&self, address: SocketAddr) -> bool {
+        let ip = unmapped(address.ip());
+        is_special(ip) || self.is_own(SocketAddr::new(ip, address.port()))
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.iter().any(|bound| {
+            bound.port() == address.port()
+                && (unmapped(bound.ip()) == address.ip() || (bound.ip().is_unspecified() && is_local(address.ip())))
+        })
+    }
+}
+
+/// IPv4 addresses written as IPv6 (mapped, NAT64) are judged as IPv4.
+fn unmapped(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return v4.into();
+    }
+    match v6.octets() {
+        [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
+        _ => ip,
+    }
+}
+
+fn is_special(ip: IpAddr) -> bool {
+    const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match ip {
+        IpAddr::V4(v4) => {
+            v4.octets().first() == Some(&0) || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4 == METADATA_V4
+        }
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6 == METADATA_V6,
+    }
+}
+
+/// Whether the address is one of this machine's: only those can be bound.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Network;
+    use crate::reason::Reason;
+
+    #[test]
+    fn special_addresses_are_forbidden() {
+        let network = Network::default();
+        for text in [
+            "169.254.169.254:80", "0.0.0.0:80", "0.1.2.3:80", "224.0.0.1:80", "255.255.255.255:80", "100.100.100.200:80", "[fe80::1]:80",
+            "[::]:80", "[ff02::1]:80", "[fd00:ec2::254]:80", "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80",
+        ] {
+            assert!(network.is_forbidden(text.parse().unwrap()), "{text}");
+        }
+        for text in ["127.0.0.1:80", "10.0.0.1:80", "192.0.2.1:443", "[::1]:80", "[2001:db8::1]:443", "[fd00::1]:80"] {
+            assert!(!network.is_forbidden(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn our_own_sockets_are_forbidden() {
+        let network = Network::default();
+        network.set_own_addresses(vec!["127.0.0.1:9901".parse().unwrap(), "0.0.0.0:8443".parse().unwrap()]);
+        for text in ["127.0.0.1:9901", "[::ffff:127.0.0.1]:9901", "127.0.0.1:8443", "127.1.2.3:8443"] {
+            assert!(network.is_forbidden(text.parse().unwrap()), "{text}");
+        }
+        for text in ["127.0.0.1:9902", "192.0.2.1:8443", "127.0.0.2:9901"] {
+            assert!(!network.is_forbidden(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_literals_resolve() {
+        let network = Network::default();
+        let runtime = tokio::runtime::Handle::current();
+        assert!(network.resolve("127.0.0.1", 80, &runtime).await.is_ok());
+        assert!(network.resolve("localhost", 80, &runtime).await.is_ok());
+        assert_eq!(network.resolve("169.254.169.254", 80, &runtime).await, Err(Reason::ServiceAddressForbidden));
+        assert_eq!(network.resolve("name.invalid", 80, &runtime).await, Err(Reason::ServiceUnreachable));
+    }
+}

@@ -1,0 +1,191 @@
+//! One endpoint of a service on one worker: its idle connections and how to make new ones.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::stream::Stream;
+use super::tls::{Identity, ServiceTls};
+use crate::ir;
+use crate::reason::Reason;
+use crate::server::deadline::after;
+use crate::shared::Shared;
+
+/// How long an endpoint that could not be reached is tried last.
+const AVOID_MS: u64 = 1_000;
+
+/// One endpoint of a service.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// `host:port`, for logs.
+    pub label: Arc<str>,
+    /// The Host field of `host: endpoint`: without a port that is the scheme's own.
+    pub host: Box<[u8]>,
+    spec: ir::Endpoint,
+    identity: Option<Identity>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    idle: RefCell<VecDeque<(Stream, u64)>>,
+    bounds: Cell<(usize, u64)>,
+    /// Requests under way.
+    active: Cell<u32>,
+    /// Tried last until then.
+    avoid_until: Cell<u64>,
+}
+
+impl Endpoint {
+    /// An endpoint without connections. `None` where it speaks TLS and nothing to verify it with was built.
+    #[must_use]
+    pub fn new(spec: &ir::Endpoint, tls: Option<&ServiceTls>) -> Option<Self> {
+        let bracketed = if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.clone() };
+        let default_port = if spec.tls { 443 } else { 80 };
+        let label = format!("{bracketed}:{}", spec.port);
+        let host = if spec.port == default_port { bracketed } else { label.clone() };
+        let tls = if spec.tls {
+            let tls = tls?;
+            let name = match &tls.server_name {
+                Some(name) => name.clone(),
+                None => ServerName::try_from(spec.host.clone()).ok()?,
+            };
+            Some((tls.config.clone(), name, tls.identity))
+        } else {
+            None
+        };
+        Some(Self {
+            label: label.into(),
+            host: host.into_bytes().into(),
+            spec: spec.clone(),
+            identity: tls.as_ref().map(|(_, _, identity)| *identity),
+            tls: tls.map(|(config, name, _)| (config, name)),
+            idle: RefCell::default(),
+            bounds: Cell::new((0, 0)),
+            active: Cell::new(0),
+            avoid_until: Cell::new(0),
+        })
+    }
+
+    /// Whether connections made for `self` may serve an endpoint described like this.
+    #[must_use]
+    pub fn fits(&self, spec: &ir::Endpoint, tls: Option<&ServiceTls>) -> bool {
+        self.spec == *spec && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
+    }
+
+    /// Idle connections kept, and for how many milliseconds.
+    pub fn set_bounds(&self, connections: u32, idle_ms: u64) {
+        self.bounds.set((usize::try_from(connections).unwrap_or(usize::MAX), idle_ms));
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn active(&self) -> u32 {
+        self.active.get()
+    }
+
+    /// Whether it could be reached lately, as far as this worker knows.
+    #[must_use]
+    pub fn is_preferred(&self, now: u64) -> bool {
+        now >= self.avoid_until.get()
+    }
+
+    /// Counts a request until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Rc<Self>) -> Active {
+        self.active.set(self.active.get().saturating_add(1));
+        Active(self.clone())
+    }
+
+    /// The connection used last that is still open and quiet.
+    pub fn take_idle(&self, now: u64) -> Option<Stream> {
+        let (_, idle_ms) = self.bounds.get();
+        let mut idle = self.idle.borrow_mut();
+        while let Some((mut stream, since)) = idle.pop_back() {
+            if now > after(since, idle_ms) {
+                idle.clear();
+                return None;
+            }
+            if stream.is_quiet() {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last answer was read to its end.
+    pub fn keep(&self, stream: Stream, now: u64) {
+        let (connections, _) = self.bounds.get();
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= connections {
+            idle.pop_front();
+        }
+        if idle.len() < connections {
+            idle.push_back((stream, now));
+        }
+    }
+
+    /// Closes connections that waited too long.
+    pub fn sweep(&self, now: u64) {
+        let (_, idle_ms) = self.bounds.get();
+        let mut idle = self.idle.borrow_mut();
+        while idle.front().is_some_and(|(_, since)| now > after(*since, idle_ms)) {
+            idle.pop_front();
+        }
+        idle.retain_mut(|(stream, _)| stream.is_quiet());
+    }
+
+    /// Resolves, connects to one address after the other and shakes hands.
+    ///
+    /// # Errors
+    /// `service_unreachable`, `service_address_forbidden`, `service_tls_failed`.
+    pub async fn connect(&self, shared: &Shared) -> Result<Stream, Reason> {
+        let addresses = shared.network.resolve(&self.spec.host, self.spec.port, &shared.service_runtime).await?;
+        let tcp = connect_any(&addresses, self.spec.port).await?;
+        // Small requests leave at once; a socket that refuses the option still works.
+        let _ = tcp.set_nodelay(true);
+        match &self.tls {
+            None if self.spec.tls => Err(Reason::ServiceTlsFailed),
+            None => Ok(Stream::Plain(tcp)),
+            Some((config, name)) => {
+                let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await.map_err(|_| Reason::ServiceTlsFailed)?;
+                Ok(Stream::Tls(Box::new(tls)))
+            }
+        }
+    }
+
+    /// Notes that it could not be reached.
+    pub fn failed(&self, now: u64) {
+        self.avoid_until.set(after(now, AVOID_MS));
+    }
+}
+
+async fn connect_any(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Reason> {
+    for address in addresses {
+        if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, port)).await {
+            return Ok(stream);
+        }
+    }
+    Err(Reason::ServiceUnreachable)
+}
+
+/// A request under way at an endpoint.
+#[derive(Debug)]
+pub struct Active(Rc<Endpoint>);
+
+impl Active {
+    /// Whose it is.
+    #[must_use]
+    pub fn endpoint(&self) -> &Rc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get().saturating_sub(1));
+    }
+}
