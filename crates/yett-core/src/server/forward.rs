@@ -140,6 +140,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let Some(endpoint) = attempted.active.as_ref().map(|a| a.endpoint().clone()) else {
             return Once::Ended(Reason::Internal.into());
         };
+        self.body_taken = true;
         let request = &self.exchange.request;
         let framing = request.framing;
         let host: &[u8] = match &service.host {

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::buffers::{FillError, ReadBuffer};
 use crate::exchange::Framing;
@@ -248,5 +248,12 @@ impl Pipe {
                 }
             }
         }
+    }
+
+    /// Writes what is staged, without a body; false if the receiver's connection failed.
+    pub async fn drain<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> bool {
+        let written = writer.write_all(&self.out).await.is_ok();
+        self.out.clear();
+        written && writer.flush().await.is_ok()
     }
 }
