@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tests.support.api_keys import KeyFile
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
 
@@ -69,3 +70,14 @@ def write_secret(directory: Path, name: str, data: bytes) -> str:
     path.write_bytes(data)
     os.chmod(path, 0o600)
     return str(path)
+
+
+def with_keys(origin: Origin, keys: KeyFile, provider: Config | None = None, **route_changes: Any) -> Config:
+    """Everything but `/open/…` needs an API key."""
+    if not {"access", "authorize"} & set(route_changes):
+        route_changes["access"] = "authenticated"
+    return {
+        "identity_providers": {"partners": {"type": "api_key", "keys": str(keys.path), **(provider or {})}},
+        "services": {"origin": service(origin)},
+        "routes": {"open": route("/open/{rest...}"), "closed": route(authenticate="partners", **route_changes)},
+    }
