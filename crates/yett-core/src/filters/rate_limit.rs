@@ -39,7 +39,6 @@ struct Limit {
 impl Tables {
     /// For `keys` entries over all limits (see [`LimitTable::new`] for the rounding; about 22 bytes each, taken at once).
     #[must_use]
-<<<<<<< HEAD
     pub fn new(keys: u32) -> Self {
         Self {
             table: Arc::new(LimitTable::new(keys)),
@@ -83,11 +82,6 @@ impl Tables {
         known.insert(identity, Arc::downgrade(&made));
         made
     }
-=======
-    pub fn new(keys: u32) -> Self { let _ = keys; todo!() }
-    /// Changes the bound (reload).
-    pub fn set_keys(&self, keys: u32) { let _ = keys; todo!() }
->>>>>>> b08e252 (Shared::new with counters, Worker::closes, a bounded queue of events)
 }
 
 /// One compiled limit; its buckets outlive a reload.
