@@ -1,6 +1,10 @@
-//! Refusals as HTTP: problem documents (RFC 9457), challenges, Retry-After, Allow. [owner: core]
+//! Refusals as HTTP: problem documents (RFC 9457), challenges, Retry-After, Allow.
+
+use std::fmt::Write;
 
 use crate::exchange::{Answer, Refusal};
+use crate::reason::{Reason, Retry};
+use crate::snapshot::Challenge;
 
 /// What an answer to a refusal needs to know of the request; empty where no head was read.
 #[derive(Debug, Default)]
@@ -10,9 +14,274 @@ pub struct ProblemContext<'a> {
     /// The request id, empty before there is one.
     pub request_id: &'a [u8],
     /// WWW-Authenticate challenges are built for these providers' kinds (`bearer`, `api_key`), empty otherwise.
-    pub challenges: &'a [crate::snapshot::Challenge],
+    pub challenges: &'a [Challenge],
+}
+
+/// Which answer fields a reason brings with it.
+enum Extra {
+    /// None.
+    Plain,
+    /// WWW-Authenticate without an error: no credential was sent (RFC 6750 section 3.1).
+    Challenge,
+    /// WWW-Authenticate with this error code (RFC 6750 section 3.1).
+    Error(&'static str),
+    /// Allow.
+    Allow,
 }
 
 /// The one place where a refusal becomes HTTP.
 #[must_use]
-pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer { let _ = (refusal, context); todo!() }
+pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
+    let reason = refusal.reason;
+    let mut headers: Vec<(Box<str>, Box<str>)> = vec![("cache-control".into(), "no-store".into())];
+    match extra(reason) {
+        Extra::Plain => {}
+        Extra::Challenge => challenge(&mut headers, context.challenges, None, refusal),
+        Extra::Error(code) => challenge(&mut headers, context.challenges, Some(code), refusal),
+        Extra::Allow => {
+            if let Some(allow) = &refusal.allow {
+                headers.push(("allow".into(), allow.as_ref().into()));
+            }
+        }
+    }
+    if let Some(seconds) = refusal.retry_after_s.or_else(|| default_pause(reason)) {
+        headers.push(("retry-after".into(), seconds.to_string().into()));
+    }
+    let id = std::str::from_utf8(context.request_id).unwrap_or_default();
+    if !id.is_empty() {
+        headers.push(("x-request-id".into(), id.into()));
+    }
+    let (content_type, body) = if prefers_html(context.accept) {
+        // The page loads nothing and runs nothing, whatever a detail may hold.
+        headers.push(("content-security-policy".into(), "default-src 'none'".into()));
+        ("text/html; charset=utf-8", html(refusal, id))
+    } else {
+        ("application/problem+json", json(refusal, id))
+    };
+    headers.push(("content-type".into(), content_type.into()));
+    headers.push(("x-content-type-options".into(), "nosniff".into()));
+    Answer { status: reason.status(), headers, body: body.into_bytes().into() }
+}
+
+/// Exhaustive on purpose: a new reason does not compile before someone has decided what its answer carries.
+fn extra(reason: Reason) -> Extra {
+    match reason {
+        Reason::CredentialMissing => Extra::Challenge,
+        Reason::CredentialMalformed | Reason::CredentialAmbiguous => Extra::Error("invalid_request"),
+        Reason::TokenTooLarge
+        | Reason::TokenAlgorithmForbidden
+        | Reason::TokenHeaderRefused
+        | Reason::TokenIssuerUnknown
+        | Reason::TokenKeyUnknown
+        | Reason::TokenSignatureInvalid
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenAudienceMismatch
+        | Reason::TokenClaimInvalid
+        | Reason::ApiKeyUnknown
+        | Reason::ApiKeyExpired
+        | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
+        Reason::ScopeMissing => Extra::Error("insufficient_scope"),
+        Reason::MethodNotAllowed => Extra::Allow,
+        Reason::MalformedRequest
+        | Reason::HttpVersionUnsupported
+        | Reason::MethodNotSupported
+        | Reason::RequestLineTooLong
+        | Reason::HeadersTooLarge
+        | Reason::HostInvalid
+        | Reason::PathNotCanonical
+        | Reason::HeaderInvalid
+        | Reason::ForwardingHeaderInvalid
+        | Reason::ExpectationFailed
+        | Reason::RequestTimeout
+        | Reason::ConnectionLimit
+        | Reason::BodyTooLarge
+        | Reason::BodyMalformed
+        | Reason::BufferExhausted
+        | Reason::AddressLimited
+        | Reason::RouteNotFound
+        | Reason::CredentialInUrl
+        | Reason::IdentityProviderUnavailable
+        | Reason::CallerNotAllowed
+        | Reason::RoleMissing
+        | Reason::TenantMissing
+        | Reason::TenantMismatch
+        | Reason::RateLimited
+        | Reason::ServiceUnreachable
+        | Reason::ServiceConnectTimeout
+        | Reason::ServiceTlsFailed
+        | Reason::ServiceAddressForbidden
+        | Reason::ServiceReset
+        | Reason::ServiceResponseInvalid
+        | Reason::ServiceTimeout
+        | Reason::TotalTimeout
+        | Reason::RewriteNotCanonical
+        | Reason::ShuttingDown
+        | Reason::Internal => Extra::Plain,
+    }
+}
+
+/// A pause for refusals of a moment; a limit knows its own.
+fn default_pause(reason: Reason) -> Option<u64> {
+    (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
+}
+
+fn challenge(
+    headers: &mut Vec<(Box<str>, Box<str>)>,
+    challenges: &[Challenge],
+    error: Option<&'static str>,
+    refusal: &Refusal,
+) {
+    for challenge in challenges {
+        let mut value = match challenge {
+            Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
+            Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
+        };
+        if let (Some(error), Challenge::Bearer(_)) = (error, challenge) {
+            let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
+            if let Some(scope) = &refusal.scope {
+                let _ = write!(value, ", scope={}", quoted(scope));
+            }
+        }
+        headers.push(("www-authenticate".into(), value.into()));
+    }
+}
+
+/// A quoted-string (RFC 9110 section 5.6.4); characters that cannot stand in one are dropped.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().saturating_add(2));
+    out.push('"');
+    for character in text.chars().filter(|c| (' '..='~').contains(c)) {
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('"');
+    out
+}
+
+/// Whether HTML is preferred over JSON: named itself, with a weight above what JSON gets (RFC 9110 section 12.5.1).
+/// An Accept of `*/*`, as API clients send it, is none.
+fn prefers_html(accept: Option<&[u8]>) -> bool {
+    let Some(accept) = accept.and_then(|a| std::str::from_utf8(a).ok()) else { return false };
+    let mut html = 0.0_f32;
+    let mut json = 0.0_f32;
+    for item in accept.split(',').take(32) {
+        let mut parts = item.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        match kind.as_str() {
+            "text/html" | "application/xhtml+xml" => html = html.max(weight),
+            "application/json" | "application/problem+json" => json = json.max(weight),
+            _ => {}
+        }
+    }
+    html > json
+}
+
+fn json(refusal: &Refusal, id: &str) -> String {
+    let reason = refusal.reason;
+    let mut document = serde_json::Map::new();
+    document.insert("type".into(), format!("urn:yett:reason:{}", reason.code()).into());
+    document.insert("title".into(), reason.title().into());
+    document.insert("status".into(), reason.status().into());
+    if let Some(detail) = &refusal.detail {
+        document.insert("detail".into(), detail.as_ref().into());
+    }
+    document.insert("reason".into(), reason.code().into());
+    if reason.status() == 429
+        && let Some(limit) = &refusal.rule
+    {
+        document.insert("limit".into(), limit.as_ref().into());
+    }
+    if !id.is_empty() {
+        document.insert("request_id".into(), id.into());
+    }
+    let mut text = serde_json::Value::Object(document).to_string();
+    text.push('\n');
+    text
+}
+
+fn html(refusal: &Refusal, id: &str) -> String {
+    let reason = refusal.reason;
+    let detail = refusal.detail.as_deref().unwrap_or_default();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} {title}</title></head>\n\
+         <body><h1>{status}</h1><p>{title}</p><p>{detail}</p><p>Reason: <code>{code}</code></p>\
+         <p>Request: <code>{id}</code></p></body></html>\n",
+        status = reason.status(),
+        title = escaped(reason.title()),
+        detail = escaped(detail),
+        code = reason.code(),
+        id = escaped(id),
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProblemContext, prefers_html, render};
+    use crate::exchange::{Answer, Refusal};
+    use crate::reason::Reason;
+    use crate::snapshot::Challenge;
+
+    fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+        answer.headers.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
+    }
+
+    #[test]
+    fn every_reason_renders_with_its_code_and_id() {
+        for reason in Reason::ALL {
+            let answer =
+                render(&Refusal::from(*reason), &ProblemContext { request_id: b"id-1", ..ProblemContext::default() });
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(body["reason"], reason.code());
+            assert_eq!(body["status"], reason.status());
+            assert_eq!(body["request_id"], "id-1");
+            assert_eq!(header(&answer, "x-request-id"), Some("id-1"));
+            assert_eq!(answer.status, reason.status());
+        }
+    }
+
+    #[test]
+    fn challenges_name_the_error_and_the_scope() {
+        let challenges = [Challenge::Bearer("customers \"x\"".into()), Challenge::ApiKey("partners".into(), "x-api-key".into())];
+        let context = ProblemContext { challenges: &challenges, ..ProblemContext::default() };
+        let missing = render(&Reason::CredentialMissing.into(), &context);
+        assert_eq!(header(&missing, "www-authenticate"), Some("Bearer realm=\"customers \\\"x\\\"\""));
+        let mut refusal = Refusal::from(Reason::ScopeMissing);
+        refusal.scope = Some("billing.read".into());
+        let scope = render(&refusal, &context);
+        let value = header(&scope, "www-authenticate").unwrap();
+        assert!(value.contains("error=\"insufficient_scope\"") && value.ends_with("scope=\"billing.read\""), "{value}");
+        assert_eq!(scope.headers.iter().filter(|(n, _)| &**n == "www-authenticate").count(), 2);
+    }
+
+    #[test]
+    fn html_only_where_it_is_preferred_and_always_escaped() {
+        assert!(prefers_html(Some(b"text/html,application/xhtml+xml,*/*;q=0.8")));
+        assert!(!prefers_html(Some(b"*/*")));
+        assert!(!prefers_html(Some(b"application/json, text/html;q=0.5")));
+        assert!(!prefers_html(None));
+        let mut refusal = Refusal::from(Reason::HeaderInvalid);
+        refusal.detail = Some("<script>alert('x')</script>".into());
+        let answer = render(&refusal, &ProblemContext { accept: Some(b"text/html"), ..ProblemContext::default() });
+        let page = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"));
+    }
+}
