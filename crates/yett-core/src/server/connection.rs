@@ -89,7 +89,7 @@ enum Next {
 
 /// Serves one connection until it closes or the worker drains.
 pub async fn serve<I: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, io: I, info: ConnectionInfo) {
-    let first_view = worker.view.borrow().clone();
+    let first_view = worker.view();
     let info = Rc::new(info);
     let Some(settings) = Settings::find(&first_view, &info.listener) else { return };
     let buffer = ReadBuffer::new(first_view.pools.buffers().clone());
@@ -112,7 +112,7 @@ pub async fn serve<I: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worke
     let next = loop {
         let head = connection.read_head(&worker, drain.as_mut()).await;
         let started = now();
-        let view = worker.view.borrow().clone();
+        let view = worker.view();
         let next = match head {
             Head::Closed => break Next::Close,
             Head::Fault(reason) => connection.refuse_head(&worker, &view, started, reason).await,
@@ -184,7 +184,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                             begun.get_or_insert_with(monotonic_ns);
                         }
                     }
-                } else if worker.draining.get() {
+                } else if worker.closes(&self.exchange.connection) {
                     return Poll::Ready(Head::Closed);
                 }
                 match self.buffer.poll_fill(cx, &mut self.io) {
@@ -201,7 +201,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             }
             if begun.is_none() && drain.as_mut().poll(cx).is_ready() {
                 drain.set(worker.drain.notified());
-                if worker.draining.get() || !self.refresh(worker) || drain.as_mut().poll(cx).is_ready() {
+                if worker.closes(&self.exchange.connection) || !self.refresh(worker) || drain.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Head::Closed);
                 }
             }
@@ -217,7 +217,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// A request with a valid head.
     async fn request(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Next {
         let step = self.decide(worker, view, started).await;
-        let last = head.close || worker.draining.get();
+        let last = head.close || worker.closes(&self.exchange.connection);
         let mut attempted = Attempted::default();
         let mut failed = None;
         let mut truncated = false;
@@ -244,7 +244,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 let outcome = match route {
                     None => Outcome::from(Reason::Internal),
                     Some(route) => {
-                        let job = Job { view, shared: &worker.shared, route, started, head, last };
+                        let job = Job { view, worker, route, started, head, last };
                         self.forward(job, &mut attempted).await
                     }
                 };

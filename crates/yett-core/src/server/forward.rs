@@ -11,14 +11,13 @@ use super::clock::{http_date, monotonic_ns};
 use super::connection::Connection;
 use super::deadline::{NEVER, after};
 use super::transfer::{Failure, Limits, Transfer, Upload};
-use super::worker::View;
+use super::worker::{View, Worker};
 use crate::exchange::{Framing, Method, Now, Refusal, Version};
 use crate::http1::write::{self, Announce};
 use crate::http1::{request, response};
 use crate::ir::HostPolicy;
 use crate::pipeline;
 use crate::reason::Reason;
-use crate::shared::Shared;
 use crate::snapshot::Route;
 use crate::upstream::{Active, Service, Stream};
 
@@ -62,8 +61,8 @@ impl From<Reason> for Outcome {
 pub struct Job<'a> {
     /// Configuration and pools.
     pub view: &'a View,
-    /// What the process shares.
-    pub shared: &'a Shared,
+    /// The worker.
+    pub worker: &'a Worker,
     /// Its route.
     pub route: &'a Route,
     /// When its head was complete.
@@ -106,14 +105,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 Some(stream) => stream,
                 None => {
                     let deadline = total.min(after(time, job.route.timeouts.connect_ms));
-                    let connected = self.timer.within(deadline, Box::pin(endpoint.connect(job.shared))).await;
+                    let connected = self.timer.within(deadline, Box::pin(endpoint.connect(&job.worker.shared))).await;
                     time = monotonic_ns();
                     match connected {
-                        Some(Ok(stream)) => stream,
+                        Some(Ok(stream)) => {
+                            job.worker.shared.counters.upstream_connects.increment();
+                            stream
+                        }
                         _ if time >= total => return Reason::TotalTimeout.into(),
                         failed => {
                             failure = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
                             active.endpoint().failed(time);
+                            job.worker.shared.counters.upstream_connect_failures.increment();
                             index += 1;
                             continue;
                         }
@@ -191,7 +194,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let version = request.version;
         let announce = announce(&complete, status, version);
         let sent = transfer.upload == Upload::Sent;
-        let mut keep = sent && !job.last && !(complete.framing == Framing::Close && announce == Announce::Nothing);
+        let last = job.last || job.worker.closes(&self.exchange.connection);
+        let mut keep = sent && !last && !(complete.framing == Framing::Close && announce == Announce::Nothing);
         keep &= !(complete.framing == Framing::Chunked && announce == Announce::Nothing);
         let out = transfer.down.start(complete.framing, announce == Announce::Chunked, u64::MAX);
         write::response(out, status, &self.response.headers, announce, !keep, &http_date(job.started.unix_ms));
