@@ -1,0 +1,1 @@
+"""The benchmark: Yett beside its peers, on one machine, in one run. Start it with `make bench`."""

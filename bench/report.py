@@ -1,0 +1,174 @@
+"""bench/RESULTS.md: what was measured, on what, and beside what it should be."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import tools
+from bench.columns import Column
+from bench.load import CONNECTIONS, Round
+
+MEGABYTE = 1_000_000
+CADDY = r"caddy/v2\s+v"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All columns of one run."""
+
+    columns: list[Column]
+    rounds: dict[str, list[Round]]
+    direct: list[Round]
+    memory: dict[str, tuple[int, int]]
+
+    def best(self, key: str) -> float | None:
+        """Least CPU a request over the rounds, microseconds."""
+        return min((one.cpu_us for one in self.rounds[key]), default=None) if key in self.rounds else None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of Yett's own; `reached` is None where there is no target."""
+
+    name: str
+    value: str
+    target: str = ""
+    reached: bool | None = None
+
+
+def verdict(reached: bool | None) -> str:
+    """A word for the table."""
+    return {True: "reached", False: "**missed**", None: ""}[reached]
+
+
+def spread(values: Sequence[float]) -> str:
+    """How far the worst round stands above the best."""
+    return f"{(max(values) / min(values) - 1) * 100:.0f} %" if min(values) > 0 else "-"
+
+
+def machine() -> str:
+    """Cores, memory, kernel: nothing that names the machine."""
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    gib = int(memory[1]) / 2**20 if memory else 0
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (
+        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {gib:.0f} GiB, Linux {kernel}"
+    )
+
+
+def first(pattern: str, text: str) -> str:
+    """The first match, or a question mark."""
+    found = re.search(pattern, text)
+    return found[0] if found else "?"
+
+
+def versions(keys: set[str]) -> str:
+    """Of all that took part."""
+    number = r"\d+\.\d+(\.\d+)?"
+    parts = [f"nginx {first(number, tools.run([tools.tool('nginx'), '-v']))}"]
+    parts.append(f"HAProxy {first(number, tools.run([tools.tool('haproxy'), '-v']))}")
+    if keys & {"envoy", "envoy-chain"}:
+        parts.append(
+            f"Envoy {first(r'/' + number + '/', tools.run([tools.envoy(), '--version'])).strip('/')}"
+        )
+    if "caddy" in keys:
+        built = tools.run([tools.go(), "version", "-m", tools.caddy()])
+        parts.append(f"Caddy {first(CADDY + number, built).split()[-1].lstrip('v')}")
+    return ", ".join(parts)
+
+
+def table(comparison: Comparison) -> list[str]:
+    """The columns, as rows."""
+    base = comparison.best("nginx")
+    lines = [
+        "| | CPU a request, µs (min) | spread | × nginx | requests/s | p50, ms | p99, ms | memory idle / after, MB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    fastest = max(comparison.direct, key=lambda one: one.rate)
+    lines.append(
+        f"| direct, no proxy | | | | {fastest.rate:,.0f} | {fastest.p50_us / 1000:.2f} "
+        f"| {fastest.p99_us / 1000:.2f} | |"
+    )
+    for column in comparison.columns:
+        rounds = comparison.rounds[column.key]
+        costs = [one.cpu_us for one in rounds]
+        best = min(rounds, key=lambda one: one.cpu_us)
+        idle, after = (size / MEGABYTE for size in comparison.memory[column.key])
+        ratio = f"{best.cpu_us / base:.2f}" if base else "-"
+        lines.append(
+            f"| {column.title} | {best.cpu_us:.2f} | {spread(costs)} | {ratio} | {best.rate:,.0f} "
+            f"| {best.p50_us / 1000:.2f} | {best.p99_us / 1000:.2f} | {idle:.0f} / {after:.0f} |"
+        )
+    return lines
+
+
+def ratios(comparison: Comparison) -> list[Figure]:
+    """What the ratios should be."""
+    wanted = [
+        ("Yett bare ÷ nginx bare", "yett", "nginx", 1.12),
+        ("Yett with the chain ÷ nginx bare", "yett-chain", "nginx", 1.25),
+    ]
+    plain = [
+        ("Yett with the chain ÷ nginx given the same requests", "yett-chain", "nginx-tokens"),
+        ("HAProxy with the chain ÷ Yett with the chain", "haproxy-chain", "yett-chain"),
+        ("Envoy with the chain ÷ Yett with the chain", "envoy-chain", "yett-chain"),
+    ]
+    figures = []
+    for name, above, below, limit in wanted:
+        up, down = comparison.best(above), comparison.best(below)
+        if up is not None and down is not None:
+            figures.append(Figure(name, f"{up / down:.2f}", f"at most {limit}", up / down <= limit))
+    for name, above, below in plain:
+        up, down = comparison.best(above), comparison.best(below)
+        if up is not None and down is not None:
+            figures.append(Figure(name, f"{up / down:.2f}"))
+    return figures
+
+
+def write(path: Path, comparison: Comparison, extras: list[Figure], *, seconds: int, quick: bool) -> None:
+    """The whole page."""
+    rounds = len(comparison.direct)
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    keys = {column.key for column in comparison.columns}
+    lines = [
+        "# Results of the benchmark",
+        "",
+        f"Written by `make bench` on {when}. {machine()}. {versions(keys)}.",
+        "",
+        f"Plain HTTP/1.1 on loopback, connections kept: wrk with {CONNECTIONS} connections for {seconds} s, after one "
+        f"second to warm up, against an nginx origin that answers 54 bytes; one worker each; {rounds} rounds, each "
+        "over all columns in turn. CPU a request is user and system time of the server's whole process tree, the "
+        "least of the rounds; the spread is how far the worst round stands above it. Requests/s and latencies are of "
+        "that best round: load, origin and proxy share the cores, so they are for orientation. Memory is resident, "
+        "before the first and after the last round. Every column is shown to work first: 200 and the origin's bytes; "
+        "a chain also 401 without a token, with an expired and with a forged one, 403 without the scope, and 429 over "
+        "a small limit.",
+        "",
+    ]
+    if quick:
+        lines += ["**A `--quick` run: rounds too short to be figures.**", ""]
+    lines += table(comparison)
+    lines += ["", "What each does (configurations in `bench/peers/`):", ""]
+    lines += [f"- {column.title}: {column.does}" for column in comparison.columns]
+    lines += [
+        "",
+        "The chains are as near to each other as the peers allow. They get the same requests: RS256 tokens of 100 "
+        "subjects in turn. HAProxy has no cache of verified tokens. Envoy's local limit is one bucket for all callers, "
+        "its log is text; Yett limits each caller and writes JSON.",
+        "",
+        "## Figures",
+        "",
+        "| | measured | target | |",
+        "|---|--:|--:|---|",
+    ]
+    lines += [
+        f"| {f.name} | {f.value} | {f.target} | {verdict(f.reached)} |" for f in ratios(comparison) + extras
+    ]
+    path.write_text("\n".join(lines) + "\n")
