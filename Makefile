@@ -1,0 +1,31 @@
+# Everything that a person or a machine does with this repository. Each target says what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup run test check format bench clean
+
+help:            ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+setup:           ## build everything into .venv (first time: about ten minutes on two cores; then seconds)
+	@scripts/setup
+
+run: setup       ## the demo: real services behind the gateway on https://localhost:8443
+	@exec $(BIN)/yett demo
+
+test: setup      ## every check and every test, as in CI
+	@scripts/test
+
+check: setup     ## formatting, lints and types only
+	@scripts/test check
+
+format: setup    ## format Python and Rust in place
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix-only . && cargo fmt --all
+
+bench: setup     ## CPU a request beside nginx, HAProxy, Envoy and Caddy; writes bench/RESULTS.md
+	@exec $(BIN)/python -m bench
+
+clean:           ## remove what the targets made
+	@rm -rf $(VENV) target dist .setup-stamp-* .mypy_cache .ruff_cache

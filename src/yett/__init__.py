@@ -1,0 +1,1 @@
+"""Yett: a secure API gateway for microservices."""

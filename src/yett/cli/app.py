@@ -1,0 +1,38 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from yett.cli import check, demo, init, keys, reload, run, schema, status
+
+app = typer.Typer(
+    name="yett",
+    help="A secure API gateway for microservices.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 clean, 1 findings (errors in a configuration included), 2 wrong usage.",
+)
+
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("run")(run.run)
+app.command("reload")(reload.reload)
+app.command("status")(status.status)
+app.command("schema")(schema.schema)
+app.add_typer(keys.app, name="keys")
+app.add_typer(demo.app, name="demo")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """A secure API gateway for microservices."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"yett {installed('yett')}")
+        raise typer.Exit

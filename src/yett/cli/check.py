@@ -1,0 +1,37 @@
+"""`yett check`: everything that is wrong with a configuration, and everything that it weakens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from yett.cli.output import FINDINGS, Format, print_json, print_problems
+
+
+def check(
+    file: Path = typer.Argument(..., help="The configuration: YAML, or Python that defines `gateway`."),
+    format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
+) -> None:
+    """Check a configuration without running it: every error at once, each with its place."""
+    from yett.control import source
+
+    try:
+        loaded = source.read(file)
+    except source.Refused as refused:
+        if format is Format.JSON:
+            print_json({"ok": False, "problems": refused.problems})
+        else:
+            print_problems(refused.problems)
+            count = len(refused.problems)
+            typer.echo(f"{count} {'error' if count == 1 else 'errors'}", err=True)
+        raise typer.Exit(FINDINGS) from None
+    if format is Format.JSON:
+        print_json(
+            {"ok": True, "revision": loaded.revision, "weakened": loaded.weakened, "counts": loaded.counts}
+        )
+        return
+    counts = ", ".join(f"{count} {kind}" for kind, count in loaded.counts.items())
+    typer.echo(f"{file}: ok ({counts}), revision {loaded.revision[:12]}")
+    for line in loaded.weakened:
+        typer.echo(f"weakened: {line}")

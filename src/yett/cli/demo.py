@@ -1,0 +1,59 @@
+"""`yett demo`: real services behind a real gateway, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from yett.cli.output import fail
+
+app = typer.Typer(help="A shop behind the gateway, on this machine.", invoke_without_command=True)
+
+DIRECTORY = typer.Option(None, "--directory", help="Where examples/shop is; found by itself in a checkout.")
+
+
+@app.callback()
+def demo(
+    context: typer.Context,
+    check: bool = typer.Option(False, "--check", help="Run every line on free ports, print a table, stop."),
+    port: int = typer.Option(
+        8443, "--port", min=0, max=65535, help="The gateway's port; 0 picks a free one."
+    ),
+    directory: Path | None = DIRECTORY,
+) -> None:
+    """Start the shop, its token endpoint and the gateway, and print curl lines to try."""
+    if context.invoked_subcommand is not None:
+        return
+    from yett.demo import DemoError
+
+    try:
+        if check:
+            from yett.demo.check import run_check
+
+            raise typer.Exit(run_check(directory))
+        from yett.demo.run import run_demo
+
+        raise typer.Exit(run_demo(directory, port))
+    except DemoError as error:
+        fail(str(error))
+
+
+@app.command()
+def token(
+    client: str = typer.Option(..., "--client", help="mobile, accountant or globex."),
+    scope: str = typer.Option("", "--scope", help="Ask for these scopes only."),
+    tampered: bool = typer.Option(
+        False, "--tampered", help="Write the role `accountant` into it after it was signed."
+    ),
+    directory: Path | None = DIRECTORY,
+) -> None:
+    """Print a token from the running demo's token endpoint."""
+    from yett.demo import DemoError
+    from yett.demo.tokens import fetch_token, tamper
+
+    try:
+        text = fetch_token(directory, client, scope or None)
+    except DemoError as error:
+        fail(str(error))
+    typer.echo(tamper(text) if tampered else text)

@@ -1,0 +1,37 @@
+"""What every command shares: how errors are printed, and what a failure ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, NoReturn
+
+import typer
+
+FINDINGS = 1
+USAGE = 2
+
+
+class Format(StrEnum):
+    """How a command prints its result."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def fail(message: str, code: int = FINDINGS) -> NoReturn:
+    """Prints one message on stderr and ends the command."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Prints a document on stdout."""
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+def print_problems(problems: Iterable[Mapping[str, Any]]) -> None:
+    """Prints `file:line:column: message` lines on stderr."""
+    for problem in problems:
+        typer.echo(problem["text"], err=True)

@@ -1,0 +1,55 @@
+"""`yett status`: what a running gateway is doing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from yett.cli.output import Format, fail, print_json
+from yett.cli.reload import FILE, SOCKET
+
+
+def status(
+    file: Path = FILE,
+    socket: Path | None = SOCKET,
+    format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
+) -> None:
+    """Show the revision, listeners, last reload and everything weakened of a running gateway."""
+    from yett.control import channel
+
+    try:
+        answer = channel.ask(socket or channel.socket_path(file), {"command": "status"}, timeout_s=10.0)
+    except channel.Unreachable as error:
+        fail(str(error))
+    if format is Format.JSON:
+        print_json(answer)
+    else:
+        show(answer)
+
+
+def show(answer: dict[str, Any]) -> None:
+    """Prints a status document for people."""
+    gateway = answer["gateway"]
+    typer.echo(f"configuration  {answer['file']}")
+    typer.echo(f"revision       {answer['revision'][:12]}")
+    typer.echo(
+        f"process        {answer['pid']}, {gateway.get('workers', '?')} workers, up {answer['up_s']:.0f} s"
+    )
+    for listener in gateway.get("listeners", []):
+        typer.echo(f"listener       {listener['name']} {listener['address']}")
+    if gateway.get("admin"):
+        typer.echo(f"admin          {gateway['admin']}")
+    if "connections" in gateway:
+        typer.echo(f"connections    {gateway['connections']}")
+    last = answer["last_reload"]
+    if last is not None:
+        outcome = "ok" if last["ok"] else f"FAILED, {len(last['problems'])} errors, the old revision serves"
+        typer.echo(f"last reload    {last['at']} by {last['cause']}: {outcome}")
+        for problem in last["problems"]:
+            typer.echo(f"               {problem['text']}")
+    if answer["control_restarts"]:
+        typer.echo(f"control plane  restarted {answer['control_restarts']} times")
+    for line in answer["weakened"]:
+        typer.echo(f"weakened       {line}")
