@@ -48,8 +48,8 @@ class Reply:
         if not any("problem+json" in value for value in self.all("content-type")):
             return None
         document = self.json()
-        assert document["status"] == self.status
-        return str(document["code"])
+        assert document["status"] == self.status, document
+        return str(document["reason"])
 
 
 def lines(block: bytes) -> HeaderList:
