@@ -6,4 +6,7 @@ pub mod deadline;
 pub mod forward;
 pub mod pipe;
 pub mod transfer;
+pub mod signals;
+pub mod sockets;
+pub mod tls;
 pub mod worker;

@@ -1,0 +1,226 @@
+//! One access log line. Every byte that a client or a service chose is escaped: nothing that it sends can start a
+//! line, close a string or move a terminal's cursor.
+
+use crate::exchange::{Now, PrincipalKind};
+
+use super::Record;
+
+/// Fields in the order of the documentation; absent ones are left out.
+pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    clock.write(out, record.ended.unix_ms);
+    out.push(b'"');
+    request(out, record);
+    outcome(out, record);
+    upstream(out, record);
+    text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
+    flag(out, "tls", record.connection.tls);
+    if record.truncated {
+        flag(out, "truncated", true);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn request(out: &mut Vec<u8>, record: &Record<'_>) {
+    if let Some(exchange) = record.exchange {
+        some(out, "request_id", &exchange.request_id);
+        if let Some(trace) = exchange.traceparent.get(3..35).filter(|trace| trace.iter().all(u8::is_ascii_hexdigit)) {
+            text(out, "trace_id", trace);
+        }
+    }
+    text(out, "listener", record.connection.listener.as_bytes());
+    key(out, "client");
+    out.push(b'"');
+    let client = record.exchange.map_or_else(|| record.connection.peer.ip().to_canonical(), |exchange| exchange.client);
+    let _ = std::io::Write::write_fmt(out, format_args!("{client}"));
+    out.push(b'"');
+    if let Some(exchange) = record.exchange {
+        text(out, "method", exchange.request.method.as_str().as_bytes());
+        some(out, "host", exchange.host.as_bytes());
+        some(out, "path", exchange.path.raw());
+    }
+    if let Some(route) = record.route {
+        text(out, "route", route.as_bytes());
+    }
+}
+
+fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
+    number(out, "status", u64::from(record.status));
+    if let Some(refusal) = record.refusal {
+        text(out, "reason", refusal.reason.code().as_bytes());
+        text(out, "fault", refusal.reason.fault().as_str().as_bytes());
+        if let Some(rule) = &refusal.rule {
+            text(out, "rule", rule.as_bytes());
+        }
+    }
+    if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
+        text(out, "provider", principal.provider.as_bytes());
+        text(out, "subject", principal.subject.as_bytes());
+        text(out, "kind", match principal.kind {
+            PrincipalKind::User => b"user",
+            PrincipalKind::Service => b"service",
+            PrincipalKind::Key => b"key",
+        });
+        for (name, value) in
+            [("client_id", &principal.client), ("tenant", &principal.tenant), ("token_id", &principal.token_id)]
+        {
+            if let Some(value) = value {
+                text(out, name, value.as_bytes());
+            }
+        }
+    }
+    number(out, "bytes_in", record.bytes_in);
+    number(out, "bytes_out", record.bytes_out);
+    number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+}
+
+fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {
+    let Some(upstream) = &record.upstream else { return };
+    text(out, "service", upstream.service.as_bytes());
+    some(out, "endpoint", upstream.endpoint.as_bytes());
+    number(out, "attempts", u64::from(upstream.attempts));
+    number(out, "upstream_us", upstream.first_byte_ns / 1000);
+    flag(out, "reused", upstream.reused);
+}
+
+pub(super) fn duration_ns(started: Now, ended: Now) -> u64 {
+    ended.monotonic_ns.saturating_sub(started.monotonic_ns)
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    key(out, name);
+    out.push(b'"');
+    escape(out, value);
+    out.push(b'"');
+}
+
+fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if !value.is_empty() {
+        text(out, name, value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    key(out, name);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
+    key(out, name);
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+/// JSON string content: quotes, backslashes and controls (C0, DEL, C1), line separators and bidirectional controls
+/// as `\uXXXX`; bytes that are no UTF-8 as U+FFFD.
+pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    if value.iter().all(|b| (0x20..0x7f).contains(b) && !matches!(b, b'"' | b'\\')) {
+        out.extend_from_slice(value);
+        return;
+    }
+    for chunk in value.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => unicode(out, c),
+                c if c.is_control() => unicode(out, c),
+                c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice(b"\\ufffd");
+        }
+    }
+}
+
+fn unicode(out: &mut Vec<u8>, c: char) {
+    let _ = std::io::Write::write_fmt(out, format_args!("\\u{:04x}", u32::from(c)));
+}
+
+/// RFC 3339 times; the second's text is kept, since most lines share it.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    second: Option<u64>,
+    text: Vec<u8>,
+}
+
+impl Clock {
+    fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
+        let second = unix_ms / 1000;
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text.clear();
+            let (year, month, day) = civil(second / 86_400);
+            let (hour, minute, rest) = (second / 3600 % 24, second / 60 % 60, second % 60);
+            let _ = std::io::Write::write_fmt(
+                &mut self.text,
+                format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{rest:02}."),
+            );
+        }
+        out.extend_from_slice(&self.text);
+        let millis = unix_ms % 1000;
+        for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+            out.push(b'0' + u8::try_from(digit).unwrap_or(0));
+        }
+        out.push(b'Z');
+    }
+}
+
+/// Year, month and day of a day since 1970 (proleptic Gregorian; eras of 400 years that begin in March).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times() {
+        let mut clock = Clock::default();
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (1_795_478_399_999, "2026-11-23T23:59:59.999Z"),
+            (1_795_478_400_001, "2026-11-24T00:00:00.001Z"),
+        ] {
+            let mut out = Vec::new();
+            clock.write(&mut out, ms);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_stays_one_json_string(value in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut out = vec![b'"'];
+            escape(&mut out, &value);
+            out.push(b'"');
+            let text = String::from_utf8(out).unwrap();
+            prop_assert!(!text.chars().any(char::is_control));
+            let back: String = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(back, String::from_utf8_lossy(&value).into_owned());
+        }
+    }
+
+    #[test]
+    fn terminals_are_left_alone() {
+        let mut out = Vec::new();
+        escape(&mut out, "a\x1b[31m\u{9b}0m\u{202e}\r\n".as_bytes());
+        assert_eq!(String::from_utf8(out).unwrap(), "a\\u001b[31m\\u009b0m\\u202e\\u000d\\u000a");
+    }
+}

@@ -1,0 +1,141 @@
+//! The Prometheus text format (version 0.0.4) of everything that is counted.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
+use crate::reason::Reason;
+use crate::shared::Shared;
+
+/// What is not counted but read at the scrape.
+#[derive(Debug)]
+pub struct Gauges<'a> {
+    /// Revision that serves; empty before the first.
+    pub revision: &'a str,
+    /// Worker threads.
+    pub workers: usize,
+    /// Whether requests are served: loaded, bound, not draining.
+    pub ready: bool,
+    /// Seconds since 1970 of the start.
+    pub started: u64,
+    /// Seconds since 1970 of the last configuration applied; 0 before the first.
+    pub applied: u64,
+}
+
+/// All metrics of a gateway.
+#[must_use]
+pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'_>) -> String {
+    let mut out = String::with_capacity(16 * 1024);
+    requests(&mut out, workers);
+    refusals(&mut out, workers);
+    let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
+    histogram(&mut out, "yett_request_duration_seconds", "from a request's head to the last byte of its answer", each(|w| &w.request));
+    histogram(&mut out, "yett_service_duration_seconds", "from forwarding to the first byte of a service's answer", each(|w| &w.upstream));
+    let sum = |pick: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| pick(worker)).sum::<u64>();
+    single(&mut out, "yett_connections_total", "connections accepted", "counter", sum(|w| w.connections.get()));
+    single(&mut out, "yett_connections_open", "connections open now", "gauge", sum(|w| w.open.get()));
+    single(&mut out, "yett_request_body_bytes_total", "body bytes read from clients", "counter", sum(|w| w.bytes_in.get()));
+    single(&mut out, "yett_response_body_bytes_total", "body bytes sent to clients", "counter", sum(|w| w.bytes_out.get()));
+    single(&mut out, "yett_buffered_bytes", "bytes taken of the process-wide bound on buffers", "gauge", shared.buffers.used());
+    for (name, help, value) in shared.counters.all() {
+        single(&mut out, name, help, "counter", value);
+    }
+    single(&mut out, "yett_workers", "worker threads", "gauge", u64::try_from(gauges.workers).unwrap_or(0));
+    single(&mut out, "yett_ready", "1 while requests are served and no drain is under way", "gauge", u64::from(gauges.ready));
+    single(&mut out, "yett_start_time_seconds", "when the gateway started", "gauge", gauges.started);
+    single(&mut out, "yett_last_reload_time_seconds", "when the configuration was applied", "gauge", gauges.applied);
+    head(&mut out, "yett_revision_info", "the configuration that serves", "gauge");
+    let _ = writeln!(out, "yett_revision_info{{revision=\"{}\"}} 1", Label(gauges.revision));
+    out
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn single(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
+    head(out, name, help, kind);
+    let _ = writeln!(out, "{name} {value}");
+}
+
+fn requests(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    let mut totals: BTreeMap<(Arc<str>, Option<Arc<str>>, usize), u64> = BTreeMap::new();
+    for worker in workers {
+        worker.table().each(|listener, route, class, count| {
+            *totals.entry((Arc::clone(listener), route.cloned(), class)).or_default() += count;
+        });
+    }
+    head(out, "yett_requests_total", "requests answered, by listener, route (empty where none matched) and status class", "counter");
+    for ((listener, route, class), count) in totals {
+        let (route, class) = (route.as_deref().unwrap_or(""), CLASSES.get(class).unwrap_or(&""));
+        let _ = writeln!(
+            out,
+            "yett_requests_total{{listener=\"{}\",route=\"{}\",status=\"{class}\"}} {count}",
+            Label(&listener),
+            Label(route)
+        );
+    }
+}
+
+fn refusals(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    head(out, "yett_refusals_total", "requests refused or failed, by reason", "counter");
+    for reason in Reason::ALL {
+        let at = usize::from(*reason as u8);
+        let count: u64 = workers.iter().filter_map(|worker| worker.refusals.get(at)).map(super::metrics::Cell::get).sum();
+        if count > 0 {
+            let (code, fault) = (reason.code(), reason.fault().as_str());
+            let _ = writeln!(out, "yett_refusals_total{{reason=\"{code}\",fault=\"{fault}\"}} {count}");
+        }
+    }
+}
+
+fn histogram<'a>(out: &mut String, name: &str, help: &str, all: impl Iterator<Item = &'a Histogram>) {
+    let (mut counts, mut sum_ns) = ([0; BUCKETS.len() + 1], 0);
+    all.for_each(|histogram| histogram.collect(&mut counts, &mut sum_ns));
+    head(out, name, help, "histogram");
+    let mut total = 0;
+    for (count, bound) in counts.iter().zip(BUCKETS.iter().map(|(_, text)| *text).chain(["+Inf"])) {
+        total += count;
+        let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {total}");
+    }
+    let _ = writeln!(out, "{name}_sum {}.{:09}\n{name}_count {total}", sum_ns / 1_000_000_000, sum_ns % 1_000_000_000);
+}
+
+/// A label value, escaped.
+struct Label<'a>(&'a str);
+
+impl std::fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(Label("a\"b\\c\nd").to_string(), "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn buckets_are_cumulative() {
+        let one = Histogram::default();
+        one.observe(700_000);
+        one.observe(60_000_000_000);
+        let mut out = String::new();
+        histogram(&mut out, "h", "help", [&one].into_iter());
+        assert!(out.contains("h_bucket{le=\"0.0005\"} 0\nh_bucket{le=\"0.001\"} 1\n"), "{out}");
+        assert!(out.contains("h_bucket{le=\"30\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 60.000700000\nh_count 2\n"), "{out}");
+    }
+}
