@@ -13,3 +13,6 @@ pub mod write;
 /// A message that cannot be read in exactly one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
+
+#[cfg(test)]
+mod tests;
