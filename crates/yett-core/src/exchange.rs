@@ -70,7 +70,8 @@ pub struct RequestHead {
     pub target: Vec<u8>,
     /// Version.
     pub version: Version,
-    /// Fields as they came, then cleaned by the receive phase.
+    /// Fields as they came, then cleaned by the receive phase. After the prepare phase they are the fields to forward,
+    /// all but those that the server writes itself from `framing`, the service's `host` and the connection.
     pub headers: Headers,
     /// Body framing.
     pub framing: Framing,
@@ -81,7 +82,8 @@ pub struct RequestHead {
 pub struct ResponseHead {
     /// Status code.
     pub status: u16,
-    /// Fields.
+    /// Fields. After `pipeline::respond` they are the fields to send, all but those that the server writes itself from the
+    /// framing and the connection. A Content-Length stays as the service sent it (a HEAD or 304 has one without a body).
     pub headers: Headers,
 }
 
@@ -188,6 +190,61 @@ pub type RouteIndex = u32;
 /// A request id: 36 bytes of a UUID version 7, or the one of a trusted proxy.
 pub type RequestId = SmallVec<[u8; 40]>;
 
+/// Values of a template's variables, decoded, in the template's order: one arena, reused from request to request.
+///
+/// The value of `{rest...}` is its segments joined by `/`.
+#[derive(Debug, Default, Clone)]
+pub struct Variables {
+    text: String,
+    ends: SmallVec<[u32; 8]>,
+}
+
+impl Variables {
+    /// The value at this place.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let start = match index.checked_sub(1) {
+            Some(previous) => *self.ends.get(previous)? as usize,
+            None => 0,
+        };
+        self.text.get(start..*self.ends.get(index)? as usize)
+    }
+
+    /// All values in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Adds a value that is made of these pieces joined by `/`.
+    pub fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a str>) {
+        for (index, piece) in pieces.into_iter().enumerate() {
+            if index > 0 {
+                self.text.push('/');
+            }
+            self.text.push_str(piece);
+        }
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Empties, keeping the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+}
+
 /// One request on its way.
 #[derive(Debug)]
 pub struct Exchange {
@@ -212,7 +269,7 @@ pub struct Exchange {
     /// Set by route.
     pub route: Option<RouteIndex>,
     /// Values of the template's variables, decoded, in the template's order; set by route.
-    pub variables: SmallVec<[Box<str>; 4]>,
+    pub variables: Variables,
     /// Set by authenticate.
     pub principal: Option<Rc<Principal>>,
     /// Set by limit.
@@ -231,7 +288,7 @@ impl Exchange {
     /// An exchange without a request, for a connection that reuses it from request to request.
     #[must_use]
     pub fn new(connection: Rc<ConnectionInfo>) -> Self {
-        let client = connection.peer.ip();
+        let client = connection.peer.ip().to_canonical();
         let https = connection.tls;
         Self {
             connection,
@@ -250,7 +307,7 @@ impl Exchange {
             request_id: RequestId::new(),
             traceparent: [0; 55],
             route: None,
-            variables: SmallVec::new(),
+            variables: Variables::default(),
             principal: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
@@ -265,10 +322,10 @@ impl Exchange {
         self.request.target.clear();
         self.request.headers.clear();
         self.request.framing = Framing::Empty;
-        self.path = CanonicalPath::default();
+        self.path.clear();
         self.host.clear();
         self.authority.clear();
-        self.client = self.connection.peer.ip();
+        self.client = self.connection.peer.ip().to_canonical();
         self.https = self.connection.tls;
         self.request_id.clear();
         self.traceparent = [0; 55];
@@ -280,6 +337,15 @@ impl Exchange {
         self.service = None;
         self.phase = Phase::Receive;
         self.asked_for_keys = false;
+    }
+}
+
+impl Exchange {
+    /// The query of the request as it came, without `?`.
+    #[must_use]
+    pub fn query(&self) -> &[u8] {
+        let target = &self.request.target;
+        memchr::memchr(b'?', target).and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Header fields in one arena: names in lower case, no allocation per field, reused from request to request.
-
-// Owner of this file: the "core" helper. The signatures below are the contract the others build on.
+//!
+//! How many fields and bytes there may be is the caller's to bound (`limits` of the listener). Bytes 0x80 to 0xff
+//! (obs-text, RFC 9110 section 5.5) are refused in names and passed on in values, since cookies and user agents carry
+//! them; no value with such a byte is ever decided on, because what the gateway reads it compares with ASCII.
 
 /// Names that code asks for, recognised once while parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,81 @@ pub enum Known {
     SetCookie, Te, Traceparent, Tracestate, Trailer, TransferEncoding, Upgrade, UserAgent, Via, WwwAuthenticate,
     XForwardedFor, XForwardedHost, XForwardedProto, XForwardedPort, XForwardedPrefix, XForwardedServer,
     XRealIp, XPoweredBy, XRequestId,
+}
+
+impl Known {
+    /// Recognises a lower case name.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        // by length first: at most three comparisons, and none for most names
+        match name.len() {
+            2 if name == b"te" => Self::Te,
+            3 if name == b"via" => Self::Via,
+            4 => match name {
+                b"host" => Self::Host,
+                b"date" => Self::Date,
+                _ => Self::Other,
+            },
+            6 => match name {
+                b"accept" => Self::Accept,
+                b"cookie" => Self::Cookie,
+                b"expect" => Self::Expect,
+                b"origin" => Self::Origin,
+                b"server" => Self::Server,
+                _ => Self::Other,
+            },
+            7 => match name {
+                b"trailer" => Self::Trailer,
+                b"upgrade" => Self::Upgrade,
+                _ => Self::Other,
+            },
+            8 if name == b"location" => Self::Location,
+            9 => match name {
+                b"forwarded" => Self::Forwarded,
+                b"x-real-ip" => Self::XRealIp,
+                _ => Self::Other,
+            },
+            10 => match name {
+                b"connection" => Self::Connection,
+                b"keep-alive" => Self::KeepAlive,
+                b"set-cookie" => Self::SetCookie,
+                b"tracestate" => Self::Tracestate,
+                b"user-agent" => Self::UserAgent,
+                _ => Self::Other,
+            },
+            11 => match name {
+                b"retry-after" => Self::RetryAfter,
+                b"traceparent" => Self::Traceparent,
+                _ => Self::Other,
+            },
+            12 => match name {
+                b"content-type" => Self::ContentType,
+                b"x-powered-by" => Self::XPoweredBy,
+                b"x-request-id" => Self::XRequestId,
+                _ => Self::Other,
+            },
+            13 if name == b"authorization" => Self::Authorization,
+            14 if name == b"content-length" => Self::ContentLength,
+            _ => Self::of_long(name),
+        }
+    }
+
+    fn of_long(name: &[u8]) -> Self {
+        match name {
+            b"x-forwarded-for" => Self::XForwardedFor,
+            b"www-authenticate" => Self::WwwAuthenticate,
+            b"proxy-connection" => Self::ProxyConnection,
+            b"x-forwarded-host" => Self::XForwardedHost,
+            b"x-forwarded-port" => Self::XForwardedPort,
+            b"transfer-encoding" => Self::TransferEncoding,
+            b"x-forwarded-proto" => Self::XForwardedProto,
+            b"proxy-authenticate" => Self::ProxyAuthenticate,
+            b"x-forwarded-prefix" => Self::XForwardedPrefix,
+            b"x-forwarded-server" => Self::XForwardedServer,
+            b"proxy-authorization" => Self::ProxyAuthorization,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why a field was refused.
@@ -31,36 +108,266 @@ pub struct Headers {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Field { known: Known, name: Span, value: Span }
+struct Field {
+    known: Known,
+    name: Span,
+    value: Span,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Span { start: u32, end: u32 }
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of(self, arena: &[u8]) -> &[u8] {
+        arena.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// For each byte its lower case form where it may stand in a token, else 0.
+const TOKEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let ok = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        if ok {
+            #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
+            {
+                table[byte as usize] = byte.to_ascii_lowercase();
+            }
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn token_byte(byte: u8) -> u8 {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// Whether this is a token (RFC 9110 section 5.6.2).
+#[must_use]
+pub fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| token_byte(byte) != 0)
+}
+
+/// Whether this may be a field value: no control character but HTAB, no blanks around it.
+#[must_use]
+pub fn is_value(value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    // no early exit, so that the compiler can take many bytes at once
+    let clean = value.iter().fold(true, |clean, &byte| clean & ((byte >= 0x20) & (byte != 0x7f) | (byte == b'\t')));
+    clean && !blank(value.first()) && !blank(value.last())
+}
+
+/// A byte of a name with case and the three separators folded, as CGI-like services see it.
+#[must_use]
+pub fn fold(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+/// Whether two names are the same to a service that folds case, `-`, `_` and `.`.
+#[must_use]
+pub fn folds_to(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(&l, &r)| fold(l) == fold(r))
+}
 
 impl Headers {
     /// Appends a field. The name is lower-cased; name and value are checked.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> { todo!() }
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        if !is_value(value) {
+            return Err(FieldError::Value);
+        }
+        let start = self.arena.len();
+        let mut token = !name.is_empty();
+        self.arena.extend(name.iter().map(|&byte| {
+            let lower = token_byte(byte);
+            token &= lower != 0;
+            lower
+        }));
+        if !token {
+            self.arena.truncate(start);
+            return Err(FieldError::Name);
+        }
+        let middle = self.arena.len();
+        self.arena.extend_from_slice(value);
+        let (Ok(start), Ok(middle), Ok(end)) =
+            (u32::try_from(start), u32::try_from(middle), u32::try_from(self.arena.len()))
+        else {
+            self.arena.truncate(start);
+            return Err(FieldError::Value);
+        };
+        let name = Span { start, end: middle };
+        let known = Known::of(name.of(&self.arena));
+        self.fields.push(Field { known, name, value: Span { start: middle, end } });
+        Ok(())
+    }
+
     /// The value of the first field of that name.
-    pub fn get(&self, known: Known) -> Option<&[u8]> { todo!() }
+    #[must_use]
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.arena))
+    }
+
     /// The values of all fields of that name.
-    pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> { std::iter::empty() }
+    pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(&self.arena))
+    }
+
     /// How many fields of that name.
-    pub fn count(&self, known: Known) -> usize { todo!() }
+    #[must_use]
+    pub fn count(&self, known: Known) -> usize {
+        self.fields.iter().filter(|field| field.known == known).count()
+    }
+
     /// The values of all fields of that (lower case) name.
-    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> { std::iter::empty() }
+    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(_, other, _)| *other == name).map(|(_, _, value)| value)
+    }
+
     /// Removes all fields of that name.
-    pub fn remove(&mut self, known: Known) { todo!() }
+    pub fn remove(&mut self, known: Known) {
+        self.fields.retain(|field| field.known != known);
+    }
+
     /// Keeps the fields for which `keep(known, name, value)` is true.
-    pub fn retain(&mut self, keep: impl FnMut(Known, &[u8], &[u8]) -> bool) { todo!() }
-    /// Replaces all fields of that name by one.
-    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> { todo!() }
+    pub fn retain(&mut self, mut keep: impl FnMut(Known, &[u8], &[u8]) -> bool) {
+        let arena = &self.arena;
+        self.fields.retain(|field| keep(field.known, field.name.of(arena), field.value.of(arena)));
+    }
+
+    /// Replaces all fields of that name by one. Case does not count.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        let before = self.fields.len();
+        self.push(name, value)?;
+        let arena = &self.arena;
+        let mut index = 0;
+        self.fields.retain(|field| {
+            index += 1;
+            index > before || !field.name.of(arena).eq_ignore_ascii_case(name)
+        });
+        Ok(())
+    }
+
     /// All fields in order: known, name, value.
-    pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> { std::iter::empty() }
+    pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
+        self.fields.iter().map(|field| (field.known, field.name.of(&self.arena), field.value.of(&self.arena)))
+    }
+
     /// How many fields.
     #[must_use]
-    pub fn len(&self) -> usize { self.fields.len() }
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool { self.fields.is_empty() }
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// Empties, keeping the memory.
-    pub fn clear(&mut self) { self.arena.clear(); self.fields.clear(); }
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.fields.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(fields: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        headers
+    }
+
+    #[test]
+    fn names_are_lower_cased_and_known() {
+        let headers = headers(&[("Host", "a"), ("X-Request-ID", "1"), ("TE", "trailers"), ("X-Other", "")]);
+        assert_eq!(headers.get(Known::Host), Some(&b"a"[..]));
+        assert_eq!(headers.get(Known::XRequestId), Some(&b"1"[..]));
+        assert_eq!(headers.get(Known::Te), Some(&b"trailers"[..]));
+        assert_eq!(headers.named(b"x-other").count(), 1);
+        assert_eq!(headers.get(Known::Cookie), None);
+    }
+
+    #[test]
+    fn every_known_name_is_recognised() {
+        for name in [
+            "accept", "authorization", "connection", "content-length", "content-type", "cookie", "date", "expect",
+            "forwarded", "host", "keep-alive", "location", "origin", "proxy-authenticate", "proxy-authorization",
+            "proxy-connection", "retry-after", "server", "set-cookie", "te", "traceparent", "tracestate", "trailer",
+            "transfer-encoding", "upgrade", "user-agent", "via", "www-authenticate", "x-forwarded-for",
+            "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server",
+            "x-real-ip", "x-powered-by", "x-request-id",
+        ] {
+            let spelt: String = format!("{:?}", Known::of(name.as_bytes())).to_ascii_lowercase();
+            assert_eq!(spelt, name.replace('-', ""));
+        }
+    }
+
+    #[test]
+    fn control_characters_and_blanks_are_refused() {
+        let mut headers = Headers::default();
+        for value in ["a\rb", "a\nb", "a\0b", "a\x7f", " a", "a ", "\ta", "\u{1b}[1m"] {
+            assert_eq!(headers.push(b"x", value.as_bytes()), Err(FieldError::Value), "{value:?}");
+        }
+        for name in ["", "a b", "a:", "a\r", "é", "a\0", "(a)"] {
+            assert_eq!(headers.push(name.as_bytes(), b"v"), Err(FieldError::Name), "{name:?}");
+        }
+        assert!(headers.is_empty());
+        headers.push(b"x", "a\tb caf\u{e9}".as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn set_replaces_every_field_of_the_name() {
+        let mut headers = headers(&[("A", "1"), ("b", "2"), ("a", "3")]);
+        headers.set(b"A", b"9").unwrap();
+        assert_eq!(headers.named(b"a").collect::<Vec<_>>(), [b"9"]);
+        assert_eq!(headers.set(b"b", b"\n"), Err(FieldError::Value));
+        assert_eq!(headers.named(b"b").collect::<Vec<_>>(), [b"2"]);
+    }
+
+    #[test]
+    fn folding() {
+        assert!(folds_to(b"X_User", b"x-user"));
+        assert!(folds_to(b"x.user", b"x-user"));
+        assert!(!folds_to(b"xuser", b"x-user"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_pushed_is_read_back(fields in prop::collection::vec(("[A-Za-z0-9_.!-]{1,20}", "([!-~]([ -~]{0,20}[!-~])?)?"), 0..20)) {
+            let mut headers = Headers::default();
+            for (name, value) in &fields {
+                headers.push(name.as_bytes(), value.as_bytes()).unwrap();
+            }
+            let read: Vec<_> = headers.iter().map(|(_, n, v)| (n.to_vec(), v.to_vec())).collect();
+            let wanted: Vec<_> = fields.iter()
+                .map(|(n, v)| (n.to_ascii_lowercase().into_bytes(), v.clone().into_bytes())).collect();
+            prop_assert_eq!(read, wanted);
+        }
+
+        #[test]
+        fn no_accepted_value_breaks_a_line(value in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut headers = Headers::default();
+            if headers.push(b"x", &value).is_ok() {
+                prop_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+            }
+        }
+    }
 }

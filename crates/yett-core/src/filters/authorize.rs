@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Principal, PrincipalKind, Refusal};
+use crate::exchange::{Principal, PrincipalKind, Refusal, Variables};
 use crate::ir;
 use crate::reason::Reason;
 
@@ -106,7 +106,7 @@ impl Rule {
     }
 
     /// Allows, or refuses with its reason. `values` are the decoded template variables, in order.
-    pub fn check(&self, principal: &Principal, values: &[Box<str>]) -> Result<(), Refusal> {
+    pub fn check(&self, principal: &Principal, values: &Variables) -> Result<(), Refusal> {
         if self.callers.as_ref().is_some_and(|callers| !callers.allow(principal)) {
             return Err(self.refuse(Reason::CallerNotAllowed));
         }
@@ -122,9 +122,9 @@ impl Rule {
     }
 
     /// An empty tenant is none: it never matches, not even another empty one.
-    fn check_tenant(&self, index: usize, principal: &Principal, values: &[Box<str>]) -> Result<(), Refusal> {
+    fn check_tenant(&self, index: usize, principal: &Principal, values: &Variables) -> Result<(), Refusal> {
         let held = principal.tenant.as_deref().filter(|tenant| !tenant.is_empty());
-        let asked = values.get(index).map(|value| &**value).filter(|tenant| !tenant.is_empty());
+        let asked = values.get(index).filter(|tenant| !tenant.is_empty());
         match (held, asked) {
             (Some(held), Some(asked)) if held == asked => Ok(()),
             (Some(_), Some(_)) => Err(self.refuse(Reason::TenantMismatch)),
@@ -149,7 +149,7 @@ fn listed(variables: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::Rule;
-    use crate::exchange::{Principal, PrincipalKind};
+    use crate::exchange::{Principal, PrincipalKind, Variables};
     use crate::ir::{AuthorizeRule, Callers, Quantified, TenantSource};
     use crate::reason::Reason;
     use proptest::prelude::*;
@@ -166,9 +166,12 @@ mod tests {
     }
 
     fn reason(rule: &AuthorizeRule, principal: &Principal, values: &[&str]) -> Option<Reason> {
-        let values: Vec<Box<str>> = values.iter().map(|v| (*v).into()).collect();
+        let mut variables = Variables::default();
+        for value in values {
+            variables.push([*value]);
+        }
         let rule = Rule::build(rule, &["invoice", "tenant"]).unwrap();
-        rule.check(principal, &values).err().map(|refusal| refusal.reason)
+        rule.check(principal, &variables).err().map(|refusal| refusal.reason)
     }
 
     #[test]
@@ -196,7 +199,7 @@ mod tests {
         spec.roles = Some(Quantified::AnyOf(vec!["x".into(), "y".into()]));
         let mut who = caller(PrincipalKind::User, "ann");
         who.scopes = vec!["a".into(), "bb".into()];
-        let refusal = Rule::build(&spec, &[]).unwrap().check(&who, &[]).unwrap_err();
+        let refusal = Rule::build(&spec, &[]).unwrap().check(&who, &Variables::default()).unwrap_err();
         assert_eq!(refusal.reason, Reason::ScopeMissing);
         assert_eq!(refusal.scope.as_deref(), Some("a b"));
         assert_eq!(refusal.rule.as_deref(), Some("route a"));

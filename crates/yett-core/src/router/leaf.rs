@@ -1,0 +1,189 @@
+//! The routes of one template: method, header and query conditions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Wanted;
+use crate::exchange::{Method, RouteIndex};
+use crate::ir;
+use crate::path::decode_query;
+
+/// What the routes of a template say.
+#[derive(Debug)]
+pub(super) enum Choice {
+    Route(RouteIndex),
+    Method(Arc<str>),
+    Condition,
+}
+
+/// The routes of one template, the most precise first.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    entries: Vec<Entry>,
+    /// The value of `Allow`.
+    allow: Arc<str>,
+}
+
+impl Default for Leaf {
+    fn default() -> Self {
+        Self { entries: Vec::new(), allow: "".into() }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    route: RouteIndex,
+    methods: Methods,
+    headers: BTreeMap<Box<str>, Box<str>>,
+    query: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// A set of methods: one bit for each that has a name of its own in [`Method`].
+#[derive(Debug, Default)]
+struct Methods {
+    known: u16,
+    others: Vec<Box<str>>,
+}
+
+impl Methods {
+    fn of(names: &[String]) -> Result<Self, String> {
+        let mut set = Self::default();
+        for name in names {
+            match Method::parse(name.as_bytes()) {
+                None | Some(Method::Connect | Method::Trace) => {
+                    return Err(format!("the method `{name}` cannot be routed"));
+                }
+                Some(Method::Other(other)) => set.others.push(other),
+                Some(Method::Get) => set.known |= bit(&Method::Get) | bit(&Method::Head),
+                Some(method) => set.known |= bit(&method),
+            }
+        }
+        if set.known == 0 && set.others.is_empty() {
+            return Err("a route needs at least one method".to_owned());
+        }
+        Ok(set)
+    }
+
+    fn contains(&self, method: &Method) -> bool {
+        match method {
+            Method::Other(name) => self.others.contains(name),
+            known => self.known & bit(known) != 0,
+        }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.known & other.known != 0 || self.others.iter().any(|m| other.others.contains(m))
+    }
+}
+
+const fn bit(method: &Method) -> u16 {
+    match method {
+        Method::Get => 1,
+        Method::Head => 2,
+        Method::Post => 4,
+        Method::Put => 8,
+        Method::Patch => 16,
+        Method::Delete => 32,
+        Method::Options => 64,
+        Method::Trace => 128,
+        Method::Connect => 256,
+        Method::Other(_) => 0,
+    }
+}
+
+const NAMED: [Method; 7] =
+    [Method::Delete, Method::Get, Method::Head, Method::Options, Method::Patch, Method::Post, Method::Put];
+
+impl Leaf {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn insert<'n>(
+        &mut self,
+        route: RouteIndex,
+        matches: &ir::Match,
+        name_of: impl Fn(RouteIndex) -> &'n str,
+    ) -> Result<(), String> {
+        let boxed = |map: &BTreeMap<String, String>| {
+            map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect()
+        };
+        let entry = Entry {
+            route,
+            methods: Methods::of(&matches.methods)?,
+            headers: boxed(&matches.headers),
+            query: boxed(&matches.query),
+        };
+        if let Some(twin) = self.entries.iter().find(|other| other.is_ambiguous_with(&entry)) {
+            return Err(format!(
+                "`{}` and `{}` could both take the same request with equal precedence: give one of them another path, \
+                 method, header or query condition",
+                name_of(twin.route),
+                name_of(route)
+            ));
+        }
+        self.entries.push(entry);
+        self.entries.sort_by_key(|e| std::cmp::Reverse(e.precedence()));
+        self.allow = self.methods().into();
+        Ok(())
+    }
+
+    fn methods(&self) -> String {
+        let named = NAMED.iter().filter(|m| self.entries.iter().any(|e| e.methods.contains(m))).map(Method::as_str);
+        let mut names: Vec<&str> = named.collect();
+        names.extend(self.entries.iter().flat_map(|e| e.methods.others.iter().map(|m| &**m)));
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
+    }
+
+    pub(super) fn choose(&self, wanted: Wanted<'_>) -> Choice {
+        let mut method_is_there = false;
+        for entry in self.entries.iter().filter(|e| e.methods.contains(wanted.method)) {
+            method_is_there = true;
+            if entry.conditions_hold(wanted) {
+                return Choice::Route(entry.route);
+            }
+        }
+        if method_is_there { Choice::Condition } else { Choice::Method(Arc::clone(&self.allow)) }
+    }
+}
+
+impl Entry {
+    /// Gateway API: more header conditions first, then more query conditions.
+    fn precedence(&self) -> (usize, usize) {
+        (self.headers.len(), self.query.len())
+    }
+
+    fn is_ambiguous_with(&self, other: &Self) -> bool {
+        let apart = |a: &BTreeMap<Box<str>, Box<str>>, b: &BTreeMap<Box<str>, Box<str>>| {
+            a.iter().any(|(name, value)| b.get(name).is_some_and(|v| v != value))
+        };
+        self.precedence() == other.precedence()
+            && self.methods.meets(&other.methods)
+            && !apart(&self.headers, &other.headers)
+            && !apart(&self.query, &other.query)
+    }
+
+    /// A header or parameter that stands twice holds no condition: which of the two a service reads is unknown.
+    fn conditions_hold(&self, wanted: Wanted<'_>) -> bool {
+        let header = |(name, value): (&Box<str>, &Box<str>)| {
+            let mut values = wanted.headers.named(name.as_bytes());
+            values.next() == Some(value.as_bytes()) && values.next().is_none()
+        };
+        let query = |(name, value): (&Box<str>, &Box<str>)| {
+            let mut values = query_values(wanted.query, name);
+            values.next() == Some(Some(value.to_string())) && values.next().is_none()
+        };
+        self.headers.iter().all(header) && self.query.iter().all(query)
+    }
+}
+
+/// The decoded values of a query parameter; `None` for one that cannot be decoded.
+fn query_values<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = Option<String>> + 'q {
+    query.split(|b| *b == b'&').filter_map(move |pair| {
+        let mut parts = pair.splitn(2, |b| *b == b'=');
+        let key = decode_query(parts.next().unwrap_or_default())?;
+        (key == name).then(|| decode_query(parts.next().unwrap_or_default()))
+    })
+}
