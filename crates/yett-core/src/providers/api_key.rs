@@ -178,3 +178,114 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiKeys, WellFormed, checksum};
+    use crate::exchange::{Now, PrincipalKind};
+    use crate::filters::keyed_hash::KeyedHash;
+    use crate::ir;
+    use crate::reason::Reason;
+    use crate::snapshot::Secrets;
+    use aws_lc_rs::hmac;
+    use proptest::prelude::*;
+
+    const SALT: [u8; 32] = [7; 32];
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn key(id: &str, secret: char) -> String {
+        let body = format!("yett_{id}_{}", String::from(secret).repeat(43));
+        format!("{body}{}", std::str::from_utf8(&checksum(body.as_bytes())).unwrap())
+    }
+
+    fn hash(text: &str, pepper: &[u8]) -> String {
+        hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[&SALT, pepper].concat()), text.as_bytes()).as_ref())
+    }
+
+    fn stored(id: &str, text: &str, pepper: &[u8], expires: Option<u64>) -> ir::ApiKey {
+        ir::ApiKey {
+            id: id.into(), name: format!("key {id}"), hash: hash(text, pepper), expires, scopes: vec!["a".into()],
+            roles: vec![], tenant: Some("acme".into()),
+        }
+    }
+
+    fn spec(keys: Vec<ir::ApiKey>, pepper: Option<&str>) -> ir::ApiKeyProvider {
+        ir::ApiKeyProvider {
+            name: "partners".into(), header: "x-api-key".into(), salt: hex(&SALT), pepper: pepper.map(Into::into), keys,
+        }
+    }
+
+    fn build(spec: &ir::ApiKeyProvider, secrets: &Secrets) -> Result<ApiKeys, String> {
+        ApiKeys::build(spec, secrets, &KeyedHash::new(&[1; 32]))
+    }
+
+    fn judge(keys: &ApiKeys, text: &str, unix_ms: u64) -> Result<String, Reason> {
+        let key = WellFormed::parse(text.as_bytes()).map_err(|refusal| refusal.reason)?;
+        let verdict = keys.verify(&key, Now { monotonic_ns: 0, unix_ms }).map_err(|refusal| refusal.reason)?;
+        assert_eq!(verdict.principal.kind, PrincipalKind::Key);
+        Ok(verdict.principal.subject.to_string())
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_zlib_in_base_62() {
+        // zlib.crc32(b"123456789") == 0xcbf43926 == 3421780262
+        assert_eq!(&checksum(b"123456789"), b"3jZRME");
+        assert_eq!(&checksum(b""), b"000000");
+    }
+
+    #[test]
+    fn a_key_is_its_caller_until_it_expires() {
+        let (good, other) = (key("abcdefgh0123", 'x'), key("abcdefgh0123", 'y'));
+        let keys = build(&spec(vec![stored("abcdefgh0123", &good, b"", Some(100))], None), &Secrets::new()).unwrap();
+        assert_eq!(judge(&keys, &good, 99_999), Ok("key abcdefgh0123".to_owned()));
+        assert_eq!(judge(&keys, &good, 100_000), Err(Reason::ApiKeyExpired));
+        assert_eq!(judge(&keys, &other, 0), Err(Reason::ApiKeyUnknown));
+        assert_eq!(judge(&keys, &key("zzzzzzzzzzzz", 'x'), 0), Err(Reason::ApiKeyUnknown));
+        assert!(!format!("{keys:?}").contains("07"));
+    }
+
+    #[test]
+    fn the_pepper_belongs_to_the_hash() {
+        let good = key("abcdefgh0123", 'x');
+        let spec = spec(vec![stored("abcdefgh0123", &good, b"hot", None)], Some("p"));
+        let with = |pepper: &[u8]| Secrets::from([("p".to_owned(), pepper.to_vec().into())]);
+        assert!(judge(&build(&spec, &with(b"hot")).unwrap(), &good, 0).is_ok());
+        assert_eq!(judge(&build(&spec, &with(b"mild")).unwrap(), &good, 0), Err(Reason::ApiKeyUnknown));
+        assert!(build(&spec, &Secrets::new()).is_err() && build(&spec, &with(b"")).is_err());
+    }
+
+    #[test]
+    fn files_that_are_wrong_do_not_load() {
+        let good = key("abcdefgh0123", 'x');
+        let fine = || stored("abcdefgh0123", &good, b"", None);
+        let broken = |change: fn(&mut ir::ApiKeyProvider)| {
+            let mut spec = spec(vec![fine()], None);
+            change(&mut spec);
+            build(&spec, &Secrets::new()).is_err()
+        };
+        assert!(!broken(|_| {}));
+        assert!(broken(|s| s.salt = "00".into()) && broken(|s| s.salt = "zz".repeat(32)) && broken(|s| s.salt.clear()));
+        assert!(broken(|s| s.keys[0].hash.clear()) && broken(|s| s.keys[0].id = "ABC".into()) && broken(|s| s.keys[0].name.clear()));
+        assert!(broken(|s| s.keys.push(s.keys[0].clone())));
+        assert!(broken(|s| s.header = "Authorization".into()) && broken(|s| s.header = "authorization".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_mistyped_key_is_malformed_before_it_is_looked_for(position in 0usize..67, byte in 0x20u8..0x7f) {
+            let good = key("abcdefgh0123", 'x');
+            let mut bytes = good.clone().into_bytes();
+            bytes[position] = byte;
+            let parsed = WellFormed::parse(&bytes);
+            prop_assert_eq!(parsed.is_ok(), bytes == good.as_bytes());
+        }
+
+        #[test]
+        fn junk_is_malformed(junk in "(yett_)?[a-z0-9_A-Z]{0,80}") {
+            prop_assert!(WellFormed::parse(junk.as_bytes()).is_err());
+        }
+    }
+}

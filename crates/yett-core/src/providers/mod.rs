@@ -8,6 +8,10 @@ mod json;
 pub mod jwk;
 pub mod jwks;
 pub mod jwt;
+#[cfg(test)]
+mod jwt_tests;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 
 use std::sync::Arc;
