@@ -9,6 +9,8 @@ pub mod jwk;
 pub mod jwks;
 pub mod jwt;
 #[cfg(test)]
+mod jwks_tests;
+#[cfg(test)]
 mod jwt_tests;
 #[cfg(test)]
 mod testing;
