@@ -108,7 +108,7 @@ def test_the_limit_is_the_same_after_many_reloads(gateway, origin, issuer, tmp_p
 def test_a_full_table_shares_one_bucket_and_says_so(gateway, origin, issuer, tmp_path):
     identity, service = issuer(), origin()
     config = limited(service, identity, tmp_path, caller={"rate": "1/h", "burst": 1})
-    config["limits"] = {"limit_keys": 1024}
+    config["process"] = {"limit_keys": 1024}
     gate = gateway(config)
     with gate.connect() as wire:
         statuses = [wire.ask(target="/closed", headers=identity.bearer(sub=f"user-{n}")).status for n in range(1400)]

@@ -258,7 +258,7 @@ def test_buffers_are_bounded_for_the_process(gateway, origin):
 
     service.paths["/hold"] = hold
     config = configs.public(service, limits={"body": "64MiB"})
-    config["limits"] = {"buffered_bytes": "1MiB"}
+    config["process"] = {"buffered_bytes": "1MiB"}
     gate = gateway(config)
     wires, statuses = [], []
     part = b"x" * 60_000

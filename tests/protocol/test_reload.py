@@ -109,7 +109,7 @@ def test_listeners_come_and_go(gateway, origin):
     port = gate.port
     more = configs.deep(config)
     more["listeners"] = {**configs.listener(), "more": {"address": "127.0.0.1:0", "plaintext": "test"}}
-    more["routes"]["open"]["listeners"] = ["main", "more"]
+    more["routes"]["open"]["listeners"] = {"any_of": ["main", "more"]}
     gate.reload(more)
     assert gate.port == port, "the listener that stays was bound anew"
     assert gate.get("/a", listener="more").status == 200

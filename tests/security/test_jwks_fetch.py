@@ -23,9 +23,11 @@ from tests.support.waiting import eventually
     ids=["plain http", "another host", "ftp", "credentials in the url", "metadata address", "link-local address"],
 )
 def test_unsafe_addresses_of_key_sets_do_not_load(gateway, origin, issuer, changes, word):
+    changes = dict(changes)
     config = configs.protected(origin(), issuer())
     config["identity_providers"]["id"].pop("plaintext")
-    config["identity_providers"]["id"].update(changes)
+    url = changes.pop("jwks")
+    config["identity_providers"]["id"].update(changes, jwks={"url": url})
     with pytest.raises(Exception) as caught:
         gateway(config)
     assert word.lower() in str(caught.value).lower() + repr(caught.value).lower()
@@ -88,7 +90,7 @@ def test_an_https_provider_is_verified(gateway, origin, issuer, server_tls, auth
     assert answer.reason == "identity_provider_unavailable", "a certificate of an unknown authority was accepted"
     assert identity.fetches == 0
     assert service.saw_nothing()
-    config["identity_providers"]["id"]["jwks_tls"] = {"ca": authority_file}
+    config["identity_providers"]["id"] = identity.provider({"ca": authority_file})
     trusted = gateway(config)
     assert trusted.get("/closed", identity.bearer()).status == 200
 

@@ -28,7 +28,7 @@ def test_a_run_with_failures_says_no_secret(gateway, origin, issuer, tmp_path, l
     del config["routes"]["closed"]["access"]
     config["listeners"] = {**configs.listener(), "secure": {"address": "127.0.0.1:0", "tls": listener_tls}}
     for route in config["routes"].values():
-        route["listeners"] = ["main", "secure"]
+        route["listeners"] = {"any_of": ["main", "secure"]}
     gate = gateway(config)
     good, bad = identity.token(scope="read"), identity.token(exp=1)
     answers = [

@@ -55,7 +55,7 @@ def test_a_withdrawn_key_cuts_a_verdict(gateway, origin, issuer, workers):
     """The set is fetched again, the key is gone: the cached success is worth nothing."""
     identity, service = issuer(), origin()
     config = configs.protected(service, identity)
-    config["identity_providers"]["id"].update(refresh="1s", min_interval="1s")
+    config["identity_providers"]["id"] = identity.provider({"refresh": "1s", "min_interval": "1s"})
     gate = gateway(config, workers=workers)
     old = identity.bearer()
     wires = [gate.connect() for _ in range(8)]
@@ -101,7 +101,7 @@ def test_failures_are_not_remembered(gateway, origin, issuer):
     identity, service = issuer(), origin()
     identity.mode = "fail"
     config = configs.protected(service, identity)
-    config["identity_providers"]["id"].update(min_interval="1s")
+    config["identity_providers"]["id"] = identity.provider({"min_interval": "1s"})
     gate = gateway(config)
     headers = identity.bearer()
     assert gate.get("/closed", headers).status == 503

@@ -151,10 +151,10 @@ class Issuer:
     def bearer(self, **changes: Any) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(**changes)}"}
 
-    def provider(self, **changes: Any) -> dict[str, Any]:
+    def provider(self, fetch: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         """The configuration of this provider, keys fetched by URL."""
         config: dict[str, Any] = {
-            "type": "jwt", "issuer": self.issuer, "audience": self.audience, "jwks": self.jwks_url,
+            "type": "jwt", "issuer": self.issuer, "audience": self.audience, "jwks": {"url": self.jwks_url, **(fetch or {})},
         }
         if self.tls is None:
             config["plaintext"] = "test"
@@ -163,7 +163,7 @@ class Issuer:
 
     def inline(self, directory: Path, **changes: Any) -> dict[str, Any]:
         """The configuration of this provider, keys from a file."""
-        return self.provider(jwks=self.jwks_file(directory), plaintext=None, **changes)
+        return self.provider(jwks=self.jwks_file(directory), **changes)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         issuer = self
