@@ -126,7 +126,8 @@ def test_what_the_command_line_creates_works(gateway, origin, tmp_path):
     service, keys = origin(), KeyFile(tmp_path, "partners.keys.yaml")
     keys.path.unlink(missing_ok=True)
     made = subprocess.run(
-        [sys.executable, "-m", "yett", "keys", "create", str(keys.path), "partner", "--scope", "read"],
+        [sys.executable, "-c", "from yett.cli import main; main()", "keys", "create", "--name", "partner", "--scope", "read",
+         "--file", str(keys.path)],
         capture_output=True, text=True, timeout=60, check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr
