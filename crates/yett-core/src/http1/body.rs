@@ -78,6 +78,15 @@ impl Decoder {
         matches!(self, Self::Done)
     }
 
+    /// Bytes of data that are known to follow.
+    #[must_use]
+    pub const fn announced(&self) -> u64 {
+        match self {
+            Self::Length(left) | Self::Chunked(Chunk::Data(left) | Chunk::SizeFeed(left)) => *left,
+            Self::Chunked(_) | Self::Done | Self::Close => 0,
+        }
+    }
+
     /// Says what `bytes` start with, and counts it as read.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::Malformed;
 use crate::exchange::Framing;
-use crate::headers::{Headers, Known};
+use crate::headers::{Headers, Known, folds_to, is_token, is_value};
 
 /// Splits off one line, which has to end in CRLF: the line without it, and its length with it. `from` bytes are
 /// known to hold no line feed. `None` until the line is complete.
@@ -24,12 +24,6 @@ pub fn line(bytes: &[u8], from: usize) -> Result<Option<(&[u8], usize)>, Malform
 #[must_use]
 pub const fn is_tchar(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
-}
-
-/// A token (RFC 9110 section 5.6.2).
-#[must_use]
-pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| is_tchar(*b))
 }
 
 /// A byte that may stand in a field value or a reason phrase: no control character but the tab.
@@ -73,10 +67,11 @@ pub fn push(line: &[u8], headers: &mut Headers) -> Result<(), Malformed> {
 /// Checks a trailer field, which is then dropped (RFC 9110 section 6.5.1).
 ///
 /// # Errors
-/// No field line.
+/// No field line, or one that would frame or address a message.
 pub fn check_trailer(line: &[u8]) -> Result<(), Malformed> {
     let (name, value) = split(line)?;
-    if is_token(name) && value.iter().all(|b| is_value_byte(*b)) { Ok(()) } else { Err(Malformed) }
+    let forbidden = [&b"content-length"[..], b"transfer-encoding", b"host"].iter().any(|n| folds_to(name, n));
+    if !forbidden && is_token(name) && is_value(value) { Ok(()) } else { Err(Malformed) }
 }
 
 /// What the framing fields of a head say.
@@ -101,10 +96,10 @@ impl Announced {
     ///
     /// # Errors
     /// Two lengths, even equal ones; a length that is not made of digits or is above 2^63; a transfer encoding other than
-    /// a single `chunked`; both at once (RFC 9112 section 6).
+    /// a single `chunked`; both at once (RFC 9112 section 6); a name that folds onto one of these.
     pub fn read(headers: &Headers) -> Result<Self, Malformed> {
         let mut found = Self::default();
-        for (known, _, value) in headers.iter() {
+        for (known, name, value) in headers.iter() {
             match known {
                 Known::ContentLength if found.length.is_none() => found.length = Some(length(value)?),
                 Known::TransferEncoding if !found.chunked && value.eq_ignore_ascii_case(b"chunked") => found.chunked = true,
@@ -113,6 +108,8 @@ impl Announced {
                 Known::Host => found.hosts += 1,
                 Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => found.expect_continue = true,
                 Known::Expect => found.expect_other = true,
+                // What a service that folds `_` and `.` would take for framing.
+                Known::Other if is_alias(name) => return Err(Malformed),
                 _ => {}
             }
         }
@@ -127,6 +124,14 @@ impl Announced {
             (false, Some(length)) if length > 0 => Framing::Length(length),
             _ => Framing::Empty,
         }
+    }
+}
+
+fn is_alias(name: &[u8]) -> bool {
+    match name.len() {
+        14 => folds_to(name, b"content-length"),
+        17 => folds_to(name, b"transfer-encoding"),
+        _ => false,
     }
 }
 

@@ -1,10 +1,9 @@
 //! One process-wide bound on buffered bytes, and the pooled blocks that count towards it.
 //!
-//! What is charged is memory that is really held: a block is charged when it is allocated and released when it is
-//! freed. A worker keeps a few free blocks, so a request in the steady state touches no shared counter. A connection
-//! that waits for its next request holds no block at all.
+//! Blocks in use are charged, in coarse steps per worker, so that a request seldom touches the shared counter. Free
+//! blocks that a worker keeps are not: at most 1.5 MiB each. A connection that waits for its next request holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +21,8 @@ pub const LARGE_BLOCK: usize = 64 * 1024;
 /// Free blocks that a worker keeps: 1 MiB of ordinary and 512 KiB of large ones.
 const KEEP: usize = 64;
 const KEEP_LARGE: usize = 8;
+/// Bytes that a worker charges at once.
+const STEP: u64 = 128 * 1024;
 
 /// The bound and what is taken of it.
 #[derive(Debug)]
@@ -65,59 +66,67 @@ impl BufferBudget {
     }
 }
 
-/// One worker's free blocks.
+/// One worker's blocks: those in use are charged, in steps of [`STEP`]; some free ones are kept at hand.
 #[derive(Debug)]
 pub struct BufferPool {
     shared: Arc<Shared>,
     free: RefCell<Vec<Box<[u8]>>>,
     free_large: RefCell<Vec<Box<[u8]>>>,
+    in_use: Cell<u64>,
+    charged: Cell<u64>,
 }
 
 impl BufferPool {
     /// An empty pool that charges the budget of `shared`.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, free: RefCell::default(), free_large: RefCell::default() }
+        Self { shared, free: RefCell::default(), free_large: RefCell::default(), in_use: Cell::new(0), charged: Cell::new(0) }
     }
 
     fn take(&self, size: usize) -> Option<Box<[u8]>> {
+        let in_use = self.in_use.get() + size as u64;
+        let missing = in_use.saturating_sub(self.charged.get());
+        if missing > 0 {
+            let step = missing.max(STEP);
+            let charged = [step, missing].into_iter().find(|bytes| self.shared.buffers.take(*bytes))?;
+            self.charged.set(self.charged.get() + charged);
+        }
+        self.in_use.set(in_use);
         let kept = match size {
             BLOCK => self.free.borrow_mut().pop(),
             LARGE_BLOCK => self.free_large.borrow_mut().pop(),
             _ => None,
         };
-        if kept.is_some() {
-            return kept;
-        }
-        if !self.shared.buffers.take(size as u64) {
-            return None;
-        }
-        Some(vec![0; size].into_boxed_slice())
+        Some(kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()))
     }
 
     fn give(&self, block: Box<[u8]>) {
+        if block.is_empty() {
+            return;
+        }
+        let in_use = self.in_use.get().saturating_sub(block.len() as u64);
+        self.in_use.set(in_use);
+        let charged = self.charged.get();
+        let keep = if in_use == 0 { 0 } else { in_use + STEP };
+        if in_use == 0 || charged > keep + STEP {
+            self.charged.set(keep.min(charged));
+            self.shared.buffers.give(charged.saturating_sub(keep));
+        }
         let (list, keep) = match block.len() {
-            0 => return,
             BLOCK => (&self.free, KEEP),
             LARGE_BLOCK => (&self.free_large, KEEP_LARGE),
-            other => {
-                self.shared.buffers.give(other as u64);
-                return;
-            }
+            _ => return,
         };
         let mut list = list.borrow_mut();
         if list.len() < keep {
             list.push(block);
-        } else {
-            self.shared.buffers.give(block.len() as u64);
         }
     }
 }
 
 impl Drop for BufferPool {
     fn drop(&mut self) {
-        let bytes = self.free.borrow().len() * BLOCK + self.free_large.borrow().len() * LARGE_BLOCK;
-        self.shared.buffers.give(bytes as u64);
+        self.shared.buffers.give(self.charged.get());
     }
 }
 
@@ -250,7 +259,26 @@ impl Drop for ReadBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::BufferBudget;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use super::{BLOCK, BufferBudget, BufferPool, STEP};
+    use crate::shared::Shared;
+
+    #[tokio::test]
+    async fn a_pool_never_passes_the_bound_and_gives_all_back() {
+        let shared = Arc::new(Shared::new(tokio::runtime::Handle::current(), [0; 32]));
+        shared.buffers.set(STEP + 3 * BLOCK as u64);
+        let pool = Rc::new(BufferPool::new(shared.clone()));
+        let blocks: Vec<_> = std::iter::from_fn(|| pool.take(BLOCK)).collect();
+        assert_eq!(blocks.len() * BLOCK, STEP as usize + 3 * BLOCK);
+        assert_eq!(shared.buffers.used(), STEP + 3 * BLOCK as u64);
+        blocks.into_iter().for_each(|block| pool.give(block));
+        assert_eq!(shared.buffers.used(), 0);
+        assert!(pool.take(BLOCK).is_some());
+        drop(pool);
+        assert_eq!(shared.buffers.used(), 0);
+    }
 
     #[test]
     fn takes_up_to_the_bound() {

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::Poll;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::futures::Notified;
 
 use super::buffers::{FillError, ReadBuffer};
@@ -403,21 +403,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         if self.timer.within(after(start, LINGER_PAUSE_MS), self.io.shutdown()).await.is_none() {
             return;
         }
+        let held = self.buffer.data().len();
+        self.buffer.consume(held);
+        self.buffer.release();
         let mut left = LINGER_BYTES;
         let mut last = monotonic_ns();
         poll_fn(|cx| {
+            // Not charged to the bound: an answer that says that the bound is reached has to be readable, too.
+            let mut block = [0; 8 * 1024];
             loop {
-                let held = self.buffer.data().len();
-                self.buffer.consume(held);
-                left = left.saturating_sub(held as u64);
-                if left == 0 {
-                    return Poll::Ready(());
-                }
-                if self.buffer.is_full() {
-                    self.buffer.prefer_large();
-                }
-                match self.buffer.poll_fill(cx, &mut self.io) {
-                    Poll::Ready(Ok(count)) if count > 0 => last = monotonic_ns(),
+                let mut read = ReadBuf::new(&mut block);
+                match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                        left = left.saturating_sub(read.filled().len() as u64);
+                        last = monotonic_ns();
+                        if left == 0 {
+                            return Poll::Ready(());
+                        }
+                    }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => break,
                 }

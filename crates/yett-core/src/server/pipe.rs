@@ -110,7 +110,7 @@ impl Pipe {
             match self.decoder.next(buffer.data()).map_err(|_| Fault::Malformed)? {
                 Piece::More { skip } => {
                     buffer.consume(skip);
-                    return Ok(());
+                    return if self.bytes.saturating_add(self.decoder.announced()) > self.limit { Err(Fault::TooLarge) } else { Ok(()) };
                 }
                 Piece::End { skip } => {
                     buffer.consume(skip);

@@ -97,7 +97,7 @@ fn a_body_has_one_length() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: identity", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked;q=1", "Transfer-Encoding:",
         "Transfer-Encoding: xchunked", "Transfer-Encoding: chunked,", "Transfer-Encoding: \"chunked\"", "Transfer-Encoding : chunked",
-        "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding:\r\n chunked", "Transfer_Encoding: chunked", "Content.Length: 1",
     ] {
         assert_eq!(end_of(&with_fields(fields)), End::Fault(Reason::MalformedRequest), "{fields:?}");
     }
@@ -111,6 +111,7 @@ fn chunks_have_one_form() {
         "1;a=b\r\nx\r\n0\r\n\r\n", "1 \r\nx\r\n0\r\n\r\n", " 1\r\nx\r\n0\r\n\r\n", "+1\r\nx\r\n0\r\n\r\n", "0x1\r\nx\r\n0\r\n\r\n", "1\nx\r\n0\r\n\r\n",
         "1\r\nx\n0\r\n\r\n", "1\r\nxy\r\n0\r\n\r\n", "\r\nx\r\n0\r\n\r\n", "00000000000000001\r\nx\r\n0\r\n\r\n", "1\r\nx\r\n0\r\n\n", "1\r\nx\r\n0\n\r\n",
         "1\rx\r\n0\r\n\r\n", "1\r\nx\r\n0\r\nbad\r\n\r\n", "1\r\nx\r\n0\r\na: b\0\r\n\r\n", "1\r\nx\r\n0\r\n a: b\r\n\r\n", "g\r\n", "0;x\r\n\r\n",
+        "0\r\nContent-Length: 1\r\n\r\n", "0\r\nTransfer_Encoding: chunked\r\n\r\n",
     ] {
         let text = format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
         assert_eq!(end_of(text.as_bytes()), End::Fault(Reason::BodyMalformed), "{chunks:?}");
