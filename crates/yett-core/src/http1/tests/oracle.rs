@@ -73,8 +73,7 @@ fn hyper_reads(text: &[u8]) -> Vec<Message> {
             let _ = client.read_to_end(&mut answers).await;
         };
         let _ = tokio::join!(serve, send);
-        let seen = seen.borrow().clone();
-        seen
+        seen.take()
     })
 }
 
