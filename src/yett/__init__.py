@@ -1,1 +1,122 @@
-"""Yett: a secure API gateway for microservices."""
+"""Yett: a secure API gateway for microservices.
+
+A configuration in Python is built from these models; `yett run gateway.py` runs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yett.config.filters.address_limit import AddressLimit
+    from yett.config.filters.authorize import Authorize, Callers
+    from yett.config.filters.rate_limit import RateLimit
+    from yett.config.filters.redirect import Redirect
+    from yett.config.filters.request_headers import RequestHeaders
+    from yett.config.filters.respond import Respond
+    from yett.config.filters.response_headers import ResponseHeaders
+    from yett.config.filters.rewrite import Rewrite
+    from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process, State
+    from yett.config.listener import Certificate, Listener, ListenerTls, TrustedProxies
+    from yett.config.match import Match
+    from yett.config.providers.api_key import ApiKey
+    from yett.config.providers.jwt import Claim, Jwt, JwksUrl
+    from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
+    from yett.config.service import Pool, Service, ServiceTls
+    from yett.config.types import Secret
+    from yett.errors import ConfigError, ConfigurationError, YettError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddressLimit",
+    "Admin",
+    "ApiKey",
+    "Authorize",
+    "Callers",
+    "Ceiling",
+    "Certificate",
+    "Claim",
+    "ConfigError",
+    "ConfigurationError",
+    "Defaults",
+    "Gateway",
+    "Group",
+    "JwksUrl",
+    "Jwt",
+    "Listener",
+    "ListenerTls",
+    "LogFile",
+    "Match",
+    "PathRules",
+    "Pool",
+    "Process",
+    "RateLimit",
+    "Redirect",
+    "RequestHeaders",
+    "Respond",
+    "ResponseHeaders",
+    "Rewrite",
+    "Route",
+    "RouteLimits",
+    "RouteTimeouts",
+    "Secret",
+    "Service",
+    "ServiceTls",
+    "State",
+    "TrustedProxies",
+    "YettError",
+    "__version__",
+]
+
+_WHERE = {
+    "AddressLimit": "yett.config.filters.address_limit",
+    "Authorize": "yett.config.filters.authorize",
+    "Callers": "yett.config.filters.authorize",
+    "RateLimit": "yett.config.filters.rate_limit",
+    "Redirect": "yett.config.filters.redirect",
+    "RequestHeaders": "yett.config.filters.request_headers",
+    "Respond": "yett.config.filters.respond",
+    "ResponseHeaders": "yett.config.filters.response_headers",
+    "Rewrite": "yett.config.filters.rewrite",
+    "Admin": "yett.config.gateway",
+    "Ceiling": "yett.config.gateway",
+    "Defaults": "yett.config.gateway",
+    "Gateway": "yett.config.gateway",
+    "LogFile": "yett.config.gateway",
+    "Process": "yett.config.gateway",
+    "State": "yett.config.gateway",
+    "Certificate": "yett.config.listener",
+    "Listener": "yett.config.listener",
+    "ListenerTls": "yett.config.listener",
+    "TrustedProxies": "yett.config.listener",
+    "Match": "yett.config.match",
+    "ApiKey": "yett.config.providers.api_key",
+    "Claim": "yett.config.providers.jwt",
+    "Jwt": "yett.config.providers.jwt",
+    "JwksUrl": "yett.config.providers.jwt",
+    "Group": "yett.config.route",
+    "PathRules": "yett.config.route",
+    "Route": "yett.config.route",
+    "RouteLimits": "yett.config.route",
+    "RouteTimeouts": "yett.config.route",
+    "Pool": "yett.config.service",
+    "Service": "yett.config.service",
+    "ServiceTls": "yett.config.service",
+    "Secret": "yett.config.types",
+    "ConfigError": "yett.errors",
+    "ConfigurationError": "yett.errors",
+    "YettError": "yett.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Models are imported when they are asked for, so that `yett --help` is quick."""
+    if name not in _WHERE:
+        raise AttributeError(f"module `yett` has no `{name}`")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,39 @@
+"""The base of all configuration models, and how a validator refuses."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+Location = tuple[str | int, ...]
+
+
+class Model(BaseModel):
+    """Strict, frozen, and without unknown keys."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+def refuse(code: str, message: str, at: Location = ()) -> PydanticCustomError:
+    """What a validator raises: a stable code, a message for people, and the place below the field."""
+    return PydanticCustomError(cast("Any", code), "{message}", {"message": message, "at": at})
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean `x`?`, or nothing where no name is near."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """`a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > limit:
+        return ", ".join(quoted[:limit]) + " …"
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"

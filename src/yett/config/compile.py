@@ -1,0 +1,244 @@
+"""A configuration becomes the document that crosses to the data plane: canonical JSON, and its SHA-256, the revision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from yett.config import units
+from yett.config.base import Location
+from yett.config.check import check_all
+from yett.config.gateway import Gateway, LogFile
+from yett.config.listener import Listener
+from yett.config.load import Loaded, load_path
+from yett.config.merge import Merger, Policy
+from yett.config.places import Places
+from yett.config.providers.api_key import ApiKey
+from yett.config.providers.jwt import Jwt, JwksUrl
+from yett.config.resolve import Material, secret_name
+from yett.config.service import Service
+from yett.errors import ConfigurationError
+
+IR_VERSION = 1
+_LISTENER_LIMITS: dict[str, Any] = {"connections": 10_000, "request_line": "8KiB", "header_bytes": "32KiB", "headers": 100}
+_LISTENER_TIMES = {"handshake": "10s", "head": "10s", "body": "30s", "keep_alive": "60s"}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What `apply` takes, and what tools ask about."""
+
+    ir: bytes
+    """Canonical JSON: keys sorted, no blanks, UTF-8."""
+    revision: str
+    """SHA-256 of `ir`, hexadecimal."""
+    secrets: dict[str, bytes]
+    """Bytes of secrets by name. Never logged, never shown."""
+    gateway: Gateway
+    policies: tuple[Policy, ...]
+    places: Places
+    owners: dict[Location, str]
+    watched: tuple[Path, ...]
+    """Every file that was read."""
+    weakened: tuple[str, ...]
+    """What is weaker than it could be, for the start and for `yett check`."""
+
+    def __repr__(self) -> str:
+        return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
+
+
+def compile_file(path: str | Path) -> Compiled:
+    """Loads, checks and compiles a file. Raises `ConfigurationError` with everything that is wrong."""
+    return compile_loaded(load_path(path))
+
+
+def compile_loaded(loaded: Loaded) -> Compiled:
+    """Checks and compiles what was loaded. Raises `ConfigurationError`. Pure: reads nothing, keeps nothing."""
+    merger = Merger(loaded.gateway, loaded.places)
+    policies = [policy for name, route in sorted(loaded.gateway.routes.items()) if (policy := merger.merge(name, route))]
+    check_all(merger, policies)
+    if loaded.errors or merger.errors:
+        raise ConfigurationError([*loaded.errors, *merger.errors])
+    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
+    ir = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return Compiled(
+        ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
+        policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
+        weakened=tuple(weakened(loaded.gateway)),
+    )  # fmt: skip
+
+
+def build(gateway: Gateway, policies: list[Policy], material: Material, directory: Path) -> dict[str, Any]:
+    """The document, as `crates/yett-core/src/ir.rs` reads it."""
+    process = gateway.process
+    return {
+        "version": IR_VERSION,
+        "environment": gateway.environment,
+        "process": {
+            "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
+            "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
+        },
+        "admin": _admin(gateway),
+        "access_log": {"file": str((directory / gateway.access_log.file).absolute())} if isinstance(gateway.access_log, LogFile) else gateway.access_log,
+        "secrets": material.fingerprints,
+        "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
+        "providers": [
+            _jwt(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
+            for name, item in sorted(gateway.identity_providers.items())
+        ],
+        "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
+        "routes": [_route(policy) for policy in policies],
+    }  # fmt: skip
+
+
+def _admin(gateway: Gateway) -> dict[str, Any] | None:
+    admin = gateway.admin
+    return admin and {"address": admin.address, "token": secret_name(("admin", "token")) if admin.token else None}
+
+
+def _listener(name: str, listener: Listener, gateway: Gateway, material: Material) -> dict[str, Any]:
+    at: Location = ("listeners", name)
+    own, shared = listener.limits, gateway.defaults.limits
+    limits = {key: getattr(own, key) or getattr(shared, key) or value for key, value in _LISTENER_LIMITS.items()}
+    times = {key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value for key, value in _LISTENER_TIMES.items()}
+    tls = listener.tls and {
+        "profile": listener.tls.profile,
+        "certificates": [
+            {
+                "chain": material.texts[(*at, "tls", "certificates", index, "chain")],
+                "key": secret_name((*at, "tls", "certificates", index, "key")),
+            }
+            for index in range(len(listener.tls.certificates))
+        ],
+    }  # fmt: skip
+    proxies = listener.trusted_proxies
+    return {
+        "name": name,
+        "address": listener.address,
+        "tls": tls,
+        "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
+        "address_limits": [limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()],
+        "limits": {key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()},
+        "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
+    }
+
+
+def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
+    at: Location = ("identity_providers", name)
+    jwks: dict[str, Any]
+    if isinstance(provider.jwks, JwksUrl):
+        url = provider.jwks
+        jwks = {"url": {
+            "url": url.url, "plaintext": url.url.startswith("http://"), "ca": material.texts.get((*at, "jwks", "ca")),
+            "refresh_ms": units.milliseconds(url.refresh), "stale_ms": units.milliseconds(url.stale),
+            "min_interval_ms": units.milliseconds(url.min_interval),
+        }}  # fmt: skip
+    else:
+        jwks = {"inline": material.texts[(*at, "jwks")]}
+    claims = provider.claims
+    known = {key: list(claims[key].from_) if key in claims else None for key in ("scopes", "roles", "tenant", "client")}
+    return {
+        "type": "jwt",
+        "name": name,
+        "issuer": provider.issuer,
+        "audiences": list(provider.audience),
+        "jwks": jwks,
+        "algorithms": list(provider.algorithms),
+        "leeway_s": units.milliseconds(provider.leeway) // 1000,
+        "claims": {
+            **known,
+            "scopes": known["scopes"] or ["scope"],
+            "roles": known["roles"] or ["roles"],
+            "declared": {key: {"from": list(claim.from_), "type": claim.type} for key, claim in claims.items() if key not in known},
+        },
+    }
+
+
+def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
+    at: Location = ("identity_providers", name)
+    file = material.keys_files[(*at, "keys")]
+    return {
+        "type": "api_key",
+        "name": name,
+        "header": provider.header,
+        "salt": file.salt,
+        "pepper": secret_name((*at, "pepper")) if provider.pepper else None,
+        "keys": [
+            {
+                "id": key.id, "name": label, "hash": key.hash, "expires": key.expires_at(), "scopes": list(key.scopes),
+                "roles": list(key.roles), "tenant": key.tenant,
+            }
+            for label, key in sorted(file.keys.items())
+        ],
+    }  # fmt: skip
+
+
+def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
+    at: Location = ("services", name, "tls")
+    tls = None
+    if any(url.startswith("https://") for url in service.endpoints):
+        own = service.tls
+        tls = {
+            "ca": material.texts.get((*at, "ca")),
+            "certificate": material.texts.get((*at, "certificate")),
+            "key": secret_name((*at, "key")) if own and own.key else None,
+            "server_name": own.server_name if own else None,
+        }
+    return {
+        "name": name,
+        "endpoints": [_endpoint(url) for url in service.endpoints],
+        "tls": tls,
+        "host": service.host if service.host in {"preserve", "endpoint"} else {"literal": service.host},
+        "balance": service.balance,
+        "forward_credential": service.forward_credential,
+        "idle_connections": service.pool.idle,
+        "idle_ms": units.milliseconds(service.pool.idle_timeout),
+    }
+
+
+def _endpoint(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    return {"tls": secure, "host": parts.hostname or "", "port": parts.port or (443 if secure else 80)}
+
+
+def _route(policy: Policy) -> dict[str, Any]:
+    access: Any = "public"
+    if policy.access == "authenticated":
+        access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
+    return {
+        "name": policy.name,
+        "group": policy.group,
+        "listeners": sorted(policy.listeners),
+        "match": {
+            "hosts": sorted(policy.hosts) if policy.hosts else None, "path": policy.path, "methods": sorted(policy.methods),
+            "headers": policy.headers, "query": policy.query,
+        },
+        "path_allow": sorted(policy.path_allow),
+        "access": access,
+        "address_limits": policy.address_limits,
+        "rate_limits": policy.rate_limits,
+        "action": policy.action,
+        "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
+        "request_headers": policy.request_headers,
+        "response_headers": policy.response_headers,
+        "body_limit": policy.body_limit,
+        "timeouts": policy.timeouts,
+    }  # fmt: skip
+
+
+def weakened(gateway: Gateway) -> list[str]:
+    """What is weaker than it could be, in sentences."""
+    found = [f"listener `{name}` speaks plain HTTP: {item.plaintext}" for name, item in gateway.listeners.items() if item.plaintext]
+    found += [f"service `{name}` is reached over plain HTTP: {item.plaintext}" for name, item in gateway.services.items() if item.plaintext]
+    for name, provider in gateway.identity_providers.items():
+        if isinstance(provider, Jwt) and provider.plaintext:
+            found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
+    found += [f"service `{name}` sees the caller's credential" for name, item in gateway.services.items() if item.forward_credential]
+    if gateway.access_log == "off":
+        found.append("the access log is off")
+    return found

@@ -1,0 +1,35 @@
+"""The filters. Each is one module here, one in the data plane, one test, one page, one example, all of one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["listener", "group", "route"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A key of a route, its phase, where it may stand, and how a group's and a route's are merged.
+
+    `all` means that every one applies; `one` that it stands in one place only.
+    """
+
+    name: str
+    phase: str
+    places: tuple[Place, ...]
+    merge: Literal["all", "one"]
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
+    Filter("authorize", "authorize", ("group", "route"), "all"),
+    Filter("rate_limit", "limit", ("group", "route"), "all"),
+    Filter("rewrite", "forward", ("group", "route"), "one"),
+    Filter("request_headers", "forward", ("group", "route"), "one"),
+    Filter("split", "forward", ("group", "route"), "one"),
+    Filter("response_headers", "respond", ("group", "route"), "one"),
+    Filter("redirect", "forward", ("route",), "one"),
+    Filter("respond", "forward", ("route",), "one"),
+)
+"""In the order of their phases."""

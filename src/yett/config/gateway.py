@@ -1,0 +1,135 @@
+"""A whole configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from yett.config.base import Model, refuse
+from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
+from yett.config.providers import Provider
+from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
+from yett.config.service import Service
+from yett.config.types import Address, Items, Name, Secret, Text
+from yett.config.units import Duration, Size
+
+
+class Process(Model):
+    """Bounds of the whole process."""
+
+    buffered_bytes: Size = "256MiB"
+    """Bytes of bodies and heads held in memory at once."""
+    verdict_cache: Annotated[int, Field(ge=0, le=100_000_000)] = 10_000
+    """Verified tokens that are remembered."""
+    limit_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
+    """Keys of all limits together."""
+    drain: Duration = "30s"
+    """How long a stop waits for open requests."""
+
+
+class Admin(Model):
+    """The admin listener: `/healthz`, `/readyz`, `/metrics`."""
+
+    address: Address
+    """A loopback address; any other needs `token`."""
+    token: Secret | None = None
+    """A bearer token of at least 16 bytes."""
+
+
+class LogFile(Model):
+    """A file that lines are appended to."""
+
+    file: Text
+    """Relative to the configuration file."""
+
+
+def _access_log(value: Any) -> Any:
+    if isinstance(value, str) and value not in {"stdout", "off"}:
+        raise refuse("access_log_invalid", f"write `stdout`, `off`, or `{{file: {value}}}`")
+    return value
+
+
+class DefaultLimits(RouteLimits, ListenerLimits):
+    """Sizes and counts of all routes and listeners."""
+
+
+class DefaultTimeouts(RouteTimeouts, ListenerTimeouts):
+    """Time limits of all routes and listeners."""
+
+
+class Ceiling(Model):
+    """What no group and no route may exceed."""
+
+    limits: RouteLimits = RouteLimits()
+    """Sizes."""
+    timeouts: RouteTimeouts = RouteTimeouts()
+    """Time limits."""
+
+
+class Defaults(Model):
+    """What holds where nothing nearer is said."""
+
+    limits: DefaultLimits = DefaultLimits()
+    """Sizes and counts."""
+    timeouts: DefaultTimeouts = DefaultTimeouts()
+    """Time limits."""
+    ceiling: Ceiling = Ceiling()
+    """What no group and no route may exceed."""
+
+
+class State(Model):
+    """Where the control plane keeps what outlives the process."""
+
+    directory: Text
+    """Relative to the configuration file."""
+
+
+class Gateway(Model):
+    """A whole configuration."""
+
+    version: Literal[1] = 1
+    """The version of this format."""
+    environment: Name | None = None
+    """Which deployment this is, such as `production`."""
+    owner: Text | None = None
+    """Who answers for this file."""
+    include: Items = ()
+    """Further files with groups, routes, services and identity providers; `*` is understood."""
+    process: Process = Process()
+    """Bounds of the whole process."""
+    admin: Admin | None = None
+    """The admin listener."""
+    access_log: Annotated[Literal["stdout", "off"] | LogFile, BeforeValidator(_access_log)] = "stdout"
+    """Where access log lines go."""
+    state: State | None = None
+    """Where the control plane keeps what outlives the process."""
+    defaults: Defaults = Defaults()
+    """What holds where nothing nearer is said."""
+    listeners: dict[Name, Listener]
+    """Sockets that clients reach."""
+    identity_providers: dict[Name, Provider] = {}
+    """What vouches for callers."""
+    services: dict[Name, Service] = {}
+    """What requests are forwarded to."""
+    groups: dict[Name, Group] = {}
+    """What several routes share."""
+    routes: dict[Name, Route]
+    """Which requests are served; everything else is 404."""
+
+
+class Part(Model):
+    """An included file."""
+
+    version: Literal[1] = 1
+    """The version of this format."""
+    owner: Text | None = None
+    """Who answers for this file."""
+    identity_providers: dict[Name, Provider] = {}
+    """What vouches for callers."""
+    services: dict[Name, Service] = {}
+    """What requests are forwarded to."""
+    groups: dict[Name, Group] = {}
+    """What several routes share."""
+    routes: dict[Name, Route] = {}
+    """Which requests are served."""

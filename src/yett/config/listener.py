@@ -1,0 +1,86 @@
+"""Sockets that clients reach."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from yett.config.base import Model
+from yett.config.filters.address_limit import AddressLimits
+from yett.config.types import Address, Networks, Plaintext, PublicFile, Secret, one_or_list
+from yett.config.units import Duration, Size
+
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Certificate(Model):
+    """A certificate chain and its key."""
+
+    chain: PublicFile
+    """PEM, leaf first."""
+    key: Secret
+    """PEM."""
+
+
+class ListenerTls(Model):
+    """TLS of a listener."""
+
+    profile: Literal["modern", "intermediate"] = "intermediate"
+    """Mozilla's profiles: `modern` is TLS 1.3 only."""
+    certificates: Annotated[tuple[Certificate, ...], BeforeValidator(one_or_list)]
+    """At least one; the first is the default where a client names none."""
+
+
+class TrustedProxies(Model):
+    """Whose forwarding header is believed."""
+
+    addresses: Networks
+    """Networks of the proxies before the gateway."""
+    header: Literal["x-forwarded-for", "forwarded"]
+    """The one header that they set."""
+
+
+class ListenerLimits(Model):
+    """Bounds of a listener."""
+
+    connections: Count | None = None
+    """Open connections of the process (10000)."""
+    request_line: Size | None = None
+    """Bytes of the request line; beyond it 414 (8KiB)."""
+    header_bytes: Size | None = None
+    """Bytes of the whole head; beyond it 431 (32KiB)."""
+    headers: Count | None = None
+    """Header fields; beyond it 431 (100)."""
+
+
+class ListenerTimeouts(Model):
+    """Time limits of a listener."""
+
+    handshake: Duration | None = None
+    """From accept to the end of the TLS handshake (10s)."""
+    head: Duration | None = None
+    """From the first byte of a head to its last (10s)."""
+    body: Duration | None = None
+    """Longest pause inside a request's body, or of a client that does not read (30s)."""
+    keep_alive: Duration | None = None
+    """Longest pause between requests (60s)."""
+
+
+class Listener(Model):
+    """A socket that clients reach, with TLS or with a reason for plain text."""
+
+    address: Address
+    """IP address and port; port 0 picks a free one."""
+    tls: ListenerTls | None = None
+    """Certificates and profile."""
+    plaintext: Plaintext | None = None
+    """Why plain HTTP is fine here."""
+    trusted_proxies: TrustedProxies | None = None
+    """Whose forwarding header is believed; nobody's otherwise."""
+    address_limit: AddressLimits = {}
+    """Limits by client address, charged before a route is looked for."""
+    limits: ListenerLimits = ListenerLimits()
+    """Bounds."""
+    timeouts: ListenerTimeouts = ListenerTimeouts()
+    """Time limits."""

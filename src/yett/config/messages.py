@@ -1,0 +1,123 @@
+"""What pydantic found, in our own words and at its place."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from yett.config.base import Location, listed, nearest
+from yett.config.places import Places
+from yett.errors import ConfigError
+
+_SKIPPED = ("literal[", "function-plain[")
+_KINDS = {
+    "string_type": "text is needed here; put the value in quotes",
+    "int_type": "a whole number is needed here",
+    "int_from_float": "a whole number is needed here",
+    "bool_type": "write `true` or `false`",
+    "dict_type": "a mapping is needed here, such as `{name: …}`",
+    "model_type": "a mapping is needed here, such as `{key: …}`",
+    "model_attributes_type": "a mapping is needed here, such as `{key: …}`",
+    "tuple_type": "a list is needed here, such as `[a, b]`",
+    "list_type": "a list is needed here, such as `[a, b]`",
+}
+
+
+def translate(error: ValidationError, model: type[BaseModel], places: Places, prefix: Location = ()) -> list[ConfigError]:
+    """All faults that pydantic found, each at its place."""
+    details = error.errors(include_url=False)
+    kept = [item for item in details if not any(isinstance(s, str) and s.startswith(_SKIPPED) for s in item["loc"])]
+    return [_one(item, model, places, prefix) for item in kept or details]
+
+
+def _one(item: ErrorDetails, model: type[BaseModel], places: Places, prefix: Location) -> ConfigError:
+    kind, context = item["type"], item.get("ctx", {})
+    location: Location = tuple(item["loc"])
+    on_key = location[-1:] == ("[key]",)
+    location = location[:-1] if on_key else location
+    given = item.get("input")
+    if "at" in context and "message" in context:
+        return places.error((*prefix, *location, *context["at"]), kind, context["message"], on_key)
+    where = (*prefix, *location)
+    if kind == "missing":
+        return places.error(where, "key_missing", _missing(location, model), True)
+    if kind == "extra_forbidden":
+        return places.error(where, "key_unknown", _unknown(location, model), True)
+    if kind == "literal_error":
+        return places.error(where, "value_unknown", _literal(given, str(context.get("expected", ""))))
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        tags = [tag.strip("' ") for tag in str(context.get("expected_tags", "'jwt', 'api_key'")).split(",")]
+        if kind == "union_tag_not_found":
+            return places.error(where, "key_missing", f"`type` is missing; write {_choice(tags)}", True)
+        tag = str(context.get("tag"))
+        return places.error((*where, "type"), "value_unknown", f"`{tag}` is not a type{nearest(tag, tags) or '; write ' + _choice(tags)}")
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return places.error(where, "out_of_range", f"`{given}` is out of range; write {bound}")
+    return places.error(where, "type_wrong", _KINDS.get(kind, "this value cannot stand here"))
+
+
+def _choice(names: list[str]) -> str:
+    return " or ".join(", ".join(f"`{name}`" for name in names).rsplit(", ", 1))
+
+
+def _literal(given: Any, expected: str) -> str:
+    names = [part.strip("' ") for part in expected.replace(" or ", ", ").split(", ")]
+    shown = given if isinstance(given, str | int) else "this"
+    return f"`{shown}` is not known here{nearest(str(given), names) or '; write ' + _choice(names)}"
+
+
+def _missing(location: Location, model: type[BaseModel]) -> str:
+    name = str(location[-1])
+    parent = next(iter(_models(model, location[:-1])), None)
+    field = parent and next((f for n, f in parent.model_fields.items() if (f.alias or n) == name), None)
+    text = ((field and field.description) or "").strip().removesuffix(".")
+    return f"`{name}` is missing{': ' + text[:1].lower() + text[1:] if text else ''}"
+
+
+def _unknown(location: Location, model: type[BaseModel]) -> str:
+    name = str(location[-1])
+    parent = next(iter(_models(model, location[:-1])), None)
+    known = [field.alias or key for key, field in parent.model_fields.items()] if parent else []
+    hint = nearest(name, known) or (f"; known here: {listed(known, 24)}" if known else "")
+    return f"unknown key `{name}`{hint}"
+
+
+def _models(model: Any, location: Location) -> Iterator[type[BaseModel]]:
+    """The models that a location may lead to."""
+    for plain in _plain(model):
+        if not location:
+            if isinstance(plain, type) and issubclass(plain, BaseModel):
+                yield plain
+            continue
+        step, rest = location[0], location[1:]
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            if step in {plain.__name__, *_tags(plain)}:
+                yield from _models(plain, rest)
+            for key, field in plain.model_fields.items():
+                if (field.alias or key) == step:
+                    yield from _models(field.annotation, rest)
+        elif get_origin(plain) is dict:
+            yield from _models(get_args(plain)[1], rest)
+        elif get_origin(plain) is tuple:
+            yield from _models(get_args(plain)[0], rest)
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    field = model.model_fields.get("type")
+    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+
+
+def _plain(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _plain(get_args(annotation)[0])
+    elif origin in {Union, types.UnionType}:
+        for part in get_args(annotation):
+            yield from _plain(part)
+    else:
+        yield annotation

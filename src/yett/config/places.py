@@ -1,0 +1,96 @@
+"""Where each part of a configuration stands: file, line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yett.config.base import Location
+from yett.errors import ConfigError
+
+
+@dataclass
+class Source:
+    """One parsed file. `marks` are pairs of line and column in document order, as the YAML reader gives them."""
+
+    path: Path
+    shown: str
+    value: Any
+    marks: list[int]
+    _index: dict[Location, tuple[int, int]] | None = None
+
+    def place(self, location: Location, key: bool) -> tuple[int, int]:
+        """Line and column of a key or a value; of the nearest enclosing part where there is none."""
+        if self._index is None:
+            self._index = dict(self._walk())
+        here: Location = ()
+        value = self.value
+        for step in location:
+            found = value.get(step) if isinstance(value, dict) else value[step] if _has_item(value, step) else None
+            known = (isinstance(value, dict) and step in value) or _has_item(value, step)
+            if known:
+                here, value = (*here, step), found
+        whole = len(here) == len(location)
+        if here and (key or not whole) and ("key", *here) in self._index:
+            return self._index[("key", *here)]
+        return self._index.get(("value", *here), (1, 1))
+
+    def _walk(self) -> Iterator[tuple[Location, tuple[int, int]]]:
+        pairs = iter(zip(self.marks[::2], self.marks[1::2], strict=True))
+
+        def visit(value: Any, at: Location) -> Iterator[tuple[Location, tuple[int, int]]]:
+            yield ("value", *at), next(pairs)
+            if isinstance(value, dict):
+                for name, part in value.items():
+                    yield ("key", *at, name), next(pairs)
+                    yield from visit(part, (*at, name))
+            elif isinstance(value, list):
+                for index, part in enumerate(value):
+                    yield from visit(part, (*at, index))
+
+        return visit(self.value, ())
+
+
+def _has_item(value: Any, step: str | int) -> bool:
+    return isinstance(value, list) and isinstance(step, int) and step < len(value)
+
+
+@dataclass
+class Places:
+    """The files of one configuration. `parts` says which included file a named entry came from."""
+
+    main: Source | None
+    shown: str
+    directory: Path
+    parts: dict[Location, Source] = field(default_factory=dict)
+
+    def source(self, location: Location) -> Source | None:
+        """The file in which a part stands; nothing for a configuration written in Python."""
+        return self.parts.get(location[:2], self.main)
+
+    def base(self, location: Location) -> Path:
+        """The folder that paths of this part are relative to."""
+        source = self.source(location)
+        return source.path.parent if source else self.directory
+
+    def error(self, location: Location, code: str, message: str, key: bool = False) -> ConfigError:
+        """An error at a part. `key` points at the key and not at its value."""
+        source = self.source(location)
+        if source is None:
+            return ConfigError(self.shown, 0, 0, dotted(location), message, code)
+        line, column = source.place(location, key)
+        return ConfigError(source.shown, line, column, dotted(location), message, code)
+
+    def shown_at(self, location: Location) -> str:
+        """`file:line`, for messages that name a second place."""
+        source = self.source(location)
+        if source is None:
+            return dotted(location)
+        return f"{source.shown}:{source.place(location, True)[0]}"
+
+
+def dotted(location: Location) -> str:
+    """`routes.read-invoice.match`."""
+    return ".".join(str(step) for step in location)

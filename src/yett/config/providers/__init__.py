@@ -1,0 +1,15 @@
+"""What vouches for callers. Each type is one module here, one in the data plane, one test, one page, one example."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from yett.config.providers.api_key import ApiKey
+from yett.config.providers.jwt import Jwt
+
+PROVIDERS = (Jwt, ApiKey)
+"""All types."""
+
+Provider = Annotated[Jwt | ApiKey, Field(discriminator="type")]

@@ -1,0 +1,137 @@
+"""Signed tokens (RFC 7519), in `Authorization: Bearer`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from yett.config.base import Location, Model, nearest, refuse
+from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text, forbidden_host
+from yett.config.units import AnyDuration, Duration
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+
+
+def url_fault(value: Any) -> str | None:
+    """Why this is not an address that may be fetched or compared, or nothing."""
+    if not isinstance(value, str) or re.search(r"[\x00-\x20\x7f\\]", value):
+        return "write an address such as `https://id.example.com`"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return f"`{value}` is not an address; write one such as `https://id.example.com`"
+    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
+        return f"`{value}` is not an address; write one such as `https://id.example.com`"
+    if parts.username is not None or parts.password is not None:
+        return "an address carries no user or password; remove them"
+    if parts.fragment:
+        return f"`{value}` has a fragment; remove what follows `#`"
+    return None
+
+
+def _issuer(value: Any) -> Any:
+    fault = url_fault(value)
+    if fault:
+        raise refuse("url_invalid", f"the issuer is compared as it stands in `iss`: {fault}")
+    return value
+
+
+def _url(value: Any) -> Any:
+    fault = url_fault(value)
+    if fault:
+        raise refuse("url_invalid", fault)
+    host = urlsplit(value).hostname or ""
+    why = forbidden_host(host)
+    if why:
+        raise refuse("address_forbidden", f"`{host}` {why}; it is never contacted")
+    return value
+
+
+def _algorithms(value: Any) -> Any:
+    items = (value,) if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise refuse("algorithm_unknown", "write one or more of " + ", ".join(ALGORITHMS))
+    for index, name in enumerate(items):
+        at: Location = () if isinstance(value, str) else (index,)
+        if isinstance(name, str) and name.upper().startswith("HS"):
+            raise refuse("algorithm_refused", f"`{name}` uses one shared secret, which every party that checks could also forge with; use RS256, ES256 or EdDSA", at)
+        if isinstance(name, str) and name.lower() == "none":
+            raise refuse("algorithm_refused", "tokens without a signature are never accepted; use RS256, ES256 or EdDSA", at)
+        if name not in ALGORITHMS:
+            raise refuse("algorithm_unknown", f"`{name}` is not supported{nearest(str(name), ALGORITHMS) or '; write one or more of ' + ', '.join(ALGORITHMS)}", at)
+    return tuple(items)
+
+
+def _claim_path(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return (value,)
+    if isinstance(value, list | tuple) and value and all(isinstance(part, str) and part for part in value) and len(value) <= 8:
+        return tuple(value)
+    raise refuse("claim_invalid", "write the name of a claim, or the names on the way to it: `[realm_access, roles]`")
+
+
+def _claim(value: Any) -> Any:
+    return Claim.model_validate({"from": value}) if isinstance(value, str) else value
+
+
+def _jwks(value: Any) -> Any:
+    if isinstance(value, str) and "://" in value:
+        raise refuse("jwks_invalid", f"a bare string is a file; write `{{url: {value}}}`")
+    if isinstance(value, dict | JwksUrl):
+        return value
+    return PublicFile.validate(value)
+
+
+ClaimPath = Annotated[tuple[str, ...], BeforeValidator(_claim_path), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})]
+
+
+class Claim(Model):
+    """A claim that rules may read."""
+
+    from_: ClaimPath
+    """The claim's name, or the names on the way to it."""
+    type: Literal["string", "int", "bool", "string_list"] = "string"
+    """Its type; a token in which it has another type is refused."""
+
+    model_config = {**Model.model_config, "alias_generator": lambda name: name.rstrip("_"), "populate_by_name": True}
+
+
+class JwksUrl(Model):
+    """A JWK set (RFC 7517) that is fetched."""
+
+    url: Annotated[str, BeforeValidator(_url)]
+    """`https://…`; its host is the issuer's, or in `jwks_hosts`."""
+    ca: PublicFile | None = None
+    """PEM of the authority that signed the server's certificate; the system's roots otherwise."""
+    refresh: Duration = "10m"
+    """Age at which the set is fetched again."""
+    stale: AnyDuration = "24h"
+    """How long the set serves on after a refresh failed."""
+    min_interval: Duration = "10s"
+    """Shortest pause between two fetches, whatever tokens ask for."""
+
+
+class Jwt(Model):
+    """Signed tokens (RFC 7519), in `Authorization: Bearer`."""
+
+    type: Literal["jwt"]
+    issuer: Annotated[str, BeforeValidator(_issuer)]
+    """The exact `iss`."""
+    audience: OneOrAny
+    """One of these has to be in `aud`."""
+    jwks: Annotated[PublicFile | JwksUrl, BeforeValidator(_jwks)]
+    """Where keys come from: a file, or `{url: …}`."""
+    jwks_hosts: Items = ()
+    """Further hosts that keys may be fetched from."""
+    plaintext: Plaintext | None = None
+    """Why an issuer or JWKS address over plain HTTP is fine here."""
+    algorithms: Annotated[tuple[str, ...], BeforeValidator(_algorithms), WithJsonSchema({"anyOf": [{"enum": list(ALGORITHMS)}, {"type": "array", "items": {"enum": list(ALGORITHMS)}}]})] = ALGORITHMS
+    """JWA names that are accepted; asymmetric only."""
+    leeway: AnyDuration = "30s"
+    """Clock difference that is allowed, at most 5m, in whole seconds."""
+    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim)]] = {}
+    """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""

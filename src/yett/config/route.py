@@ -1,0 +1,141 @@
+"""A route and a group of routes: which requests, who may, how much, where to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from yett.config.base import Model, nearest, refuse
+from yett.config.filters.address_limit import AddressLimits
+from yett.config.filters.authorize import Access, Authorize
+from yett.config.filters.rate_limit import RateLimits
+from yett.config.filters.redirect import Redirect
+from yett.config.filters.request_headers import RequestHeaders
+from yett.config.filters.respond import Respond
+from yett.config.filters.response_headers import ResponseHeaders
+from yett.config.filters.rewrite import Rewrite
+from yett.config.filters.split import Split
+from yett.config.match import Hosts, Match, Methods
+from yett.config.types import Name, OneOrAny, Text
+from yett.config.units import AnyDuration, Duration, Size
+
+PATH_EXCEPTIONS = ("encoded_slash", "semicolon", "empty_segment")
+
+
+def _allow(value: Any) -> Any:
+    items = (value,) if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise refuse("path_exception_unknown", "write one or more of " + ", ".join(f"`{name}`" for name in PATH_EXCEPTIONS))
+    for index, name in enumerate(items):
+        if name not in PATH_EXCEPTIONS:
+            hint = nearest(str(name), PATH_EXCEPTIONS) or "; write one or more of " + ", ".join(f"`{known}`" for known in PATH_EXCEPTIONS)
+            raise refuse("path_exception_unknown", f"`{name}` is not an exception{hint}", () if isinstance(value, str) else (index,))
+    return tuple(items)
+
+
+class PathRules(Model):
+    """Exceptions to canonical paths."""
+
+    allow: Annotated[
+        tuple[str, ...], BeforeValidator(_allow), WithJsonSchema({"type": "array", "items": {"enum": list(PATH_EXCEPTIONS)}})
+    ]
+    """`encoded_slash`, `semicolon`, `empty_segment`."""
+
+
+class RouteLimits(Model):
+    """Sizes; the nearest wins."""
+
+    body: Size | None = None
+    """Bytes of a request's body; beyond it 413 (1MiB)."""
+
+
+class RouteTimeouts(Model):
+    """Time limits; the nearest wins."""
+
+    connect: Duration | None = None
+    """To connect, TLS included; per endpoint tried (2s)."""
+    first_byte: Duration | None = None
+    """From the request sent to the first byte of the answer (15s)."""
+    idle: Duration | None = None
+    """Longest pause inside the answer (60s)."""
+    total: AnyDuration | None = None
+    """For everything; `0s` is none (none)."""
+
+
+class Group(Model):
+    """What several routes share. A route may tighten it, never loosen it."""
+
+    sensitive: Text | None = None
+    """A label. It obliges every route: roles or callers, a scope, more than a key, a limit, named listeners."""
+    listeners: OneOrAny | None = None
+    """The listeners on which the routes exist."""
+    hosts: Hosts | None = None
+    """Host names of routes that name none."""
+    methods: Methods | None = None
+    """The most that routes may take."""
+    access: Literal["authenticated"] | None = None
+    """Any verified caller."""
+    authenticate: OneOrAny | None = None
+    """Accepted identity providers."""
+    authorize: Authorize | None = None
+    """A rule that every request has to pass."""
+    address_limit: AddressLimits = {}
+    """Limits by client address."""
+    rate_limit: RateLimits = {}
+    """Limits by caller; one bucket per caller over all the group's routes."""
+    rewrite: Rewrite | None = None
+    """Another path for the service."""
+    request_headers: RequestHeaders | None = None
+    """Changes of request headers."""
+    response_headers: ResponseHeaders | None = None
+    """Changes of response headers."""
+    service: Name | None = None
+    """Where requests go."""
+    split: Split | None = None
+    """Shares for other services."""
+    limits: RouteLimits = RouteLimits()
+    """Sizes."""
+    timeouts: RouteTimeouts = RouteTimeouts()
+    """Time limits."""
+
+
+class Route(Model):
+    """Which requests, who may, how much, where to."""
+
+    match: Match
+    """Which requests it takes."""
+    group: Name | None = None
+    """The group that it belongs to."""
+    listeners: OneOrAny | None = None
+    """The listeners on which it exists."""
+    path: PathRules | None = None
+    """Exceptions to canonical paths."""
+    access: Access | None = None
+    """`public` or `authenticated`; or `authorize` instead."""
+    authenticate: OneOrAny | None = None
+    """Accepted identity providers."""
+    authorize: Authorize | None = None
+    """A rule that every request has to pass."""
+    address_limit: AddressLimits = {}
+    """Limits by client address."""
+    rate_limit: RateLimits = {}
+    """Limits by caller."""
+    rewrite: Rewrite | None = None
+    """Another path for the service."""
+    redirect: Redirect | None = None
+    """An answer in place of a service."""
+    respond: Respond | None = None
+    """An answer in place of a service."""
+    request_headers: RequestHeaders | None = None
+    """Changes of request headers."""
+    response_headers: ResponseHeaders | None = None
+    """Changes of response headers."""
+    service: Name | None = None
+    """Where requests go."""
+    split: Split | None = None
+    """Shares for other services."""
+    limits: RouteLimits = RouteLimits()
+    """Sizes."""
+    timeouts: RouteTimeouts = RouteTimeouts()
+    """Time limits."""
