@@ -1,0 +1,100 @@
+"""What the documentation shows is true: whole configurations pass `yett check`, parts are YAML, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from joserfc.jwk import ECKey
+
+from tests.support.api_keys import KeyFile
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FENCE = re.compile(r"^```(.*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+HEADINGS = ["What it does", "Configuration", "Bounds", "Answers", "Example", "Limits of it"]
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """`page:line` and text of the fenced blocks whose info string is this."""
+    for page in PAGES:
+        text = page.read_text()
+        for found in FENCE.finditer(text):
+            if found[1].strip() == language:
+                line = text.count("\n", 0, found.start()) + 2
+                yield f"{page.relative_to(ROOT)}:{line}", found[2]
+
+
+def cases(language: str) -> list[object]:
+    """The blocks as parameters."""
+    return [pytest.param(text, id=place) for place, text in blocks(language)]
+
+
+@pytest.fixture(scope="session")
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the files that the examples name."""
+    directory = tmp_path_factory.mktemp("documentation")
+    key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
+    (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
+    issued = trustme.CA().issue_cert("localhost")
+    certificates = directory / "certs"
+    certificates.mkdir()
+    (certificates / "edge.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    (certificates / "edge.key").write_bytes(issued.private_key_pem.bytes())
+    return directory
+
+
+def check(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("yett")), "check", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("text", cases("yaml complete"))
+def test_a_whole_configuration_passes_the_check(text: str, surroundings: Path) -> None:
+    path = surroundings / "gateway.yaml"
+    path.write_text(text)
+    done = check(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", cases("python"))
+def test_a_configuration_in_python_passes_the_check(text: str, surroundings: Path) -> None:
+    path = surroundings / "gateway.py"
+    path.write_text(text)
+    done = check(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", cases("yaml"))
+def test_a_part_of_a_configuration_is_yaml(text: str) -> None:
+    from yett import _core
+
+    assert isinstance(json.loads(_core.parse_yaml(text.encode())), dict)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("kind", ["filters", "providers"])
+def test_pages_of_features_have_the_same_headings(kind: str) -> None:
+    pages = sorted((ROOT / "docs" / kind).glob("*.md"))
+    assert pages
+    for page in pages:
+        lines = page.read_text().splitlines()
+        assert lines[0] == f"# {page.stem}"
+        assert [line[3:] for line in lines if line.startswith("## ")] == HEADINGS, page.name
+
+
+def test_there_are_examples_to_check() -> None:
+    assert len(list(blocks("yaml complete"))) >= 12
