@@ -430,3 +430,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    /// What a connection costs while it is idle, beside its socket and the exchange.
+    #[test]
+    fn an_idle_connection_is_small() {
+        fn size<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let plain = size(super::serve::<TcpStream>);
+        assert!(plain <= 2048, "{plain} bytes for a connection");
+        assert!(size_of::<crate::exchange::Exchange>() <= 1024, "{} bytes for an exchange", size_of::<crate::exchange::Exchange>());
+    }
+}

@@ -177,6 +177,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             upload: Upload::Active,
             up_moved: time,
             down_moved: time,
+            polled: false,
         };
         let (complete, first_byte) = match transfer.head(head_request, &mut self.response).await {
             Ok(found) => found,
@@ -200,13 +201,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let out = transfer.down.start(complete.framing, announce == Announce::Chunked, u64::MAX);
         write::response(out, status, &self.response.headers, announce, !keep, &http_date(job.started.unix_ms));
         self.status = status;
-        let outcome = match transfer.body().await {
+        let body = transfer.body().await;
+        let moved = transfer.down_moved;
+        let outcome = match body {
             Ok(()) => Outcome::Done { keep },
             Err(Failure::Because(reason)) => Outcome::Truncated(Some(reason.into())),
             Err(Failure::ClientGone | Failure::Silent) => Outcome::Truncated(None),
         };
         if matches!(outcome, Outcome::Done { .. }) && sent && complete.keep_alive && service_buffer.data().is_empty() {
-            endpoint.keep(stream, monotonic_ns());
+            endpoint.keep(stream, moved);
         }
         Once::Ended(outcome)
     }

@@ -5,6 +5,8 @@ pub mod connection;
 pub mod deadline;
 pub mod forward;
 pub mod pipe;
+#[cfg(test)]
+mod pipe_tests;
 pub mod transfer;
 pub mod signals;
 pub mod sockets;

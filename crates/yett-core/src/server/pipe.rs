@@ -84,6 +84,7 @@ impl Pipe {
         (self.sent, self.raw, self.tail) = (0, 0, 0);
         (self.limit, self.bytes) = (limit, 0);
         self.ended = framing == Framing::Empty;
+        self.moved = false;
         &mut self.out
     }
 

@@ -77,6 +77,8 @@ pub struct Transfer<'a, I> {
     pub up_moved: u64,
     /// Likewise from service to client.
     pub down_moved: u64,
+    /// Whether the request's way was polled before.
+    pub polled: bool,
 }
 
 /// Seconds that something may still take, and what it means when it does not.
@@ -150,7 +152,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
                 None
             });
             let outcome = self.down.poll(cx, self.service, self.service_buffer, self.client);
-            if self.down.take_moved() {
+            if outcome != Ok(Wait::Done) && self.down.take_moved() {
                 self.down_moved = monotonic_ns();
             }
             let due = match outcome {
@@ -179,9 +181,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
             return Ok(None);
         }
         let outcome = self.up.poll(cx, self.client, self.client_buffer, self.service);
-        if self.up.take_moved() {
+        // The first time, `up_moved` has just been read off the clock.
+        if self.up.take_moved() && self.polled {
             self.up_moved = monotonic_ns();
         }
+        self.polled = true;
         match outcome {
             Ok(Wait::Done) => {
                 self.upload = Upload::Sent;
