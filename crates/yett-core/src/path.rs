@@ -13,6 +13,7 @@ pub struct CanonicalPath {
     decoded: String,
     /// Where each segment ends in `decoded`.
     ends: Vec<u32>,
+    used: PathUse,
 }
 
 /// Which exceptions a path makes use of; a route has to allow each.
@@ -74,6 +75,7 @@ impl CanonicalPath {
             return Err(NotCanonical);
         }
         self.raw.extend_from_slice(raw);
+        self.used = used;
         Ok(used)
     }
 
@@ -146,6 +148,12 @@ impl CanonicalPath {
         &self.raw
     }
 
+    /// The exceptions that it makes use of.
+    #[must_use]
+    pub const fn used(&self) -> PathUse {
+        self.used
+    }
+
     /// Segments, decoded once.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).map(|index| self.segment(index).unwrap_or_default())
@@ -179,6 +187,7 @@ impl CanonicalPath {
         self.raw.clear();
         self.decoded.clear();
         self.ends.clear();
+        self.used = PathUse::default();
     }
 }
 

@@ -1,38 +1,104 @@
-//! The phases of a request, in order. A table of contents. [owner: core]
+//! The phases of a request, in order. A table of contents: each phase is a function with a file of its own.
+//!
+//! Nothing here does input or output: time and randomness come in, and a fact that is missing is asked for with
+//! [`Step::Need`]. So the code that decides a live request can be asked by tools.
 
-use crate::exchange::{Exchange, Now, Refusal, ResponseHead, Step};
+mod forwarding;
+mod hygiene;
+mod limit;
+mod prepare;
+mod random;
+mod receive;
+mod respond;
+mod route;
+
+use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
+use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
-use crate::snapshot::Snapshot;
+use crate::reason::Reason;
+use crate::snapshot::{Access, Snapshot};
+use random::Random;
 
 /// What one worker keeps between requests.
 #[derive(Debug)]
 pub struct PipelineState {
     /// This worker's share of verified credentials.
     pub verdicts: VerdictCache,
-    // core adds: buffered randomness for request ids and splits, …
+    random: Random,
 }
 
 impl PipelineState {
-    /// For one worker, with its share of the verdict cache.
+    /// For one worker, with room for so many verified credentials (its share of `process.verdict_cache`).
     #[must_use]
-    pub fn new(verdict_entries: usize) -> Self { let _ = verdict_entries; todo!() }
+    pub fn new(verdict_entries: usize) -> Self {
+        Self { verdicts: VerdictCache::new(verdict_entries), random: Random::default() }
+    }
 }
 
 /// Runs the phases from `exchange.phase` on. `Continue` means: forward it.
+///
+/// After a `Need` the server fetches the fact and calls again; the phase that asked is entered anew.
 pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
-    let _ = (snapshot, state, exchange, now);
-    todo!()
+    loop {
+        let (step, next) = match exchange.phase {
+            // Before anything reads the request, so that everyone reads the same one.
+            Phase::Receive => (receive::receive(snapshot, state, exchange, now), Phase::Screen),
+            // Before a route is looked for, so that probing for paths is charged.
+            Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
+            Phase::Route => (route::route(snapshot, exchange, now), Phase::Authenticate),
+            Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
+            Phase::Authorize => (authorize(snapshot, exchange), Phase::Limit),
+            // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
+            Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
+            Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
+            Phase::Done => return Step::Continue,
+        };
+        match step {
+            Step::Continue => exchange.phase = next,
+            other => return other,
+        }
+    }
+}
+
+/// Who is calling. A route without an access decision does not exist; a route that is gone refuses.
+fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
+    match snapshot.route(exchange.route).map(|r| &r.access) {
+        None => Step::Refuse(Reason::Internal.into()),
+        Some(Access::Public) => Step::Continue,
+        Some(Access::Authenticated { providers, .. }) => {
+            match hygiene::credential_in_url(snapshot, exchange.query()) {
+                true => Step::Refuse(Reason::CredentialInUrl.into()),
+                false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
+            }
+        }
+    }
+}
+
+/// What the caller may do: every rule has to allow.
+fn authorize(snapshot: &Snapshot, exchange: &Exchange) -> Step {
+    match snapshot.route(exchange.route).map(|r| &r.access) {
+        None => Step::Refuse(Reason::Internal.into()),
+        Some(Access::Public) => Step::Continue,
+        Some(Access::Authenticated { rules, .. }) => {
+            let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
+            match rules.iter().try_for_each(|rule| rule.check(principal, &exchange.variables)) {
+                Ok(()) => Step::Continue,
+                Err(refusal) => Step::Refuse(refusal),
+            }
+        }
+    }
 }
 
 /// The respond phase, for answers of services: hygiene, edits, RateLimit fields, request id.
+///
+/// # Errors
+/// A refusal in place of the service's answer.
 pub fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut ResponseHead) -> Result<(), Refusal> {
-    let _ = (snapshot, exchange, response);
-    todo!()
+    respond::respond(snapshot, exchange, response)
 }
 
 /// The answer to a refusal at any phase (also before a route is known), with challenges, RateLimit fields and request id.
 #[must_use]
-pub fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: &Refusal) -> crate::exchange::Answer {
-    let _ = (snapshot, exchange, refusal);
-    todo!()
+pub fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: &Refusal) -> Answer {
+    respond::refuse(snapshot, exchange, refusal)
 }

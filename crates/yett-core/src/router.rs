@@ -19,6 +19,8 @@ use crate::path::CanonicalPath;
 use crate::snapshot::LoadError;
 use tree::{Found, Tree};
 
+pub(crate) use tree::variable_names;
+
 /// What matching found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {

@@ -1,13 +1,25 @@
-//! A whole configuration, ready to serve: built off the workers, swapped in by one pointer. [owner: core]
+//! A whole configuration, ready to serve: built off the workers, swapped in by one pointer.
+
+mod build;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::filters::{address_limit::AddressLimit, authorize::Rule, rate_limit::RateLimit};
+use crate::exchange::RouteIndex;
+use crate::filters::address_limit::AddressLimit;
+use crate::filters::authorize::Rule;
+use crate::filters::rate_limit::RateLimit;
+use crate::filters::redirect::Redirect;
+use crate::filters::request_headers::RequestHeaders;
+use crate::filters::respond::Respond;
+use crate::filters::response_headers::ResponseHeaders;
+use crate::filters::rewrite::Rewrite;
+use crate::filters::split::Split;
 use crate::ir;
 use crate::providers::Provider;
+use crate::router::Router;
 use crate::shared::Shared;
 
 /// Bytes of secrets by name.
@@ -44,7 +56,10 @@ pub struct Snapshot {
     pub providers: Vec<Provider>,
     /// Compiled listeners, in the IR's order.
     pub listeners: Vec<Listener>,
-    // core adds: router, …
+    /// Finds routes.
+    pub router: Router,
+    /// Headers other than Authorization that carry a credential of any provider, lower case.
+    pub key_headers: Vec<Arc<str>>,
 }
 
 /// A compiled route.
@@ -52,17 +67,41 @@ pub struct Snapshot {
 pub struct Route {
     /// Name.
     pub name: Arc<str>,
+    /// Exceptions to canonical paths.
+    pub path_allow: Vec<ir::PathAllow>,
     /// Who may use it.
     pub access: Access,
+    /// What a 401 or 403 asks for.
+    pub challenges: Vec<Challenge>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
     pub rate_limits: Vec<RateLimit>,
+    /// What is done with an allowed request.
+    pub action: Action,
+    /// Change of the path.
+    pub rewrite: Option<Rewrite>,
+    /// Changes of request fields.
+    pub request_headers: RequestHeaders,
+    /// Names that rules and edits of this route name, lower case: other foldings of them never reach a service.
+    pub own_headers: Vec<Box<str>>,
+    /// Changes of response fields.
+    pub response_headers: ResponseHeaders,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.
     pub timeouts: ir::RouteTimeouts,
-    // core adds the rest: action, rewrite, header edits, challenges, allow list, …
+}
+
+/// What is done with an allowed request.
+#[derive(Debug)]
+pub enum Action {
+    /// Forwarded.
+    Forward(Split),
+    /// Answered with a redirect.
+    Redirect(Redirect),
+    /// Answered with a fixed response.
+    Respond(Respond),
 }
 
 /// Who may use a route.
@@ -86,13 +125,34 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
-    // core adds trusted proxies, …
+    /// Whose forwarding header is believed.
+    pub trusted_proxies: Option<ir::TrustedProxies>,
 }
 
 impl Snapshot {
+    /// The route that an exchange took.
+    #[must_use]
+    pub fn route(&self, index: Option<RouteIndex>) -> Option<&Route> {
+        self.routes.get(index? as usize)
+    }
+
+    /// The service of this index.
+    #[must_use]
+    pub fn service(&self, index: Option<u32>) -> Option<&ir::Service> {
+        self.ir.services.get(index? as usize)
+    }
+
+    /// The listener of this name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|l| &*l.name == name)
+    }
+
     /// Builds a snapshot or says everything that is wrong; changes nothing that serves.
+    ///
+    /// # Errors
+    /// A document that does not read, references that lead nowhere, and whatever a part of it refuses.
     pub fn build(ir: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, Vec<LoadError>> {
-        let _ = (ir, secrets, shared);
-        todo!()
+        build::build(ir, secrets, shared)
     }
 }

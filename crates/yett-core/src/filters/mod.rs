@@ -1,6 +1,13 @@
-//! Filters, one file each. [owner: credentials; core owns redirect, respond, rewrite, request_headers, response_headers]
+//! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
 pub mod address_limit;
 pub mod authorize;
+pub mod header_edits;
 pub mod keyed_hash;
 pub mod limit_table;
 pub mod rate_limit;
+pub mod redirect;
+pub mod request_headers;
+pub mod respond;
+pub mod response_headers;
+pub mod rewrite;
+pub mod split;

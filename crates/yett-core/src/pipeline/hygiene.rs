@@ -1,0 +1,164 @@
+//! Header fields and parameters that a client may not decide.
+
+use crate::exchange::RequestHead;
+use crate::headers::{Headers, Known, fold};
+use crate::path::decode_query;
+use crate::reason::Reason;
+use crate::snapshot::Snapshot;
+
+/// Fields of one connection (RFC 9110 section 7.6.1) and of the way here: never forwarded.
+pub(super) const fn is_hop_by_hop(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::ProxyAuthenticate | Known::ProxyAuthorization
+            | Known::Te | Known::Trailer | Known::TransferEncoding | Known::Upgrade
+    )
+}
+
+/// Fields that `Connection` cannot remove: the gateway reads, trusts or sets them.
+const fn is_kept_from_connection(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Host | Known::Authorization | Known::Cookie | Known::ContentLength | Known::ContentType | Known::Origin
+            | Known::Forwarded | Known::XForwardedFor | Known::XRequestId | Known::Traceparent | Known::Tracestate
+    )
+}
+
+/// Fields that may stand once; which of two a service would read is unknown.
+const fn once(known: Known) -> Option<u8> {
+    match known {
+        Known::Host => Some(1),
+        Known::ContentType => Some(2),
+        Known::ContentLength => Some(4),
+        Known::Origin => Some(8),
+        Known::Expect => Some(16),
+        Known::Upgrade => Some(32),
+        _ => None,
+    }
+}
+
+/// Names with which clients try to change the path, the method or the address that others see, beside those in [`Known`].
+const OVERRIDES: [&[u8]; 20] = [
+    b"x-original-url", b"x-original-uri", b"x-original-method", b"x-original-host", b"x-rewrite-url", b"x-http-method",
+    b"x-http-method-override", b"x-method-override", b"x-host", b"x-client-ip", b"x-cluster-client-ip", b"x-true-client-ip",
+    b"true-client-ip", b"client-ip", b"cf-connecting-ip", b"x-forwarded", b"x-forwarded-scheme", b"x-forwarded-ssl",
+    b"x-accel-redirect", b"proxy",
+];
+
+/// Names in [`Known`] that the gateway writes or trusts, for foldings of them.
+const OWN: [&[u8]; 17] = [
+    b"host", b"connection", b"content-length", b"transfer-encoding", b"content-type", b"authorization",
+    b"proxy-authorization", b"cookie", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
+    b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-request-id", b"traceparent",
+];
+
+fn folds_onto(name: &[u8], list: &[&[u8]]) -> bool {
+    list.iter().any(|own| own.len() == name.len() && own.iter().zip(name).all(|(o, n)| *o == fold(*n)))
+}
+
+/// Whether another spelling of a name that is not ours to take from a client.
+fn is_alias(name: &[u8]) -> bool {
+    name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_onto(name, &OWN) || folds_onto(name, &OVERRIDES))
+}
+
+fn is_override(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'x' | b't' | b'c' | b'p')) && OVERRIDES.contains(&name)
+}
+
+/// Refuses what stands twice, then drops hop-by-hop fields, those that `Connection` lists, overrides and aliases. The
+/// forwarding fields stay for the moment: a trusted proxy's is read next.
+pub(super) fn clean(request: &mut RequestHead) -> Result<(), Reason> {
+    let headers = &mut request.headers;
+    let mut seen = 0_u8;
+    let mut drops = false;
+    for (known, name, _) in headers.iter() {
+        if let Some(bit) = once(known) {
+            if seen & bit != 0 {
+                return Err(if known == Known::Host { Reason::HostInvalid } else { Reason::HeaderInvalid });
+            }
+            seen |= bit;
+        }
+        drops |= is_hop_by_hop(known) || (known == Known::Other && (is_alias(name) || is_override(name)));
+    }
+    if drops {
+        drop_connection_fields(headers);
+        headers.retain(|known, name, _| {
+            !is_hop_by_hop(known) && (known != Known::Other || !(is_alias(name) || is_override(name)))
+        });
+    }
+    Ok(())
+}
+
+/// Drops what `Connection` lists (RFC 9110 section 7.6.1), but never what the gateway itself reads.
+pub(super) fn drop_connection_fields(headers: &mut Headers) {
+    let listed: Vec<Vec<u8>> = headers
+        .get_all(Known::Connection)
+        .flat_map(|value| value.split(|b| *b == b','))
+        .map(|item| item.trim_ascii().to_ascii_lowercase())
+        .filter(|item| !matches!(item.as_slice(), b"" | b"close" | b"keep-alive" | b"upgrade" | b"te"))
+        .take(32)
+        .collect();
+    if !listed.is_empty() {
+        headers.retain(|known, name, _| is_kept_from_connection(known) || !listed.iter().any(|item| item == name));
+    }
+}
+
+/// Whether the query carries a credential (RFC 6750 section 2.3 advises against it: URLs are logged).
+pub(super) fn credential_in_url(snapshot: &Snapshot, query: &[u8]) -> bool {
+    if query.is_empty() {
+        return false;
+    }
+    query.split(|b| *b == b'&').any(|pair| {
+        let raw = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        let Some(name) = decode_query(raw) else { return false };
+        let name = name.to_ascii_lowercase();
+        matches!(name.as_str(), "access_token" | "api_key" | "apikey" | "api-key")
+            || snapshot.key_headers.iter().any(|header| **header == *name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+    use crate::exchange::{Framing, Method, RequestHead, Version};
+    use crate::headers::Headers;
+    use crate::reason::Reason;
+
+    fn cleaned(fields: &[(&str, &str)]) -> Result<Vec<String>, Reason> {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        let mut request =
+            RequestHead { method: Method::Get, target: vec![], version: Version::Http11, headers, framing: Framing::Empty };
+        clean(&mut request)?;
+        Ok(request.headers.iter().map(|(_, name, _)| String::from_utf8_lossy(name).into_owned()).collect())
+    }
+
+    #[test]
+    fn foldings_of_our_names_and_overrides_never_pass() {
+        let fields = [
+            ("X_Request_Id", "1"), ("x.forwarded.for", "1"), ("X-Forwarded_For", "1"), ("Content_Length", "1"), ("HOST_", "1"),
+            ("X-Original-URL", "/admin"), ("X_Rewrite_Url", "/admin"), ("X-HTTP-Method-Override", "PUT"), ("Proxy", "x"),
+            ("x-custom_name", "1"), ("User-Agent", "u"),
+        ];
+        assert_eq!(cleaned(&fields).unwrap(), ["host_", "x-custom_name", "user-agent"]);
+    }
+
+    #[test]
+    fn connection_removes_its_own_and_nothing_that_is_read() {
+        let fields = [
+            ("Connection", "X-Drop, Authorization, x-forwarded-for, close"), ("x-drop", "1"), ("authorization", "a"),
+            ("x-forwarded-for", "1.2.3.4"), ("te", "trailers"), ("upgrade", "h2c"), ("keep-alive", "1"),
+            ("proxy-authorization", "x"), ("x-keep", "1"),
+        ];
+        assert_eq!(cleaned(&fields).unwrap(), ["authorization", "x-forwarded-for", "x-keep"]);
+    }
+
+    #[test]
+    fn what_may_stand_once_stands_once() {
+        assert_eq!(cleaned(&[("content-type", "a/b"), ("Content-Type", "c/d")]), Err(Reason::HeaderInvalid));
+        assert_eq!(cleaned(&[("host", "a"), ("host", "a")]), Err(Reason::HostInvalid));
+        assert!(cleaned(&[("accept", "a/b"), ("accept", "c/d")]).is_ok());
+    }
+}

@@ -1,0 +1,88 @@
+//! Prepare: the answer of the gateway itself, or what the service will see.
+
+use std::net::IpAddr;
+
+use crate::exchange::{Answer, Exchange, Step};
+use crate::headers::{FieldError, Known, folds_to};
+use crate::pipeline::{PipelineState, respond};
+use crate::reason::Reason;
+use crate::snapshot::{Action, Route, Snapshot};
+
+pub(super) fn prepare(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange) -> Step {
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let answer = match &route.action {
+        Action::Forward(split) => {
+            let random = || state.random.bytes().map_or(0, u32::from_le_bytes);
+            exchange.service = split.choose(random);
+            return forward(snapshot, route, exchange);
+        }
+        Action::Redirect(redirect) => redirect.answer(exchange),
+        Action::Respond(fixed) => fixed.answer(),
+    };
+    Step::Answer(finished(answer, route, exchange))
+}
+
+/// An answer of the gateway itself gets the route's edits, the limits and the id.
+fn finished(mut answer: Answer, route: &Route, exchange: &Exchange) -> Answer {
+    for (name, value) in route.response_headers.fields() {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
+        answer.headers.push((text(name), text(value)));
+    }
+    respond::common(&mut answer, exchange);
+    answer
+}
+
+fn forward(snapshot: &Snapshot, route: &Route, exchange: &mut Exchange) -> Step {
+    let Some(service) = snapshot.service(exchange.service) else { return Step::Refuse(Reason::Internal.into()) };
+    exchange.forward_target.clear();
+    match &route.rewrite {
+        None => exchange.forward_target.extend_from_slice(&exchange.request.target),
+        Some(rewrite) => {
+            if !rewrite.apply(&exchange.variables, &mut exchange.forward_target) {
+                return Step::Refuse(Reason::RewriteNotCanonical.into());
+            }
+            let end = memchr::memchr(b'?', &exchange.request.target).unwrap_or(exchange.request.target.len());
+            exchange.forward_target.extend_from_slice(exchange.request.target.get(end..).unwrap_or_default());
+        }
+    }
+    match fields(snapshot, route, service.forward_credential, exchange) {
+        Ok(()) => Step::Continue,
+        Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::Internal.into()),
+    }
+}
+
+/// Takes away what a client may not say, then the route's edits, then what the gateway itself says: the last wins.
+fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut Exchange) -> Result<(), FieldError> {
+    let keys = &snapshot.key_headers;
+    let headers = &mut exchange.request.headers;
+    headers.retain(|known, name, _| match known {
+        Known::Authorization => credential,
+        Known::Forwarded | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedPort
+        | Known::XForwardedPrefix | Known::XForwardedServer | Known::XRealIp | Known::XRequestId | Known::Traceparent
+        | Known::Expect => false,
+        Known::Other => {
+            let is_key = keys.iter().any(|key| folds_to(name, key.as_bytes()));
+            let exact = keys.iter().any(|key| key.as_bytes() == name);
+            let alias = route.own_headers.iter().any(|own| own.as_bytes() != name && folds_to(name, own.as_bytes()));
+            (!is_key || (credential && exact)) && !alias
+        }
+        _ => true,
+    });
+    route.request_headers.apply(headers)?;
+    let mut address = [0_u8; 48];
+    headers.set(b"x-forwarded-for", written(exchange.client, &mut address))?;
+    headers.set(b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
+    headers.set(b"x-forwarded-host", &exchange.authority)?;
+    headers.set(b"x-request-id", &exchange.request_id)?;
+    headers.set(b"traceparent", &exchange.traceparent)
+}
+
+/// An address as text, without allocation.
+fn written(address: IpAddr, buffer: &mut [u8; 48]) -> &[u8] {
+    use std::io::Write;
+    let room = buffer.len();
+    let mut rest = buffer.as_mut_slice();
+    let _ = write!(rest, "{address}");
+    let used = room.saturating_sub(rest.len());
+    buffer.get(..used).unwrap_or_default()
+}

@@ -1,0 +1,90 @@
+//! Respond: what a client sees of a service's answer, and the answer to a refusal.
+
+use smallvec::SmallVec;
+
+use crate::exchange::{Answer, Exchange, LimitReport, Refusal, ResponseHead};
+use crate::headers::{FieldError, Known};
+use crate::pipeline::hygiene;
+use crate::problem::{self, ProblemContext};
+use crate::reason::Reason;
+use crate::snapshot::Snapshot;
+
+/// Room for two limits without allocation.
+type Line = SmallVec<[u8; 160]>;
+
+pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut ResponseHead) -> Result<(), Refusal> {
+    let route = snapshot.route(exchange.route).ok_or(Reason::Internal)?;
+    let headers = &mut response.headers;
+    hygiene::drop_connection_fields(headers);
+    headers.retain(|known, _, _| {
+        !hygiene::is_hop_by_hop(known) && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId)
+    });
+    let mut edit = || -> Result<(), FieldError> {
+        route.response_headers.apply(headers)?;
+        if !exchange.limits.is_empty() {
+            headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
+            headers.set(b"ratelimit", &states(&exchange.limits))?;
+        }
+        headers.push(b"x-request-id", &exchange.request_id)
+    };
+    edit().map_err(|_| Refusal::from(Reason::Internal))
+}
+
+pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: &Refusal) -> Answer {
+    let route = exchange.and_then(|e| snapshot.route(e.route));
+    let context = ProblemContext {
+        accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
+        request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
+        challenges: route.map(|r| r.challenges.as_slice()).unwrap_or_default(),
+    };
+    let mut answer = problem::render(refusal, &context);
+    if let Some(exchange) = exchange {
+        limits(&mut answer, exchange);
+    }
+    answer
+}
+
+/// The limits and the id, for an answer of the gateway itself.
+pub(super) fn common(answer: &mut Answer, exchange: &Exchange) {
+    limits(answer, exchange);
+    let id = String::from_utf8_lossy(&exchange.request_id).into();
+    answer.headers.push(("x-request-id".into(), id));
+}
+
+fn limits(answer: &mut Answer, exchange: &Exchange) {
+    if !exchange.limits.is_empty() {
+        let text = |line: Line| String::from_utf8_lossy(&line).into();
+        answer.headers.push(("ratelimit-policy".into(), text(policies(&exchange.limits))));
+        answer.headers.push(("ratelimit".into(), text(states(&exchange.limits))));
+    }
+}
+
+/// `"per-caller";q=50;w=1` (draft-ietf-httpapi-ratelimit-headers).
+fn policies(limits: &[LimitReport]) -> Line {
+    let mut out = Line::new();
+    for (index, limit) in limits.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(limit.policy.as_bytes());
+    }
+    out
+}
+
+/// `"per-caller";r=49;t=1`
+fn states(limits: &[LimitReport]) -> Line {
+    let mut out = Line::new();
+    for (index, limit) in limits.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        let mut number = itoa::Buffer::new();
+        out.push(b'"');
+        out.extend_from_slice(limit.name.as_bytes());
+        out.extend_from_slice(b"\";r=");
+        out.extend_from_slice(number.format(limit.remaining).as_bytes());
+        out.extend_from_slice(b";t=");
+        out.extend_from_slice(number.format(limit.reset_s).as_bytes());
+    }
+    out
+}

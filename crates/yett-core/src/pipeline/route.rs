@@ -1,0 +1,41 @@
+//! Route: which one takes this request, or 404, or 405.
+
+use crate::exchange::{Exchange, Now, Refusal, Step};
+use crate::pipeline::limit;
+use crate::reason::Reason;
+use crate::router::{Match, Wanted};
+use crate::snapshot::Snapshot;
+
+pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    let target = &exchange.request.target;
+    let query = memchr::memchr(b'?', target).and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default();
+    let wanted = Wanted {
+        host: &exchange.host,
+        path: &exchange.path,
+        method: &exchange.request.method,
+        headers: &exchange.request.headers,
+        query,
+    };
+    let found = snapshot.router.find(&exchange.connection.listener, wanted, &mut exchange.variables);
+    let used = exchange.path.used();
+    match found {
+        Match::Found(index) => {
+            exchange.route = Some(index);
+            let Some(route) = snapshot.route(Some(index)) else { return Step::Refuse(Reason::Internal.into()) };
+            if !used.is_allowed_by(&route.path_allow) {
+                exchange.route = None;
+                return Step::Refuse(Reason::PathNotCanonical.into());
+            }
+            // Before authenticate, so that a wrong credential is charged too.
+            limit::charge_address(&route.address_limits, exchange, now)
+        }
+        // An unusual path that nobody asked for says no more than that it is unusual.
+        _ if !used.is_plain() => Step::Refuse(Reason::PathNotCanonical.into()),
+        Match::MethodNotAllowed(allow) => {
+            let mut refusal = Refusal::from(Reason::MethodNotAllowed);
+            refusal.allow = Some(allow);
+            Step::Refuse(refusal)
+        }
+        Match::NotFound => Step::Refuse(Reason::RouteNotFound.into()),
+    }
+}

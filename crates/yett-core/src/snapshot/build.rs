@@ -1,0 +1,261 @@
+//! From the intermediate representation to a snapshot: every reference resolved, every error named.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::{Access, Action, Listener, LoadError, Route, Secrets, Snapshot};
+use crate::filters::address_limit::AddressLimit;
+use crate::filters::authorize::Rule;
+use crate::filters::rate_limit::RateLimit;
+use crate::filters::redirect::Redirect;
+use crate::filters::request_headers::RequestHeaders;
+use crate::filters::respond::Respond;
+use crate::filters::response_headers::ResponseHeaders;
+use crate::filters::rewrite::Rewrite;
+use crate::filters::split::Split;
+use crate::ir::{self, Ir};
+use crate::providers::Provider;
+use crate::router::{Router, variable_names};
+use crate::shared::Shared;
+
+/// Collects errors with their place in the document.
+struct Errors(Vec<LoadError>);
+
+impl Errors {
+    fn take<T>(&mut self, pointer: impl FnOnce() -> String, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.0.push(LoadError { pointer: pointer(), message })).ok()
+    }
+}
+
+pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Result<Snapshot, Vec<LoadError>> {
+    let ir = read(bytes).map_err(|error| vec![error])?;
+    let mut errors = Errors(Vec::new());
+    names(&ir, &mut errors);
+    for (name, _) in ir.secrets.iter().filter(|(name, _)| !secrets.contains_key(*name)) {
+        let message = format!("the secret `{name}` was not passed along");
+        errors.0.push(LoadError { pointer: format!("/secrets/{name}"), message });
+    }
+    let mut providers = Vec::with_capacity(ir.providers.len());
+    for (index, provider) in ir.providers.iter().enumerate() {
+        providers.extend(errors.take(|| format!("/providers/{index}"), Provider::build(provider, secrets, shared)));
+    }
+    let listeners = listeners(&ir, shared, &mut errors);
+    let routes = if providers.len() == ir.providers.len() {
+        routes(&ir, &providers, shared, &mut errors)
+    } else {
+        Vec::new()
+    };
+    let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
+    if !errors.0.is_empty() {
+        return Err(errors.0);
+    }
+    let mut key_headers: Vec<Arc<str>> = providers.iter().flat_map(|p| p.credential_headers().iter().cloned()).collect();
+    key_headers.retain(|name| &**name != "authorization");
+    key_headers.sort();
+    key_headers.dedup();
+    Ok(Snapshot { revision: revision(bytes), ir: Arc::new(ir), routes, providers, listeners, router, key_headers })
+}
+
+fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let ir: Ir = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = error.path().iter().fold(String::new(), |mut out, segment| {
+            let _ = write!(out, "/{}", segment.to_string().trim_matches(['[', ']']));
+            out
+        });
+        LoadError { pointer, message: error.inner().to_string() }
+    })?;
+    if ir.version == ir::IR_VERSION {
+        Ok(ir)
+    } else {
+        let message = format!("version {} of the document is not known; this build reads {}", ir.version, ir::IR_VERSION);
+        Err(LoadError { pointer: "/version".to_owned(), message })
+    }
+}
+
+fn revision(bytes: &[u8]) -> Arc<str> {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .fold(String::with_capacity(64), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+        .into()
+}
+
+/// Every name stands once, every listener and service that a route names exists.
+fn names(ir: &Ir, errors: &mut Errors) {
+    let mut check = |kind: &str, names: &mut dyn Iterator<Item = &str>| {
+        let mut seen = HashSet::new();
+        for (index, name) in names.enumerate().filter(|(_, name)| !seen.insert(name.to_owned())) {
+            let message = format!("`{name}` stands twice");
+            errors.0.push(LoadError { pointer: format!("/{kind}/{index}"), message });
+        }
+    };
+    check("listeners", &mut ir.listeners.iter().map(|l| l.name.as_str()));
+    check("services", &mut ir.services.iter().map(|s| s.name.as_str()));
+    check("routes", &mut ir.routes.iter().map(|r| r.name.as_str()));
+    check("providers", &mut ir.providers.iter().map(provider_name));
+    let known: HashSet<&str> = ir.listeners.iter().map(|l| l.name.as_str()).collect();
+    for (index, route) in ir.routes.iter().enumerate() {
+        if route.listeners.is_empty() {
+            let message = "the route stands on no listener".to_owned();
+            errors.0.push(LoadError { pointer: format!("/routes/{index}/listeners"), message });
+        }
+        for name in route.listeners.iter().filter(|name| !known.contains(name.as_str())) {
+            let message = format!("there is no listener `{name}`");
+            errors.0.push(LoadError { pointer: format!("/routes/{index}/listeners"), message });
+        }
+    }
+}
+
+fn provider_name(provider: &ir::Provider) -> &str {
+    match provider {
+        ir::Provider::Jwt(jwt) => &jwt.name,
+        ir::Provider::ApiKey(keys) => &keys.name,
+    }
+}
+
+fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener> {
+    let mut out = Vec::with_capacity(ir.listeners.len());
+    for (index, spec) in ir.listeners.iter().enumerate() {
+        let pointer = || format!("/listeners/{index}/address_limits");
+        out.push(Listener {
+            name: spec.name.as_str().into(),
+            address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
+            trusted_proxies: spec.trusted_proxies.clone(),
+        });
+    }
+    out
+}
+
+fn address_limits(
+    specs: &[ir::RateLimit],
+    shared: &Arc<Shared>,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> Vec<AddressLimit> {
+    let build = |spec| AddressLimit::build(spec, &shared.limits, &shared.seed);
+    specs.iter().filter_map(|spec| errors.take(&pointer, build(spec))).collect()
+}
+
+fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Route> {
+    let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let services: HashMap<&str, u32> = ir.services.iter().enumerate().map(|(i, s)| (s.name.as_str(), index(i))).collect();
+    let by_name: HashMap<&str, u32> = providers.iter().enumerate().map(|(i, p)| (&**p.name(), index(i))).collect();
+    let context = Context { providers, by_name, services, shared };
+    let mut out = Vec::with_capacity(ir.routes.len());
+    for (index, spec) in ir.routes.iter().enumerate() {
+        out.extend(context.route(spec, index, errors));
+    }
+    out
+}
+
+struct Context<'a> {
+    providers: &'a [Provider],
+    by_name: HashMap<&'a str, u32>,
+    services: HashMap<&'a str, u32>,
+    shared: &'a Arc<Shared>,
+}
+
+impl Context<'_> {
+    fn route(&self, spec: &ir::Route, index: usize, errors: &mut Errors) -> Option<Route> {
+        let at = |part: &str| format!("/routes/{index}/{part}");
+        let variables = variable_names(&spec.matches.path);
+        let access = self.access(spec, &variables, &at, errors);
+        let challenges = match &access {
+            Some(Access::Authenticated { providers, .. }) => {
+                providers.iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
+            }
+            _ => Vec::new(),
+        };
+        let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
+        let limit = |limit| RateLimit::build(limit, &self.shared.limits);
+        let rate_limits: Option<Vec<_>> =
+            spec.rate_limits.iter().map(|l| errors.take(|| at("rate_limits"), limit(l))).collect();
+        let by_caller = spec.rate_limits.iter().any(|l| l.key == ir::LimitKey::Principal);
+        if by_caller && matches!(spec.access, ir::Access::Public) {
+            let message = "a limit by principal needs callers; a public route has none".to_owned();
+            errors.0.push(LoadError { pointer: at("rate_limits"), message });
+        }
+        let action = self.action(spec, &variables, &at, errors);
+        let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
+        let rewrite = errors.take(|| at("rewrite"), rewrite);
+        let request_headers = errors.take(|| at("request_headers"), RequestHeaders::build(&spec.request_headers));
+        let response_headers = errors.take(|| at("response_headers"), ResponseHeaders::build(&spec.response_headers));
+        let edits = &spec.request_headers;
+        let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
+        Some(Route {
+            name: spec.name.as_str().into(),
+            path_allow: spec.path_allow.clone(),
+            access: access?,
+            challenges,
+            address_limits,
+            rate_limits: rate_limits?,
+            action: action?,
+            rewrite: rewrite?,
+            request_headers: request_headers?,
+            own_headers: own.map(|name| name.to_ascii_lowercase().into()).collect(),
+            response_headers: response_headers?,
+            body_limit: spec.body_limit,
+            timeouts: spec.timeouts.clone(),
+        })
+    }
+
+    fn access(
+        &self,
+        spec: &ir::Route,
+        variables: &[&str],
+        at: &impl Fn(&str) -> String,
+        errors: &mut Errors,
+    ) -> Option<Access> {
+        let ir::Access::Authenticated(authenticated) = &spec.access else { return Some(Access::Public) };
+        let mut providers = Vec::with_capacity(authenticated.providers.len());
+        for name in &authenticated.providers {
+            let found = self.by_name.get(name.as_str()).copied();
+            providers.push(errors.take(
+                || at("access/authenticated/providers"),
+                found.ok_or_else(|| format!("there is no identity provider `{name}`")),
+            )?);
+        }
+        if providers.is_empty() {
+            let message = "the route accepts no identity provider, so nobody could use it".to_owned();
+            errors.0.push(LoadError { pointer: at("access/authenticated/providers"), message });
+            return None;
+        }
+        let mut rules = Vec::with_capacity(authenticated.rules.len());
+        for (number, rule) in authenticated.rules.iter().enumerate() {
+            let pointer = || at(&format!("access/authenticated/rules/{number}"));
+            rules.push(errors.take(pointer, Rule::build(rule, variables))?);
+        }
+        Some(Access::Authenticated { providers, rules })
+    }
+
+    fn action(
+        &self,
+        spec: &ir::Route,
+        variables: &[&str],
+        at: &impl Fn(&str) -> String,
+        errors: &mut Errors,
+    ) -> Option<Action> {
+        match &spec.action {
+            ir::Action::Forward(shares) => match Split::build(shares, &self.services) {
+                Ok(split) => Some(Action::Forward(split)),
+                Err(messages) => {
+                    let place = |message| LoadError { pointer: at("action/forward"), message };
+                    errors.0.extend(messages.into_iter().map(place));
+                    None
+                }
+            },
+            ir::Action::Redirect(redirect) => {
+                errors.take(|| at("action/redirect"), Redirect::build(redirect, variables)).map(Action::Redirect)
+            }
+            ir::Action::Respond(respond) => {
+                errors.take(|| at("action/respond"), Respond::build(respond)).map(Action::Respond)
+            }
+        }
+    }
+}
