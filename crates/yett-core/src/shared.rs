@@ -99,7 +99,6 @@ macro_rules! counters {
 counters! {
     jwks_fetches "yett_jwks_fetches_total" "JWK sets fetched";
     jwks_fetch_failures "yett_jwks_fetch_failures_total" "fetches of JWK sets that failed";
-    limit_overflow "yett_limit_overflow_total" "requests charged to the overflow bucket because a limit table was full";
     upstream_connects "yett_upstream_connects_total" "connections opened to services";
     upstream_connect_failures "yett_upstream_connect_failures_total" "connections to services that could not be opened";
     connection_panics "yett_connection_panics_total" "connections that ended in a bug of the gateway";

@@ -1,1 +1,270 @@
-//! /healthz, /readyz, /metrics. [owner: lifecycle]
+//! The admin listener: `/healthz`, `/readyz` and `/metrics`, on the service runtime so that neither a busy worker nor a
+//! busy interpreter fails a probe.
+//!
+//! It is read-only, off the data ports, and answers no browser: a request with `Origin`, or whose `Host` is a name
+//! other than `localhost` (DNS rebinding), is refused before its path is looked at.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::providers::hyper_io::HyperIo;
+use crate::server::sockets::Bound;
+
+/// Connections at once; more wait in the socket's queue.
+const CONNECTIONS: usize = 64;
+/// Time for a whole exchange; each connection carries one.
+const TIME: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Header fields of a request.
+const HEADERS: usize = 64;
+
+/// What the admin listener asks the gateway.
+pub trait Probe: Send + Sync + 'static {
+    /// Whether a snapshot is loaded, its listeners are bound, and no drain is under way.
+    fn ready(&self) -> bool;
+    /// Prometheus text.
+    fn metrics(&self) -> String;
+}
+
+/// The digest of the bearer token: comparing digests tells nothing about where two tokens differ.
+#[derive(Clone, Copy)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// Of these bytes.
+    #[must_use]
+    pub fn new(token: &[u8]) -> Self {
+        let mut out = [0; 32];
+        out.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
+        Self(out)
+    }
+
+    fn matches(&self, authorization: Option<&HeaderValue>) -> bool {
+        let Some((scheme, token)) = authorization.and_then(|value| value.as_bytes().split_at_checked(7)) else { return false };
+        scheme.eq_ignore_ascii_case(b"bearer ") && verify_slices_are_equal(&Self::new(token).0, &self.0).is_ok()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// A running admin listener; ends when dropped.
+#[derive(Debug)]
+pub struct Admin {
+    bound: Bound,
+    token: Arc<RwLock<Option<Token>>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Admin {
+    /// Bound, but not listening yet.
+    #[must_use]
+    pub fn new(bound: Bound, token: Option<Token>) -> Self {
+        Self { bound, token: Arc::new(RwLock::new(token)), task: None }
+    }
+
+    /// Where it is, with the real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.bound.address
+    }
+
+    /// Another token from now on.
+    pub fn set_token(&self, token: Option<Token>) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// Listens and answers until dropped.
+    pub fn serve(&mut self, probe: Arc<dyn Probe>, runtime: &tokio::runtime::Handle) -> Result<(), String> {
+        self.bound.listen()?;
+        let context = runtime.enter();
+        let socket = self.bound.socket(0).and_then(TcpListener::from_std).map_err(|error| error.to_string())?;
+        drop(context);
+        let desk = Arc::new(Desk { probe, token: Arc::clone(&self.token) });
+        self.task = Some(runtime.spawn(accept(socket, desk)));
+        Ok(())
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+struct Desk {
+    probe: Arc<dyn Probe>,
+    token: Arc<RwLock<Option<Token>>>,
+}
+
+async fn accept(socket: TcpListener, desk: Arc<Desk>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                let desk = Arc::clone(&desk);
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(TIME, exchange(stream, desk)).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn exchange(stream: TcpStream, desk: Arc<Desk>) {
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(desk.answer(&request)) }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(HyperIo(stream), service)
+        .await;
+}
+
+impl Desk {
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if request.headers().contains_key(header::ORIGIN) {
+            return text(StatusCode::FORBIDDEN, "requests from web pages are refused\n");
+        }
+        if !host_is_literal(request) {
+            return text(StatusCode::MISDIRECTED_REQUEST, "address this listener by its address or as localhost\n");
+        }
+        let path = request.uri().path();
+        if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
+            return text(StatusCode::NOT_FOUND, "nothing is served here\n");
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match path {
+            "/metrics" => self.metrics(request.headers().get(header::AUTHORIZATION)),
+            "/readyz" if !self.probe.ready() => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            _ => text(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    fn metrics(&self, authorization: Option<&HeaderValue>) -> Response<Full<Bytes>> {
+        let token = *self.token.read().unwrap_or_else(PoisonError::into_inner);
+        if token.is_some_and(|token| !token.matches(authorization)) {
+            let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"yett admin\""));
+            return response;
+        }
+        let mut response = text(StatusCode::OK, "");
+        *response.body_mut() = Full::new(Bytes::from(self.probe.metrics()));
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+fn host_is_literal<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else { return false };
+    let name = authority.host();
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    !authority.as_str().contains('@') && (name.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok())
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(bool);
+    impl Probe for Fixed {
+        fn ready(&self) -> bool {
+            self.0
+        }
+        fn metrics(&self) -> String {
+            "m 1\n".to_owned()
+        }
+    }
+
+    fn status(desk: &Desk, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        desk.answer(&request.body(()).unwrap()).status().as_u16()
+    }
+
+    fn desk(ready: bool, token: Option<&[u8]>) -> Desk {
+        Desk { probe: Arc::new(Fixed(ready)), token: Arc::new(RwLock::new(token.map(Token::new))) }
+    }
+
+    #[test]
+    fn paths_and_methods() {
+        let desk = desk(false, None);
+        let host = ("host", "127.0.0.1:9901");
+        for (method, path, expected) in [
+            ("GET", "/healthz", 200), ("HEAD", "/healthz", 200), ("GET", "/readyz", 503), ("GET", "/metrics", 200),
+            ("POST", "/metrics", 405), ("GET", "/", 404), ("DELETE", "/config", 404), ("GET", "/healthz/", 404),
+        ] {
+            assert_eq!(status(&desk, method, path, &[host]), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn web_pages_and_foreign_names_are_refused() {
+        let desk = desk(true, None);
+        for (host, expected) in [
+            ("localhost:9901", 200), ("[::1]:9901", 200), ("10.0.0.1", 200), ("evil.example", 421),
+            ("127.0.0.1.evil.example:9901", 421), ("127.0.0.1@evil.example", 421), ("", 421),
+        ] {
+            assert_eq!(status(&desk, "GET", "/readyz", &[("host", host)]), expected, "{host}");
+        }
+        assert_eq!(status(&desk, "GET", "/readyz", &[]), 421);
+        assert_eq!(status(&desk, "GET", "/readyz", &[("host", "localhost"), ("host", "evil.example")]), 421);
+        assert_eq!(status(&desk, "GET", "/metrics", &[("host", "localhost"), ("origin", "http://localhost")]), 403);
+    }
+
+    #[test]
+    fn metrics_ask_for_the_token_and_probes_do_not() {
+        let desk = desk(true, Some(b"right"));
+        let host = ("host", "localhost");
+        assert_eq!(status(&desk, "GET", "/readyz", &[host]), 200);
+        for (value, expected) in [("Bearer right", 200), ("bearer right", 200), ("Bearer wrong", 401), ("right", 401), ("Basic right", 401)] {
+            assert_eq!(status(&desk, "GET", "/metrics", &[host, ("authorization", value)]), expected, "{value}");
+        }
+        assert_eq!(status(&desk, "GET", "/metrics", &[host]), 401);
+        assert!(!format!("{:?}", Token::new(b"right")).contains("114"));
+    }
+}

@@ -41,6 +41,8 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     for (name, help, value) in shared.counters.all() {
         single(&mut out, name, help, "counter", value);
     }
+    single(&mut out, "yett_limit_overflow_total", "requests charged to the overflow bucket because the limit table was full", "counter", shared.limits.overflowed());
+    single(&mut out, "yett_limit_keys", "keys with a bucket that is not full", "gauge", shared.limits.live(crate::server::clock::now()));
     single(&mut out, "yett_workers", "worker threads", "gauge", u64::try_from(gauges.workers).unwrap_or(0));
     single(&mut out, "yett_ready", "1 while requests are served and no drain is under way", "gauge", u64::from(gauges.ready));
     single(&mut out, "yett_start_time_seconds", "when the gateway started", "gauge", gauges.started);

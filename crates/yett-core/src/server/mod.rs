@@ -1,4 +1,5 @@
 //! Listening sockets, workers, connections. [owner: lifecycle; datapath owns buffers, connection, forward]
+pub mod accept;
 pub mod buffers;
 pub mod clock;
 pub mod connection;
@@ -9,6 +10,7 @@ pub mod pipe;
 mod pipe_tests;
 pub mod transfer;
 pub mod signals;
+pub mod seat;
 pub mod sockets;
 pub mod tls;
 pub mod worker;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::exchange::ConnectionInfo;
 use crate::observe::Recorder;
@@ -36,7 +36,7 @@ pub struct Worker {
     /// Wakes idle connections on a drain or when their listener goes; ask [`Worker::closes`] then.
     pub drain: tokio::sync::Notify,
     /// Listeners that are gone while connections of theirs may live on.
-    pub gone: RefCell<Vec<Arc<str>>>,
+    pub gone: RefCell<Vec<Weak<str>>>,
 }
 
 impl Worker {
@@ -64,6 +64,10 @@ impl Worker {
     /// Ask after each answer (for `Connection: close`), and whenever `drain` wakes an idle connection.
     #[must_use]
     pub fn closes(&self, connection: &ConnectionInfo) -> bool {
-        self.draining.get() || self.gone.borrow().contains(&connection.listener)
+        if self.draining.get() {
+            return true;
+        }
+        let is_mine = |gone: &Weak<str>| gone.upgrade().is_some_and(|gone| Arc::ptr_eq(&gone, &connection.listener));
+        self.gone.borrow().iter().any(is_mine)
     }
 }

@@ -1,0 +1,236 @@
+//! What an apply prepares before anything changes: everything that can fail happens here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error;
+use crate::ir;
+use crate::observe::access_log::Target;
+use crate::observe::admin::{Admin, Probe, Token};
+use crate::observe::metrics::Labels;
+use crate::server::accept::Settings;
+use crate::server::seat::Installed;
+use crate::server::sockets::Bound;
+use crate::server::tls::ServerTls;
+use crate::shared::Shared;
+use crate::snapshot::{LoadError, Secrets, Snapshot};
+use crate::upstream::Tls;
+
+/// What serves now, as far as the next apply has to know it.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    listeners: Vec<Known>,
+    admin: Option<(SocketAddr, Admin)>,
+    access_log: Option<ir::AccessLog>,
+    labels: Arc<Labels>,
+    /// No more applies.
+    pub(super) stopped: bool,
+}
+
+impl Control {
+    /// After a stop: nothing is held any more.
+    pub(super) fn stopped() -> Self {
+        Self { stopped: true, ..Self::default() }
+    }
+
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, admin)| admin.address())
+    }
+}
+
+/// A listener with what it was configured as.
+#[derive(Debug)]
+struct Known {
+    /// As configured: port 0 is kept apart from the port that it became.
+    address: SocketAddr,
+    tls: Option<ServerTls>,
+    settings: Arc<Settings>,
+}
+
+/// A configuration that is ready in every part.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) snapshot: Arc<Snapshot>,
+    tls: Arc<Tls>,
+    listeners: Vec<Known>,
+    admin: AdminPlan,
+    access_log: Option<Target>,
+}
+
+#[derive(Debug)]
+enum AdminPlan {
+    None,
+    Keep(Option<Token>),
+    New(SocketAddr, Box<Admin>),
+}
+
+impl Plan {
+    /// Builds everything, or says everything that is wrong. What it bound is let go again in that case.
+    pub(super) fn prepare(
+        control: &Control,
+        bytes: &[u8],
+        secrets: &Secrets,
+        shared: &Arc<Shared>,
+        workers: usize,
+        probe: Arc<dyn Probe>,
+    ) -> Result<Self, Vec<LoadError>> {
+        let snapshot = Arc::new(Snapshot::build(bytes, secrets, shared)?);
+        let ir = &snapshot.ir;
+        let mut errors = Vec::new();
+        let tls = Tls::build(ir, secrets).map_err(|more| errors.extend(more)).ok();
+        let listeners = listeners(control, ir, secrets, workers, &mut errors);
+        let admin = admin(control, ir, secrets, &mut errors);
+        let access_log = access_log(control, ir, &mut errors);
+        // Nothing listens before all of it can be served.
+        if errors.is_empty() {
+            for (index, known) in listeners.iter().enumerate() {
+                if let Err(message) = known.settings.bound.listen() {
+                    errors.push(error(&format!("/listeners/{index}/address"), &message));
+                }
+            }
+        }
+        let (Some(tls), true) = (tls, errors.is_empty()) else { return Err(errors) };
+        let admin = match admin {
+            AdminPlan::New(address, mut admin) => {
+                admin.serve(probe, &shared.service_runtime).map_err(|message| vec![error("/admin/address", &message)])?;
+                AdminPlan::New(address, admin)
+            }
+            other => other,
+        };
+        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, access_log })
+    }
+
+    /// Every address that is ours, so that no service resolves to one.
+    pub(super) fn own_addresses(&self, control: &Control) -> Vec<SocketAddr> {
+        let admin = match &self.admin {
+            AdminPlan::New(_, admin) => Some(admin.address()),
+            AdminPlan::Keep(_) => control.admin_address(),
+            AdminPlan::None => None,
+        };
+        self.listeners.iter().map(|known| known.settings.bound.address).chain(admin).collect()
+    }
+
+    /// Replaces what `control` remembers; gives what the workers take and, where it changed, the log's target.
+    pub(super) fn install(self, control: &mut Control, workers: usize) -> (Arc<Installed>, Option<Target>) {
+        let names = self.listeners.iter().map(|known| Arc::clone(&known.settings.name)).collect();
+        let routes = self.snapshot.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        let labels = Arc::new(Labels::new(Arc::clone(&self.snapshot.revision), names, routes, &control.labels));
+        match self.admin {
+            AdminPlan::None => control.admin = None,
+            AdminPlan::New(address, admin) => control.admin = Some((address, *admin)),
+            AdminPlan::Keep(token) => {
+                if let Some((_, admin)) = &control.admin {
+                    admin.set_token(token);
+                }
+            }
+        }
+        let entries = usize::try_from(self.snapshot.ir.process.verdict_cache).unwrap_or(usize::MAX);
+        let installed = Arc::new(Installed {
+            listeners: self.listeners.iter().map(|known| Arc::clone(&known.settings)).collect(),
+            labels: Arc::clone(&labels),
+            tls: self.tls,
+            verdict_entries: entries.div_ceil(workers.max(1)),
+            snapshot: Arc::clone(&self.snapshot),
+        });
+        control.listeners = self.listeners;
+        control.labels = labels;
+        control.access_log = Some(self.snapshot.ir.access_log.clone());
+        (installed, self.access_log)
+    }
+}
+
+fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, errors: &mut Vec<LoadError>) -> Vec<Known> {
+    let ours: Vec<SocketAddr> = control.listeners.iter().map(|known| known.settings.bound.address).collect();
+    let drain = Duration::from_millis(ir.process.drain_ms);
+    let mut all: Vec<Known> = Vec::with_capacity(ir.listeners.len());
+    for (index, listener) in ir.listeners.iter().enumerate() {
+        let pointer = format!("/listeners/{index}");
+        let old = control.listeners.iter().find(|old| {
+            old.address == listener.address && (listener.address.port() != 0 || *old.settings.name == *listener.name)
+        });
+        let tls = listener.tls.as_ref().map(|tls| {
+            ServerTls::build(tls, secrets, &format!("{pointer}/tls"), old.and_then(|old| old.tls.as_ref()))
+        });
+        let tls = match tls.transpose() {
+            Ok(tls) => tls,
+            Err(more) => {
+                errors.extend(more);
+                continue;
+            }
+        };
+        let bound = match old {
+            Some(old) => Ok(Arc::clone(&old.settings.bound)),
+            None => Bound::bind(listener.address, workers, &ours).map(Arc::new),
+        };
+        match bound {
+            Err(message) => errors.push(error(&format!("{pointer}/address"), &message)),
+            Ok(bound) if all.iter().any(|known| Arc::ptr_eq(&known.settings.bound, &bound)) => {
+                let message = format!("two listeners have the address `{}`; give each its own", listener.address);
+                errors.push(error(&format!("{pointer}/address"), &message));
+            }
+            Ok(bound) => {
+                let settings = Arc::new(Settings {
+                    name: name(old, listener),
+                    bound,
+                    tls: tls.as_ref().map(|tls| Arc::clone(&tls.config)),
+                    handshake: Duration::from_millis(listener.timeouts.handshake_ms),
+                    connections: usize::try_from(listener.limits.connections).unwrap_or(usize::MAX),
+                    drain,
+                });
+                all.push(Known { address: listener.address, tls, settings });
+            }
+        }
+    }
+    all
+}
+
+/// The old name itself, so that connections made before stay; a new one where they have to go.
+fn name(old: Option<&Known>, listener: &ir::Listener) -> Arc<str> {
+    old.filter(|old| *old.settings.name == *listener.name && old.tls.is_some() == listener.tls.is_some())
+        .map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
+}
+
+fn admin(control: &Control, ir: &ir::Ir, secrets: &Secrets, errors: &mut Vec<LoadError>) -> AdminPlan {
+    let Some(spec) = &ir.admin else { return AdminPlan::None };
+    let token = match &spec.token {
+        None if !spec.address.ip().is_loopback() => {
+            let message = format!("the admin address `{}` can be reached from other machines; set `token`, or use 127.0.0.1", spec.address);
+            errors.push(error("/admin/address", &message));
+            return AdminPlan::None;
+        }
+        None => None,
+        Some(name) => match secrets.get(name).filter(|token| !token.is_empty()) {
+            Some(token) => Some(Token::new(token)),
+            None => {
+                errors.push(error("/admin/token", &format!("the secret `{name}` is missing or empty")));
+                return AdminPlan::None;
+            }
+        },
+    };
+    if control.admin.as_ref().is_some_and(|(address, _)| *address == spec.address) {
+        return AdminPlan::Keep(token);
+    }
+    match Bound::bind(spec.address, 1, &[]) {
+        Ok(bound) => AdminPlan::New(spec.address, Box::new(Admin::new(bound, token))),
+        Err(message) => {
+            errors.push(error("/admin/address", &message));
+            AdminPlan::None
+        }
+    }
+}
+
+fn access_log(control: &Control, ir: &ir::Ir, errors: &mut Vec<LoadError>) -> Option<Target> {
+    if control.access_log.as_ref() == Some(&ir.access_log) {
+        return None;
+    }
+    Target::open(&ir.access_log)
+        .map_err(|failure| {
+            let message = match &ir.access_log {
+                ir::AccessLog::File(path) => format!("the access log `{path}` cannot be opened: {failure}"),
+                _ => format!("the access log cannot be opened: {failure}"),
+            };
+            errors.push(error("/access_log", &message));
+        })
+        .ok()
+}

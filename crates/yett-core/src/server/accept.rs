@@ -1,0 +1,205 @@
+//! Accepting connections on one listener of one worker, and letting them go.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use super::connection;
+use super::sockets::Bound;
+use super::worker::Worker;
+use crate::exchange::{ConnectionInfo, Refusal};
+use crate::problem::{self, ProblemContext};
+use crate::reason::Reason;
+
+/// Pause after an error that the next `accept` would meet again (no descriptors, no memory).
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// Shortest pause between two events about such errors, per listener and worker.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What one configuration says of a listener; shared by the workers.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name. Pointer-equal over reloads while connections made before may live on.
+    pub name: Arc<str>,
+    /// Its sockets.
+    pub bound: Arc<Bound>,
+    /// TLS, or plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Open connections, for the process.
+    pub connections: usize,
+    /// How long connections may live on once the listener goes.
+    pub drain: Duration,
+}
+
+/// One listener on one worker.
+#[derive(Debug)]
+pub struct LocalListener {
+    /// What new connections are told; swapped by `apply`.
+    pub settings: RefCell<Arc<Settings>>,
+    stop: Notify,
+}
+
+impl LocalListener {
+    /// Not accepting yet: run [`accept`].
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { settings: RefCell::new(settings), stop: Notify::new() }
+    }
+
+    /// Accepts no more; what is open drains.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+}
+
+/// Accepts until the listener is stopped, then waits for its connections, at most as long as its drain may take.
+pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: TcpListener) {
+    let mut connections = JoinSet::new();
+    let mut complained = None;
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, _)) => admit(&worker, &listener, stream, &mut connections),
+                Err(error) => back_off(&worker, &listener, &error, &mut complained).await,
+            },
+            Some(ended) = connections.join_next() => reap(&worker, ended),
+            () = listener.stop.notified() => break,
+        }
+    }
+    // Closing a socket resets what waits in its queue.
+    while let Some(Ok((stream, _))) = futures_now(socket.accept()).await {
+        admit(&worker, &listener, stream, &mut connections);
+    }
+    drop(socket);
+    let drain = listener.settings().drain;
+    let all = async {
+        while let Some(ended) = connections.join_next().await {
+            reap(&worker, ended);
+        }
+    };
+    let _ = tokio::time::timeout(drain, all).await;
+}
+
+/// The output of `future` if it is there at once.
+async fn futures_now<F: Future>(future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
+}
+
+async fn back_off(worker: &Worker, listener: &LocalListener, error: &std::io::Error, complained: &mut Option<Instant>) {
+    // These concern one connection that is gone already (accept(2)).
+    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted) {
+        return;
+    }
+    worker.shared.counters.accept_errors.increment();
+    if complained.is_none_or(|last: Instant| last.elapsed() >= COMPLAIN_EVERY) {
+        *complained = Some(Instant::now());
+        let (name, detail) = (Arc::clone(&listener.settings().name), error.to_string());
+        worker.shared.events.push("error", "accept_failed", &[("listener", &name), ("detail", &detail)]);
+    }
+    tokio::time::sleep(BACK_OFF).await;
+}
+
+fn reap(worker: &Worker, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        worker.shared.counters.connection_panics.increment();
+        worker.shared.events.push("error", "connection_panicked", &[("detail", "a bug in the gateway ended one connection")]);
+    }
+}
+
+fn admit(worker: &Rc<Worker>, listener: &LocalListener, stream: TcpStream, connections: &mut JoinSet<()>) {
+    let settings = listener.settings();
+    let Ok(peer) = stream.peer_addr() else { return };
+    let open = Open::new(worker, &settings);
+    if open.before >= settings.connections {
+        worker.shared.counters.connection_limit.increment();
+        worker.recorder.metrics().refused(Reason::ConnectionLimit);
+        if settings.tls.is_none() {
+            turn_away(stream);
+        }
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    let info = ConnectionInfo { peer, listener: Arc::clone(&settings.name), tls: settings.tls.is_some(), sni: None };
+    match &settings.tls {
+        None => connections.spawn_local(plain(open, stream, info)),
+        Some(config) => connections.spawn_local(encrypted(open, stream, info, Arc::clone(config), settings.handshake)),
+    };
+}
+
+async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {
+    connection::serve(Rc::clone(&open.worker), stream, info).await;
+}
+
+async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, config: Arc<rustls::ServerConfig>, time: Duration) {
+    // Boxed: an idle connection does not carry the room for its handshake.
+    let handshake = Box::pin(tokio::time::timeout(time, TlsAcceptor::from(config).accept(stream)));
+    let Ok(Ok(stream)) = handshake.await else {
+        open.worker.shared.counters.tls_handshake_failures.increment();
+        return;
+    };
+    info.sni = stream.get_ref().1.server_name().map(Into::into);
+    connection::serve(Rc::clone(&open.worker), stream, info).await;
+}
+
+/// Says 503 without reading a request: the client sees a reason, and nothing is kept for it.
+fn turn_away(stream: TcpStream) {
+    let answer = problem::render(&Refusal::from(Reason::ConnectionLimit), &ProblemContext::default());
+    let mut head = format!("HTTP/1.1 {} Service Unavailable\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+    for (name, value) in &answer.headers {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&answer.body);
+    // A new socket's send buffer takes it whole; what the client sent is read so that the close is no reset.
+    let _ = stream.try_write(&bytes);
+    let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+    let _ = stream.try_read(&mut [0; 4096]);
+}
+
+/// One open connection, counted while it lives.
+struct Open {
+    worker: Rc<Worker>,
+    settings: Arc<Settings>,
+    before: usize,
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, settings: &Arc<Settings>) -> Self {
+        let before = settings.bound.open.fetch_add(1, Ordering::Relaxed);
+        let metrics = worker.recorder.metrics();
+        metrics.connections.add(1);
+        metrics.open.add(1);
+        Self { worker: Rc::clone(worker), settings: Arc::clone(settings), before }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.settings.bound.open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.recorder.metrics().open.sub(1);
+    }
+}
