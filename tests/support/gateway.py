@@ -121,7 +121,7 @@ class Gateway:
     # what it says of itself
 
     def admin(self, target: str, headers: Headers = (), method: str = "GET", host: str | None = None) -> Reply:
-        address, _, port = self.status()["admin"]["address"].rpartition(":")
+        address, _, port = self.status()["admin"].rpartition(":")
         with Wire((address.strip("[]"), int(port))) as wire:
             return wire.ask(method, target, headers, host=host or f"{address}:{port}")
 
