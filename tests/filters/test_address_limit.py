@@ -35,16 +35,17 @@ def test_a_route_limit_counts_401_and_403(gateway, origin, issuer, tmp_path):
     assert gate.get("/open/a").status == 200, "the limit of a route is its own"
 
 
-def test_a_group_limit_is_shared_by_its_routes(gateway, origin, workers):
-    service = origin()
-    config = configs.public(service)
-    config["groups"] = {"shop": {"hosts": "any", "address_limit": LIMIT}}
+def test_a_group_limit_is_shared_by_its_routes(gateway, origin, issuer, tmp_path, workers):
+    service, identity = origin(), issuer()
+    config = configs.protected(service, identity, tmp_path)
+    config["groups"] = {"shop": {"hosts": "any", "authenticate": "id", "address_limit": LIMIT}}
     config["routes"] = {
-        name: {"group": "shop", "match": {"path": f"/{name}", "methods": "GET"}, "access": "public", "service": "origin"}
+        name: {"group": "shop", "match": {"path": f"/{name}", "methods": "GET"}, "access": "authenticated", "service": "origin"}
         for name in ("a", "b")
     }
     gate = gateway(config, workers=workers)
-    assert [gate.get(path).status for path in ("/a", "/b", "/a", "/b", "/a", "/b")] == [200] * 4 + [429] * 2
+    headers = identity.bearer()
+    assert [gate.get(path, headers).status for path in ("/a", "/b", "/a", "/b", "/a", "/b")] == [200] * 4 + [429] * 2
 
 
 def test_malformed_requests_end_the_connection_anyway(gateway, origin):

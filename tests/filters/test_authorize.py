@@ -97,7 +97,7 @@ def test_all_parts_have_to_hold(shop):
 
 
 def test_nested_claims(shop):
-    ask = shop({"roles": "clerk"}, claims={"roles": ["realm_access", "roles"]})
+    ask = shop({"roles": "clerk"}, claims={"roles": {"from": ["realm_access", "roles"]}})
     assert ask(realm_access={"roles": ["clerk"]}).status == 200
     assert ask(roles=["clerk"]).reason == "role_missing"
 

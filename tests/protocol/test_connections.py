@@ -90,7 +90,7 @@ def test_head_has_the_length_and_no_body(shop):
 
 def test_refusals_to_head_have_no_body(shop, gateway, origin):
     service = origin()
-    config = configs.public(service, path=None)
+    config = configs.public(service)
     config["routes"]["open"]["match"]["path"] = "/only"
     gate = gateway(config)
     with gate.connect() as wire:

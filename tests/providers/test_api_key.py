@@ -90,11 +90,11 @@ def test_another_header(gateway, origin, tmp_path):
 
 
 def test_a_pepper_is_part_of_the_hash(gateway, origin, tmp_path):
-    service, keys = origin(), KeyFile(tmp_path, pepper=b"pepper")
+    service, keys = origin(), KeyFile(tmp_path, pepper=b"pepper-0f3a9c4e77d1")
     key = keys.add("partner")
-    good = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "pepper", b"pepper")}})
+    good = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "pepper", b"pepper-0f3a9c4e77d1")}})
     assert gateway(good).get("/closed", {"X-Api-Key": key}).status == 200
-    bad = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "other", b"salt")}})
+    bad = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "other", b"another-0f3a9c4e77d1")}})
     assert gateway(bad).get("/closed", {"X-Api-Key": key}).reason == "api_key_unknown"
     assert gateway(configs.with_keys(service, keys)).get("/closed", {"X-Api-Key": key}).reason == "api_key_unknown"
     assert service.saw_no_more_than(1)

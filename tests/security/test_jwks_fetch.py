@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
         ({"jwks": "http://id.example/jwks.json", "issuer": "https://id.example"}, "plaintext"),
         ({"jwks": "https://elsewhere.example/jwks.json", "issuer": "https://id.example"}, "jwks_hosts"),
         ({"jwks": "ftp://id.example/jwks.json", "issuer": "https://id.example"}, "jwks"),
-        ({"jwks": "https://user:secret@id.example/jwks.json", "issuer": "https://id.example"}, "jwks"),
+        ({"jwks": "https://user:secret@id.example/jwks.json", "issuer": "https://id.example"}, "password"),
         ({"jwks": "https://169.254.169.254/latest", "issuer": "https://169.254.169.254"}, "169.254"),
         ({"jwks": "https://[fe80::1]/jwks", "issuer": "https://[fe80::1]"}, "link-local"),
     ],

@@ -23,9 +23,11 @@ def service(*origins: Origin, **changes: Any) -> Config:
     return {**config, **changes}
 
 
-def route(path: str = "/{rest...}", methods: Any = None, hosts: Any = "any", **changes: Any) -> Config:
+def route(
+    template: str = "/{rest...}", methods: Any = None, hosts: Any = "any", **changes: Any,
+) -> Config:
     """A route to the service `origin`; public unless a change says otherwise."""
-    config: Config = {"match": {"hosts": hosts, "path": path, "methods": methods or METHODS}, "service": "origin"}
+    config: Config = {"match": {"hosts": hosts, "path": template, "methods": methods or METHODS}, "service": "origin"}
     if not {"access", "authorize", "group"} & set(changes):
         config["access"] = "public"
     config.update(changes)
