@@ -1,19 +1,45 @@
 //! The boundary between Python and the data plane.
+//!
+//! One document in, bytes and lists of text out. Every call that may wait releases the interpreter; a bug of the data
+//! plane arrives as `InternalError`, never as a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use pyo3::create_exception;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
+
+use yett_core::snapshot::{LoadError, Secrets};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 create_exception!(_core, YamlError, PyValueError, "Where and why a document does not parse: `args` is (line, column, message).");
+create_exception!(_core, ApplyError, PyValueError, "Why a configuration was refused: `args[0]` is a JSON list of {pointer, message}.");
+create_exception!(_core, InternalError, PyRuntimeError, "A bug of the data plane; what served before serves on.");
+
+/// Longest wait that a caller may ask for, seconds: a day.
+const MAX_WAIT_S: f64 = 86_400.0;
+
+/// Runs `work` without the interpreter. A panic becomes `InternalError`; its text stays on standard error.
+fn outside<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+    py.detach(|| catch_unwind(AssertUnwindSafe(work)))
+        .map_err(|_| InternalError::new_err("a bug in the data plane interrupted this call; please report it"))
+}
+
+fn seconds(value: f64) -> PyResult<Duration> {
+    if value.is_nan() || value < 0.0 {
+        return Err(PyValueError::new_err(format!("`{value}` is no time to wait; give seconds, 0 or more")));
+    }
+    Ok(Duration::from_secs_f64(value.min(MAX_WAIT_S)))
+}
 
 /// Parses one YAML document to the JSON of `{"value": …, "marks": [line, column, …]}`.
 #[pyfunction]
 fn parse_yaml<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    match py.detach(|| yett_core::yaml::parse_bytes(text)) {
+    match outside(py, || yett_core::yaml::parse_bytes(text))? {
         Ok(json) => Ok(PyBytes::new(py, json.as_bytes())),
         Err(error) => Err(YamlError::new_err((error.line, error.column, error.message))),
     }
@@ -25,10 +51,75 @@ fn reasons(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, yett_core::reason::to_json().as_bytes())
 }
 
+/// A running data plane. Several may live in one process.
+#[pyclass(frozen, module = "yett._core")]
+struct Gateway(yett_core::gateway::Gateway);
+
+#[pymethods]
+impl Gateway {
+    #[new]
+    #[pyo3(signature = (options_json, /))]
+    fn new(py: Python<'_>, options_json: &[u8]) -> PyResult<Self> {
+        let options = serde_json::from_slice(options_json)
+            .map_err(|error| PyValueError::new_err(format!("the options are not valid: {error}")))?;
+        outside(py, || yett_core::gateway::Gateway::start(&options))?.map(Self).map_err(PyRuntimeError::new_err)
+    }
+
+    /// Serves this document, or raises and changes nothing; the revision.
+    #[pyo3(signature = (ir, secrets, /))]
+    fn apply(&self, py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>) -> PyResult<String> {
+        let mut owned = Secrets::new();
+        for (name, value) in secrets.iter() {
+            let value = value.cast::<PyBytes>()?.as_bytes().to_vec();
+            owned.insert(name.extract()?, value.into());
+        }
+        outside(py, || self.0.apply(ir, &owned))?.map_err(|errors| ApplyError::new_err(errors_json(&errors)))
+    }
+
+    /// Revision, listeners, workers, connections: JSON.
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.status())?.as_bytes()))
+    }
+
+    /// Prometheus text.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.metrics())?.as_bytes()))
+    }
+
+    /// Opens access log files again.
+    fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
+        outside(py, || self.0.reopen_logs())
+    }
+
+    /// Events as JSON lines; waits at most so many seconds for the first.
+    #[pyo3(signature = (timeout_s, /))]
+    fn events(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Vec<String>> {
+        let timeout = seconds(timeout_s)?;
+        outside(py, || self.0.events(timeout))
+    }
+
+    /// Drains for at most so many seconds, then closes. Idempotent.
+    #[pyo3(signature = (deadline_s, /))]
+    fn stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
+        let deadline = seconds(deadline_s)?;
+        outside(py, || self.0.stop(deadline))
+    }
+}
+
+fn errors_json(errors: &[LoadError]) -> String {
+    let list: Vec<_> =
+        errors.iter().map(|error| serde_json::json!({"pointer": error.pointer, "message": error.message})).collect();
+    serde_json::Value::from(list).to_string()
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     module.add_function(wrap_pyfunction!(parse_yaml, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
-    module.add("YamlError", module.py().get_type::<YamlError>())?;
+    module.add_class::<Gateway>()?;
+    module.add("YamlError", py.get_type::<YamlError>())?;
+    module.add("ApplyError", py.get_type::<ApplyError>())?;
+    module.add("InternalError", py.get_type::<InternalError>())?;
     Ok(())
 }

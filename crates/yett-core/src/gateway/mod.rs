@@ -187,7 +187,7 @@ impl Gateway {
             "applied": inner.applied.load(Ordering::Relaxed),
             "workers": inner.commands.len(),
             "listeners": listeners.collect::<Vec<_>>(),
-            "admin": lock(&inner.admin).map(|address| address.to_string()),
+            "admin": lock(&inner.admin).map(|address| serde_json::json!({"address": address.to_string()})),
             "connections": inner.metrics.iter().map(|metrics| metrics.open.get()).sum::<u64>(),
             "ready": inner.ready(),
             "draining": inner.draining.load(Ordering::Relaxed),
