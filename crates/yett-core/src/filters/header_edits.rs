@@ -3,12 +3,15 @@
 use crate::headers::{FieldError, Headers, folds_to};
 use crate::ir;
 
+/// A name and a value.
+type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// Compiled changes, carried out in this order: remove, set, add.
 #[derive(Debug, Default)]
 pub struct HeaderEdits {
     remove: Vec<Box<[u8]>>,
-    set: Vec<(Box<[u8]>, Box<[u8]>)>,
-    add: Vec<(Box<[u8]>, Box<[u8]>)>,
+    set: Vec<Pair>,
+    add: Vec<Pair>,
 }
 
 impl HeaderEdits {
@@ -24,7 +27,7 @@ impl HeaderEdits {
             Err(FieldError::Value) => Err(format!("the value for `{name}` cannot stand in a header field")),
         };
         Ok(Self {
-            remove: edits.remove.iter().map(|n| check(n, "").map(|(n, _): (Box<[u8]>, Box<[u8]>)| n)).collect::<Result<_, _>>()?,
+            remove: edits.remove.iter().map(|n| check(n, "").map(|(n, _): Pair| n)).collect::<Result<_, _>>()?,
             set: edits.set.iter().map(|(n, v)| check(n, v)).collect::<Result<_, _>>()?,
             add: edits.add.iter().map(|(n, v)| check(n, v)).collect::<Result<_, _>>()?,
         })

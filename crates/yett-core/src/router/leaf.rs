@@ -167,15 +167,15 @@ impl Entry {
 
     /// A header or parameter that stands twice holds no condition: which of the two a service reads is unknown.
     fn conditions_hold(&self, wanted: Wanted<'_>) -> bool {
-        let header = |(name, value): (&Box<str>, &Box<str>)| {
+        let header = |name: &str, value: &str| {
             let mut values = wanted.headers.named(name.as_bytes());
             values.next() == Some(value.as_bytes()) && values.next().is_none()
         };
-        let query = |(name, value): (&Box<str>, &Box<str>)| {
+        let query = |name: &str, value: &str| {
             let mut values = query_values(wanted.query, name);
-            values.next() == Some(Some(value.to_string())) && values.next().is_none()
+            values.next() == Some(Some(value.to_owned())) && values.next().is_none()
         };
-        self.headers.iter().all(header) && self.query.iter().all(query)
+        self.headers.iter().all(|(name, value)| header(name, value)) && self.query.iter().all(|(name, value)| query(name, value))
     }
 }
 
