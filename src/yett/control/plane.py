@@ -1,0 +1,106 @@
+"""Reloading through the gates: read, check, compile, apply; or nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from yett.control import source
+from yett.control.logs import log
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a reload ended."""
+
+    ok: bool
+    changed: bool
+    revision: str
+    cause: str
+    at: str
+    problems: list[dict[str, Any]]
+    weakened: list[str]
+
+
+class Plane:
+    """One configuration file and the gateway that serves it."""
+
+    def __init__(self, file: Path, admin: str | None, gateway: Any) -> None:
+        self.file = file
+        self.restarts = 0
+        self.revision = ""
+        self.drain_s = 30.0
+        self.last: Outcome | None = None
+        self._admin = admin
+        self._gateway = gateway
+        self._weakened: list[str] = []
+        self._files: Collection[Path] = (file,)
+        self._started = time.monotonic()
+        self._one_at_a_time = asyncio.Lock()
+
+    def files(self) -> Collection[Path]:
+        """What the last read that succeeded used; a change of any of them is a reason to reload."""
+        return self._files
+
+    async def reload(self, cause: str) -> Outcome:
+        """Reads everything again and applies it. Never raises for what a person wrote: the outcome says it."""
+        async with self._one_at_a_time:
+            try:
+                loaded = await asyncio.to_thread(source.read, self.file, self._admin)
+                changed = loaded.revision != self.revision
+                if changed:
+                    await asyncio.to_thread(source.apply, self._gateway, loaded)
+            except source.Refused as refused:
+                self._files = frozenset(self._files) | frozenset(refused.files)
+                outcome = self._outcome(cause, ok=False, changed=False, problems=refused.problems)
+            except Exception as error:
+                # a defect of ours is no reason to lose what serves
+                log().exception("reload_crashed", cause=cause)
+                text = f"the configuration could not be loaded: {type(error).__name__}"
+                outcome = self._outcome(cause, ok=False, changed=False, problems=[{"text": text}])
+            else:
+                self._files = loaded.files
+                self.revision = loaded.revision
+                self.drain_s = loaded.drain_s
+                self._weakened = loaded.weakened
+                outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
+            self.last = outcome
+        self._report(outcome)
+        return outcome
+
+    def status(self) -> dict[str, Any]:
+        """What `yett status` shows."""
+        return {
+            "file": str(self.file),
+            "pid": os.getpid(),
+            "up_s": round(time.monotonic() - self._started, 1),
+            "revision": self.revision,
+            "last_reload": None if self.last is None else asdict(self.last),
+            "weakened": self._weakened,
+            "control_restarts": self.restarts,
+            "gateway": json.loads(self._gateway.status()),
+        }
+
+    def _outcome(self, cause: str, *, ok: bool, changed: bool, problems: list[dict[str, Any]]) -> Outcome:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Outcome(ok, changed, self.revision, cause, now, problems, self._weakened)
+
+    def _report(self, outcome: Outcome) -> None:
+        if outcome.ok:
+            event = "configuration_applied" if outcome.changed else "configuration_unchanged"
+            log().info(event, cause=outcome.cause, revision=outcome.revision)
+            if outcome.changed:
+                for line in outcome.weakened:
+                    log().warning("weakened", what=line)
+            return
+        for problem in outcome.problems:
+            log().error("configuration_error", cause=outcome.cause, message=problem["text"])
+        if self.revision:
+            log().error("configuration_refused", cause=outcome.cause, still_serving=self.revision)
