@@ -77,7 +77,9 @@ def claim(path: Path, derived: bool) -> Iterator[socket.socket]:
             try:
                 bound.bind(str(path))
             except OSError as error:
-                raise Unreachable(f"cannot bind the control socket `{path}`: {error.strerror or error}") from None
+                raise Unreachable(
+                    f"cannot bind the control socket `{path}`: {error.strerror or error}"
+                ) from None
             finally:
                 os.umask(before)
             bound.setblocking(False)

@@ -77,8 +77,8 @@ def pepper(file: Path | None, variable: str | None) -> bytes:
         raise KeysError("give one of --pepper-file and --pepper-env")
     if file is not None:
         try:
-            # as `{file: …}` is read: without the newline that an editor leaves at the end
-            found = file.read_bytes().rstrip(b"\r\n")
+            # as `{file: …}` is read: without the line end that an editor leaves
+            found = file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
         except OSError as error:
             raise KeysError(f"cannot read `{file}`: {error.strerror}") from None
     elif variable is not None:
@@ -121,14 +121,18 @@ def create(file: Path, new: NewKey, extra: bytes = b"") -> str:
         raise KeysError(f"`{new.name}` is no name; use letters, digits, `.`, `_` and `-`, at most 63")
     for word in [*new.scopes, *new.roles, *([new.tenant] if new.tenant else [])]:
         if not WORD.fullmatch(word):
-            raise KeysError(f"`{word}` is not allowed here; use visible ASCII without spaces, quotes and backslashes")
+            raise KeysError(
+                f"`{word}` is not allowed here; use visible ASCII without spaces, quotes and backslashes"
+            )
     with _alone(file):
         text = file.read_text(encoding="utf-8") if file.exists() else None
         if text is None:
             text = HEAD.format(salt=secrets.token_hex(SALT_BYTES))
         before = _parse(file, text)
         if new.name in before["keys"]:
-            raise KeysError(f"`{new.name}` is in {file} already; use another name, for example `{new.name}-2`")
+            raise KeysError(
+                f"`{new.name}` is in {file} already; use another name, for example `{new.name}-2`"
+            )
         ids = {entry.get("id") for entry in before["keys"].values()}
         key_id = next(found for found in iter(_random_id, None) if found not in ids)
         body = f"yett_{key_id}_" + "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH))
@@ -207,10 +211,10 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     from yett import _core
 
     try:
-        found = json.loads(_core.parse_yaml(text.encode()))
+        value = json.loads(_core.parse_yaml(text.encode()))["value"]
     except _core.YamlError as error:
-        raise KeysError(f"{file}: {error}") from None
-    value = _plain(found)
+        line, column, message = error.args
+        raise KeysError(f"{file}:{line}:{column}: {message}") from None
     salt = value.get("salt") if isinstance(value, dict) else None
     if not isinstance(salt, str) or not re.fullmatch(r"[0-9a-f]{64}", salt) or value.get("version") != 1:
         raise KeysError(f"`{file}` is no keys file: it needs `version: 1` and a `salt` of 64 hex digits")
@@ -218,10 +222,6 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     if not isinstance(value["keys"], dict) or not all(isinstance(e, dict) for e in value["keys"].values()):
         raise KeysError(f"`keys` in `{file}` has to map names to keys")
     return dict(value)
-
-
-def _plain(value: Any) -> Any:
-    return value
 
 
 @contextlib.contextmanager

@@ -1,0 +1,35 @@
+"""The billing service: invoices, which only accountants and auditors of their tenant may see."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+INVOICES = {
+    "acme": [
+        {"id": "9001", "amount": 120, "currency": "EUR"},
+        {"id": "9002", "amount": 80, "currency": "EUR"},
+    ],
+    "globex": [{"id": "9501", "amount": 1500, "currency": "EUR"}],
+}
+
+
+async def list_invoices(request: Request) -> JSONResponse:
+    return JSONResponse(INVOICES.get(request.path_params["tenant"], []))
+
+
+async def read_invoice(request: Request) -> JSONResponse:
+    for invoice in INVOICES.get(request.path_params["tenant"], []):
+        if invoice["id"] == request.path_params["invoice"]:
+            return JSONResponse(invoice)
+    return JSONResponse({"error": "no such invoice"}, status_code=404)
+
+
+app = Starlette(
+    routes=[
+        Route("/tenants/{tenant}/invoices", list_invoices),
+        Route("/tenants/{tenant}/invoices/{invoice}", read_invoice),
+    ]
+)

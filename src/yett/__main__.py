@@ -1,0 +1,7 @@
+"""`python -m yett`."""
+
+from __future__ import annotations
+
+from yett.cli import main
+
+main()

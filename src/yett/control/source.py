@@ -1,0 +1,129 @@
+"""What the control plane needs of the configuration and of the native module, in one place."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yett.errors import ConfigurationError
+
+
+class Refused(Exception):
+    """A configuration does not load or does not apply; `problems` are dicts with `text` and, where known, a place."""
+
+    def __init__(self, problems: list[dict[str, Any]], files: Iterable[Path] = ()) -> None:
+        super().__init__("\n".join(problem["text"] for problem in problems))
+        self.problems = problems
+        self.files = frozenset(files)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration that passed every check that needs no running gateway."""
+
+    ir: bytes
+    secrets: dict[str, bytes]
+    revision: str
+    files: frozenset[Path]
+    weakened: list[str]
+    counts: dict[str, int]
+    drain_s: float
+
+
+def read(file: Path, admin: str | None = None) -> Loaded:
+    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`.
+
+    Raises:
+        Refused: with everything that is wrong.
+    """
+    from yett.config import compile_file
+
+    try:
+        compiled = compile_file(file)
+    except ConfigurationError as error:
+        raise Refused([_problem(one) for one in error.errors]) from None
+    except OSError as error:
+        raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
+    ir = json.loads(compiled.ir)
+    raw, revision = bytes(compiled.ir), compiled.revision
+    if admin is not None:
+        ir["admin"] = _admin(admin, ir.get("admin"))
+        raw = json.dumps(ir, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        revision = hashlib.sha256(raw).hexdigest()
+    return Loaded(
+        ir=raw,
+        secrets=dict(compiled.secrets),
+        revision=revision,
+        files=frozenset(Path(found) for found in compiled.files) | {file},
+        weakened=[str(line) for line in compiled.weakened],
+        counts={kind: len(ir[kind]) for kind in ("listeners", "providers", "services", "routes")},
+        drain_s=ir["process"]["drain_ms"] / 1000,
+    )
+
+
+def apply(gateway: Any, loaded: Loaded) -> None:
+    """Hands a configuration to the data plane, which takes all of it or nothing.
+
+    Raises:
+        Refused: the data plane cannot carry it out, for example because an address is in use.
+    """
+    from yett import _core
+
+    try:
+        gateway.apply(loaded.ir, loaded.secrets)
+    except _core.ApplyError as error:
+        found = json.loads(error.args[0])
+        raise Refused(
+            [
+                {"text": f"{one['pointer']}: {one['message']}" if one["pointer"] else one["message"]}
+                for one in found
+            ],
+            loaded.files,
+        ) from None
+
+
+def new_gateway(options: bytes) -> Any:
+    """A data plane without a configuration."""
+    from yett import _core
+
+    return _core.Gateway(options)
+
+
+def schema_text() -> str:
+    """The JSON Schema of the configuration, as a file."""
+    from yett.config import json_schema
+
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def _problem(error: Any) -> dict[str, Any]:
+    return {
+        "text": str(error),
+        "file": str(error.file),
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+        "code": error.code,
+    }
+
+
+def _admin(address: str, configured: dict[str, Any] | None) -> dict[str, Any]:
+    """The admin listener at the address of `--admin`, under the rule of `admin:` in the file."""
+    token = (configured or {}).get("token")
+    host, _, port = address.rpartition(":")
+    try:
+        number = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        if not port.isdecimal() or int(port) > 65535:
+            raise ValueError(port)
+    except ValueError:
+        text = f"--admin: `{address}` is no address; write for example `127.0.0.1:9901`"
+        raise Refused([{"text": text}]) from None
+    if not number.is_loopback and token is None:
+        text = f"--admin: `{address}` can be reached by others; give `admin:` in the file a `token`"
+        raise Refused([{"text": text}])
+    return {"address": address, "token": token}

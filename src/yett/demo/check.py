@@ -1,0 +1,116 @@
+"""`yett demo --check`: every line of the demo on free ports, with a fresh state, and a table of what came out."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from yett.demo.processes import Running
+from yett.demo.shop import Shop, find_directory, free_ports
+from yett.demo.story import STEPS, Step
+from yett.demo.tokens import ask_token, tamper
+
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a step."""
+
+    step: Step
+    got: str
+    wanted: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it came out as said."""
+        return self.got == self.wanted
+
+
+def run_check(directory: Path | None) -> int:
+    """Runs all steps; 0 only if each came out as said."""
+    found = find_directory(directory)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="yett-demo-") as state:
+        shop = Shop(found, Path(state), free_ports())
+        with Running(shop, watch=False, quiet=True):
+            results = [run_step(shop, step) for step in STEPS]
+    table = Table("shows", "request", "wanted", "got", "")
+    for result in results:
+        step = result.step
+        mark = "[green]ok[/]" if result.ok else "[red]WRONG[/]"
+        table.add_row(step.shows, f"{step.method} {step.path}", result.wanted, result.got, mark)
+    Console().print(table)
+    wrong = sum(not result.ok for result in results)
+    print(f"{len(results) - wrong} of {len(results)} came out as said")
+    return 1 if wrong else 0
+
+
+def run_step(shop: Shop, step: Step) -> Result:
+    """Sends a step's request, and around the gateway first where it is about what the gateway hides."""
+    headers = {"Host": f"localhost:{shop.ports['gateway']}"}
+    if step.credential == "key":
+        headers["X-API-Key"] = shop.key
+    elif step.credential != "none":
+        token = ask_token(shop, step.client)
+        headers["Authorization"] = f"Bearer {tamper(token) if step.credential == 'tampered' else token}"
+    body = None if step.json is None else step.json.encode()
+    if step.zeros:
+        body = bytes(step.zeros)
+    if step.json is not None:
+        headers["Content-Type"] = "application/json"
+
+    statuses: list[int] = []
+    reason: str | None = None
+    for _ in range(step.times):
+        status, reason = _send(lambda: _to_gateway(shop), step, headers, body)
+        statuses.append(status)
+    wanted = f"{step.expect} {step.reason or ''}".strip()
+    got = f"{statuses[-1]} {reason or ''}".strip()
+    if step.times > 1:
+        wanted, got = f"200 … {wanted}", f"{statuses[0]} … {got}"
+    if step.inside is not None:
+        port = shop.ports[step.inside]
+        inside, _ = _send(
+            lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S), step, {}, None
+        )
+        wanted, got = f"{wanted} (inside: 200)", f"{got} (inside: {inside})"
+    return Result(step, got, wanted)
+
+
+def _to_gateway(shop: Shop) -> http.client.HTTPConnection:
+    trust = ssl.create_default_context(cafile=str(shop.state / "ca.pem"))
+    return http.client.HTTPSConnection("localhost", shop.ports["gateway"], timeout=TIMEOUT_S, context=trust)
+
+
+def _send(
+    connect: Callable[[], http.client.HTTPConnection], step: Step, headers: dict[str, str], body: bytes | None
+) -> tuple[int, str | None]:
+    """Status, and the reason of a problem document (RFC 9457)."""
+    connection = connect()
+    try:
+        connection.request(step.method, step.path, body=body, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        reason = None
+        if (answer.getheader("Content-Type") or "").startswith("application/problem+json"):
+            reason = str(json.loads(content).get("reason"))
+        return answer.status, reason
+    except OSError as error:
+        return 0, type(error).__name__
+    finally:
+        connection.close()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

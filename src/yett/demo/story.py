@@ -1,0 +1,138 @@
+"""What the demo shows: the same list is printed as curl lines and run by `yett demo --check`."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+Credential = Literal["none", "token", "tampered", "key"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request, or one sent several times, and what has to come of the last."""
+
+    shows: str
+    expect: int
+    method: str
+    path: str
+    credential: Credential = "none"
+    client: str = "mobile"
+    reason: str | None = None
+    """The stable code of the refusal."""
+    json: str | None = None
+    """A small JSON body."""
+    zeros: int = 0
+    """Or so many zero bytes as the body."""
+    times: int = 1
+    inside: str | None = None
+    """The service that answers this path with 200 when it is asked around the gateway."""
+
+
+STEPS = (
+    Step("a token with the scope orders.read", 200, "GET", "/tenants/acme/orders", "token"),
+    Step("a partner's API key", 200, "GET", "/tenants/acme/orders", "key"),
+    Step("the mobile app reads its profile", 200, "GET", "/tenants/acme/profile", "token"),
+    Step("an accountant reads invoices", 200, "GET", "/tenants/acme/invoices", "token", "accountant"),
+    Step(
+        "a new order", 201, "POST", "/tenants/acme/orders", "token", json='{"item": "magnet", "quantity": 2}'
+    ),
+    Step("no credential", 401, "GET", "/tenants/acme/orders", reason="credential_missing"),
+    Step(
+        "a token with a role written into it after it was signed",
+        401,
+        "GET",
+        "/tenants/acme/invoices",
+        "tampered",
+        reason="token_signature_invalid",
+    ),
+    Step(
+        "scope: the mobile app may not write its profile",
+        403,
+        "PUT",
+        "/tenants/acme/profile",
+        "token",
+        reason="scope_missing",
+        json='{"name": "Mallory"}',
+    ),
+    Step(
+        "role: the mobile app has the scope for invoices, but is no accountant",
+        403,
+        "GET",
+        "/tenants/acme/invoices",
+        "token",
+        reason="role_missing",
+    ),
+    Step(
+        "tenant: globex's accountant asks for acme's invoices",
+        403,
+        "GET",
+        "/tenants/acme/invoices",
+        "token",
+        "globex",
+        reason="tenant_mismatch",
+    ),
+    Step("a path that nobody serves", 404, "GET", "/nothing/here", reason="route_not_found"),
+    Step(
+        "customers' /admin, which is for the inside",
+        404,
+        "GET",
+        "/admin",
+        "token",
+        reason="route_not_found",
+        inside="customers",
+    ),
+    Step(
+        "orders' forgotten /debug", 404, "GET", "/debug", "token", reason="route_not_found", inside="orders"
+    ),
+    Step(
+        "a method that the route does not take",
+        405,
+        "DELETE",
+        "/tenants/acme/orders",
+        "token",
+        reason="method_not_allowed",
+    ),
+    Step(
+        "20 kB where an order may have 16 KiB",
+        413,
+        "POST",
+        "/tenants/acme/orders",
+        "token",
+        reason="body_too_large",
+        zeros=20_000,
+    ),
+    Step(
+        "six searches at once, where three and then one a second are allowed",
+        429,
+        "GET",
+        "/tenants/acme/search?q=rope",
+        "token",
+        reason="rate_limited",
+        times=6,
+    ),
+)
+
+
+def curl(step: Step, url: str, authority: str, state: str, yett: str) -> str:
+    """The line to type: `authority` and `state` are paths, `yett` is the program."""
+    words = ["curl", "-sS", "-i", "--cacert", shlex.quote(authority)]
+    if step.method != "GET":
+        words += ["-X", step.method]
+    if step.credential in {"token", "tampered"}:
+        flag = " --tampered" if step.credential == "tampered" else ""
+        words.append(
+            f'-H "Authorization: Bearer $({shlex.quote(yett)} demo token --client {step.client}{flag})"'
+        )
+    elif step.credential == "key":
+        words.append(f'-H "X-API-Key: $(cat {shlex.quote(state + "/partner.key")})"')
+    if step.json is not None:
+        words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(step.json)]
+    if step.zeros:
+        words += ["--data-binary", "@-"]
+    # curl sends a range of URLs over one connection, one after the other
+    target = url + step.path + (f"&page=[1-{step.times}]" if step.times > 1 else "")
+    words.append(shlex.quote(target))
+    line = " ".join(words)
+    return f"head -c {step.zeros} /dev/zero | {line}" if step.zeros else line
