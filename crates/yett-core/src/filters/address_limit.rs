@@ -25,6 +25,7 @@ impl AddressLimit {
     }
 
     /// Charges one request, or refuses with `address_limited`.
+    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn check(&self, client: IpAddr, now: Now) -> Result<LimitReport, (Refusal, LimitReport)> {
         self.limit.check(self.hash.address(client), now)
     }

@@ -114,7 +114,7 @@ impl RateLimit {
         if limit.count == 0 || limit.period_ms == 0 || limit.burst == 0 {
             return Err(format!("limit `{name}` allows nothing; rate, period and burst are at least 1"));
         }
-        let period_ns = limit.period_ms.checked_mul(1_000_000).unwrap_or(u64::MAX);
+        let period_ns = limit.period_ms.saturating_mul(1_000_000);
         let interval_ns = period_ns / limit.count;
         if interval_ns == 0 {
             return Err(format!("limit `{name}` has a rate beyond one request per nanosecond; lower it"));
@@ -145,6 +145,7 @@ impl RateLimit {
     ///
     /// `remaining` is the number of requests that would pass at once now, `reset_s` the seconds (rounded up) until the
     /// whole burst is there again (draft-ietf-httpapi-ratelimit-headers).
+    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn check(&self, key: u64, now: Now) -> Result<LimitReport, (Refusal, LimitReport)> {
         let now_ns = now.monotonic_ns;
         let bucket = mix(mix(key) ^ self.limit.id);

@@ -93,10 +93,10 @@ impl Idp {
     }
 
     fn source(&self, spec: &ir::JwksUrl, issuer: &str) -> Result<Arc<KeySource>, String> {
-        self.from_settings(Settings::new(spec, issuer, &[Algorithm::Es256])?)
+        self.start_source(Settings::new(spec, issuer, &[Algorithm::Es256])?)
     }
 
-    fn from_settings(&self, settings: Settings) -> Result<Arc<KeySource>, String> {
+    fn start_source(&self, settings: Settings) -> Result<Arc<KeySource>, String> {
         let events = Arc::clone(&self.events);
         let sink = move |level: &'static str, event: &'static str, fields: &[(&'static str, &str)]| {
             events.lock().unwrap().push(format!("{level} {event} {fields:?}"));
@@ -106,7 +106,7 @@ impl Idp {
 
     fn jwt(&self, spec: ir::JwksUrl) -> Jwt {
         let provider = provider(ir::Jwks::Url(spec));
-        Jwt::build_with(&provider, &KeyedHash::new(&[1; 32]), |settings| self.from_settings(settings)).unwrap()
+        Jwt::build_with(&provider, &KeyedHash::new(&[1; 32]), |settings| self.start_source(settings)).unwrap()
     }
 
     fn wait(&self, source: &KeySource) {

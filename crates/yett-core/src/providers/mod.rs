@@ -1,6 +1,8 @@
 //! What vouches for callers: one file per type.
 
 pub mod api_key;
+#[cfg(test)]
+mod authenticate_tests;
 mod claims;
 mod fetch;
 pub mod hyper_io;
@@ -43,7 +45,7 @@ pub struct Provider {
 #[derive(Debug)]
 enum Kind {
     Jwt(Box<Jwt>),
-    ApiKey(ApiKeys),
+    ApiKey(Box<ApiKeys>),
 }
 
 fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
@@ -58,7 +60,7 @@ impl Provider {
         let (name, kind) = match provider {
             ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
             ir::Provider::ApiKey(spec) => {
-                (&spec.name, Kind::ApiKey(ApiKeys::build(spec, secrets, &KeyedHash::new(&shared.seed))?))
+                (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, &KeyedHash::new(&shared.seed))?)))
             }
         };
         Ok(Self::assemble(name, provider, secrets, kind))
