@@ -14,6 +14,7 @@ import trustme
 from tests.support.gateway import Config, Gateway
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
+from tests.support.process import Process
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +111,15 @@ def gateway(_cleanup: contextlib.ExitStack, tmp_path: Path) -> Callable[..., Gat
 def workers(request: pytest.FixtureRequest) -> int:
     """A figure in the configuration is for the process, however many workers share it."""
     return int(request.param)
+
+
+@pytest.fixture
+def run(_cleanup: contextlib.ExitStack, tmp_path: Path) -> Callable[..., Process]:
+    """`run(config)` starts `yett run` as a process of its own."""
+
+    def start(config: Config, *options: str, **more: Any) -> Process:
+        started = Process(config, tmp_path, *options, **more)
+        _cleanup.callback(started.stop)
+        return started
+
+    return start
