@@ -43,9 +43,9 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
 
 def _listeners(merger: Merger) -> None:
     listeners = merger.gateway.listeners
-    if not listeners:
+    if not listeners and not merger.dropped:
         merger.fault(("listeners",), "listener_missing", "no listener is defined; name one with its `address`", True)
-    if not merger.gateway.routes:
+    if not merger.gateway.routes and not merger.dropped:
         merger.fault(("routes",), "route_missing", "no route is defined; every request would be 404", True)
     seen: dict[tuple[str, int], str] = {}
     for name, listener in listeners.items():

@@ -14,7 +14,7 @@ from yett.config.base import Location
 from yett.config.check import check_all
 from yett.config.gateway import Gateway, LogFile
 from yett.config.listener import Listener
-from yett.config.load import Loaded, load_path
+from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.places import Places
 from yett.config.providers.api_key import ApiKey
@@ -53,12 +53,12 @@ class Compiled:
 
 def compile_file(path: str | Path) -> Compiled:
     """Loads, checks and compiles a file. Raises `ConfigurationError` with everything that is wrong."""
-    return compile_loaded(load_path(path))
+    return compile_loaded(read_path(path))
 
 
 def compile_loaded(loaded: Loaded) -> Compiled:
     """Checks and compiles what was loaded. Raises `ConfigurationError`. Pure: reads nothing, keeps nothing."""
-    merger = Merger(loaded.gateway, loaded.places)
+    merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
     policies = [policy for name, route in sorted(loaded.gateway.routes.items()) if (policy := merger.merge(name, route))]
     check_all(merger, policies)
     if loaded.errors or merger.errors:

@@ -34,10 +34,20 @@ class Loaded:
     """Faults of files and secrets, reported together with those of the compiler."""
     watched: tuple[Path, ...] = ()
     """Every file that was read."""
+    dropped: frozenset[Location] = frozenset()
+    """Named entries that are wrong in themselves and left out, so that faults of the others are found as well."""
 
 
 def load_path(path: str | Path) -> Loaded:
     """Reads a `.yaml` file, or a `.py` file that defines `gateway`. Raises `ConfigurationError`."""
+    loaded = read_path(path)
+    if loaded.errors:
+        raise ConfigurationError(loaded.errors)
+    return loaded
+
+
+def read_path(path: str | Path) -> Loaded:
+    """As `load_path`, but faults that leave something to look at stand in `errors`. For the compiler, which reports all."""
     path = Path(path)
     return _load_python(path) if path.suffix == ".py" else _load_yaml(path)
 
@@ -99,11 +109,11 @@ def _load_yaml(path: Path) -> Loaded:
     owners, watched = _include(tree, main, places, errors)
     if "version" not in tree:
         errors.append(places.error((), "key_missing", "`version` is missing; write `version: 1` first"))
-    gateway = _validate(tree, places, errors)
-    material, found = resolve(gateway, places) if gateway else (Material(), [])
+    gateway, dropped = _validate(tree, places, errors)
     if gateway is None:
         raise ConfigurationError(errors)
-    return Loaded(path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched))
+    material, found = resolve(gateway, places)
+    return Loaded(path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched), dropped)
 
 
 def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
@@ -123,15 +133,36 @@ def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
     return source
 
 
-def _validate(tree: dict[str, Any], places: Places, errors: list[ConfigError]) -> Gateway | None:
+def _validate(tree: dict[str, Any], places: Places, errors: list[ConfigError]) -> tuple[Gateway | None, frozenset[Location]]:
     """The model. Where named entries are wrong, those are left out, so that faults of the others are found as well."""
     try:
-        return Gateway.model_validate(tree)
+        return Gateway.model_validate(tree), frozenset()
     except ValidationError as error:
         known = {(item.file, item.line, item.column) for item in errors if item.code == "value_missing"}
         found = translate(error, Gateway, places)
         errors.extend(item for item in found if (item.file, item.line, item.column) not in known)
-        return None
+        return _without(tree, {tuple(item["loc"][:2]) for item in error.errors()})
+
+
+def _without(tree: dict[str, Any], wrong: set[Location]) -> tuple[Gateway | None, frozenset[Location]]:
+    """The model of what is left without the parts that are wrong."""
+    left = dict(tree)
+    dropped: set[Location] = set()
+    for location in wrong:
+        section = location[0]
+        entries = left.get(str(section))
+        if section in {*SHARED, "listeners"} and len(location) == 2 and isinstance(entries, dict):
+            left[str(section)] = {name: item for name, item in entries.items() if name != location[1]}
+            dropped.add(location)
+        else:
+            left.pop(str(section), None)
+            dropped.add((section, "*"))
+    for section in ("listeners", "routes"):
+        left.setdefault(section, {})
+    try:
+        return Gateway.model_validate(left), frozenset(dropped)
+    except ValidationError:
+        return None, frozenset()
 
 
 def _include(tree: dict[str, Any], main: Source, places: Places, errors: list[ConfigError]) -> tuple[dict[Location, str], list[Path]]:

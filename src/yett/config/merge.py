@@ -48,8 +48,9 @@ class Policy:
 class Merger:
     """Merges the routes of one configuration and collects what does not fit."""
 
-    def __init__(self, gateway: Gateway, places: Places) -> None:
+    def __init__(self, gateway: Gateway, places: Places, dropped: frozenset[Location] = frozenset()) -> None:
         self.gateway, self.places = gateway, places
+        self.dropped = dropped
         self.errors: list[ConfigError] = []
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
@@ -60,6 +61,9 @@ class Merger:
 
     def unknown(self, location: Location, kind: str, name: str, known: dict[str, Any]) -> None:
         """Notes a reference to something that is not there."""
+        section = {"listener": "listeners", "identity provider": "identity_providers"}.get(kind, f"{kind}s")
+        if (section, name) in self.dropped or (section, "*") in self.dropped:
+            return
         hint = nearest(name, known) or (f"; known here: {listed(sorted(known))}" if known else f"; no {kind} is defined")
         self.fault(location, f"{kind.split()[-1]}_unknown", f"there is no {kind} `{name}`{hint}")
 
@@ -67,6 +71,8 @@ class Merger:
         """The policy of a route; nothing where its parts contradict each other."""
         before = len(self.errors)
         at: Location = ("routes", name)
+        if ("groups", route.group) in self.dropped:
+            return None
         group = self._group(route, at)
         origins = [(group, ("groups", route.group), f"group {route.group}")] if group else []
         parts: list[tuple[Group | Route, Location, str]] = [*origins, (route, at, f"route {name}")]  # type: ignore[list-item]

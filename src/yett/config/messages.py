@@ -68,7 +68,8 @@ def _choice(names: list[str]) -> str:
 def _literal(given: Any, expected: str) -> str:
     names = [part.strip("' ") for part in expected.replace(" or ", ", ").split(", ")]
     shown = given if isinstance(given, str | int) else "this"
-    return f"`{shown}` is not known here{nearest(str(given), names) or '; write ' + _choice(names)}"
+    near = nearest(given, names) if isinstance(given, str) else ""
+    return f"`{shown}` is not known here{near or '; write ' + _choice(names)}"
 
 
 def _missing(location: Location, model: type[BaseModel]) -> str:
@@ -76,7 +77,11 @@ def _missing(location: Location, model: type[BaseModel]) -> str:
     parent = next(iter(_models(model, location[:-1])), None)
     field = parent and next((f for n, f in parent.model_fields.items() if (f.alias or n) == name), None)
     text = ((field and field.description) or "").strip().removesuffix(".")
-    return f"`{name}` is missing{': ' + text[:1].lower() + text[1:] if text else ''}"
+    return f"`{name}` is missing{': ' + _lower(text) if text else ''}"
+
+
+def _lower(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _unknown(location: Location, model: type[BaseModel]) -> str:

@@ -32,7 +32,9 @@ class Source:
             known = (isinstance(value, dict) and step in value) or _has_item(value, step)
             if known:
                 here, value = (*here, step), found
-        whole = len(here) == len(location)
+        rest = location[len(here) :]
+        # one item stands without its list or quantifier
+        whole = not rest or rest[0] in {"any_of", "all_of"} or isinstance(rest[0], int)
         if here and (key or not whole) and ("key", *here) in self._index:
             return self._index[("key", *here)]
         return self._index.get(("value", *here), (1, 1))

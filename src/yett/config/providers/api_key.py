@@ -24,7 +24,7 @@ def _id(value: Any) -> Any:
 
 def _hex(value: Any) -> Any:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise refuse("key_entry_invalid", "64 hexadecimal digits are needed here; make keys with `yett keys create`")
+        raise refuse("key_entry_invalid", "a value of 64 hexadecimal digits is needed here; make keys with `yett keys create`")
     return value
 
 
