@@ -12,7 +12,7 @@ from yett.config.gateway import Gateway
 from yett.config.headers import HeaderEdits, owned
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
-from yett.config.providers.jwt import Jwt, JwksUrl
+from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, size_bytes
 

@@ -108,11 +108,11 @@ class Gateway(Model):
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]
     """Sockets that clients reach."""
-    identity_providers: dict[Name, Provider] = {}
+    identity_providers: dict[Name, Provider] = Field(default_factory=dict)
     """What vouches for callers."""
-    services: dict[Name, Service] = {}
+    services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
-    groups: dict[Name, Group] = {}
+    groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]
     """Which requests are served; everything else is 404."""
@@ -125,11 +125,11 @@ class Part(Model):
     """The version of this format."""
     owner: Text | None = None
     """Who answers for this file."""
-    identity_providers: dict[Name, Provider] = {}
+    identity_providers: dict[Name, Provider] = Field(default_factory=dict)
     """What vouches for callers."""
-    services: dict[Name, Service] = {}
+    services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
-    groups: dict[Name, Group] = {}
+    groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
-    routes: dict[Name, Route] = {}
+    routes: dict[Name, Route] = Field(default_factory=dict)
     """Which requests are served."""

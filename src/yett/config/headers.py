@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from yett.config.base import Model, refuse
 from yett.config.types import Items
@@ -62,9 +62,9 @@ class HeaderEdits(Model):
 
     remove: Items = ()
     """Names of fields that go, in any spelling."""
-    set: dict[FieldName, FieldValue] = {}
+    set: dict[FieldName, FieldValue] = Field(default_factory=dict)
     """Fields that are replaced, or added where there is none."""
-    add: dict[FieldName, FieldValue] = {}
+    add: dict[FieldName, FieldValue] = Field(default_factory=dict)
     """Fields that are added beside what is there."""
 
     def names(self) -> list[tuple[tuple[str | int, ...], str]]:

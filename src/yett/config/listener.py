@@ -78,7 +78,7 @@ class Listener(Model):
     """Why plain HTTP is fine here."""
     trusted_proxies: TrustedProxies | None = None
     """Whose forwarding header is believed; nobody's otherwise."""
-    address_limit: AddressLimits = {}
+    address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
     limits: ListenerLimits = ListenerLimits()
     """Bounds."""

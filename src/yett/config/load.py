@@ -13,7 +13,7 @@ from yett.config.base import Location
 from yett.config.gateway import Gateway, Part
 from yett.config.messages import translate
 from yett.config.places import Places, Source
-from yett.config.reading import Unreadable, nulls, parse
+from yett.config.reading import Unreadable, find_nulls, parse
 from yett.config.resolve import Material, resolve
 from yett.errors import ConfigError, ConfigurationError
 
@@ -127,7 +127,7 @@ def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
         errors.append(ConfigError(shown, 0, 0, "", f"the file {why}", "file_missing"))
         return None
     places = Places(source, shown, path.parent)
-    for location in nulls(source.value):
+    for location in find_nulls(source):
         message = "nothing is written here; give a value, or remove the key"
         errors.append(places.error(location, "value_missing", message, isinstance(location[-1], str)))
     return source

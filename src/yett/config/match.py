@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import template
 from yett.config.base import Location, Model, nearest, refuse
@@ -98,9 +98,9 @@ class Match(Model):
     """One method, or `{any_of: [GET, POST]}`; GET brings HEAD with it."""
     hosts: Hosts | None = None
     """Host names; `any` is spelt out. May stand in the group instead."""
-    headers: dict[FieldName, FieldValue] = {}
+    headers: dict[FieldName, FieldValue] = Field(default_factory=dict)
     """Headers that have to be there exactly once, with exactly this value."""
-    query: dict[str, FieldValue] = {}
+    query: dict[str, FieldValue] = Field(default_factory=dict)
     """Query parameters that have to be there exactly once, with exactly this value."""
 
 

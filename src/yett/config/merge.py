@@ -253,7 +253,7 @@ class Merger:
         body, times = self._body, dict(self._defaults)
         for part, _, _ in parts:
             body = part.limits.body or body
-            for key in _TIMES:
+            for key in part.timeouts.model_fields_set:
                 times[key] = getattr(part.timeouts, key) or times[key]
         policy.body_limit = units.size_bytes(body)
         policy.timeouts = {f"{key}_ms": units.milliseconds(value) for key, value in times.items()}

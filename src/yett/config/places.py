@@ -19,6 +19,7 @@ class Source:
     shown: str
     value: Any
     marks: list[int]
+    maybe_null: bool = True
     _index: dict[Location, tuple[int, int]] | None = None
 
     def place(self, location: Location, key: bool) -> tuple[int, int]:

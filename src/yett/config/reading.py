@@ -23,11 +23,17 @@ def parse(data: bytes, path: Path, shown: str) -> Source:
     from yett import _core
 
     try:
-        document = json.loads(_core.parse_yaml(data))
+        text = _core.parse_yaml(data)
+        document = json.loads(text)
     except _core.YamlError as error:
         line, column, message = error.args
         raise Unreadable(ConfigError(shown, line, column, "", message, "yaml_invalid")) from None
-    return Source(path, shown, document["value"], document["marks"])
+    return Source(path, shown, document["value"], document["marks"], b"null" in text)
+
+
+def find_nulls(source: Source) -> list[tuple[str | int, ...]]:
+    """Places of keys and items without a value."""
+    return [] if not source.maybe_null else nulls(source.value)
 
 
 def nulls(value: Any) -> list[tuple[str | int, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
@@ -80,9 +80,9 @@ class Group(Model):
     """Accepted identity providers."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
-    address_limit: AddressLimits = {}
+    address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
-    rate_limit: RateLimits = {}
+    rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller; one bucket per caller over all the group's routes."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
@@ -117,9 +117,9 @@ class Route(Model):
     """Accepted identity providers."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
-    address_limit: AddressLimits = {}
+    address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
-    rate_limit: RateLimits = {}
+    rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller."""
     rewrite: Rewrite | None = None
     """Another path for the service."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field
 from urllib.parse import urlsplit
 
+from pydantic import BeforeValidator, Field
+
 from yett.config.base import Location, Model, refuse
-from yett.config.providers.jwt import url_fault
 from yett.config.match import host_fault
+from yett.config.providers.jwt import url_fault
 from yett.config.types import Items, Plaintext, PublicFile, Secret, Text, forbidden_host
 from yett.config.units import Duration
 

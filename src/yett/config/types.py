@@ -7,7 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from yett.config.base import Location, Model, refuse
@@ -63,17 +69,18 @@ def _strings(value: Any, at: Location, allow_empty: bool = False) -> tuple[str, 
 
 
 def quantified(value: Any, quantifiers: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    choice = " or ".join(f"`{{{name}: [a, b]}}`" for name in quantifiers)
     if isinstance(value, str):
         return quantifiers[0], _strings([value], ())
+    if isinstance(value, dict) and len(value) == 1:
+        quantifier, items = next(iter(value.items()))
+        if quantifier in quantifiers:
+            return quantifier, _strings(items, (quantifier,))
+    choice = " or ".join(f"`{{{name}: [a, b]}}`" for name in quantifiers)
     if isinstance(value, list | tuple):
         if len(value) == 1:
             raise refuse("quantifier_missing", f"one item needs no list; write `{value[0]}`")
         raise refuse("quantifier_missing", f"a list has to say how it is meant; write {choice}")
-    if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in quantifiers:
-        raise refuse("quantifier_missing", f"write one item, or {choice}")
-    quantifier, items = next(iter(value.items()))
-    return quantifier, _strings(items, (quantifier,))
+    raise refuse("quantifier_missing", f"write one item, or {choice}")
 
 
 def _any_of(value: Any) -> Any:

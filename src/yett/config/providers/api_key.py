@@ -61,7 +61,7 @@ class KeysFile(Model):
 
     version: Literal[1]
     salt: Hex
-    keys: dict[Name, KeyEntry] = {}
+    keys: dict[Name, KeyEntry] = Field(default_factory=dict)
 
 
 class ApiKey(Model):

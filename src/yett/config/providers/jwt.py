@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, nearest, refuse
 from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text, forbidden_host
@@ -133,5 +133,5 @@ class Jwt(Model):
     """JWA names that are accepted; asymmetric only."""
     leeway: AnyDuration = "30s"
     """Clock difference that is allowed, at most 5m, in whole seconds."""
-    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim)]] = {}
+    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim)]] = Field(default_factory=dict)
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""
