@@ -133,7 +133,7 @@ fn none_is_missing_and_a_form_that_is_not_bearer_is_malformed() {
     }
     assert_eq!(gate.ask(&[ID], &[("authorization", "Bearer junk")]), Err(Reason::CredentialMalformed));
     assert_eq!(gate.ask(&[ID], &[("authorization", &format!("Bearer {}", "a".repeat(9_000)))]), Err(Reason::TokenTooLarge));
-    for bad in ["", "yett_", "secret", &key("partner00001")[1..]] {
+    for bad in ["", "yett_", "secret", key("partner00001").trim_start_matches('y')] {
         assert_eq!(gate.ask(&[PARTNERS], &[("x-api-key", bad)]), Err(Reason::CredentialMalformed), "{bad:?}");
     }
 }
