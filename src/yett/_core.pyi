@@ -2,6 +2,8 @@
 
 from typing import final
 
+__all__ = ["ApplyError", "Gateway", "InternalError", "YamlError", "parse_yaml", "reasons"]
+
 class YamlError(ValueError):
     """Where and why a document does not parse: `args` is (line, column, message)."""
 

@@ -40,7 +40,7 @@ def show(answer: dict[str, Any]) -> None:
     for listener in gateway.get("listeners", []):
         typer.echo(f"listener       {listener['name']} {listener['address']}")
     if gateway.get("admin"):
-        typer.echo(f"admin          {gateway['admin']}")
+        typer.echo(f"admin          {gateway['admin']['address']}")
     if "connections" in gateway:
         typer.echo(f"connections    {gateway['connections']}")
     last = answer["last_reload"]

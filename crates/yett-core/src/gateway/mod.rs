@@ -225,6 +225,9 @@ impl Gateway {
         for commands in &inner.commands {
             let _ = commands.try_send(Command::Drain(deadline));
         }
+        // The workers accept what is queued, and then nobody holds the sockets: a late client is refused at once.
+        *lock(&inner.current) = None;
+        control.release_listeners();
         let end = Instant::now() + deadline + GRACE;
         for thread in lock(&self.threads).drain(..) {
             while !thread.is_finished() && Instant::now() < end {
@@ -236,7 +239,6 @@ impl Gateway {
                 inner.shared.events.push("error", "worker_stuck", &[("detail", "a worker did not end in time")]);
             }
         }
-        *lock(&inner.current) = None;
         *lock(&inner.admin) = None;
         *control = Control::stopped();
         inner.log.stop();

@@ -34,6 +34,11 @@ impl Control {
         Self { stopped: true, ..Self::default() }
     }
 
+    /// Lets go of the listening sockets; workers may still have theirs.
+    pub(super) fn release_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
     pub(super) fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|(_, admin)| admin.address())
     }

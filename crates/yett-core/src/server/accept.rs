@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -84,8 +84,9 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: Tcp
     while let Some(Ok((stream, _))) = futures_now(socket.accept()).await {
         admit(&worker, &listener, stream, &mut connections);
     }
-    drop(socket);
     let drain = listener.settings().drain;
+    // Both hold the socket: one left open would queue connections that nobody accepts.
+    drop((socket, listener));
     let all = async {
         while let Some(ended) = connections.join_next().await {
             reap(&worker, ended);
@@ -180,26 +181,27 @@ fn turn_away(stream: TcpStream) {
     let _ = stream.try_read(&mut [0; 4096]);
 }
 
-/// One open connection, counted while it lives.
+/// One open connection, counted while it lives. It keeps no socket of the listener open.
 struct Open {
     worker: Rc<Worker>,
-    settings: Arc<Settings>,
+    open: Arc<AtomicUsize>,
     before: usize,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, settings: &Arc<Settings>) -> Self {
-        let before = settings.bound.open.fetch_add(1, Ordering::Relaxed);
+    fn new(worker: &Rc<Worker>, settings: &Settings) -> Self {
+        let open = Arc::clone(&settings.bound.open);
+        let before = open.fetch_add(1, Ordering::Relaxed);
         let metrics = worker.recorder.metrics();
         metrics.connections.add(1);
         metrics.open.add(1);
-        Self { worker: Rc::clone(worker), settings: Arc::clone(settings), before }
+        Self { worker: Rc::clone(worker), open, before }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.settings.bound.open.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
         self.worker.recorder.metrics().open.sub(1);
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,7 +23,7 @@ pub struct Bound {
     /// The real address: port 0 is resolved.
     pub address: SocketAddr,
     /// Open connections on it, over all workers.
-    pub open: AtomicUsize,
+    pub open: Arc<AtomicUsize>,
     sockets: Vec<TcpListener>,
     _lock: UnixDatagram,
 }
@@ -41,7 +42,7 @@ impl Bound {
         while sockets.len() < workers.max(1) {
             sockets.push(open(real, true).map_err(|error| explain(real, &error))?);
         }
-        Ok(Self { address: real, open: AtomicUsize::new(0), sockets, _lock: lock })
+        Ok(Self { address: real, open: Arc::default(), sockets, _lock: lock })
     }
 
     /// From here on the kernel queues connections.
