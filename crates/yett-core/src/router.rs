@@ -17,6 +17,7 @@ use crate::headers::Headers;
 use crate::ir;
 use crate::path::CanonicalPath;
 use crate::snapshot::LoadError;
+pub use leaf::Source;
 use tree::{Found, Tree};
 
 pub(crate) use tree::variable_names;
@@ -28,6 +29,8 @@ pub enum Match {
     Found(RouteIndex),
     /// The path is there, the method is not: the value of `Allow`.
     MethodNotAllowed(Arc<str>),
+    /// A condition reads something of which a service could read another value: refuse.
+    Ambiguous(Source),
     /// Nothing.
     NotFound,
 }
@@ -108,6 +111,7 @@ impl Router {
                 Found::Route(index) => return Match::Found(index),
                 Found::Method(allow) => return Match::MethodNotAllowed(allow),
                 Found::Condition => return Match::NotFound,
+                Found::Ambiguous(source) => return Match::Ambiguous(source),
                 Found::Nothing => {}
             }
         }

@@ -25,15 +25,16 @@ fn received(listener: Option<&Listener>, random: &mut Random, exchange: &mut Exc
     let proxies = listener.as_ref().ok().and_then(|l| l.trusted_proxies.as_ref());
     let from_proxy = proxies.is_some_and(|p| p.addresses.iter().any(|network| network.contains(&exchange.client)));
     request_id(random, exchange, now, from_proxy)?;
+    trace(random, exchange)?;
     listener?;
+    // Before any other check, so that their refusals are logged with the client and not with the proxy.
+    forwarding::believe(proxies, exchange)?;
     if matches!(exchange.request.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotSupported);
     }
     hygiene::clean(&mut exchange.request)?;
     host(exchange)?;
-    path(exchange)?;
-    forwarding::believe(proxies, exchange)?;
-    trace(random, exchange)
+    path(exchange)
 }
 
 /// The id of a trusted proxy if it is a plain word, else a fresh UUID version 7 (RFC 9562 section 5.7).
@@ -123,6 +124,10 @@ fn path(exchange: &mut Exchange) -> Result<(), Reason> {
     if !query.iter().all(|b| (0x21..=0x7e).contains(b) && *b != b'#') {
         return Err(Reason::MalformedRequest);
     }
+    // An authority to many parsers (`//host/admin`): no exception of a route reaches it.
+    if path.starts_with(b"//") {
+        return Err(Reason::PathNotCanonical);
+    }
     exchange.path.parse_into(path).map(|_| ()).map_err(|_| Reason::PathNotCanonical)
 }
 
@@ -176,7 +181,25 @@ fn trace_of(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_name, trace_of};
+    use super::{host_name, path, trace_of};
+    use crate::exchange::{ConnectionInfo, Exchange};
+    use crate::reason::Reason;
+
+    #[test]
+    fn targets() {
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: false, sni: None };
+        let mut exchange = Exchange::new(std::rc::Rc::new(connection));
+        let mut read = |target: &str| {
+            exchange.request.target = target.into();
+            path(&mut exchange)
+        };
+        assert_eq!(read("/a//b?x=1"), Ok(()));
+        for target in ["//host/admin", "///a", "//", "*", "", "a", "http://host/a", "/a/../b", "/a#b"] {
+            assert_eq!(read(target), Err(Reason::PathNotCanonical), "{target}");
+        }
+        assert_eq!(read("/a?b#c"), Err(Reason::MalformedRequest));
+    }
 
     #[test]
     fn hosts() {

@@ -3,7 +3,7 @@
 use crate::exchange::{Exchange, Now, Refusal, Step};
 use crate::pipeline::limit;
 use crate::reason::Reason;
-use crate::router::{Match, Wanted};
+use crate::router::{Match, Source, Wanted};
 use crate::snapshot::Snapshot;
 
 pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
@@ -34,6 +34,12 @@ pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         Match::MethodNotAllowed(allow) => {
             let mut refusal = Refusal::from(Reason::MethodNotAllowed);
             refusal.allow = Some(allow);
+            Step::Refuse(refusal)
+        }
+        Match::Ambiguous(Source::Header) => Step::Refuse(Reason::HeaderInvalid.into()),
+        Match::Ambiguous(Source::Query) => {
+            let mut refusal = Refusal::from(Reason::MalformedRequest);
+            refusal.detail = Some("a query parameter that decides which route is taken stands more than once".into());
             Step::Refuse(refusal)
         }
         Match::NotFound => Step::Refuse(Reason::RouteNotFound.into()),

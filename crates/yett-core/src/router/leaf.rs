@@ -14,6 +14,17 @@ pub(super) enum Choice {
     Route(RouteIndex),
     Method(Arc<str>),
     Condition,
+    /// A condition reads a field or parameter of which services could read another value.
+    Ambiguous(Source),
+}
+
+/// Where a condition reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A header field.
+    Header,
+    /// A parameter of the query.
+    Query,
 }
 
 /// The routes of one template, the most precise first.
@@ -141,6 +152,10 @@ impl Leaf {
         let mut method_is_there = false;
         for entry in self.entries.iter().filter(|e| e.methods.contains(wanted.method)) {
             method_is_there = true;
+            // Never on to a laxer route with what the service may read as the stricter one's (CVE-2026-31838).
+            if let Some(source) = entry.is_unclear(wanted) {
+                return Choice::Ambiguous(source);
+            }
             if entry.conditions_hold(wanted) {
                 return Choice::Route(entry.route);
             }
@@ -165,7 +180,26 @@ impl Entry {
             && !apart(&self.query, &other.query)
     }
 
-    /// A header or parameter that stands twice holds no condition: which of the two a service reads is unknown.
+    /// Whether what a condition reads stands twice, or is a list with the wanted value in it: which one a service takes
+    /// is unknown.
+    fn is_unclear(&self, wanted: Wanted<'_>) -> Option<Source> {
+        let header = |(name, value): (&str, &str)| {
+            let mut values = wanted.headers.named(name.as_bytes());
+            let first = values.next();
+            let listed = |text: &[u8]| {
+                text.contains(&b',') && text != value.as_bytes()
+                    && text.split(|b| *b == b',').any(|item| item.trim_ascii() == value.as_bytes())
+            };
+            values.next().is_some() || first.is_some_and(listed)
+        };
+        if self.headers.iter().any(|(name, value)| header((name, value))) {
+            return Some(Source::Header);
+        }
+        let twice = |name: &str| query_values(wanted.query, name).nth(1).is_some();
+        self.query.iter().any(|(name, _)| twice(name)).then_some(Source::Query)
+    }
+
+    /// Asked after `is_unclear`; a header or parameter that stands twice would hold no condition here either.
     fn conditions_hold(&self, wanted: Wanted<'_>) -> bool {
         let header = |name: &str, value: &str| {
             let mut values = wanted.headers.named(name.as_bytes());

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Match, Router, Wanted};
+use super::{Match, Router, Source, Wanted};
 use crate::exchange::{Method, Variables};
 use crate::headers::Headers;
 use crate::ir;
@@ -115,7 +115,7 @@ fn get_serves_head_and_allow_names_all() {
 }
 
 #[test]
-fn more_conditions_win_and_repeated_ones_hold_nothing() {
+fn more_conditions_win_and_repeated_ones_refuse() {
     let mut beta = route("beta", None, "/a", &["GET"]);
     beta.matches.headers.insert("x-stage".to_owned(), "beta".to_owned());
     let mut page = route("page", None, "/a", &["GET"]);
@@ -124,9 +124,15 @@ fn more_conditions_win_and_repeated_ones_hold_nothing() {
     assert_eq!(ask(&routes, "h", "GET", "/a").found, Match::Found(0));
     assert_eq!(ask_with(&routes, "h", "GET", "/a?v=2+3", &[("x-stage", "beta")]).found, Match::Found(1));
     assert_eq!(ask(&routes, "h", "GET", "/a?w=1&v=2%203").found, Match::Found(2));
-    assert_eq!(ask(&routes, "h", "GET", "/a?v=2%203&v=1").found, Match::Found(0));
+    assert_eq!(ask(&routes, "h", "GET", "/a?v=2%203&v=1").found, Match::Ambiguous(Source::Query));
     let twice = [("x-stage", "beta"), ("x-stage", "beta")];
-    assert_eq!(ask_with(&routes, "h", "GET", "/a", &twice).found, Match::Found(0));
+    // Not the route without conditions: a service may read what the stricter route asks for.
+    assert_eq!(ask_with(&routes, "h", "GET", "/a", &twice).found, Match::Ambiguous(Source::Header));
+    for list in ["beta, other", "other,beta"] {
+        assert_eq!(ask_with(&routes, "h", "GET", "/a", &[("x-stage", list)]).found, Match::Ambiguous(Source::Header), "{list}");
+    }
+    assert_eq!(ask_with(&routes, "h", "GET", "/a", &[("x-stage", "other, third")]).found, Match::Found(0));
+    assert_eq!(ask_with(&routes, "h", "GET", "/a?v=1&v=2+3", &[]).found, Match::Ambiguous(Source::Query));
 }
 
 #[test]

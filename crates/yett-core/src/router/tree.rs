@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Wanted;
-use super::leaf::{Choice, Leaf};
+use super::leaf::{Choice, Leaf, Source};
 use crate::exchange::{RouteIndex, Variables};
 use crate::ir;
 use crate::path::CanonicalPath;
@@ -19,6 +19,7 @@ pub(super) enum Found {
     Method(Arc<str>),
     /// Template and method are there, a condition on headers or the query does not hold.
     Condition,
+    Ambiguous(Source),
     Nothing,
 }
 
@@ -160,6 +161,7 @@ impl Tree {
             }
             Choice::Method(allow) => Found::Method(allow),
             Choice::Condition => Found::Condition,
+            Choice::Ambiguous(source) => Found::Ambiguous(source),
         }
     }
 

@@ -119,6 +119,14 @@ fn provider_name(provider: &ir::Provider) -> &str {
     }
 }
 
+/// Whether a variable can hold what the route's exceptions to canonical paths let in.
+fn spans(spec: &ir::Route, variable: &str) -> bool {
+    spec.path_allow.iter().any(|allowed| match allowed {
+        ir::PathAllow::EncodedSlash | ir::PathAllow::Semicolon => true,
+        ir::PathAllow::EmptySegment => spec.matches.path.contains(&format!("{{{variable}...}}")),
+    })
+}
+
 fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener> {
     let mut out = Vec::with_capacity(ir.listeners.len());
     for (index, spec) in ir.listeners.iter().enumerate() {
@@ -229,6 +237,11 @@ impl Context<'_> {
         let mut rules = Vec::with_capacity(authenticated.rules.len());
         for (number, rule) in authenticated.rules.iter().enumerate() {
             let pointer = || at(&format!("access/authenticated/rules/{number}"));
+            let tenant = rule.tenant.as_ref().map(|ir::TenantSource::Path(name)| name);
+            if tenant.is_some_and(|name| spans(spec, name)) {
+                let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
+                errors.0.push(LoadError { pointer: pointer(), message });
+            }
             rules.push(errors.take(pointer, Rule::build(rule, variables))?);
         }
         Some(Access::Authenticated { providers, rules })
