@@ -30,8 +30,12 @@ pub struct Complete {
 pub fn parse(bytes: &[u8], scanned: &mut usize, head_request: bool, head: &mut ResponseHead) -> Result<Option<Complete>, Malformed> {
     let from = scanned.saturating_sub(3);
     let Some(at) = memchr::memmem::find(bytes.get(from..).unwrap_or_default(), b"\r\n\r\n") else {
+        let begins = bytes.iter().zip(b"HTTP/1.").all(|(a, b)| a == b);
+        if bytes.len() >= MAX_BYTES || !begins || bare_feed(bytes, from) {
+            return Err(Malformed);
+        }
         *scanned = bytes.len();
-        return if bytes.len() >= MAX_BYTES { Err(Malformed) } else { Ok(None) };
+        return Ok(None);
     };
     let end = from + at + 4;
     if end > MAX_BYTES {
@@ -54,6 +58,12 @@ pub fn parse(bytes: &[u8], scanned: &mut usize, head_request: bool, head: &mut R
         }
     }
     finish(end, old.unwrap_or(true), head_request, head).map(Some)
+}
+
+/// Whether a line feed stands alone: no end of a head would ever come, and waiting for one is no answer.
+fn bare_feed(bytes: &[u8], from: usize) -> bool {
+    memchr::memchr_iter(b'\n', bytes.get(from..).unwrap_or_default())
+        .any(|at| (from + at).checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\r'))
 }
 
 /// `HTTP/1.x SP status [SP reason]`; says whether it is HTTP/1.0. The reason is not passed on.
