@@ -97,6 +97,8 @@ impl Default for Tree {
 struct Taken {
     values: SmallVec<[u32; 8]>,
     rest: Option<u32>,
+    /// A value would be empty: the most precise template is this one, and it does not take the path.
+    empty: bool,
 }
 
 impl Tree {
@@ -149,6 +151,9 @@ impl Tree {
     pub(super) fn find(&self, wanted: Wanted<'_>, variables: &mut Variables) -> Found {
         let mut taken = Taken::default();
         let Some(leaf) = self.walk(0, 0, wanted.path, &mut taken) else { return Found::Nothing };
+        if taken.empty {
+            return Found::Condition;
+        }
         match leaf.choose(wanted) {
             Choice::Route(route) => {
                 for value in &taken.values {
@@ -166,7 +171,8 @@ impl Tree {
     }
 
     /// Depth first, the most precise branch first; a branch without a leaf for the whole path is left again. Never
-    /// deeper than the deepest template, never more steps than the tree has nodes.
+    /// deeper than the deepest template, never more steps than the tree has nodes. A segment that is empty inside the
+    /// path is placed like any other, so that `/admin//x` never falls through to a less precise template that allows it.
     fn walk<'t>(&'t self, at: u32, index: usize, path: &CanonicalPath, taken: &mut Taken) -> Option<&'t Leaf> {
         let node = self.nodes.get(at as usize)?;
         let Some(segment) = path.segment(index) else {
@@ -178,13 +184,15 @@ impl Tree {
         {
             return Some(leaf);
         }
-        if segment.is_empty() {
+        let empty = segment.is_empty();
+        if empty && next == path.len() {
             return None;
         }
         let number = u32::try_from(index).ok()?;
         if let Some(child) = node.variable {
             taken.values.push(number);
             if let Some(leaf) = self.walk(child, next, path, taken) {
+                taken.empty |= empty;
                 return Some(leaf);
             }
             taken.values.pop();
@@ -193,6 +201,7 @@ impl Tree {
             return None;
         }
         taken.rest = Some(number);
+        taken.empty |= empty;
         Some(&node.rest)
     }
 }
