@@ -38,10 +38,12 @@ const fn once(known: Known) -> Option<u8> {
 }
 
 /// Names with which clients try to change the path, the method or the address that others see, beside those in [`Known`].
-const OVERRIDES: [&[u8]; 20] = [
+///
+/// Beside these, every name that begins with [`FORWARDED`].
+const OVERRIDES: [&[u8]; 18] = [
     b"x-original-url", b"x-original-uri", b"x-original-method", b"x-original-host", b"x-rewrite-url", b"x-http-method",
     b"x-http-method-override", b"x-method-override", b"x-host", b"x-client-ip", b"x-cluster-client-ip", b"x-true-client-ip",
-    b"true-client-ip", b"client-ip", b"cf-connecting-ip", b"x-forwarded", b"x-forwarded-scheme", b"x-forwarded-ssl",
+    b"true-client-ip", b"client-ip", b"cf-connecting-ip", b"x-forwarded",
     b"x-accel-redirect", b"proxy",
 ];
 
@@ -52,17 +54,21 @@ const OWN: [&[u8]; 17] = [
     b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-request-id", b"traceparent",
 ];
 
+/// What a proxy says of the way here has this in front: path, method, scheme, prefix and whatever comes next.
+const FORWARDED: &[u8] = b"x-forwarded-";
+
 fn folds_onto(name: &[u8], list: &[&[u8]]) -> bool {
     list.iter().any(|own| own.len() == name.len() && own.iter().zip(name).all(|(o, n)| *o == fold(*n)))
 }
 
 /// Whether another spelling of a name that is not ours to take from a client.
 fn is_alias(name: &[u8]) -> bool {
-    name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_onto(name, &OWN) || folds_onto(name, &OVERRIDES))
+    let forwarded = || FORWARDED.len() < name.len() && FORWARDED.iter().zip(name).all(|(f, n)| *f == fold(*n));
+    name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_onto(name, &OWN) || folds_onto(name, &OVERRIDES) || forwarded())
 }
 
 fn is_override(name: &[u8]) -> bool {
-    matches!(name.first(), Some(b'x' | b't' | b'c' | b'p')) && OVERRIDES.contains(&name)
+    matches!(name.first(), Some(b'x' | b't' | b'c' | b'p')) && (name.starts_with(FORWARDED) || OVERRIDES.contains(&name))
 }
 
 /// Refuses what stands twice, then drops hop-by-hop fields, those that `Connection` lists, overrides and aliases. The
