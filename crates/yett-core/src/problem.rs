@@ -67,8 +67,10 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
 fn extra(reason: Reason) -> Extra {
     match reason {
         Reason::CredentialMissing => Extra::Challenge,
-        Reason::CredentialMalformed | Reason::CredentialAmbiguous => Extra::Error("invalid_request"),
-        Reason::TokenTooLarge
+        Reason::CredentialAmbiguous => Extra::Error("invalid_request"),
+        // "The access token provided is expired, revoked, malformed" (RFC 6750 section 3.1).
+        Reason::CredentialMalformed
+        | Reason::TokenTooLarge
         | Reason::TokenAlgorithmForbidden
         | Reason::TokenHeaderRefused
         | Reason::TokenIssuerUnknown
