@@ -148,7 +148,8 @@ async fn exchange(stream: TcpStream, desk: Arc<Desk>) {
 
 impl Desk {
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if request.headers().contains_key(header::ORIGIN) {
+        let from_page = request.headers().get_all("sec-fetch-site").iter().any(|v| v != "none" && v != "same-origin");
+        if from_page || request.headers().contains_key(header::ORIGIN) {
             return text(StatusCode::FORBIDDEN, "requests from web pages are refused\n");
         }
         if !host_is_literal(request) {
@@ -191,7 +192,10 @@ fn host_is_literal<B>(request: &Request<B>) -> bool {
     let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else { return false };
     let name = authority.host();
     let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    !authority.as_str().contains('@') && (name.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok())
+    // `Authority` lets `[::1].example` pass as the host `[::1]`.
+    let rest = authority.as_str().strip_prefix(name);
+    let whole = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    whole && (name.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok())
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
