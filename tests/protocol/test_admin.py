@@ -29,7 +29,7 @@ def test_metrics_count_what_happened(gateway, origin):
     for _ in range(3):
         gate.get("/a")
     gate.get("/nowhere")
-    gate.request("DELETE", "/a")
+    gate.request("BREW", "/a")
     gate.wait_log(5)
     assert gate.metric("yett_requests_total", route="open", status="2xx") == 3
     assert gate.metric("yett_requests_total", status="4xx") == 2
@@ -62,7 +62,7 @@ def test_it_is_not_on_the_data_port(shop):
         assert service.last.target == path
 
 
-@pytest.mark.parametrize("host", ["evil.test", "evil.test:9901", "127.0.0.1.evil.test", "localhost.evil.test", "169.254.169.254", "[::1].x"])
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:9901", "127.0.0.1.evil.test", "localhost.evil.test", "[::1].x", "evil@localhost"])
 def test_a_wrong_host_is_refused(shop, host):
     """A page of another site that rebinds its name to the loopback address."""
     gate, _ = shop
@@ -109,7 +109,7 @@ def test_not_ready_while_draining(gateway, origin):
     with gate.connect(timeout=30) as wire:
         wire.send(head("GET", "/a"))
         service.wait_for(1)
-        host, _, port = gate.status()["admin"].rpartition(":")
+        host, _, port = gate.status()["admin"]["address"].rpartition(":")
         from tests.support.wire import Wire
 
         stopping = threading.Thread(target=gate.stop, args=(15.0,))
@@ -135,7 +135,7 @@ def test_a_public_address_wants_a_token(gateway, origin, tmp_path):
         gateway(config)
     config["admin"]["token"] = {"file": configs.write_secret(tmp_path, "admin-token", b"a-long-admin-token-0123456789abcdef")}
     gate = gateway(config)
-    _, _, port = gate.status()["admin"].rpartition(":")
+    _, _, port = gate.status()["admin"]["address"].rpartition(":")
     from tests.support.wire import Wire
 
     def ask(path, headers=()):

@@ -78,7 +78,7 @@ LINE = st.builds(lambda name, sep, value, end: name + sep + value + end, NAME, s
 GOOD_LINE = st.sampled_from([b"X-A: b\r\n", b"Accept: */*\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
                              b"Content-Length: 0\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"transfer-encoding: CHUNKED\r\n"])
 START = st.sampled_from([b"GET / HTTP/1.1\r\n", b"GET /a HTTP/1.1\r\n", b"POST /b HTTP/1.1\r\n", b"HEAD /c HTTP/1.1\r\n", b"PUT /d HTTP/1.0\r\n",
-                         b"POST  /e HTTP/1.1\r\n", b"GET /f HTTP/1.1\n", b"\r\nGET /g HTTP/1.1\r\n", b"OPTIONS /h HTTP/1.1\r\n"])
+                         b"POST  /e HTTP/1.1\r\n", b"GET /f HTTP/1.1\n", b"OPTIONS /h HTTP/1.1\r\n"])
 BODY = st.sampled_from([b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\nX: y\r\n\r\n", b"5;x\r\nhello\r\n0\r\n\r\n",
                         b"005\r\nhello\r\n0\r\n\r\n", b"hell", b"5\nhello\r\n0\r\n\r\n", b"A\r\n0123456789\r\n0\r\n\r\n",
                         b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"])

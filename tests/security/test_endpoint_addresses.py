@@ -50,7 +50,7 @@ def test_our_own_listener_is_no_service(gateway, origin, host):
 def test_the_admin_listener_is_no_service(gateway, origin, host):
     service = origin()
     gate = gateway(configs.public(service))
-    _, _, port = gate.status()["admin"].rpartition(":")
+    _, _, port = gate.status()["admin"]["address"].rpartition(":")
     config = configs.public(service)
     config["admin"] = {"address": f"127.0.0.1:{port}"}
     config["services"]["origin"]["endpoints"] = f"http://{host}:{port}"

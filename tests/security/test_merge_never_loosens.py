@@ -70,7 +70,7 @@ def test_a_group_never_turns_a_refusal_into_an_allow(gateway, origin, issuer, tm
         after = verdicts(gate)
         wider = {number for number in before if before[number] >= 400 and after[number] < 400}
         assert not wider, f"{group} lets in {wider}"
-    assert loaded >= 1
+    assert loaded >= 1 or route == {"access": "public"}, "no group loads, so nothing was compared"
 
 
 @pytest.mark.parametrize(("group", "route"), [

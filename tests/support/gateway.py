@@ -110,18 +110,18 @@ class Gateway:
         return self.request("POST", target, headers, body, **options)
 
     def send(self, data: bytes, half_close: bool = False) -> tuple[list[Reply], bool]:
-        """Raw bytes on a connection of their own: the answers, and whether the gateway closed after them."""
+        """Raw bytes on a connection of their own: the answer, and whether the gateway closes after a refusal."""
         with self.connect() as wire:
             wire.send(data)
             if half_close:
                 wire.half_close()
             replies = [wire.reply()]
-            return replies, wire.closed(3.0)
+            return replies, "connection" in replies[0] and wire.closed(3.0)
 
     # what it says of itself
 
     def admin(self, target: str, headers: Headers = (), method: str = "GET", host: str | None = None) -> Reply:
-        address, _, port = self.status()["admin"].rpartition(":")
+        address, _, port = self.status()["admin"]["address"].rpartition(":")
         with Wire((address.strip("[]"), int(port))) as wire:
             return wire.ask(method, target, headers, host=host or f"{address}:{port}")
 

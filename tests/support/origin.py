@@ -74,10 +74,14 @@ class Stage:
         return data
 
     def read_exactly(self, count: int) -> bytes:
-        while len(self.pending) < count:
-            self.more()
-        found, self.pending = self.pending[:count], self.pending[count:]
-        return found
+        parts, got = [self.pending], len(self.pending)
+        while got < count:
+            self.pending = b""
+            parts.append(self.more())
+            got += len(parts[-1])
+        found = b"".join(parts)
+        self.pending = found[count:]
+        return found[:count]
 
     def read_line(self) -> bytes:
         while b"\r\n" not in self.pending:
