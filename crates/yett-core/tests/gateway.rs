@@ -377,7 +377,7 @@ fn the_log_is_written_within_moments_and_reopened() {
         ("attempts", json!(1)),
         ("bytes_out", json!(5)),
         ("tls", json!(false)),
-        ("revision", json!(revision[..12])),
+        ("revision", json!(revision.get(..12))),
         ("endpoint", json!(origin.address.to_string())),
     ] {
         assert_eq!(line[key], value, "{key} in {line}");

@@ -61,8 +61,11 @@ fn single(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
     let _ = writeln!(out, "{name} {value}");
 }
 
+/// Listener, route, status class.
+type SeriesKey = (Arc<str>, Option<Arc<str>>, usize);
+
 fn requests(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
-    let mut totals: BTreeMap<(Arc<str>, Option<Arc<str>>, usize), u64> = BTreeMap::new();
+    let mut totals: BTreeMap<SeriesKey, u64> = BTreeMap::new();
     for worker in workers {
         worker.table().each(|listener, route, class, count| {
             *totals.entry((Arc::clone(listener), route.cloned(), class)).or_default() += count;

@@ -111,7 +111,6 @@ impl Seat {
                     Some(Command::Drain(deadline)) => return desk.drain(deadline).await,
                     None => return,
                     #[cfg(test)]
-                    #[expect(clippy::panic, reason = "the test of what a panic does")]
                     Some(Command::Panic) => panic!("told to"),
                 },
                 Some(ended) = desk.tasks.join_next() => desk.reap(ended),
