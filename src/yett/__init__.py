@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from yett.config.listener import Certificate, Listener, ListenerTls, TrustedProxies
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
-    from yett.config.providers.jwt import Claim, Jwt, JwksUrl
+    from yett.config.providers.jwt import Claim, JwksUrl, Jwt
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.types import Secret

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from yett.config import template
 from yett.config.base import Location, listed
-from yett.config.gateway import Gateway
 from yett.config.headers import HeaderEdits, owned
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey

@@ -113,7 +113,9 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
 
 def _admin(gateway: Gateway) -> dict[str, Any] | None:
     admin = gateway.admin
-    return admin and {"address": admin.address, "token": secret_name(("admin", "token")) if admin.token else None}
+    if admin is None:
+        return None
+    return {"address": admin.address, "token": secret_name(("admin", "token")) if admin.token else None}
 
 
 def _listener(name: str, listener: Listener, gateway: Gateway, material: Material) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Merger:
         if (section, name) in self.dropped or (section, "*") in self.dropped:
             return
         hint = nearest(name, known) or (f"; known here: {listed(sorted(known))}" if known else f"; no {kind} is defined")
-        self.fault(location, f"{kind.split()[-1]}_unknown", f"there is no {kind} `{name}`{hint}")
+        self.fault(location, f"{kind.rsplit(maxsplit=1)[-1]}_unknown", f"there is no {kind} `{name}`{hint}")
 
     def merge(self, name: str, route: Route) -> Policy | None:
         """The policy of a route; nothing where its parts contradict each other."""

@@ -75,8 +75,8 @@ def _literal(given: Any, expected: str) -> str:
 def _missing(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
-    field = parent and next((f for n, f in parent.model_fields.items() if (f.alias or n) == name), None)
-    text = ((field and field.description) or "").strip().removesuffix(".")
+    fields = parent.model_fields.items() if parent else ()
+    text = next((f.description for n, f in fields if (f.alias or n) == name and f.description), "").strip().removesuffix(".")
     return f"`{name}` is missing{': ' + _lower(text) if text else ''}"
 
 

@@ -100,6 +100,22 @@ class Claim(Model):
     model_config = {**Model.model_config, "alias_generator": lambda name: name.rstrip("_"), "populate_by_name": True}
 
 
+_CLAIM_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "required": ["from"],
+            "additionalProperties": False,
+            "properties": {
+                "from": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+                "type": {"enum": ["string", "int", "bool", "string_list"]},
+            },
+        },
+    ]
+}
+
+
 class JwksUrl(Model):
     """A JWK set (RFC 7517) that is fetched."""
 
@@ -133,5 +149,5 @@ class Jwt(Model):
     """JWA names that are accepted; asymmetric only."""
     leeway: AnyDuration = "30s"
     """Clock difference that is allowed, at most 5m, in whole seconds."""
-    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim)]] = Field(default_factory=dict)
+    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim), WithJsonSchema(_CLAIM_SCHEMA)]] = Field(default_factory=dict)
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""

@@ -1,0 +1,38 @@
+"""Every example loads, and editors accept it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from yett import _core
+from yett.config import compile_file
+from yett.config.schema import json_schema
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+GOOD = sorted((Path(__file__).parent / "cases" / "good").glob("*.yaml"))
+
+
+def test_there_are_some() -> None:
+    assert len(EXAMPLES) >= 13
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_loads(path: Path) -> None:
+    assert compile_file(path).policies
+
+
+@pytest.mark.parametrize("path", EXAMPLES + GOOD, ids=lambda path: path.stem)
+def test_editors_accept_it(path: Path) -> None:
+    value = json.loads(_core.parse_yaml(path.read_bytes()))["value"]
+    jsonschema.Draft202012Validator(json_schema()).validate(value)
+
+
+def test_editors_refuse_what_the_loader_refuses() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    value = json.loads(_core.parse_yaml(EXAMPLES[0].read_bytes()))["value"]
+    assert list(validator.iter_errors({**value, "listener": {}}))
+    assert list(validator.iter_errors({key: item for key, item in value.items() if key != "version"}))
