@@ -96,7 +96,7 @@ def new_gateway(options: bytes) -> Any:
 
 def schema_text() -> str:
     """The JSON Schema of the configuration, as a file."""
-    from yett.config import json_schema
+    from yett.config.schema import json_schema
 
     return json.dumps(json_schema(), indent=2) + "\n"
 

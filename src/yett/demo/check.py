@@ -50,7 +50,9 @@ def run_check(directory: Path | None) -> int:
         step = result.step
         mark = "[green]ok[/]" if result.ok else "[red]WRONG[/]"
         table.add_row(step.shows, f"{step.method} {step.path}", result.wanted, result.got, mark)
-    Console().print(table)
+    console = Console()
+    # a file or a pipe has no width of its own
+    (console if console.is_terminal else Console(width=160)).print(table)
     wrong = sum(not result.ok for result in results)
     print(f"{len(results) - wrong} of {len(results)} came out as said")
     return 1 if wrong else 0
