@@ -29,7 +29,8 @@ def counts(summary: str) -> dict[str, int]:
 def traced(pid: int) -> bool:
     """Whether every thread of the process has a tracer."""
     return all(
-        re.search(r"TracerPid:\s+[1-9]", (task / "status").read_text()) for task in Path(f"/proc/{pid}/task").iterdir()
+        re.search(r"TracerPid:\s+[1-9]", (task / "status").read_text())
+        for task in Path(f"/proc/{pid}/task").iterdir()
     )
 
 

@@ -54,7 +54,12 @@ def measure(directory: Path, origin: int, count: int) -> list[Figure]:
             if trust is None:
                 mb = idle / MEGABYTE
                 figures.append(
-                    Figure("memory of the whole process, idle", f"{mb:.0f} MB", f"at most {IDLE_MB} MB", mb <= IDLE_MB)
+                    Figure(
+                        "memory of the whole process, idle",
+                        f"{mb:.0f} MB",
+                        f"at most {IDLE_MB} MB",
+                        mb <= IDLE_MB,
+                    )
                 )
             kept: list[Connection] = []
             try:
@@ -71,5 +76,7 @@ def measure(directory: Path, origin: int, count: int) -> list[Figure]:
             what = f"{count:,} idle connections, {name}"
             if not alive:
                 what += " (the first or last of them had been closed)"
-            figures.append(Figure(what, f"{grown:.0f} MB more", f"at most {limit} MB", grown <= limit and alive))
+            figures.append(
+                Figure(what, f"{grown:.0f} MB more", f"at most {limit} MB", grown <= limit and alive)
+            )
     return figures

@@ -45,7 +45,9 @@ def save(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def longest_wait(connections: list[Connection], until: bytes | None, seconds: float) -> tuple[float, float, int]:
+def longest_wait(
+    connections: list[Connection], until: bytes | None, seconds: float
+) -> tuple[float, float, int]:
     """Requests in turn on all connections, until every one answers `until` or the time is up.
 
     Returns seconds that it took, the longest single request in milliseconds, and how many failed.

@@ -15,7 +15,11 @@ FEW, MANY, LIMIT = 10, 10_000, 1.05
 
 def instructions(binary: str, directory: Path, routes: int, lookups: int) -> int:
     """Of one run of the example."""
-    command = [tools.tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={directory / 'callgrind.out'}"]
+    command = [
+        tools.tool("valgrind"),
+        "--tool=callgrind",
+        f"--callgrind-out-file={directory / 'callgrind.out'}",
+    ]
     command += [binary, str(routes), str(lookups)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     found = re.search(r"Collected : (\d+)", done.stderr)
@@ -27,7 +31,9 @@ def instructions(binary: str, directory: Path, routes: int, lookups: int) -> int
 def measure(directory: Path, lookups: int = LOOKUPS) -> list[Figure]:
     """What a lookup costs with few and with many routes; building the table is taken off by a run without lookups."""
     tools.say("routing: building the example router_cost in release")
-    tools.run(["cargo", "build", "--release", "--locked", "--quiet", "-p", "yett-core", "--example", "router_cost"])
+    tools.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "yett-core", "--example", "router_cost"]
+    )
     binary = str(tools.ROOT / "target" / "release" / "examples" / "router_cost")
     cost = {}
     for routes in (FEW, MANY):

@@ -20,7 +20,9 @@ def test_help_names_every_command(yett: Yett) -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["check"], ["run", "x.yaml", "--workers", "many"], ["check", "--colour", "x"]])
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["check"], ["run", "x.yaml", "--workers", "many"], ["check", "--colour", "x"]]
+)
 def test_wrong_usage_is_2(yett: Yett, words: list[str]) -> None:
     assert yett(*words).returncode == 2
 
@@ -41,7 +43,9 @@ def test_init_overwrites_nothing(yett: Yett, file: Path) -> None:
 
 
 def test_check_names_every_error_with_its_place(yett: Yett, file: Path) -> None:
-    file.write_text(config().replace("access: public", "acess: public").replace("methods: GET", "methods: get"))
+    file.write_text(
+        config().replace("access: public", "acess: public").replace("methods: GET", "methods: get")
+    )
     done = yett("check", file)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
@@ -69,7 +73,9 @@ def test_check_of_a_missing_file(yett: Yett, tmp_path: Path) -> None:
 
 def test_a_key_is_shown_once_and_kept_as_a_hash(yett: Yett, tmp_path: Path) -> None:
     keys = tmp_path / "partners.keys.yaml"
-    done = yett("keys", "create", "--name", "acme", "--scope", "orders.read", "--tenant", "acme", "--file", keys)
+    done = yett(
+        "keys", "create", "--name", "acme", "--scope", "orders.read", "--tenant", "acme", "--file", keys
+    )
     key = done.stdout.strip()
     assert done.returncode == 0, done.stderr
     assert key.startswith(KEY)
@@ -79,7 +85,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(yett: Yett, tmp_path: Path) -> N
     assert key.rpartition("_")[2][:20] not in text
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     rows = json.loads(yett("keys", "list", "--file", keys, "--format", "json").stdout)
-    assert [(row["name"], row["scopes"], row["state"]) for row in rows] == [("acme", ["orders.read"], "valid")]
+    assert [(row["name"], row["scopes"], row["state"]) for row in rows] == [
+        ("acme", ["orders.read"], "valid")
+    ]
 
 
 def test_keys_are_appended_and_comments_stay(yett: Yett, tmp_path: Path) -> None:

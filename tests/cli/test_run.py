@@ -175,16 +175,20 @@ def test_bytes_that_are_no_command_hurt_nothing(run: Run, yett: Yett, file: Path
     assert gateway.get("/hello").body == b"one"
 
 
-def test_a_request_under_way_finishes_after_sigterm(run: Run, file: Path, origin: Callable[..., object]) -> None:
+def test_a_request_under_way_finishes_after_sigterm(
+    run: Run, file: Path, origin: Callable[..., object]
+) -> None:
     started = origin()
     file.write_text(
-        config(extra=f"""\
+        config(
+            extra=f"""\
   slow:
     match: {{hosts: any, path: /slow, methods: POST}}
     access: public
     service: origin
 services: {{origin: {{endpoints: "http://127.0.0.1:{started.port}", plaintext: "test"}}}}
-""")  # type: ignore[attr-defined]
+"""
+        )  # type: ignore[attr-defined]
     )
     gateway = run(file)
     with Wire(("127.0.0.1", gateway.port)) as wire:
@@ -240,5 +244,9 @@ def test_an_admin_listener_that_others_reach_needs_a_token(run: Run, file: Path)
 def _status(gateway: Running) -> str:
     from yett.control import channel
 
-    (lock,) = [Path(os.readlink(entry)) for entry in Path(f"/proc/{gateway.process.pid}/fd").iterdir() if str(os.readlink(entry)).endswith(".lock") and "runtime" in os.readlink(entry)]
+    (lock,) = [
+        Path(os.readlink(entry))
+        for entry in Path(f"/proc/{gateway.process.pid}/fd").iterdir()
+        if str(os.readlink(entry)).endswith(".lock") and "runtime" in os.readlink(entry)
+    ]
     return json.dumps(channel.ask(lock.with_suffix(".sock"), {"command": "status"}, 5))

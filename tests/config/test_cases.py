@@ -64,5 +64,13 @@ def test_messages_follow_the_rules(path: Path) -> None:
         assert error.message[0] in "`%" or error.message[0].islower(), error.message
         assert not error.message.endswith("."), error.message
         assert error.message.isprintable(), error.message
-        for word in ("NoneType", " dict", "tuple", "pydantic", "Input should", "Traceback", "a secret of some"):
+        for word in (
+            "NoneType",
+            " dict",
+            "tuple",
+            "pydantic",
+            "Input should",
+            "Traceback",
+            "a secret of some",
+        ):
             assert word not in error.message

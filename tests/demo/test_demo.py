@@ -19,7 +19,11 @@ from yett.demo.story import STEPS
 
 def test_check_comes_out_as_said() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "yett", "demo", "--check"], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-m", "yett", "demo", "--check"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(STEPS)} of {len(STEPS)} came out as said" in done.stdout
@@ -33,7 +37,9 @@ def test_the_printed_lines_work_as_printed(tmp_path: Path) -> None:
     shop = Shop(directory, directory / ".state", free_ports())
     with Running(shop, watch=False, quiet=True):
         printed = [str(line) for line in lines(shop) if str(line).strip()]
-        commands = [line for line in printed if re.match(r"(head -c \d+ /dev/zero \| )?curl .*--cacert", line)]
+        commands = [
+            line for line in printed if re.match(r"(head -c \d+ /dev/zero \| )?curl .*--cacert", line)
+        ]
         assert len(commands) == len(STEPS)
         for step, command in zip(STEPS, commands, strict=True):
             typed = command.replace("demo token ", f"demo token --directory {directory} ")
@@ -51,7 +57,9 @@ def test_a_second_start_keeps_what_the_first_made(tmp_path: Path) -> None:
     shop = Shop(find_directory(None), tmp_path / "state", free_ports())
     shop.prepare()
     made = {path.name: path.read_bytes() for path in shop.state.iterdir()}
-    assert {"ca.pem", "edge.pem", "edge.key", "clients.json", "partner.key", "partners.keys.yaml"} <= set(made)
+    assert {"ca.pem", "edge.pem", "edge.key", "clients.json", "partner.key", "partners.keys.yaml"} <= set(
+        made
+    )
     for private in ("edge.key", "clients.json", "partner.key", "partners.keys.yaml"):
         assert (shop.state / private).stat().st_mode & 0o077 == 0
     shop.prepare()

@@ -24,7 +24,9 @@ def test_a_listener_limit_counts_404_and_405(gateway, origin, workers):
 
 def test_a_route_limit_counts_401_and_403(gateway, origin, issuer, tmp_path):
     service, identity = origin(), issuer()
-    gate = gateway(configs.protected(service, identity, tmp_path, address_limit=LIMIT, authorize={"scopes": "read"}))
+    gate = gateway(
+        configs.protected(service, identity, tmp_path, address_limit=LIMIT, authorize={"scopes": "read"})
+    )
     assert gate.get("/closed").status == 401
     assert gate.get("/closed", identity.bearer(exp=1)).status == 401
     assert gate.get("/closed", identity.bearer()).status == 403
@@ -40,12 +42,19 @@ def test_a_group_limit_is_shared_by_its_routes(gateway, origin, issuer, tmp_path
     config = configs.protected(service, identity, tmp_path)
     config["groups"] = {"shop": {"hosts": "any", "authenticate": "id", "address_limit": LIMIT}}
     config["routes"] = {
-        name: {"group": "shop", "match": {"path": f"/{name}", "methods": "GET"}, "access": "authenticated", "service": "origin"}
+        name: {
+            "group": "shop",
+            "match": {"path": f"/{name}", "methods": "GET"},
+            "access": "authenticated",
+            "service": "origin",
+        }
         for name in ("a", "b")
     }
     gate = gateway(config, workers=workers)
     headers = identity.bearer()
-    assert [gate.get(path, headers).status for path in ("/a", "/b", "/a", "/b", "/a", "/b")] == [200] * 4 + [429] * 2
+    assert [gate.get(path, headers).status for path in ("/a", "/b", "/a", "/b", "/a", "/b")] == [200] * 4 + [
+        429
+    ] * 2
 
 
 def test_malformed_requests_end_the_connection_anyway(gateway, origin):

@@ -30,12 +30,21 @@ def shop(gateway, origin, issuer, tmp_path):
     return start
 
 
-@pytest.mark.parametrize(("rule", "scope", "allowed"), [
-    ("read", "read", True), ("read", "write read x", True), ("read", "", False), ("read", None, False), ("read", "readx", False),
-    ("read", "READ", False),
-    ({"any_of": ["read", "write"]}, "write", True), ({"any_of": ["read", "write"]}, "x", False),
-    ({"all_of": ["read", "write"]}, "write read", True), ({"all_of": ["read", "write"]}, "write", False),
-])
+@pytest.mark.parametrize(
+    ("rule", "scope", "allowed"),
+    [
+        ("read", "read", True),
+        ("read", "write read x", True),
+        ("read", "", False),
+        ("read", None, False),
+        ("read", "readx", False),
+        ("read", "READ", False),
+        ({"any_of": ["read", "write"]}, "write", True),
+        ({"any_of": ["read", "write"]}, "x", False),
+        ({"all_of": ["read", "write"]}, "write read", True),
+        ({"all_of": ["read", "write"]}, "write", False),
+    ],
+)
 def test_scopes(shop, rule, scope, allowed):
     answer = shop({"scopes": rule})(scope=scope)
     if allowed:
@@ -48,11 +57,19 @@ def test_scopes(shop, rule, scope, allowed):
     assert shop.service.saw_nothing()
 
 
-@pytest.mark.parametrize(("rule", "roles", "allowed"), [
-    ("clerk", ["clerk"], True), ("clerk", "clerk", True), ("clerk", ["boss"], False), ("clerk", None, False), ("clerk", [], False),
-    ({"any_of": ["clerk", "boss"]}, ["boss"], True), ({"all_of": ["clerk", "boss"]}, ["boss"], False),
-    ({"all_of": ["clerk", "boss"]}, ["boss", "clerk"], True),
-])
+@pytest.mark.parametrize(
+    ("rule", "roles", "allowed"),
+    [
+        ("clerk", ["clerk"], True),
+        ("clerk", "clerk", True),
+        ("clerk", ["boss"], False),
+        ("clerk", None, False),
+        ("clerk", [], False),
+        ({"any_of": ["clerk", "boss"]}, ["boss"], True),
+        ({"all_of": ["clerk", "boss"]}, ["boss"], False),
+        ({"all_of": ["clerk", "boss"]}, ["boss", "clerk"], True),
+    ],
+)
 def test_roles(shop, rule, roles, allowed):
     answer = shop({"roles": rule})(roles=roles)
     assert answer.status == (200 if allowed else 403)
@@ -61,10 +78,17 @@ def test_roles(shop, rule, roles, allowed):
         assert shop.service.saw_nothing()
 
 
-@pytest.mark.parametrize(("tenant", "reason"), [
-    ("acme", None), ("other", "tenant_mismatch"), ("ACME", "tenant_mismatch"), ("acme ", "tenant_mismatch"), (None, "tenant_missing"),
-    ("", "tenant_missing"),
-])
+@pytest.mark.parametrize(
+    ("tenant", "reason"),
+    [
+        ("acme", None),
+        ("other", "tenant_mismatch"),
+        ("ACME", "tenant_mismatch"),
+        ("acme ", "tenant_mismatch"),
+        (None, "tenant_missing"),
+        ("", "tenant_missing"),
+    ],
+)
 def test_tenant(shop, tenant, reason):
     answer = shop({"tenant": "path.tenant"})(tenant=tenant)
     if reason is None:
@@ -110,9 +134,15 @@ def test_keys_have_scopes_roles_and_tenants(gateway, origin, tmp_path):
     config["routes"] = {
         "scopes": configs.route("/scopes", "GET", authenticate="partners", authorize={"scopes": "read"}),
         "roles": configs.route("/roles", "GET", authenticate="partners", authorize={"roles": "clerk"}),
-        "tenant": configs.route("/t/{tenant}", "GET", authenticate="partners", authorize={"tenant": "path.tenant"}),
-        "named": configs.route("/named", "GET", authenticate="partners", authorize={"callers": {"keys": ["full"]}}),
-        "user": configs.route("/user", "GET", authenticate="partners", authorize={"callers": {"users": ["full"]}}),
+        "tenant": configs.route(
+            "/t/{tenant}", "GET", authenticate="partners", authorize={"tenant": "path.tenant"}
+        ),
+        "named": configs.route(
+            "/named", "GET", authenticate="partners", authorize={"callers": {"keys": ["full"]}}
+        ),
+        "user": configs.route(
+            "/user", "GET", authenticate="partners", authorize={"callers": {"users": ["full"]}}
+        ),
     }
     gate = gateway(config)
     for path in ("/scopes", "/roles", "/t/acme", "/named"):

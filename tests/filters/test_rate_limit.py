@@ -46,7 +46,9 @@ def test_callers_do_not_share(gateway, origin, issuer, tmp_path):
     for name in ("alice", "bob", "carol"):
         assert gate.get("/closed", identity.bearer(sub=name)).status == 200
         assert gate.get("/closed", identity.bearer(sub=name)).status == 429
-    assert gate.get("/closed", identity.bearer(sub="alice", client_id="mobile")).status == 200, "another client is another caller"
+    assert gate.get("/closed", identity.bearer(sub="alice", client_id="mobile")).status == 200, (
+        "another client is another caller"
+    )
     assert service.saw_no_more_than(4)
 
 
@@ -62,14 +64,21 @@ def test_the_same_subject_of_two_providers_is_two_callers(gateway, origin, issue
 
 def test_a_route_limit_is_one_bucket(gateway, origin, workers):
     service = origin()
-    gate = gateway(configs.public(service, rate_limit={"all": {"rate": "1/h", "burst": 5, "key": "route"}}), workers=workers)
+    gate = gateway(
+        configs.public(service, rate_limit={"all": {"rate": "1/h", "burst": 5, "key": "route"}}),
+        workers=workers,
+    )
     assert [gate.get("/a").status for _ in range(7)] == [200] * 5 + [429] * 2
     assert service.saw_no_more_than(5)
 
 
 def test_every_limit_has_to_allow(gateway, origin, issuer, tmp_path):
     identity, service = issuer(), origin()
-    gate = gateway(limited(service, identity, tmp_path, hour={"rate": "1/h", "burst": 3}, minute={"rate": "1/m", "burst": 2}))
+    gate = gateway(
+        limited(
+            service, identity, tmp_path, hour={"rate": "1/h", "burst": 3}, minute={"rate": "1/m", "burst": 2}
+        )
+    )
     headers = identity.bearer()
     answers = [gate.get("/closed", headers) for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 429, 429]
@@ -111,8 +120,12 @@ def test_a_full_table_shares_one_bucket_and_says_so(gateway, origin, issuer, tmp
     config["process"] = {"limit_keys": 1024}
     gate = gateway(config)
     with gate.connect() as wire:
-        statuses = [wire.ask(target="/closed", headers=identity.bearer(sub=f"user-{n}")).status for n in range(2500)]
+        statuses = [
+            wire.ask(target="/closed", headers=identity.bearer(sub=f"user-{n}")).status for n in range(2500)
+        ]
         assert statuses.count(200) <= 1.5 * 1024 + 64, "new keys past the bound pass for free"
         assert statuses.count(200) >= 512
-        assert wire.ask(target="/closed", headers=identity.bearer(sub="user-0")).status == 429, "a live entry was thrown away"
+        assert wire.ask(target="/closed", headers=identity.bearer(sub="user-0")).status == 429, (
+            "a live entry was thrown away"
+        )
     assert any("overflow" in name and value > 0 for name, value in gate.metrics().items())

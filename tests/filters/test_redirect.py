@@ -9,8 +9,13 @@ from tests.support import configs
 
 def redirecting(service, issuer=None, path="/old/{rest...}", **redirect):
     config = configs.public(service)
-    config["routes"] = {"away": {"match": {"hosts": "any", "path": path, "methods": {"any_of": ["GET", "POST"]}},
-                                 "access": "public", "redirect": redirect}}
+    config["routes"] = {
+        "away": {
+            "match": {"hosts": "any", "path": path, "methods": {"any_of": ["GET", "POST"]}},
+            "access": "public",
+            "redirect": redirect,
+        }
+    }
     return config
 
 
@@ -37,9 +42,13 @@ def test_the_host_of_the_client_does_not_lead_astray(gateway, origin):
 
 
 def test_a_path_from_variables(gateway, origin):
-    gate = gateway(redirecting(origin(), path="/old/{id}", status=302, path_=None) if False else {
-        **redirecting(origin(), path="/old/{id}", status=302, scheme="https", host="new.test"),
-    })
+    gate = gateway(
+        redirecting(origin(), path="/old/{id}", status=302, path_=None)
+        if False
+        else {
+            **redirecting(origin(), path="/old/{id}", status=302, scheme="https", host="new.test"),
+        }
+    )
     answer = gate.get("/old/7")
     assert answer["location"] == "https://new.test/old/7"
 

@@ -9,8 +9,13 @@ from tests.support import configs
 
 def responding(service, **respond):
     config = configs.public(service)
-    config["routes"] = {"fixed": {"match": {"hosts": "any", "path": "/robots.txt", "methods": "GET"},
-                                  "access": "public", "respond": respond}}
+    config["routes"] = {
+        "fixed": {
+            "match": {"hosts": "any", "path": "/robots.txt", "methods": "GET"},
+            "access": "public",
+            "respond": respond,
+        }
+    }
     return config
 
 
@@ -35,7 +40,9 @@ def test_statuses(gateway, origin, status):
     assert gate.log_line(status=status)["route"] == "fixed"
 
 
-@pytest.mark.parametrize("change", [{"status": 99}, {"status": 600}, {"status": 100}, {"content_type": "a\r\nb: c"}])
+@pytest.mark.parametrize(
+    "change", [{"status": 99}, {"status": 600}, {"status": 100}, {"content_type": "a\r\nb: c"}]
+)
 def test_impossible_answers_do_not_load(gateway, origin, change):
     with pytest.raises(Exception):
         gateway(responding(origin(), **{"status": 200, "content_type": "text/plain", "body": "x", **change}))

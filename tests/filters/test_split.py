@@ -31,8 +31,16 @@ def test_shares(gateway, origin, share, low, high):
     assert len(one.requests) + len(two.requests) == 200
 
 
-@pytest.mark.parametrize("split", [{}, {"origin": "60%", "canary": "60%"}, {"origin": "-1%", "canary": "101%"}, {"origin": "50%", "nobody": "50%"},
-                                   {"origin": 0.5, "canary": 0.5}])
+@pytest.mark.parametrize(
+    "split",
+    [
+        {},
+        {"origin": "60%", "canary": "60%"},
+        {"origin": "-1%", "canary": "101%"},
+        {"origin": "50%", "nobody": "50%"},
+        {"origin": 0.5, "canary": 0.5},
+    ],
+)
 def test_shares_that_do_not_add_up_do_not_load(gateway, origin, split):
     with pytest.raises(Exception):
         gateway(shared(origin(), origin(), split))

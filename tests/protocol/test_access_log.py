@@ -15,7 +15,9 @@ def test_a_line_says_who_what_where_and_how_long(gateway, origin, issuer, tmp_pa
     service, identity = origin(), issuer()
     service.answers(body=b"hello")
     gate = gateway(configs.protected(service, identity, tmp_path))
-    answer = gate.post("/closed?secret=1", b"body", {**identity.bearer(sub="alice"), "User-Agent": "test"}, host="shop.test")
+    answer = gate.post(
+        "/closed?secret=1", b"body", {**identity.bearer(sub="alice"), "User-Agent": "test"}, host="shop.test"
+    )
     line = gate.log_line(status=200)
     assert line["method"] == "POST" and line["path"] == "/closed" and line["host"] == "shop.test"
     assert line["route"] == "closed" and line["service"] == "origin" and line["listener"] == "main"
@@ -30,12 +32,15 @@ def test_a_line_says_who_what_where_and_how_long(gateway, origin, issuer, tmp_pa
     datetime.fromisoformat(str(stamp))
 
 
-@pytest.mark.parametrize(("ask", "status", "reason", "fault"), [
-    (lambda gate: gate.get("/closed"), 401, "credential_missing", "client"),
-    (lambda gate: gate.get("/a/../b"), 400, "path_not_canonical", "client"),
-    (lambda gate: gate.request("BREW", "/closed"), 405, "method_not_allowed", "client"),
-    (lambda gate: gate.post("/open/a", b"x" * 2000), 413, "body_too_large", "client"),
-])
+@pytest.mark.parametrize(
+    ("ask", "status", "reason", "fault"),
+    [
+        (lambda gate: gate.get("/closed"), 401, "credential_missing", "client"),
+        (lambda gate: gate.get("/a/../b"), 400, "path_not_canonical", "client"),
+        (lambda gate: gate.request("BREW", "/closed"), 405, "method_not_allowed", "client"),
+        (lambda gate: gate.post("/open/a", b"x" * 2000), 413, "body_too_large", "client"),
+    ],
+)
 def test_refusals_are_logged_with_their_reason(gateway, origin, issuer, tmp_path, ask, status, reason, fault):
     service = origin()
     config = configs.protected(service, issuer(), tmp_path)

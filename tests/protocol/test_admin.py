@@ -62,7 +62,17 @@ def test_it_is_not_on_the_data_port(shop):
         assert service.last.target == path
 
 
-@pytest.mark.parametrize("host", ["evil.test", "evil.test:9901", "127.0.0.1.evil.test", "localhost.evil.test", "[::1].x", "evil@localhost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.test",
+        "evil.test:9901",
+        "127.0.0.1.evil.test",
+        "localhost.evil.test",
+        "[::1].x",
+        "evil@localhost",
+    ],
+)
 def test_a_wrong_host_is_refused(shop, host):
     """A page of another site that rebinds its name to the loopback address."""
     gate, _ = shop
@@ -72,7 +82,9 @@ def test_a_wrong_host_is_refused(shop, host):
         assert b"yett_" not in answer.body
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "https://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}])
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
 def test_another_origin_is_refused(shop, headers):
     gate, _ = shop
     answer = gate.admin("/metrics", headers)
@@ -88,7 +100,10 @@ def test_it_changes_nothing(shop, method):
     assert answer.status in (400, 403, 404, 405, 501)
 
 
-@pytest.mark.parametrize("path", ["/", "/admin", "/config", "/status", "/debug/pprof", "/metrics/..", "//metrics", "/healthz/x", "/.env"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/admin", "/config", "/status", "/debug/pprof", "/metrics/..", "//metrics", "/healthz/x", "/.env"],
+)
 def test_other_paths_are_404(shop, path):
     gate, _ = shop
     answer = gate.admin(path)
@@ -133,7 +148,9 @@ def test_a_public_address_wants_a_token(gateway, origin, tmp_path):
     config["admin"] = {"address": "0.0.0.0:0"}
     with pytest.raises(Exception):
         gateway(config)
-    config["admin"]["token"] = {"file": configs.write_secret(tmp_path, "admin-token", b"a-long-admin-token-0123456789abcdef")}
+    config["admin"]["token"] = {
+        "file": configs.write_secret(tmp_path, "admin-token", b"a-long-admin-token-0123456789abcdef")
+    }
     gate = gateway(config)
     _, _, port = gate.status()["admin"]["address"].rpartition(":")
     from tests.support.wire import Wire

@@ -30,7 +30,8 @@ def test_bodies_pass_unchanged_both_ways(shop, size):
     gate, service = shop
     data = BIG[: min(len(BIG), size * 200)]
     service.behaviour = lambda stage: (
-        stage.read_body(), stage.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(data, size))
+        stage.read_body(),
+        stage.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(data, size)),
     )
     with gate.connect(timeout=30) as wire:
         wire.send(head("POST", "/a", {"Transfer-Encoding": "chunked"}) + chunked(data, size))
@@ -69,7 +70,9 @@ def test_an_answer_streams(shop):
     seen = threading.Event()
 
     def slow(stage):
-        stage.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        stage.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+        )
         assert seen.wait(10)
         stage.send(b"6\r\nsecond\r\n0\r\n\r\n")
 
@@ -107,7 +110,9 @@ def test_a_slow_reader_holds_up_the_service(gateway, origin):
             before, last = last, sent
             return before == last > 0
 
-        eventually(lambda: not threading.Event().wait(0.2) and still(), within=20, what="the service to be held up")
+        eventually(
+            lambda: not threading.Event().wait(0.2) and still(), within=20, what="the service to be held up"
+        )
         assert sent < 40_000_000, f"{sent} bytes taken for a client that does not read"
         assert gate.metric("yett_buffered_bytes") < 4_000_000
         assert gate.get("/other").status if False else True
@@ -164,13 +169,20 @@ def test_a_body_past_the_limit_is_413(gateway, origin, framing):
             answer = wire.ask("POST", "/a", body=data)
             assert service.saw_nothing()
         else:
-            answer = wire.send(head("POST", "/a", {"Transfer-Encoding": "chunked"}) + chunked(data, 100)).reply()
+            answer = wire.send(
+                head("POST", "/a", {"Transfer-Encoding": "chunked"}) + chunked(data, 100)
+            ).reply()
             assert not any(seen.complete for seen in service.requests)
         assert (answer.status, answer.reason) == (413, "body_too_large")
     seen = len(service.requests)
     assert gate.post("/a", b"x" * 1024).status == 200
     with gate.connect() as wire:
-        assert wire.send(head("POST", "/a", {"Transfer-Encoding": "chunked"}) + chunked(b"x" * 1024, 100)).reply().status == 200
+        assert (
+            wire.send(head("POST", "/a", {"Transfer-Encoding": "chunked"}) + chunked(b"x" * 1024, 100))
+            .reply()
+            .status
+            == 200
+        )
     assert service.saw_no_more_than(seen + 2)
 
 
@@ -232,7 +244,13 @@ def test_continue_is_sent_only_after_the_checks(gateway, origin, issuer, tmp_pat
             answer = wire.send(head("POST", "/closed", {**fields, **headers})).reply()
             assert (answer.status, answer.interim) == (401, [])
     with gate.connect() as wire:
-        answer = wire.send(head("POST", "/closed", {"Expect": "100-continue", "Content-Length": "50000000", **identity.bearer()})).reply()
+        answer = wire.send(
+            head(
+                "POST",
+                "/closed",
+                {"Expect": "100-continue", "Content-Length": "50000000", **identity.bearer()},
+            )
+        ).reply()
         assert (answer.status, answer.interim, answer.reason) == (413, [], "body_too_large")
     assert service.saw_no_more_than(1)
 
@@ -309,7 +327,10 @@ def test_half_closed_clients_get_their_answer(shop):
 
 def test_a_service_that_breaks_off_is_visible_to_the_client(shop):
     gate, service = shop
-    for start in (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"):
+    for start in (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ):
         service.sends(start, close=True)
         with gate.connect() as wire:
             try:

@@ -22,7 +22,9 @@ def test_many_requests_on_one_connection(shop):
     gate, service = shop
     with gate.connect() as wire:
         for number in range(50):
-            answer = wire.ask("POST" if number % 3 else "GET", f"/{number}", body=b"x" * number if number % 3 else b"")
+            answer = wire.ask(
+                "POST" if number % 3 else "GET", f"/{number}", body=b"x" * number if number % 3 else b""
+            )
             assert (answer.status, answer.body) == (200, b"ok")
     assert [seen.target for seen in service.requests] == [f"/{number}" for number in range(50)]
     assert service.connections == 1, "the connection to the service was not kept"
@@ -40,11 +42,15 @@ def test_pipelined_bodies_are_kept_apart(shop):
     gate, service = shop
     service.behaviour = lambda stage: reply(body=stage.read_body())(stage)
     with gate.connect() as wire:
-        wire.send(b"".join(
-            head("POST", "/a", {"Content-Length": "4"}) + b"%04d" % number
-            + head("POST", "/b", {"Transfer-Encoding": "chunked"}) + b"2\r\n%02d\r\n1\r\nx\r\n0\r\n\r\n" % number
-            for number in range(10)
-        ))
+        wire.send(
+            b"".join(
+                head("POST", "/a", {"Content-Length": "4"})
+                + b"%04d" % number
+                + head("POST", "/b", {"Transfer-Encoding": "chunked"})
+                + b"2\r\n%02d\r\n1\r\nx\r\n0\r\n\r\n" % number
+                for number in range(10)
+            )
+        )
         bodies = [wire.reply().body for _ in range(20)]
     assert bodies == [part for number in range(10) for part in (b"%04d" % number, b"%02dx" % number)]
 
@@ -114,14 +120,21 @@ def test_answers_of_the_service_pass(shop, status):
     gate, service = shop
     service.answers(status, b"body", [("X-Own", "1"), ("Content-Type", "text/plain")])
     answer = gate.get("/a")
-    assert (answer.status, answer.body, answer["x-own"], answer["content-type"]) == (status, b"body", "1", "text/plain")
+    assert (answer.status, answer.body, answer["x-own"], answer["content-type"]) == (
+        status,
+        b"body",
+        "1",
+        "text/plain",
+    )
     assert gate.log_line(status=status).get("reason") in (None, "")
 
 
 def test_early_hints_and_continue_of_a_service_do_not_confuse(shop):
     gate, service = shop
-    service.sends(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-                  b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    service.sends(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    )
     assert gate.get("/a").body == b"ok"
 
 
@@ -135,7 +148,10 @@ def test_an_answer_that_ends_with_the_connection(shop):
 def test_405_says_what_is_allowed(gateway, origin):
     service = origin()
     config = configs.public(service)
-    config["routes"] = {"read": configs.route("/a", "GET"), "write": configs.route("/a", {"any_of": ["POST", "PUT"]})}
+    config["routes"] = {
+        "read": configs.route("/a", "GET"),
+        "write": configs.route("/a", {"any_of": ["POST", "PUT"]}),
+    }
     gate = gateway(config)
     answer = gate.request("DELETE", "/a")
     assert (answer.status, answer.reason) == (405, "method_not_allowed")
@@ -197,9 +213,16 @@ def test_an_endless_request_line_is_cut(gateway, origin):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("headers", [
-    [("X", "y" * 9000)], [(f"X-{n}", "y" * 100) for n in range(90)], [("X" * 9000, "y")], [("Cookie", "a=b; " * 2000)],
-], ids=["one large", "many", "long name", "cookie"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X", "y" * 9000)],
+        [(f"X-{n}", "y" * 100) for n in range(90)],
+        [("X" * 9000, "y")],
+        [("Cookie", "a=b; " * 2000)],
+    ],
+    ids=["one large", "many", "long name", "cookie"],
+)
 def test_large_header_fields_are_431(gateway, origin, headers):
     service = origin()
     config = configs.public(service)
@@ -340,7 +363,9 @@ def test_tls(gateway, origin, listener_tls, client_tls):
 
 def test_a_handshake_that_stalls_is_cut(gateway, origin, listener_tls, client_tls):
     config = configs.public(origin())
-    config["listeners"] = {"main": {"address": "127.0.0.1:0", "tls": listener_tls, "timeouts": {"handshake": "300ms"}}}
+    config["listeners"] = {
+        "main": {"address": "127.0.0.1:0", "tls": listener_tls, "timeouts": {"handshake": "300ms"}}
+    }
     gate = gateway(config)
     with gate.connect() as wire:
         wire.send(b"\x16\x03\x01")

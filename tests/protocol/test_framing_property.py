@@ -69,28 +69,110 @@ def exchange(gate: Gateway, data: bytes) -> bytes:
     return b""
 
 
-TEXT = st.sampled_from([b"a", b"5", b"chunked", b"Chunked", b"close", b"keep-alive", b"", b"x" * 200, b"\xe9", b"a\tb", b"0", b"gateway.test",
-                        b"100-continue", b"identity", b"5, 5", b"+5", b" 5", b"5 ", b"\t5"])
-NAME = st.sampled_from([b"Content-Length", b"Transfer-Encoding", b"Host", b"X-A", b"Connection", b"Expect", b"content-length", b"TE",
-                        b"Content-Length ", b" X", b"X_A", b"Upgrade", b"Transfer-Encoding\t", b""])
+TEXT = st.sampled_from(
+    [
+        b"a",
+        b"5",
+        b"chunked",
+        b"Chunked",
+        b"close",
+        b"keep-alive",
+        b"",
+        b"x" * 200,
+        b"\xe9",
+        b"a\tb",
+        b"0",
+        b"gateway.test",
+        b"100-continue",
+        b"identity",
+        b"5, 5",
+        b"+5",
+        b" 5",
+        b"5 ",
+        b"\t5",
+    ]
+)
+NAME = st.sampled_from(
+    [
+        b"Content-Length",
+        b"Transfer-Encoding",
+        b"Host",
+        b"X-A",
+        b"Connection",
+        b"Expect",
+        b"content-length",
+        b"TE",
+        b"Content-Length ",
+        b" X",
+        b"X_A",
+        b"Upgrade",
+        b"Transfer-Encoding\t",
+        b"",
+    ]
+)
 END = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n", b"\r\n ", b""])
-LINE = st.builds(lambda name, sep, value, end: name + sep + value + end, NAME, st.sampled_from([b": ", b":", b" : ", b":\t"]), TEXT, END)
-GOOD_LINE = st.sampled_from([b"X-A: b\r\n", b"Accept: */*\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
-                             b"Content-Length: 0\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"transfer-encoding: CHUNKED\r\n"])
-START = st.sampled_from([b"GET / HTTP/1.1\r\n", b"GET /a HTTP/1.1\r\n", b"POST /b HTTP/1.1\r\n", b"HEAD /c HTTP/1.1\r\n", b"PUT /d HTTP/1.0\r\n",
-                         b"POST  /e HTTP/1.1\r\n", b"GET /f HTTP/1.1\n", b"OPTIONS /h HTTP/1.1\r\n"])
-BODY = st.sampled_from([b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\nX: y\r\n\r\n", b"5;x\r\nhello\r\n0\r\n\r\n",
-                        b"005\r\nhello\r\n0\r\n\r\n", b"hell", b"5\nhello\r\n0\r\n\r\n", b"A\r\n0123456789\r\n0\r\n\r\n",
-                        b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"])
+LINE = st.builds(
+    lambda name, sep, value, end: name + sep + value + end,
+    NAME,
+    st.sampled_from([b": ", b":", b" : ", b":\t"]),
+    TEXT,
+    END,
+)
+GOOD_LINE = st.sampled_from(
+    [
+        b"X-A: b\r\n",
+        b"Accept: */*\r\n",
+        b"Content-Length: 5\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 0\r\n",
+        b"Connection: close\r\n",
+        b"Connection: keep-alive\r\n",
+        b"transfer-encoding: CHUNKED\r\n",
+    ]
+)
+START = st.sampled_from(
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"GET /a HTTP/1.1\r\n",
+        b"POST /b HTTP/1.1\r\n",
+        b"HEAD /c HTTP/1.1\r\n",
+        b"PUT /d HTTP/1.0\r\n",
+        b"POST  /e HTTP/1.1\r\n",
+        b"GET /f HTTP/1.1\n",
+        b"OPTIONS /h HTTP/1.1\r\n",
+    ]
+)
+BODY = st.sampled_from(
+    [
+        b"",
+        b"hello",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+        b"5;x\r\nhello\r\n0\r\n\r\n",
+        b"005\r\nhello\r\n0\r\n\r\n",
+        b"hell",
+        b"5\nhello\r\n0\r\n\r\n",
+        b"A\r\n0123456789\r\n0\r\n\r\n",
+        b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+)
 REQUEST = st.builds(
     lambda start, host, lines, end, body: start + host + b"".join(lines) + end + body,
-    START, st.sampled_from([b"Host: gateway.test\r\n"] * 6 + [b"", b"Host: a\r\nHost: a\r\n", b"Host:\r\n"]),
-    st.lists(st.one_of(GOOD_LINE, GOOD_LINE, LINE), max_size=4), st.sampled_from([b"\r\n"] * 8 + [b"\n"]), BODY,
+    START,
+    st.sampled_from([b"Host: gateway.test\r\n"] * 6 + [b"", b"Host: a\r\nHost: a\r\n", b"Host:\r\n"]),
+    st.lists(st.one_of(GOOD_LINE, GOOD_LINE, LINE), max_size=4),
+    st.sampled_from([b"\r\n"] * 8 + [b"\n"]),
+    BODY,
 )
 STREAM = st.lists(REQUEST, min_size=1, max_size=3).map(b"".join)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=STREAM)
 def test_what_goes_out_is_a_prefix_of_what_h11_reads(shop, data):
     gate, service = shop
@@ -105,7 +187,11 @@ def test_what_goes_out_is_a_prefix_of_what_h11_reads(shop, data):
     assert all(any(part == other for other in remaining) for part in forwarded), (forwarded, expected)
     for number, sent in enumerate(service.received):
         again = as_h11_reads(bytes(sent))
-        here = [(seen.method, seen.target, seen.body) for seen in service.requests if seen.connection == number and seen.complete]
+        here = [
+            (seen.method, seen.target, seen.body)
+            for seen in service.requests
+            if seen.connection == number and seen.complete
+        ]
         assert again[: len(here)] == here, "h11 reads the bytes to the service in another way"
     assert service.connections - before <= 3
 

@@ -20,8 +20,16 @@ def shop(gateway, origin):
 
 def test_end_to_end_fields_pass_as_they_are(shop):
     gate, service = shop
-    fields = {"Accept": "a/b", "User-Agent": "x (y)", "X-Custom": "a  b\tc", "Cookie": "a=1; b=2", "If-None-Match": 'W/"x"',
-              "X-Empty": "", "Accept-Encoding": "gzip", "X-Latin": "caf\xe9"}
+    fields = {
+        "Accept": "a/b",
+        "User-Agent": "x (y)",
+        "X-Custom": "a  b\tc",
+        "Cookie": "a=1; b=2",
+        "If-None-Match": 'W/"x"',
+        "X-Empty": "",
+        "Accept-Encoding": "gzip",
+        "X-Latin": "caf\xe9",
+    }
     assert gate.get("/a", fields).status == 200
     for name, value in fields.items():
         assert service.only[name] == value
@@ -29,12 +37,26 @@ def test_end_to_end_fields_pass_as_they_are(shop):
 
 def test_the_service_says_less_of_itself(shop):
     gate, service = shop
-    service.answers(headers=[("Server", "Apache/2.2"), ("X-Powered-By", "PHP/4"), ("X-Own", "1"), ("Keep-Alive", "timeout=5"),
-                             ("Proxy-Authenticate", "Basic"), ("Via", "1.1 x"), ("Date", "Mon, 01 Jan 2024 00:00:00 GMT")])
+    service.answers(
+        headers=[
+            ("Server", "Apache/2.2"),
+            ("X-Powered-By", "PHP/4"),
+            ("X-Own", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authenticate", "Basic"),
+            ("Via", "1.1 x"),
+            ("Date", "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ]
+    )
     answer = gate.get("/a")
     assert answer["x-own"] == "1"
     text = answer.head.lower()
-    assert b"apache" not in text and b"php" not in text and b"keep-alive" not in text and b"proxy-authenticate" not in text
+    assert (
+        b"apache" not in text
+        and b"php" not in text
+        and b"keep-alive" not in text
+        and b"proxy-authenticate" not in text
+    )
     assert len(answer.all("date")) == 1
 
 
@@ -65,7 +87,9 @@ def test_a_client_does_not_choose_the_request_id(shop):
 def test_a_trusted_proxy_chooses_the_request_id(gateway, origin):
     service = origin()
     config = configs.public(service)
-    config["listeners"] = configs.listener(trusted_proxies={"addresses": ["127.0.0.0/8"], "header": "x-forwarded-for"})
+    config["listeners"] = configs.listener(
+        trusted_proxies={"addresses": ["127.0.0.0/8"], "header": "x-forwarded-for"}
+    )
     gate = gateway(config)
     mine = "0190b3a0-aaaa-7bbb-8ccc-0123456789ab"
     answer = gate.get("/a", {"X-Request-Id": mine, "X-Forwarded-For": "8.8.8.8"})
@@ -88,11 +112,19 @@ def test_trace_context_goes_on(shop):
     assert service.only["tracestate"] == "a=1,b=2"
 
 
-@pytest.mark.parametrize("value", [
-    "", "x", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01",
-    "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "x",
+        "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+    ],
+)
 def test_broken_trace_context_is_replaced(shop, value):
     gate, service = shop
     assert gate.get("/a", {"traceparent": value, "tracestate": "evil=1"}).status == 200

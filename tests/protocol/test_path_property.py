@@ -16,7 +16,9 @@ from tests.support.issuer import Issuer
 from tests.support.origin import Origin
 from tests.support.wire import head
 
-SETTINGS = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,50 @@ def ask(gate, target):
         return wire.send(head("GET", target)).reply()
 
 
-PIECES = st.sampled_from(["a", "admin", "A", "/", "//", ".", "..", "%2e", "%2E", "%2f", "%5c", "\\", ";", "%", "%2", "%00", "%61", "%c3%a9", "%ff",
-                          "%25", "%252e", "é", "~", "%7e", "?", "#", "=", "&", "+", "%20", "%0a", ":", "@", "*", "(", "'", "%e2%82%ac"])
-TARGET = st.lists(PIECES, max_size=8).map(lambda parts: "/" + "".join(parts)).filter(lambda text: text.isascii())
+PIECES = st.sampled_from(
+    [
+        "a",
+        "admin",
+        "A",
+        "/",
+        "//",
+        ".",
+        "..",
+        "%2e",
+        "%2E",
+        "%2f",
+        "%5c",
+        "\\",
+        ";",
+        "%",
+        "%2",
+        "%00",
+        "%61",
+        "%c3%a9",
+        "%ff",
+        "%25",
+        "%252e",
+        "é",
+        "~",
+        "%7e",
+        "?",
+        "#",
+        "=",
+        "&",
+        "+",
+        "%20",
+        "%0a",
+        ":",
+        "@",
+        "*",
+        "(",
+        "'",
+        "%e2%82%ac",
+    ]
+)
+TARGET = (
+    st.lists(PIECES, max_size=8).map(lambda parts: "/" + "".join(parts)).filter(lambda text: text.isascii())
+)
 
 
 @SETTINGS
@@ -79,7 +122,11 @@ def folded(path: str) -> str:
 
 
 @SETTINGS
-@given(target=st.lists(st.one_of(PIECES, st.just("admin"), st.just("/admin/")), max_size=6).map(lambda p: "/" + "".join(p)).filter(str.isascii))
+@given(
+    target=st.lists(st.one_of(PIECES, st.just("admin"), st.just("/admin/")), max_size=6)
+    .map(lambda p: "/" + "".join(p))
+    .filter(str.isascii)
+)
 def test_no_spelling_of_a_protected_path_is_open(shop, target):
     gate, service = shop
     service.forget()

@@ -50,7 +50,10 @@ def test_sighup_reloads_without_a_failed_request(run, origin):
             process.write(configs.public(target))
             before = len(target.requests)
             process.signal(signal.SIGHUP)
-            eventually(lambda target=target, before=before: len(target.requests) > before + 5, what="the new configuration")
+            eventually(
+                lambda target=target, before=before: len(target.requests) > before + 5,
+                what="the new configuration",
+            )
 
     assert not under_load(process, act)
 
@@ -130,7 +133,8 @@ def test_a_run_with_failures_says_no_secret_on_standard_error(run, origin, issue
     identity.mode = "fail"
     config = configs.protected(service, identity)
     config["identity_providers"]["partners"] = {
-        "type": "api_key", "keys": str(keys.path),
+        "type": "api_key",
+        "keys": str(keys.path),
         "pepper": {"file": configs.write_secret(tmp_path, "pepper", b"pepper-0f3a9c4e77d1")},
     }
     config["routes"]["closed"]["authenticate"] = {"any_of": ["id", "partners"]}
@@ -142,12 +146,19 @@ def test_a_run_with_failures_says_no_secret_on_standard_error(run, origin, issue
     service.drop_connections()
     assert process.get("/closed", {"X-Api-Key": key}).status == 502
     assert process.get(f"/closed?access_token={token}").status in (400, 401)
-    process.file.write_text(process.file.read_text().replace("pepper\"}", "nowhere\"}"))
+    process.file.write_text(process.file.read_text().replace('pepper"}', 'nowhere"}'))
     process.signal(signal.SIGHUP)
     eventually(lambda: "nowhere" in process.stderr(), what="the error of the reload")
     process.signal(signal.SIGTERM)
     assert process.wait() == 0
     text = process.stderr()
-    for secret in (token, token.split(".")[2], key, key.split("_")[2], "pepper-0f3a9c4e77d1", keys.salt.hex()):
+    for secret in (
+        token,
+        token.split(".")[2],
+        key,
+        key.split("_")[2],
+        "pepper-0f3a9c4e77d1",
+        keys.salt.hex(),
+    ):
         assert secret not in text
         assert secret not in (tmp_path / "access.jsonl").read_text()

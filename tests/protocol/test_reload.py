@@ -138,7 +138,9 @@ def test_the_same_configuration_is_the_same_revision(gateway, origin):
     assert gate.status()["revision"] == before
 
 
-def test_certificates_change_without_a_restart(gateway, origin, listener_tls, client_tls, authority, tmp_path):
+def test_certificates_change_without_a_restart(
+    gateway, origin, listener_tls, client_tls, authority, tmp_path
+):
     config = configs.public(origin())
     config["listeners"] = {"main": {"address": "127.0.0.1:0", "tls": listener_tls}}
     gate = gateway(config)
@@ -156,7 +158,9 @@ def test_certificates_change_without_a_restart(gateway, origin, listener_tls, cl
     assert serial() != before
 
 
-def test_a_key_that_does_not_fit_its_certificate_keeps_the_old_pair(gateway, origin, listener_tls, client_tls, authority, tmp_path):
+def test_a_key_that_does_not_fit_its_certificate_keeps_the_old_pair(
+    gateway, origin, listener_tls, client_tls, authority, tmp_path
+):
     config = configs.public(origin())
     config["listeners"] = {"main": {"address": "127.0.0.1:0", "tls": listener_tls}}
     gate = gateway(config)
@@ -244,4 +248,7 @@ def test_reloads_leave_no_descriptors_and_no_threads(gateway, origin, issuer):
     before = resources()
     for number in range(40):
         reload(number)
-    eventually(lambda: all(a <= b + 6 for a, b in zip(resources(), before, strict=True)), what=f"no more than {before}, now {resources()}")
+    eventually(
+        lambda: all(a <= b + 6 for a, b in zip(resources(), before, strict=True)),
+        what=f"no more than {before}, now {resources()}",
+    )

@@ -104,7 +104,8 @@ def test_a_pause_in_an_answer_cuts_it(gateway, origin):
     service = origin()
     release = threading.Event()
     service.behaviour = lambda stage: (
-        stage.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"), release.wait(20)
+        stage.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"),
+        release.wait(20),
     )
     gate = gateway(limits(service, idle="300ms"))
     with gate.connect() as wire, pytest.raises(Truncated):
@@ -166,7 +167,12 @@ def test_connect_in_time(gateway, origin):
 
 def test_round_robin_takes_turns(gateway, origin):
     services = [origin(name=f"origin-{number}") for number in range(3)]
-    gate = gateway({**configs.public(services[0]), "services": {"origin": configs.service(*services, balance="round_robin")}})
+    gate = gateway(
+        {
+            **configs.public(services[0]),
+            "services": {"origin": configs.service(*services, balance="round_robin")},
+        }
+    )
     for _ in range(30):
         assert gate.get("/a").status == 200
     assert [len(service.requests) for service in services] == [10, 10, 10]
@@ -177,7 +183,12 @@ def test_least_requests_avoids_the_busy_one(gateway, origin):
     release = threading.Event()
     for service in (busy, idle):
         service.paths["/hold"] = lambda stage: (stage.read_body(), release.wait(30), reply()(stage))
-    gate = gateway({**configs.public(busy), "services": {"origin": configs.service(busy, idle, balance="least_requests")}})
+    gate = gateway(
+        {
+            **configs.public(busy),
+            "services": {"origin": configs.service(busy, idle, balance="least_requests")},
+        }
+    )
     held = []
     for _ in range(2):
         wire = gate.connect(timeout=30)
@@ -219,7 +230,10 @@ def test_split_shares_by_weight(gateway, origin):
 def test_tls_towards_a_service(gateway, origin, server_tls, authority_file):
     service = origin(tls=server_tls)
     config = configs.public(service)
-    config["services"]["origin"] = {"endpoints": f"https://localhost:{service.port}", "tls": {"ca": authority_file}}
+    config["services"]["origin"] = {
+        "endpoints": f"https://localhost:{service.port}",
+        "tls": {"ca": authority_file},
+    }
     gate = gateway(config)
     for _ in range(3):
         assert gate.get("/a").status == 200
@@ -243,7 +257,10 @@ def test_another_name_in_the_certificate_is_refused(gateway, origin, authority, 
     authority.issue_cert("other.test").configure_cert(context)
     service = origin(tls=context)
     config = configs.public(service)
-    config["services"]["origin"] = {"endpoints": f"https://localhost:{service.port}", "tls": {"ca": authority_file}}
+    config["services"]["origin"] = {
+        "endpoints": f"https://localhost:{service.port}",
+        "tls": {"ca": authority_file},
+    }
     gate = gateway(config)
     failed(gate, gate.get("/a"), 502, "service_tls_failed")
     config["services"]["origin"]["tls"]["server_name"] = "other.test"
@@ -254,7 +271,10 @@ def test_another_name_in_the_certificate_is_refused(gateway, origin, authority, 
 def test_a_plain_service_behind_https_gets_nothing(gateway, origin, authority_file):
     service = origin()
     config = configs.public(service)
-    config["services"]["origin"] = {"endpoints": f"https://localhost:{service.port}", "tls": {"ca": authority_file}}
+    config["services"]["origin"] = {
+        "endpoints": f"https://localhost:{service.port}",
+        "tls": {"ca": authority_file},
+    }
     gate = gateway(config)
     answer = gate.get("/a", {"Cookie": "secret=1"})
     assert answer.status in (502, 504)
@@ -262,9 +282,15 @@ def test_a_plain_service_behind_https_gets_nothing(gateway, origin, authority_fi
     service.faults.clear()
 
 
-@pytest.mark.parametrize(("policy", "expected"), [
-    ("preserve", "shop.test:81"), ("endpoint", "127.0.0.1:{port}"), ("inner.test", "inner.test"), (None, None),
-])
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("preserve", "shop.test:81"),
+        ("endpoint", "127.0.0.1:{port}"),
+        ("inner.test", "inner.test"),
+        (None, None),
+    ],
+)
 def test_host_policies(gateway, origin, policy, expected):
     service = origin()
     config = configs.public(service)

@@ -92,18 +92,32 @@ def test_another_header(gateway, origin, tmp_path):
 def test_a_pepper_is_part_of_the_hash(gateway, origin, tmp_path):
     service, keys = origin(), KeyFile(tmp_path, pepper=b"pepper-0f3a9c4e77d1")
     key = keys.add("partner")
-    good = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "pepper", b"pepper-0f3a9c4e77d1")}})
+    good = configs.with_keys(
+        service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "pepper", b"pepper-0f3a9c4e77d1")}}
+    )
     assert gateway(good).get("/closed", {"X-Api-Key": key}).status == 200
-    bad = configs.with_keys(service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "other", b"another-0f3a9c4e77d1")}})
+    bad = configs.with_keys(
+        service, keys, {"pepper": {"file": configs.write_secret(tmp_path, "other", b"another-0f3a9c4e77d1")}}
+    )
     assert gateway(bad).get("/closed", {"X-Api-Key": key}).reason == "api_key_unknown"
-    assert gateway(configs.with_keys(service, keys)).get("/closed", {"X-Api-Key": key}).reason == "api_key_unknown"
+    assert (
+        gateway(configs.with_keys(service, keys)).get("/closed", {"X-Api-Key": key}).reason
+        == "api_key_unknown"
+    )
     assert service.saw_no_more_than(1)
 
 
-@pytest.mark.parametrize("change", [
-    lambda k: k.update(hash="00"), lambda k: k.update(id="short"), lambda k: k.update(scope="x"), lambda k: k.update(expires="soon"),
-    lambda k: k.update(hash=None), lambda k: k.update(scopes=5),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda k: k.update(hash="00"),
+        lambda k: k.update(id="short"),
+        lambda k: k.update(scope="x"),
+        lambda k: k.update(expires="soon"),
+        lambda k: k.update(hash=None),
+        lambda k: k.update(scopes=5),
+    ],
+)
 def test_a_broken_keys_file_does_not_load(gateway, origin, tmp_path, change):
     service, keys = origin(), KeyFile(tmp_path)
     keys.add("partner")
@@ -126,16 +140,32 @@ def test_what_the_command_line_creates_works(gateway, origin, tmp_path):
     service, keys = origin(), KeyFile(tmp_path, "partners.keys.yaml")
     keys.path.unlink(missing_ok=True)
     made = subprocess.run(
-        [sys.executable, "-c", "from yett.cli import main; main()", "keys", "create", "--name", "partner", "--scope", "read",
-         "--file", str(keys.path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        [
+            sys.executable,
+            "-c",
+            "from yett.cli import main; main()",
+            "keys",
+            "create",
+            "--name",
+            "partner",
+            "--scope",
+            "read",
+            "--file",
+            str(keys.path),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr
     found = re.search(r"yett_[a-z0-9]{12}_[A-Za-z0-9]{49}", made.stdout)
     assert found, made.stdout
     key = found[0]
     assert key not in keys.path.read_text()
-    assert KeyFile.assemble(key.split("_")[1], key.split("_")[2][:43]) == key, "the checksum is not as documented"
+    assert KeyFile.assemble(key.split("_")[1], key.split("_")[2][:43]) == key, (
+        "the checksum is not as documented"
+    )
     gate = gateway(configs.with_keys(service, keys, authorize={"scopes": "read"}))
     assert gate.get("/closed", {"X-Api-Key": key}).status == 200
     assert gate.get("/closed", {"X-Api-Key": key[:-1] + ("A" if key[-1] != "A" else "B")}).status == 401

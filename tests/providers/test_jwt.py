@@ -44,7 +44,10 @@ def test_a_burst_at_start_is_one_fetch(gateway, origin, issuer, workers):
     gate = gateway(configs.protected(service, identity), workers=workers)
     headers = identity.bearer()
     statuses: list[int] = []
-    threads = [threading.Thread(target=lambda: statuses.append(gate.get("/closed", headers).status)) for _ in range(32)]
+    threads = [
+        threading.Thread(target=lambda: statuses.append(gate.get("/closed", headers).status))
+        for _ in range(32)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -66,19 +69,26 @@ def test_challenges_say_what_is_wrong(gateway, origin, issuer, tmp_path):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize(("changes", "reason"), [
-    ({"iss": "https://evil.test"}, "token_issuer_unknown"),
-    ({"aud": "other"}, "token_audience_mismatch"),
-    ({"aud": None}, "token_claim_invalid"),
-    ({"iss": None}, "token_issuer_unknown"),
-    ({"exp": 1}, "token_expired"),
-])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"iss": "https://evil.test"}, "token_issuer_unknown"),
+        ({"aud": "other"}, "token_audience_mismatch"),
+        ({"aud": None}, "token_claim_invalid"),
+        ({"iss": None}, "token_issuer_unknown"),
+        ({"exp": 1}, "token_expired"),
+    ],
+)
 def test_each_claim_has_a_reason(gateway, origin, issuer, tmp_path, changes, reason):
     identity, service = issuer(), origin()
     gate = gateway(configs.protected(service, identity, tmp_path))
     answer = gate.get("/closed", identity.bearer(**changes))
     assert answer.status == 401
-    assert answer.reason in {reason, "token_claim_invalid"} if None in changes.values() else answer.reason == reason
+    assert (
+        answer.reason in {reason, "token_claim_invalid"}
+        if None in changes.values()
+        else answer.reason == reason
+    )
     assert service.saw_nothing()
     assert gate.log_line(status=401)["fault"] == "client"
 
@@ -160,7 +170,9 @@ def test_a_set_serves_on_while_its_provider_is_down(gateway, origin, issuer):
     identity.mode = "fail"
     identity.wait_fetches(identity.fetches + 2)
     assert gate.get("/closed", identity.bearer()).status == 200
-    assert any("jwks" in event or "provider" in event for event in gate.events(1.0)), "an outage that nobody hears of"
+    assert any("jwks" in event or "provider" in event for event in gate.events(1.0)), (
+        "an outage that nobody hears of"
+    )
 
 
 def test_a_set_serves_no_longer_than_allowed(gateway, origin, issuer):
@@ -169,7 +181,10 @@ def test_a_set_serves_no_longer_than_allowed(gateway, origin, issuer):
     headers = identity.bearer()
     assert gate.get("/closed", headers).status == 200
     identity.mode = "fail"
-    eventually(lambda: gate.get("/closed", headers).reason == "identity_provider_unavailable", what="the end of the stale set")
+    eventually(
+        lambda: gate.get("/closed", headers).reason == "identity_provider_unavailable",
+        what="the end of the stale set",
+    )
     assert gate.get("/open/a").status == 200
     identity.mode = "ok"
     eventually(lambda: gate.get("/closed", headers).status == 200, what="the recovery")

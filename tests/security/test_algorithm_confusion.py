@@ -9,7 +9,12 @@ import pytest
 from tests.support import configs
 from tests.support.issuer import b64, compact, make_key, oct_key
 
-REFUSED = ("token_algorithm_forbidden", "token_header_refused", "credential_malformed", "token_signature_invalid")
+REFUSED = (
+    "token_algorithm_forbidden",
+    "token_header_refused",
+    "credential_malformed",
+    "token_signature_invalid",
+)
 
 
 def refuse(gate, service, token, *reasons):
@@ -43,14 +48,20 @@ def test_the_public_key_is_no_hmac_secret(shop, algorithm, form):
     refuse(gate, service, f"{text}.{b64(digest)}")
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", "None ", None, 0, [], ["RS256"], {}, True])
+@pytest.mark.parametrize(
+    "algorithm", ["none", "None", "NONE", "nOnE", "", "None ", None, 0, [], ["RS256"], {}, True]
+)
 @pytest.mark.parametrize("signature", [b"", b"x", b"\x00" * 64], ids=["empty", "junk", "zeros"])
 def test_no_algorithm_is_no_way_in(shop, algorithm, signature):
     gate, service, identity = shop
-    refuse(gate, service, compact({"alg": algorithm, "typ": "JWT", "kid": "EC-0"}, identity.claims(), signature))
+    refuse(
+        gate, service, compact({"alg": algorithm, "typ": "JWT", "kid": "EC-0"}, identity.claims(), signature)
+    )
 
 
-@pytest.mark.parametrize("spoil", [lambda s: "", lambda s: s[:-1], lambda s: s[:10], lambda s: s[::-1], lambda s: "A" * len(s)])
+@pytest.mark.parametrize(
+    "spoil", [lambda s: "", lambda s: s[:-1], lambda s: s[:10], lambda s: s[::-1], lambda s: "A" * len(s)]
+)
 def test_a_spoilt_signature_is_refused(shop, spoil):
     gate, service, identity = shop
     for key in identity.keys:
@@ -102,16 +113,27 @@ def test_a_symmetric_key_in_the_set_is_not_used(gateway, origin, issuer, tmp_pat
         assert "oct" in str(error) or "symmetric" in str(error), error
         return
     header = b'{"alg":"HS256","kid":"shared"}'
-    refuse(gate, service, identity.sign_parts(header, json.dumps(identity.claims()).encode(), secret, "HS256"),
-           "token_algorithm_forbidden", "token_key_unknown")
+    refuse(
+        gate,
+        service,
+        identity.sign_parts(header, json.dumps(identity.claims()).encode(), secret, "HS256"),
+        "token_algorithm_forbidden",
+        "token_key_unknown",
+    )
 
 
 def test_another_curve_or_family_with_the_same_kid_is_refused(shop):
     gate, service, identity = shop
     stranger = make_key("P-384", 7)
     for algorithm, kid in (("ES384", "EC-0"), ("ES384", "RSA-0"), ("ES384", "OKP-0")):
-        refuse(gate, service, identity.sign(identity.claims(), {"alg": algorithm, "kid": kid}, stranger, "ES384"),
-               "token_algorithm_forbidden", "token_key_unknown", "token_signature_invalid")
+        refuse(
+            gate,
+            service,
+            identity.sign(identity.claims(), {"alg": algorithm, "kid": kid}, stranger, "ES384"),
+            "token_algorithm_forbidden",
+            "token_key_unknown",
+            "token_signature_invalid",
+        )
 
 
 def test_every_family_of_keys_works(shop):

@@ -19,11 +19,39 @@ def shop(gateway, origin):
     return gateway(config), service
 
 
-BAD = ["", " ", "a b", "public.test/inner", "public.test#x", "public.test?x", "user@public.test", "user:pw@public.test",
-       "public.test:99999", "public.test:-1", "public.test:8080x", "public.test:80:80", "public.test,inner.test",
-       "public.test;inner.test", "[::1", "::1", "public..test", ".public.test", "public.test..", "public_test\x80",
-       "public.test\\x", "%70ublic.test", "http://public.test", "[public.test]", "[::1]x", "a" * 300 + ".test",
-       "public.test:", "*", "*.test", "'public.test'", "public.test|x"]
+BAD = [
+    "",
+    " ",
+    "a b",
+    "public.test/inner",
+    "public.test#x",
+    "public.test?x",
+    "user@public.test",
+    "user:pw@public.test",
+    "public.test:99999",
+    "public.test:-1",
+    "public.test:8080x",
+    "public.test:80:80",
+    "public.test,inner.test",
+    "public.test;inner.test",
+    "[::1",
+    "::1",
+    "public..test",
+    ".public.test",
+    "public.test..",
+    "public_test\x80",
+    "public.test\\x",
+    "%70ublic.test",
+    "http://public.test",
+    "[public.test]",
+    "[::1]x",
+    "a" * 300 + ".test",
+    "public.test:",
+    "*",
+    "*.test",
+    "'public.test'",
+    "public.test|x",
+]
 
 
 @pytest.mark.parametrize("host", BAD)
@@ -35,7 +63,16 @@ def test_odd_hosts_are_refused(shop, host):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("target", ["//inner.test/inner/a", "///inner/a", "http://inner.test/inner/a", "inner.test/inner/a", "/\\inner.test/a"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//inner.test/inner/a",
+        "///inner/a",
+        "http://inner.test/inner/a",
+        "inner.test/inner/a",
+        "/\\inner.test/a",
+    ],
+)
 def test_an_authority_in_the_target_is_no_way_around(shop, target):
     gate, service = shop
     answer = gate.get(target, host="public.test")
@@ -45,16 +82,29 @@ def test_an_authority_in_the_target_is_no_way_around(shop, target):
 
 def test_the_host_header_alone_decides(shop):
     gate, service = shop
-    for extra in ({"X-Forwarded-Host": "inner.test"}, {"X-Host": "inner.test"}, {"Forwarded": "host=inner.test"},
-                  {"X-Original-Host": "inner.test"}):
+    for extra in (
+        {"X-Forwarded-Host": "inner.test"},
+        {"X-Host": "inner.test"},
+        {"Forwarded": "host=inner.test"},
+        {"X-Original-Host": "inner.test"},
+    ):
         assert gate.get("/inner/a", extra, host="public.test").status == 200
         assert service.last["host"].startswith("public.test") or service.last["host"] == service.endpoint
-        assert "inner.test" not in [value for name, value in service.last.headers if name.lower().startswith("x-forwarded")]
+        assert "inner.test" not in [
+            value for name, value in service.last.headers if name.lower().startswith("x-forwarded")
+        ]
 
 
 def test_unknown_hosts_find_nothing(shop):
     gate, service = shop
-    for host in ("other.test", "127.0.0.1", "localhost", "public.test.evil", "xpublic.test", "inner.test.public.test"):
+    for host in (
+        "other.test",
+        "127.0.0.1",
+        "localhost",
+        "public.test.evil",
+        "xpublic.test",
+        "inner.test.public.test",
+    ):
         assert gate.get("/a", host=host).reason == "route_not_found"
     assert service.saw_nothing()
 
@@ -62,8 +112,11 @@ def test_unknown_hosts_find_nothing(shop):
 def test_a_host_for_each_request_of_a_connection(shop):
     gate, service = shop
     with gate.connect() as wire:
-        wire.send(head("GET", "/inner/1", host="inner.test") + head("GET", "/inner/2", host="public.test")
-                  + head("GET", "/a", host="inner.test"))
+        wire.send(
+            head("GET", "/inner/1", host="inner.test")
+            + head("GET", "/inner/2", host="public.test")
+            + head("GET", "/a", host="inner.test")
+        )
         assert [wire.reply().status for _ in range(3)] == [200, 200, 404]
     hosts = [(seen.target, seen["x-forwarded-host"]) for seen in service.requests]
     assert hosts == [("/inner/1", "inner.test"), ("/inner/2", "public.test")]

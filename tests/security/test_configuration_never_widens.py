@@ -16,17 +16,31 @@ def broken(config, change):
 CHANGES = {
     "unknown provider": lambda c: c["routes"]["closed"].update(authenticate="nobody"),
     "no access decision": lambda c: c["routes"]["closed"].pop("access"),
-    "authenticate alone": lambda c: (c["routes"]["closed"].pop("access"), c["routes"]["closed"].update(authenticate="id")),
+    "authenticate alone": lambda c: (
+        c["routes"]["closed"].pop("access"),
+        c["routes"]["closed"].update(authenticate="id"),
+    ),
     "empty list of providers": lambda c: c["routes"]["closed"].update(authenticate=[]),
     "empty any_of": lambda c: c["routes"]["closed"].update(authenticate={"any_of": []}),
-    "empty authorize": lambda c: (c["routes"]["closed"].pop("access"), c["routes"]["closed"].update(authorize={})),
-    "empty scopes": lambda c: (c["routes"]["closed"].pop("access"), c["routes"]["closed"].update(authorize={"scopes": []})),
+    "empty authorize": lambda c: (
+        c["routes"]["closed"].pop("access"),
+        c["routes"]["closed"].update(authorize={}),
+    ),
+    "empty scopes": lambda c: (
+        c["routes"]["closed"].pop("access"),
+        c["routes"]["closed"].update(authorize={"scopes": []}),
+    ),
     "public and authenticated": lambda c: c["routes"]["closed"].update(access="public"),
-    "access and authorize": lambda c: c["routes"]["closed"].update(authorize={"scopes": "x"}, access="public"),
+    "access and authorize": lambda c: c["routes"]["closed"].update(
+        authorize={"scopes": "x"}, access="public"
+    ),
     "misspelt authorize": lambda c: c["routes"]["closed"].update(authorise={"scopes": "x"}),
     "misspelt access": lambda c: c["routes"]["closed"].update(access="publik"),
-    "authorize without providers": lambda c: (c["routes"]["closed"].pop("access"), c["routes"]["closed"].pop("authenticate"),
-                                              c["routes"]["closed"].update(authorize={"scopes": "x"})),
+    "authorize without providers": lambda c: (
+        c["routes"]["closed"].pop("access"),
+        c["routes"]["closed"].pop("authenticate"),
+        c["routes"]["closed"].update(authorize={"scopes": "x"}),
+    ),
     "null authenticate": lambda c: c["routes"]["closed"].update(authenticate=None),
     "unknown service": lambda c: c["routes"]["closed"].update(service="nobody"),
     "unknown group": lambda c: c["routes"]["closed"].update(group="nobody"),
@@ -40,13 +54,22 @@ CHANGES = {
     "symmetric algorithm": lambda c: c["identity_providers"]["id"].update(algorithms=["HS256"]),
     "algorithm none": lambda c: c["identity_providers"]["id"].update(algorithms=["none"]),
     "two routes for one request": lambda c: c["routes"].update(twin=configs.route("/{other...}")),
-    "tenant of no variable": lambda c: (c["routes"]["closed"].pop("access"),
-                                        c["routes"]["closed"].update(authorize={"tenant": "path.tenant"})),
-    "limit of 0": lambda c: c["routes"]["closed"].update(rate_limit={"x": {"rate": "0/s", "burst": 1, "key": "principal"}}),
-    "limit without unit": lambda c: c["routes"]["closed"].update(rate_limit={"x": {"rate": 5, "burst": 1, "key": "principal"}}),
-    "negative burst": lambda c: c["routes"]["closed"].update(rate_limit={"x": {"rate": "1/s", "burst": -1, "key": "principal"}}),
+    "tenant of no variable": lambda c: (
+        c["routes"]["closed"].pop("access"),
+        c["routes"]["closed"].update(authorize={"tenant": "path.tenant"}),
+    ),
+    "limit of 0": lambda c: c["routes"]["closed"].update(
+        rate_limit={"x": {"rate": "0/s", "burst": 1, "key": "principal"}}
+    ),
+    "limit without unit": lambda c: c["routes"]["closed"].update(
+        rate_limit={"x": {"rate": 5, "burst": 1, "key": "principal"}}
+    ),
+    "negative burst": lambda c: c["routes"]["closed"].update(
+        rate_limit={"x": {"rate": "1/s", "burst": -1, "key": "principal"}}
+    ),
     "principal limit on a public route": lambda c: c["routes"]["open"].update(
-        rate_limit={"x": {"rate": "1/s", "burst": 1, "key": "principal"}}),
+        rate_limit={"x": {"rate": "1/s", "burst": 1, "key": "principal"}}
+    ),
     "body without limit": lambda c: c["routes"]["closed"].update(limits={"body": "unlimited"}),
     "wildcard in the middle": lambda c: c["routes"]["closed"]["match"].update(hosts="a.*.test"),
     "no methods": lambda c: c["routes"]["closed"]["match"].update(methods=[]),
@@ -54,25 +77,45 @@ CHANGES = {
     "plaintext without a reason": lambda c: c["services"]["origin"].pop("plaintext"),
     "plaintext true": lambda c: c["services"]["origin"].update(plaintext=True),
     "listener without TLS or reason": lambda c: c.update(listeners={"main": {"address": "127.0.0.1:0"}}),
-    "missing certificate": lambda c: c.update(listeners={"main": {"address": "127.0.0.1:0", "tls": {
-        "profile": "modern", "certificates": [{"chain": "missing.pem", "key": {"file": "missing.key"}}]}}}),
-    "no certificates": lambda c: c.update(listeners={"main": {"address": "127.0.0.1:0", "tls": {
-        "profile": "modern", "certificates": []}}}),
+    "missing certificate": lambda c: c.update(
+        listeners={
+            "main": {
+                "address": "127.0.0.1:0",
+                "tls": {
+                    "profile": "modern",
+                    "certificates": [{"chain": "missing.pem", "key": {"file": "missing.key"}}],
+                },
+            }
+        }
+    ),
+    "no certificates": lambda c: c.update(
+        listeners={"main": {"address": "127.0.0.1:0", "tls": {"profile": "modern", "certificates": []}}}
+    ),
     "admin for everyone": lambda c: c.update(admin={"address": "0.0.0.0:0"}),
     "unknown version": lambda c: c.update(version=2),
     "no version": lambda c: c.update(version=None),
     "bad leeway": lambda c: c["identity_providers"]["id"].update(leeway="1d"),
-    "bad trusted proxies": lambda c: c.update(listeners=configs.listener(
-        trusted_proxies={"addresses": ["10.0.0.0/33"], "header": "x-forwarded-for"})),
-    "other forwarding header": lambda c: c.update(listeners=configs.listener(
-        trusted_proxies={"addresses": ["10.0.0.0/8"], "header": "x-client-ip"})),
-    "sets what the gateway owns": lambda c: c["routes"]["closed"].update(request_headers={"set": {"Host": "x"}}),
-    "header with newline": lambda c: c["routes"]["closed"].update(request_headers={"set": {"X-A": "a\r\nX-B: b"}}),
+    "bad trusted proxies": lambda c: c.update(
+        listeners=configs.listener(
+            trusted_proxies={"addresses": ["10.0.0.0/33"], "header": "x-forwarded-for"}
+        )
+    ),
+    "other forwarding header": lambda c: c.update(
+        listeners=configs.listener(trusted_proxies={"addresses": ["10.0.0.0/8"], "header": "x-client-ip"})
+    ),
+    "sets what the gateway owns": lambda c: c["routes"]["closed"].update(
+        request_headers={"set": {"Host": "x"}}
+    ),
+    "header with newline": lambda c: c["routes"]["closed"].update(
+        request_headers={"set": {"X-A": "a\r\nX-B: b"}}
+    ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_broken_configuration_does_not_load_and_the_old_one_serves(gateway, origin, issuer, tmp_path, change):
+def test_a_broken_configuration_does_not_load_and_the_old_one_serves(
+    gateway, origin, issuer, tmp_path, change
+):
     identity, service = issuer(), origin()
     config = configs.protected(service, identity, tmp_path)
     gate = gateway(config)
@@ -87,11 +130,43 @@ def test_a_broken_configuration_does_not_load_and_the_old_one_serves(gateway, or
     assert gate.get("/open/a").status == 200
 
 
-@pytest.mark.parametrize("text", [
-    "", "version: 1\nversion: 1\n", "version: 1\nroutes: &a {}\nservices: *a\n", "a: b: c", "\t", "[]", "null", "version: 1\n---\nversion: 1\n",
-    "version: 1\n<<: {routes: {}}\n", "!!python/object:os.system x", "version: 1\nroutes: {a: {access: public, access: authenticated}}\n",
-    "\x00", "version: 01\n", "version: '1'\n", "version: yes\n",
-], ids=["empty", "duplicate", "alias", "nested", "tab", "list", "null", "two documents", "merge", "tag", "deep duplicate", "nul", "octal", "string", "yes"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "version: 1\nversion: 1\n",
+        "version: 1\nroutes: &a {}\nservices: *a\n",
+        "a: b: c",
+        "\t",
+        "[]",
+        "null",
+        "version: 1\n---\nversion: 1\n",
+        "version: 1\n<<: {routes: {}}\n",
+        "!!python/object:os.system x",
+        "version: 1\nroutes: {a: {access: public, access: authenticated}}\n",
+        "\x00",
+        "version: 01\n",
+        "version: '1'\n",
+        "version: yes\n",
+    ],
+    ids=[
+        "empty",
+        "duplicate",
+        "alias",
+        "nested",
+        "tab",
+        "list",
+        "null",
+        "two documents",
+        "merge",
+        "tag",
+        "deep duplicate",
+        "nul",
+        "octal",
+        "string",
+        "yes",
+    ],
+)
 def test_a_text_that_is_no_configuration_does_not_load(gateway, origin, issuer, tmp_path, text):
     service = origin()
     gate = gateway(configs.protected(service, issuer(), tmp_path))

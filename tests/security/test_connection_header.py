@@ -8,8 +8,19 @@ from tests.support import configs
 
 
 @pytest.mark.parametrize("spelling", ["{}", "close, {}", "{}, keep-alive", "X-A,{},X-B", "\t{} ,"])
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id", "Host",
-                                  "X-Gateway-Checked", "Content-Length", "traceparent"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Request-Id",
+        "Host",
+        "X-Gateway-Checked",
+        "Content-Length",
+        "traceparent",
+    ],
+)
 def test_connection_options_do_not_remove_what_the_gateway_sets(gateway, origin, name, spelling):
     service = origin()
     gate = gateway(configs.public(service, request_headers={"set": {"X-Gateway-Checked": "yes"}}))
@@ -26,11 +37,28 @@ def test_connection_options_do_not_remove_what_the_gateway_sets(gateway, origin,
 def test_hop_by_hop_fields_and_what_connection_names_stay_behind(gateway, origin):
     service = origin()
     gate = gateway(configs.public(service))
-    answer = gate.get("/a", {"Connection": "X-Hop, keep-alive", "X-Hop": "1", "Keep-Alive": "timeout=5", "TE": "trailers",
-                             "Proxy-Connection": "keep-alive", "Proxy-Authorization": "Basic x", "X-End": "2"})
+    answer = gate.get(
+        "/a",
+        {
+            "Connection": "X-Hop, keep-alive",
+            "X-Hop": "1",
+            "Keep-Alive": "timeout=5",
+            "TE": "trailers",
+            "Proxy-Connection": "keep-alive",
+            "Proxy-Authorization": "Basic x",
+            "X-End": "2",
+        },
+    )
     assert answer.status == 200
     assert service.only["x-end"] == "2"
-    assert not service.only.names & {"x-hop", "keep-alive", "te", "proxy-connection", "proxy-authorization", "upgrade"}
+    assert not service.only.names & {
+        "x-hop",
+        "keep-alive",
+        "te",
+        "proxy-connection",
+        "proxy-authorization",
+        "upgrade",
+    }
 
 
 def test_connection_cannot_hide_a_credential_from_the_check(gateway, origin, issuer, tmp_path):

@@ -7,11 +7,23 @@ import pytest
 from tests.support import configs
 
 
-@pytest.mark.parametrize("url", [
-    "http://169.254.169.254", "http://169.254.169.254:8080", "http://[fe80::1]:80", "http://169.254.1.1",
-    "http://[::ffff:169.254.169.254]:80", "http://[fd00:ec2::254]:80", "http://0.0.0.0:80", "http://[::]:80", "http://100.100.100.200",
-    "http://metadata.google.internal", "http://224.0.0.1:80", "http://255.255.255.255:80",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254",
+        "http://169.254.169.254:8080",
+        "http://[fe80::1]:80",
+        "http://169.254.1.1",
+        "http://[::ffff:169.254.169.254]:80",
+        "http://[fd00:ec2::254]:80",
+        "http://0.0.0.0:80",
+        "http://[::]:80",
+        "http://100.100.100.200",
+        "http://metadata.google.internal",
+        "http://224.0.0.1:80",
+        "http://255.255.255.255:80",
+    ],
+)
 def test_addresses_that_no_service_has(gateway, origin, url):
     config = configs.public(origin())
     config["services"]["origin"]["endpoints"] = url

@@ -14,10 +14,24 @@ def folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
-TRUSTED = ["X-Request-Id", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded",
-           "X-Real-Ip", "Traceparent"]
-FOLDINGS = [str.lower, str.upper, lambda n: n.replace("-", "_"), lambda n: n.replace("-", "."),
-            lambda n: n.replace("-", "_", 1), lambda n: n.replace("-", "-_")]
+TRUSTED = [
+    "X-Request-Id",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "Forwarded",
+    "X-Real-Ip",
+    "Traceparent",
+]
+FOLDINGS = [
+    str.lower,
+    str.upper,
+    lambda n: n.replace("-", "_"),
+    lambda n: n.replace("-", "."),
+    lambda n: n.replace("-", "_", 1),
+    lambda n: n.replace("-", "-_"),
+]
 
 
 @pytest.mark.parametrize("name", TRUSTED)
@@ -34,10 +48,14 @@ def test_aliases_of_what_the_gateway_sets_are_dropped(gateway, origin, name):
         assert len(values) <= 1, seen.headers
 
 
-@pytest.mark.parametrize("fold", [str.lower, str.upper, lambda n: n.replace("-", "_"), lambda n: n.replace("-", ".")])
+@pytest.mark.parametrize(
+    "fold", [str.lower, str.upper, lambda n: n.replace("-", "_"), lambda n: n.replace("-", ".")]
+)
 def test_aliases_of_a_configured_header_are_dropped(gateway, origin, fold):
     service = origin()
-    config = configs.public(service, request_headers={"set": {"X-User-Id": "from-gateway"}, "remove": "X-Internal-Key"})
+    config = configs.public(
+        service, request_headers={"set": {"X-User-Id": "from-gateway"}, "remove": "X-Internal-Key"}
+    )
     gate = gateway(config)
     assert gate.get("/a", {fold("X-User-Id"): "root", fold("X-Internal-Key"): "1"}).status == 200
     seen = service.only

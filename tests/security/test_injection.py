@@ -14,10 +14,12 @@ from tests.support import configs
 def test_control_characters_in_a_request_are_refused(gateway, origin, byte):
     service = origin()
     gate = gateway(configs.public(service))
-    for data in (b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX: a" + byte + b"b\r\n\r\n",
-                 b"GET /a" + byte + b"b HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-                 b"GET /a HTTP/1.1\r\nHost: gate" + byte + b"way.test\r\n\r\n",
-                 b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX" + byte + b"Y: a\r\n\r\n"):
+    for data in (
+        b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX: a" + byte + b"b\r\n\r\n",
+        b"GET /a" + byte + b"b HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: gate" + byte + b"way.test\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX" + byte + b"Y: a\r\n\r\n",
+    ):
         replies, closed = gate.send(data)
         assert replies[0].status == 400, data
         assert closed
@@ -28,8 +30,11 @@ def test_a_variable_in_a_header_or_redirect_cannot_break_a_line(gateway, origin)
     service = origin()
     config = configs.public(service)
     config["routes"] = {
-        "away": {"match": {"hosts": "any", "path": "/away/{name}", "methods": "GET"}, "access": "public",
-                 "redirect": {"status": 302, "path": "/to/{name}"}},
+        "away": {
+            "match": {"hosts": "any", "path": "/away/{name}", "methods": "GET"},
+            "access": "public",
+            "redirect": {"status": 302, "path": "/to/{name}"},
+        },
     }
     gate = gateway(config)
     for value in ("a%0d%0aX-Evil:%201", "a%0aX-Evil:%201", "a%0d", "%00"):
@@ -63,7 +68,7 @@ def test_a_reason_phrase_is_not_copied(gateway, origin):
     assert b"script" not in answer.head and b"\x1b" not in answer.head
 
 
-HOSTILE = ['"', '\\', '","status":200,"x":"', "\u2028", "\x85", "é", "\t", "{}", "%0a", "</script>", "\xff"]
+HOSTILE = ['"', "\\", '","status":200,"x":"', "\u2028", "\x85", "é", "\t", "{}", "%0a", "</script>", "\xff"]
 
 
 def test_every_log_line_is_one_line_of_json(gateway, origin):
@@ -72,13 +77,15 @@ def test_every_log_line_is_one_line_of_json(gateway, origin):
     count = 0
     for text in HOSTILE:
         raw = text.encode("utf-8", "surrogateescape")
-        for data in (b"GET /a?" + raw + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-                     b"GET /" + raw + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-                     b"GET /a HTTP/1.1\r\nHost: " + raw + b"\r\n\r\n",
-                     b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nUser-Agent: " + raw + b"\r\n\r\n",
-                     b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nReferer: " + raw + b"\r\n\r\n",
-                     b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX-Request-Id: " + raw + b"\r\n\r\n",
-                     b"X" + raw + b" /a HTTP/1.1\r\nHost: gateway.test\r\n\r\n"):
+        for data in (
+            b"GET /a?" + raw + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+            b"GET /" + raw + b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: " + raw + b"\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nUser-Agent: " + raw + b"\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nReferer: " + raw + b"\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: gateway.test\r\nX-Request-Id: " + raw + b"\r\n\r\n",
+            b"X" + raw + b" /a HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        ):
             gate.send(data)
             count += 1
     lines = gate.wait_log(count)

@@ -54,9 +54,18 @@ def test_odd_json_in_a_token_is_refused(shop, extra, request):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("wrap", [lambda p: b"\xef\xbb\xbf" + p, lambda p: p + b"{}", lambda p: p + b"\x00",
-                                  lambda p: b"[" + p + b"]", lambda p: p.decode().encode("utf-16"), lambda p: b'"' + p + b'"'],
-                         ids=["bom", "two documents", "nul", "array", "utf-16", "string"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda p: b"\xef\xbb\xbf" + p,
+        lambda p: p + b"{}",
+        lambda p: p + b"\x00",
+        lambda p: b"[" + p + b"]",
+        lambda p: p.decode().encode("utf-16"),
+        lambda p: b'"' + p + b'"',
+    ],
+    ids=["bom", "two documents", "nul", "array", "utf-16", "string"],
+)
 def test_more_than_one_object_is_refused(shop, wrap):
     gate, service, identity = shop
     token = identity.sign(wrap(json.dumps(identity.claims(scope="write")).encode()))
@@ -68,8 +77,11 @@ def test_more_than_one_object_is_refused(shop, wrap):
 def test_a_header_with_two_algorithms_is_refused(shop):
     gate, service, identity = shop
     body = json.dumps(identity.claims(scope="write")).encode()
-    for header in (b'{"alg":"ES256","alg":"none","kid":"EC-0"}', b'{"alg":"none","alg":"ES256","kid":"EC-0"}',
-                   b'{"alg":"ES256","kid":"EC-0","kid":"EC-1"}'):
+    for header in (
+        b'{"alg":"ES256","alg":"none","kid":"EC-0"}',
+        b'{"alg":"none","alg":"ES256","kid":"EC-0"}',
+        b'{"alg":"ES256","kid":"EC-0","kid":"EC-1"}',
+    ):
         token = identity.sign_parts(header, body)
         answer = gate.get("/closed", {"Authorization": f"Bearer {token}"})
         assert answer.status == 401
@@ -77,15 +89,23 @@ def test_a_header_with_two_algorithms_is_refused(shop):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("claims", [
-    {"scope": ["write"], "scp": None}, {"scope": "write write"}, {"scope": "read  write"},
-])
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"scope": ["write"], "scp": None},
+        {"scope": "write write"},
+        {"scope": "read  write"},
+    ],
+)
 def test_usual_forms_of_scopes_are_understood(shop, claims):
     gate, _, identity = shop
     assert gate.get("/closed", identity.bearer(**claims)).status == 200
 
 
-@pytest.mark.parametrize("scope", [1, True, {"write": True}, ["write", 1], [["write"]], "writer", "WRITE", "read,write", "write\x00", ""])
+@pytest.mark.parametrize(
+    "scope",
+    [1, True, {"write": True}, ["write", 1], [["write"]], "writer", "WRITE", "read,write", "write\x00", ""],
+)
 def test_other_forms_of_scopes_grant_nothing(shop, scope):
     gate, service, identity = shop
     answer = gate.get("/closed", identity.bearer(scope=scope))
@@ -94,7 +114,9 @@ def test_other_forms_of_scopes_grant_nothing(shop, scope):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("audience", [["shop", 1], {"shop": 1}, "SHOP", "shop ", ["other"], [], "", 1, None, ["shop", "x"] * 5000])
+@pytest.mark.parametrize(
+    "audience", [["shop", 1], {"shop": 1}, "SHOP", "shop ", ["other"], [], "", 1, None, ["shop", "x"] * 5000]
+)
 def test_odd_audiences_are_refused(shop, audience):
     gate, service, identity = shop
     answer = gate.get("/closed", identity.bearer(aud=audience, scope="write"))
@@ -102,7 +124,9 @@ def test_odd_audiences_are_refused(shop, audience):
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("iss", [[], ["x"], 1, None, "", "https://evil.test", "{}/", "{} ", "HTTP://127.0.0.1"])
+@pytest.mark.parametrize(
+    "iss", [[], ["x"], 1, None, "", "https://evil.test", "{}/", "{} ", "HTTP://127.0.0.1"]
+)
 def test_odd_issuers_are_refused(shop, iss):
     gate, service, identity = shop
     value = iss.replace("{}", identity.issuer) if isinstance(iss, str) else iss
@@ -127,7 +151,7 @@ def test_exponents_are_no_times(shop):
     gate, service, identity = shop
     for exp in (b"4102444800.5", b"41024448e2", b"4.1e9"):
         text = json.dumps(identity.claims(scope="write", exp=int(time.time()) + 777)).encode()
-        spoilt = text.replace(text[text.index(b'"exp": ') + 7:].split(b",")[0].split(b"}")[0], exp)
+        spoilt = text.replace(text[text.index(b'"exp": ') + 7 :].split(b",")[0].split(b"}")[0], exp)
         answer = gate.get("/closed", {"Authorization": f"Bearer {identity.sign(spoilt)}"})
         assert answer.status in (200, 401)
         if answer.status == 401:

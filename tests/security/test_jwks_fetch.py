@@ -20,7 +20,14 @@ from tests.support.waiting import eventually
         ({"jwks": "https://169.254.169.254/latest", "issuer": "https://169.254.169.254"}, "169.254"),
         ({"jwks": "https://[fe80::1]/jwks", "issuer": "https://[fe80::1]"}, "link-local"),
     ],
-    ids=["plain http", "another host", "ftp", "credentials in the url", "metadata address", "link-local address"],
+    ids=[
+        "plain http",
+        "another host",
+        "ftp",
+        "credentials in the url",
+        "metadata address",
+        "link-local address",
+    ],
 )
 def test_unsafe_addresses_of_key_sets_do_not_load(gateway, origin, issuer, changes, word):
     changes = dict(changes)
@@ -58,7 +65,16 @@ def test_a_provider_that_fails_refuses_with_503(gateway, origin, issuer, mode):
 
 @pytest.mark.parametrize(
     "document",
-    [b"[]", b"{}", b'{"keys": {}}', b'{"keys": [1]}', b'{"keys": []}', b"\xff\xfe", b'{"keys": [{"kty": "RSA"}]}', b"null"],
+    [
+        b"[]",
+        b"{}",
+        b'{"keys": {}}',
+        b'{"keys": [1]}',
+        b'{"keys": []}',
+        b"\xff\xfe",
+        b'{"keys": [{"kty": "RSA"}]}',
+        b"null",
+    ],
 )
 def test_a_broken_set_is_no_set(gateway, origin, issuer, document):
     identity, service = issuer(), origin()
@@ -87,7 +103,9 @@ def test_an_https_provider_is_verified(gateway, origin, issuer, server_tls, auth
     config = configs.protected(service, identity)
     gate = gateway(config)
     answer = gate.get("/closed", identity.bearer())
-    assert answer.reason == "identity_provider_unavailable", "a certificate of an unknown authority was accepted"
+    assert answer.reason == "identity_provider_unavailable", (
+        "a certificate of an unknown authority was accepted"
+    )
     assert identity.fetches == 0
     assert service.saw_nothing()
     config["identity_providers"]["id"] = identity.provider({"ca": authority_file})

@@ -19,8 +19,13 @@ def certificate(key) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "id.test")])
     now = datetime.datetime.now(datetime.UTC)
     built = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())
-        .serial_number(1).not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(1))
+        .not_valid_after(now + datetime.timedelta(1))
         .sign(private, hashes.SHA256())
     )
     return base64.b64encode(built.public_bytes(serialization.Encoding.DER)).decode()
@@ -43,7 +48,12 @@ def test_a_key_from_the_token_is_not_used(gateway, origin, issuer, tmp_path, fie
     token = identity.sign(identity.claims(), {**extra, "kid": kid}, key)
     answer = gate.get("/closed", {"Authorization": f"Bearer {token}"})
     assert answer.status == 401
-    assert answer.reason in ("token_header_refused", "token_key_unknown", "token_signature_invalid", "token_too_large")
+    assert answer.reason in (
+        "token_header_refused",
+        "token_key_unknown",
+        "token_signature_invalid",
+        "token_too_large",
+    )
     assert attacker.fetches == 0 and identity.fetches == 0
     assert service.saw_nothing()
 

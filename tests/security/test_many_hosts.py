@@ -13,13 +13,22 @@ def test_the_verdict_does_not_depend_on_how_many_hosts_there_are(gateway, origin
     config = configs.protected(service, identity, tmp_path)
     hosts = [f"host-{number}.example.test" for number in range(count)]
     config["routes"] = {
-        "many": configs.route("/{rest...}", hosts={"any_of": hosts}, authenticate="id", access="authenticated"),
+        "many": configs.route(
+            "/{rest...}", hosts={"any_of": hosts}, authenticate="id", access="authenticated"
+        ),
         "wild": configs.route("/{rest...}", hosts="*.example.test"),
     }
     gate = gateway(config)
     with gate.connect() as wire:
         for name in (hosts[0], hosts[count // 2], hosts[-1]):
-            for spelling in (name, name.upper(), name.title(), name + ".", name + ":8443", name.upper() + ".:80"):
+            for spelling in (
+                name,
+                name.upper(),
+                name.title(),
+                name + ".",
+                name + ":8443",
+                name.upper() + ".:80",
+            ):
                 answer = wire.ask(target="/a", host=spelling)
                 assert answer.reason == "credential_missing", spelling
         assert service.saw_nothing()
@@ -32,7 +41,9 @@ def test_exact_hosts_beat_wildcards_whatever_the_path(gateway, origin, issuer, t
     identity, service = issuer(), origin()
     config = configs.protected(service, identity, tmp_path)
     config["routes"] = {
-        "exact": configs.route("/{rest...}", hosts="a.example.test", authenticate="id", access="authenticated"),
+        "exact": configs.route(
+            "/{rest...}", hosts="a.example.test", authenticate="id", access="authenticated"
+        ),
         "wild": configs.route("/very/{specific}/path", hosts="*.example.test"),
     }
     gate = gateway(config)

@@ -13,8 +13,14 @@ def shop(service, identity, other, directory, group, route):
     config = configs.protected(service, identity, directory)
     config["identity_providers"]["other"] = other.inline(directory)
     config["groups"] = {"team": group}
-    config["routes"] = {"a": {"group": "team", "match": {"hosts": "any", "path": "/t/{tenant}", "methods": "GET"},
-                              "service": "origin", **route}}
+    config["routes"] = {
+        "a": {
+            "group": "team",
+            "match": {"hosts": "any", "path": "/t/{tenant}", "methods": "GET"},
+            "service": "origin",
+            **route,
+        }
+    }
     return config
 
 
@@ -35,8 +41,12 @@ GROUPS = [
     {"address_limit": {"x": {"rate": "1/h", "burst": 500}}},
 ]
 CALLERS = [
-    {}, {"scope": "read"}, {"scope": "read write"}, {"scope": "read", "roles": ["clerk"]},
-    {"scope": "write", "roles": ["boss"], "tenant": "acme"}, {"roles": ["clerk", "boss"], "tenant": "other"},
+    {},
+    {"scope": "read"},
+    {"scope": "read write"},
+    {"scope": "read", "roles": ["clerk"]},
+    {"scope": "write", "roles": ["boss"], "tenant": "acme"},
+    {"roles": ["clerk", "boss"], "tenant": "other"},
 ]
 
 
@@ -73,15 +83,18 @@ def test_a_group_never_turns_a_refusal_into_an_allow(gateway, origin, issuer, tm
     assert loaded >= 1 or route == {"access": "public"}, "no group loads, so nothing was compared"
 
 
-@pytest.mark.parametrize(("group", "route"), [
-    ({"authenticate": "id"}, {"access": "public"}),
-    ({"authorize": {"scopes": "x"}}, {"access": "public"}),
-    ({"authenticate": "id"}, {"authenticate": "other", "access": "authenticated"}),
-    ({"authenticate": "id"}, {"authenticate": {"any_of": []}, "access": "authenticated"}),
-    ({"access": "public"}, {"authenticate": "id", "access": "authenticated"}),
-    ({"methods": "GET"}, {}),
-    ({"authenticate": "id", "service": "origin"}, {"access": "authenticated"}),
-])
+@pytest.mark.parametrize(
+    ("group", "route"),
+    [
+        ({"authenticate": "id"}, {"access": "public"}),
+        ({"authorize": {"scopes": "x"}}, {"access": "public"}),
+        ({"authenticate": "id"}, {"authenticate": "other", "access": "authenticated"}),
+        ({"authenticate": "id"}, {"authenticate": {"any_of": []}, "access": "authenticated"}),
+        ({"access": "public"}, {"authenticate": "id", "access": "authenticated"}),
+        ({"methods": "GET"}, {}),
+        ({"authenticate": "id", "service": "origin"}, {"access": "authenticated"}),
+    ],
+)
 def test_what_would_loosen_does_not_load(gateway, origin, issuer, tmp_path, group, route):
     config = shop(origin(), issuer(), issuer("RSA"), tmp_path, group, route)
     with pytest.raises(Exception) as caught:
@@ -91,11 +104,19 @@ def test_what_would_loosen_does_not_load(gateway, origin, issuer, tmp_path, grou
 
 def test_providers_intersect_and_rules_add_up(gateway, origin, issuer, tmp_path):
     identity, other, service = issuer(), issuer("RSA"), origin()
-    config = shop(service, identity, other, tmp_path,
-                  {"authenticate": {"any_of": ["id", "other"]}, "authorize": {"scopes": "group"}},
-                  {"authenticate": "id", "authorize": {"scopes": "route"}})
+    config = shop(
+        service,
+        identity,
+        other,
+        tmp_path,
+        {"authenticate": {"any_of": ["id", "other"]}, "authorize": {"scopes": "group"}},
+        {"authenticate": "id", "authorize": {"scopes": "route"}},
+    )
     gate = gateway(config)
-    assert gate.get("/t/a", other.bearer(scope="group route")).reason in ("provider_not_accepted", "token_issuer_unknown")
+    assert gate.get("/t/a", other.bearer(scope="group route")).reason in (
+        "provider_not_accepted",
+        "token_issuer_unknown",
+    )
     assert gate.get("/t/a", identity.bearer(scope="route")).reason == "scope_missing"
     assert gate.get("/t/a", identity.bearer(scope="group")).reason == "scope_missing"
     assert service.saw_nothing()

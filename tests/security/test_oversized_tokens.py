@@ -28,7 +28,13 @@ def refuse(gate, service, token, *reasons):
 def test_encrypted_tokens_are_refused(shop):
     gate, service, identity = shop
     inner = compact({"alg": "none"}, identity.claims())
-    parts = [b64(b'{"alg":"dir","enc":"A128GCM","cty":"JWT"}'), "", b64(b"i" * 12), b64(inner.encode()), b64(b"t" * 16)]
+    parts = [
+        b64(b'{"alg":"dir","enc":"A128GCM","cty":"JWT"}'),
+        "",
+        b64(b"i" * 12),
+        b64(inner.encode()),
+        b64(b"t" * 16),
+    ]
     refuse(gate, service, ".".join(parts), "credential_malformed", "token_header_refused")
 
 
@@ -67,8 +73,16 @@ MALFORMED = {
 @pytest.mark.parametrize("token", MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_tokens_are_refused(shop, token):
     gate, service, _ = shop
-    refuse(gate, service, token, "credential_malformed", "token_header_refused", "token_algorithm_forbidden",
-           "token_key_unknown", "credential_missing")
+    refuse(
+        gate,
+        service,
+        token,
+        "credential_malformed",
+        "token_header_refused",
+        "token_algorithm_forbidden",
+        "token_key_unknown",
+        "credential_missing",
+    )
 
 
 def test_base64_has_one_form(shop):
@@ -87,8 +101,18 @@ def test_blank_and_case_around_the_scheme(shop):
     """`bearer` is case-insensitive (RFC 9110 11.1); anything else beside one token is malformed."""
     gate, service, identity = shop
     token = identity.token()
-    for value in (f"Bearer{token}", f"Bearer\t{token}", f"Bearer {token} x", f"Bearer {token},{token}", f"Bearer a, Bearer {token}",
-                  f"Bearer {token};x=y", token, "Bearer", f"Basic {token}", f'Bearer "{token}"'):
+    for value in (
+        f"Bearer{token}",
+        f"Bearer\t{token}",
+        f"Bearer {token} x",
+        f"Bearer {token},{token}",
+        f"Bearer a, Bearer {token}",
+        f"Bearer {token};x=y",
+        token,
+        "Bearer",
+        f"Basic {token}",
+        f'Bearer "{token}"',
+    ):
         answer = gate.get("/closed", {"Authorization": value})
         assert answer.status == 401, value
     assert service.saw_nothing()
@@ -98,4 +122,11 @@ def test_blank_and_case_around_the_scheme(shop):
 def test_json_depth_in_a_signed_token(shop):
     gate, service, identity = shop
     deep = json.dumps(identity.claims())[:-1] + ', "x": ' + "[" * 3000 + "]" * 3000 + "}"
-    refuse(gate, service, identity.sign(deep.encode()), "credential_malformed", "token_claim_invalid", "token_too_large")
+    refuse(
+        gate,
+        service,
+        identity.sign(deep.encode()),
+        "credential_malformed",
+        "token_claim_invalid",
+        "token_too_large",
+    )

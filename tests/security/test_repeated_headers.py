@@ -30,18 +30,29 @@ def test_one_bad_credential_refuses_beside_a_good_one(gateway, origin, issuer, t
     config["routes"]["closed"]["authenticate"] = {"any_of": ["id", "partners"]}
     gate = gateway(config)
     spoilt = key[:-1] + ("A" if key[-1] != "A" else "B")
-    for headers in ({**identity.bearer(exp=1), "X-Api-Key": key}, {**identity.bearer(), "X-Api-Key": spoilt},
-                    {**identity.bearer(), "X-Api-Key": key}):
+    for headers in (
+        {**identity.bearer(exp=1), "X-Api-Key": key},
+        {**identity.bearer(), "X-Api-Key": spoilt},
+        {**identity.bearer(), "X-Api-Key": key},
+    ):
         assert gate.get("/closed", headers).status == 401
     assert service.saw_nothing()
     assert gate.get("/closed", identity.bearer()).status == 200
     assert gate.get("/closed", {"X-Api-Key": key}).status == 200
 
 
-@pytest.mark.parametrize("headers", [
-    [("X-Beta", "yes"), ("X-Beta", "no")], [("X-Beta", "no"), ("X-Beta", "yes")], [("X-Beta", "yes, no")],
-    [("X-Beta", "no,yes")], [("X-Beta", "yes"), ("X-Beta", "yes")], [("X-Beta", "YES")], [("X-Beta", "")],
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Beta", "yes"), ("X-Beta", "no")],
+        [("X-Beta", "no"), ("X-Beta", "yes")],
+        [("X-Beta", "yes, no")],
+        [("X-Beta", "no,yes")],
+        [("X-Beta", "yes"), ("X-Beta", "yes")],
+        [("X-Beta", "YES")],
+        [("X-Beta", "")],
+    ],
+)
 def test_a_header_match_wants_exactly_one_value(gateway, origin, headers):
     service = origin()
     config = configs.public(service)
@@ -52,7 +63,9 @@ def test_a_header_match_wants_exactly_one_value(gateway, origin, headers):
     assert gate.get("/a", {"x-beta": "yes"}).status == 200
 
 
-@pytest.mark.parametrize("query", ["v=1&v=2", "v=2&v=1", "v=1&v=1", "v=1;v=2", "V=1", "v=%31%00", "v=1%26v=2", "", "x=1", "v[]=1"])
+@pytest.mark.parametrize(
+    "query", ["v=1&v=2", "v=2&v=1", "v=1&v=1", "v=1;v=2", "V=1", "v=%31%00", "v=1%26v=2", "", "x=1", "v[]=1"]
+)
 def test_a_query_match_wants_exactly_one_value(gateway, origin, query):
     service = origin()
     config = configs.public(service)
@@ -65,7 +78,9 @@ def test_a_query_match_wants_exactly_one_value(gateway, origin, query):
         assert service.last.target == f"/a?{same}"
 
 
-@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Authorization", "Content-Type", "Expect"])
+@pytest.mark.parametrize(
+    "name", ["Host", "Content-Length", "Transfer-Encoding", "Authorization", "Content-Type", "Expect"]
+)
 def test_fields_that_may_stand_once_are_not_repeated_onward(gateway, origin, name):
     service = origin()
     gate = gateway(configs.public(service))
@@ -94,6 +109,11 @@ def test_a_token_in_the_url_is_refused(gateway, origin, issuer, tmp_path, parame
 def test_cookies_and_lists_pass_as_they_came(gateway, origin):
     service = origin()
     gate = gateway(configs.public(service))
-    assert gate.get("/a", [("Cookie", "a=1"), ("Accept", "a"), ("Accept", "b"), ("X-Many", "1"), ("X-Many", "2")]).status == 200
+    assert (
+        gate.get(
+            "/a", [("Cookie", "a=1"), ("Accept", "a"), ("Accept", "b"), ("X-Many", "1"), ("X-Many", "2")]
+        ).status
+        == 200
+    )
     assert service.only.all("x-many") == ["1", "2"]
     assert service.only.all("accept") == ["a", "b"]

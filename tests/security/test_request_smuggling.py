@@ -109,8 +109,13 @@ def test_ambiguous_head_is_refused_and_ends_the_connection(gateway, origin, requ
         wire.try_send(HIDDEN)
         answer = wire.reply()
         assert answer.status in (400, 501, 505), answer
-        assert answer.reason in ("malformed_request", "host_invalid", "http_version_unsupported", "header_invalid",
-                                 "path_not_canonical")
+        assert answer.reason in (
+            "malformed_request",
+            "host_invalid",
+            "http_version_unsupported",
+            "header_invalid",
+            "path_not_canonical",
+        )
         assert answer["connection"].lower() == "close"
         assert wire.closed(), "the connection stays open after an ambiguous head"
     assert service.saw_nothing()
@@ -161,7 +166,9 @@ def test_odd_chunks_are_never_a_whole_request(gateway, origin, body):
             assert answer.reason in ("body_malformed", "malformed_request")
             assert answer["connection"].lower() == "close"
             assert wire.closed()
-        except Truncated:  # more than the gateway cared to read was under way: its reset may overtake the answer
+        except (
+            Truncated
+        ):  # more than the gateway cared to read was under way: its reset may overtake the answer
             assert len(body) > 1000
     assert not any(seen.complete for seen in service.requests)
     assert all(seen.target == "/a" for seen in service.requests)
@@ -280,7 +287,9 @@ def test_ambiguous_answer_is_not_passed_on(gateway, origin, response_bytes):
     assert line["fault"] == "service"
     assert service.endpoint in str(line)
     assert gate.get("/good").body == b"ok"
-    assert service.last.connection != service.requests[0].connection, "a connection out of step was used again"
+    assert service.last.connection != service.requests[0].connection, (
+        "a connection out of step was used again"
+    )
 
 
 @pytest.mark.parametrize(
@@ -304,7 +313,9 @@ def test_bytes_after_an_answer_never_answer_the_next_request(gateway, origin, ex
 def test_a_204_with_a_coding_is_not_the_last_word(gateway, origin):
     """What follows it is not the next answer, whether or not this one is passed on."""
     service = origin()
-    service.paths["/none"] = lambda stage: stage.send(b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    service.paths["/none"] = lambda stage: stage.send(
+        b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
     gate = gateway(configs.public(service))
     for _ in range(3):
         assert gate.get("/none").status in (204, 502)

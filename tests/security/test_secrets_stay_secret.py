@@ -15,16 +15,22 @@ def assert_absent(places, secrets):
             assert secret not in data, f"the {name} stands in the {place}"
 
 
-def test_a_run_with_failures_says_no_secret(gateway, origin, issuer, tmp_path, listener_tls, client_tls, capfd):
+def test_a_run_with_failures_says_no_secret(
+    gateway, origin, issuer, tmp_path, listener_tls, client_tls, capfd
+):
     identity, service = issuer(), origin()
     pepper = b"pepper-0f3a9c4e77d1"
     keys = KeyFile(tmp_path, pepper=pepper)
     key, expired = keys.add("partner"), keys.add("old", expires="2020-01-01T00:00:00Z")
     config = configs.protected(service, identity)
     config["identity_providers"]["partners"] = {
-        "type": "api_key", "keys": str(keys.path), "pepper": {"file": configs.write_secret(tmp_path, "pepper", pepper)},
+        "type": "api_key",
+        "keys": str(keys.path),
+        "pepper": {"file": configs.write_secret(tmp_path, "pepper", pepper)},
     }
-    config["routes"]["closed"].update(authenticate={"any_of": ["id", "partners"]}, authorize={"scopes": "read"})
+    config["routes"]["closed"].update(
+        authenticate={"any_of": ["id", "partners"]}, authorize={"scopes": "read"}
+    )
     del config["routes"]["closed"]["access"]
     config["listeners"] = {**configs.listener(), "secure": {"address": "127.0.0.1:0", "tls": listener_tls}}
     for route in config["routes"].values():
@@ -45,8 +51,14 @@ def test_a_run_with_failures_says_no_secret(gateway, origin, issuer, tmp_path, l
         gate.get(f"/closed?api_key={key}"),
         gate.get(f"/open/{good}"),
         gate.get("/open/a", {"Cookie": f"session={good}", "Referer": f"https://x.test/?t={good}"}),
-        gate.request("GET", "/closed", {"Authorization": f"Bearer {good}"}, listener="secure", tls=client_tls,
-                     server_name="gateway.test"),
+        gate.request(
+            "GET",
+            "/closed",
+            {"Authorization": f"Bearer {good}"},
+            listener="secure",
+            tls=client_tls,
+            server_name="gateway.test",
+        ),
     ]
     assert [answer.status for answer in answers[:3]] == [200, 401, 401]
     service.stop_listening()
@@ -55,26 +67,40 @@ def test_a_run_with_failures_says_no_secret(gateway, origin, issuer, tmp_path, l
     lines = gate.wait_log(len(answers))
     private = (tmp_path / "key.pem").read_bytes().split(b"\n")[1]
     secrets = {
-        "token": good.encode(), "signature": good.rsplit(".", 1)[1].encode(), "spoilt token": bad.encode(),
-        "key": key.encode(), "end of the key": key.split("_")[2].encode(), "expired key": expired.encode(),
-        "pepper": pepper, "pepper in hex": pepper.hex().encode(), "private key": private, "salt": keys.salt.hex().encode(),
+        "token": good.encode(),
+        "signature": good.rsplit(".", 1)[1].encode(),
+        "spoilt token": bad.encode(),
+        "key": key.encode(),
+        "end of the key": key.split("_")[2].encode(),
+        "expired key": expired.encode(),
+        "pepper": pepper,
+        "pepper in hex": pepper.hex().encode(),
+        "private key": private,
+        "salt": keys.salt.hex().encode(),
         "hash": keys.keys["partner"]["hash"].encode(),
     }
     metrics = bytes(gate.core.metrics())
     places = {
-        "metrics": metrics, "status": gate.core.status(), "events": gate.events(), "scrape": gate.admin("/metrics").body,
+        "metrics": metrics,
+        "status": gate.core.status(),
+        "events": gate.events(),
+        "scrape": gate.admin("/metrics").body,
         "answers": b"".join(answer.head + answer.body for answer in answers[1:]),
     }
     without_path = [{k: v for k, v in line.items() if k not in ("path", "target")} for line in lines]
     places["log"] = without_path
     if any(good in str(line.get("path", "")) for line in lines):
-        assert any("/open/" in str(line.get("path")) for line in lines)  # a path is what it is; queries are not logged
+        assert any(
+            "/open/" in str(line.get("path")) for line in lines
+        )  # a path is what it is; queries are not logged
     assert not any(good in str(line) for line in lines if "/open/ey" not in str(line.get("path")))
     gate.stop()
     captured = capfd.readouterr()
     places.update(stdout=captured.out, stderr=captured.err)
     assert_absent(places, secrets)
-    assert_absent({"service": b"".join(bytes(d) for d in service.received if b"/open/" not in d)}, {"key": key.encode()})
+    assert_absent(
+        {"service": b"".join(bytes(d) for d in service.received if b"/open/" not in d)}, {"key": key.encode()}
+    )
 
 
 def test_load_errors_say_no_secret(gateway, origin, issuer, tmp_path, listener_tls, monkeypatch):
@@ -82,7 +108,9 @@ def test_load_errors_say_no_secret(gateway, origin, issuer, tmp_path, listener_t
     secret = "s3cr3t-9d8f7a6b5c4e"
     monkeypatch.setenv("TEST_SECRET", secret)
     config = configs.protected(service, identity, tmp_path)
-    bad_key = configs.write_secret(tmp_path, "bad.key", f"-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n".encode())
+    bad_key = configs.write_secret(
+        tmp_path, "bad.key", f"-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n".encode()
+    )
     listener_tls["certificates"][0]["key"] = {"file": bad_key}
     config["listeners"] = {"main": {"address": "127.0.0.1:0", "tls": listener_tls}}
     with pytest.raises(Exception) as caught:
@@ -109,7 +137,10 @@ def test_the_ir_holds_no_secret(gateway, origin, issuer, tmp_path, listener_tls)
     gate = gateway(config)
     ir, secrets = compiled(gate.write(config))
     assert pepper in secrets.values()
-    assert_absent({"IR": ir}, {"pepper": pepper, "key": key.encode(), "pem": (tmp_path / "key.pem").read_bytes().split(b"\n")[1]})
+    assert_absent(
+        {"IR": ir},
+        {"pepper": pepper, "key": key.encode(), "pem": (tmp_path / "key.pem").read_bytes().split(b"\n")[1]},
+    )
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Api-Key"])

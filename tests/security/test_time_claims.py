@@ -44,7 +44,12 @@ def test_odd_times_are_refused(shop, claim, value):
         assert answer.status in (200, 401)  # long ago: true, and harmless
         return
     assert answer.status == 401, value
-    assert answer.reason in ("token_claim_invalid", "token_expired", "token_not_yet_valid", "credential_malformed")
+    assert answer.reason in (
+        "token_claim_invalid",
+        "token_expired",
+        "token_not_yet_valid",
+        "credential_malformed",
+    )
     assert service.saw_nothing()
 
 

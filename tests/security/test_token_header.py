@@ -70,7 +70,9 @@ def test_a_key_for_something_else_verifies_nothing(gateway, origin, issuer, tmp_
     assert gate.get("/closed", {"Authorization": f"Bearer {other}"}).status == 200
 
 
-@pytest.mark.parametrize("kid", ["../../etc/passwd", "x" * 5000, "' OR 1=1 --", "\x00", "EC-0\n", 0, None, ["EC-0"], {}])
+@pytest.mark.parametrize(
+    "kid", ["../../etc/passwd", "x" * 5000, "' OR 1=1 --", "\x00", "EC-0\n", 0, None, ["EC-0"], {}]
+)
 def test_an_odd_kid_finds_no_key(shop, kid):
     gate, service, identity = shop
     stranger = make_key("EC", 99)
@@ -78,6 +80,11 @@ def test_an_odd_kid_finds_no_key(shop, kid):
     token = identity.sign_parts(header, json.dumps(identity.claims()).encode(), stranger, "ES256")
     answer = gate.get("/closed", {"Authorization": f"Bearer {token}"})
     assert answer.status == 401
-    assert answer.reason in ("token_key_unknown", "token_signature_invalid", "credential_malformed", "token_too_large",
-                             "token_header_refused")
+    assert answer.reason in (
+        "token_key_unknown",
+        "token_signature_invalid",
+        "credential_malformed",
+        "token_too_large",
+        "token_header_refused",
+    )
     assert service.saw_nothing()

@@ -13,19 +13,38 @@ def test_trailers_authenticate_nobody(gateway, origin, issuer, tmp_path):
     gate = gateway(configs.protected(service, identity, tmp_path))
     token = identity.bearer()["Authorization"].encode()
     with gate.connect() as wire:
-        wire.send(head("POST", "/closed", {"Transfer-Encoding": "chunked", "Trailer": "Authorization"})
-                  + b"5\r\nhello\r\n0\r\nAuthorization: " + token + b"\r\n\r\n")
+        wire.send(
+            head("POST", "/closed", {"Transfer-Encoding": "chunked", "Trailer": "Authorization"})
+            + b"5\r\nhello\r\n0\r\nAuthorization: "
+            + token
+            + b"\r\n\r\n"
+        )
         assert wire.reply().reason == "credential_missing"
     assert service.saw_nothing()
 
 
-@pytest.mark.parametrize("trailer", [b"X-Forwarded-For: 6.6.6.6", b"Host: evil.test", b"X-Request-Id: evil",
-                                     b"Authorization: Bearer evil", b"Content-Length: 3", b"X-Harmless: evil", b"Set-Cookie: evil=1"])
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        b"X-Forwarded-For: 6.6.6.6",
+        b"Host: evil.test",
+        b"X-Request-Id: evil",
+        b"Authorization: Bearer evil",
+        b"Content-Length: 3",
+        b"X-Harmless: evil",
+        b"Set-Cookie: evil=1",
+    ],
+)
 def test_trailers_do_not_reach_the_service(gateway, origin, trailer):
     service = origin()
     gate = gateway(configs.public(service))
     with gate.connect() as wire:
-        wire.send(head("POST", "/a", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n\r\n")
+        wire.send(
+            head("POST", "/a", {"Transfer-Encoding": "chunked"})
+            + b"5\r\nhello\r\n0\r\n"
+            + trailer
+            + b"\r\n\r\n"
+        )
         answer = wire.reply()
         assert answer.status in (200, 400)
     sent = b"".join(bytes(data) for data in service.received)
@@ -35,8 +54,10 @@ def test_trailers_do_not_reach_the_service(gateway, origin, trailer):
 
 def test_trailers_of_an_answer_set_no_header(gateway, origin):
     service = origin()
-    service.sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Evil\r\n\r\n"
-                  b"5\r\nhello\r\n0\r\nX-Evil: 1\r\nSet-Cookie: evil=1\r\n\r\n")
+    service.sends(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Evil\r\n\r\n"
+        b"5\r\nhello\r\n0\r\nX-Evil: 1\r\nSet-Cookie: evil=1\r\n\r\n"
+    )
     gate = gateway(configs.public(service))
     with gate.connect() as wire:
         answer = wire.ask(target="/a")
@@ -73,7 +94,9 @@ def test_methods_that_no_route_names_are_refused(gateway, origin, method):
 def test_an_upgrade_that_no_route_allows_is_ignored_or_refused(gateway, origin, protocol):
     service = origin()
     gate = gateway(configs.public(service))
-    answer = gate.get("/a", {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"})
+    answer = gate.get(
+        "/a", {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"}
+    )
     assert answer.status != 101
     for seen in service.requests:
         assert not seen.names & {"upgrade", "http2-settings"}

@@ -18,7 +18,7 @@ def test_a_token_that_differs_in_one_character_is_another_token(gateway, origin,
             assert wire.ask(target="/closed", headers={"Authorization": f"Bearer {token}"}).status == 200
         seen = len(service.requests)
         for position in range(0, len(token), 17):
-            other = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1:]
+            other = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
             answer = wire.ask(target="/closed", headers={"Authorization": f"Bearer {other}"})
             assert answer.status == 401, position
         assert service.saw_no_more_than(seen)
@@ -28,7 +28,9 @@ def test_a_verdict_of_one_provider_is_none_of_another(gateway, origin, issuer, t
     first, second, service = issuer(), issuer("RSA"), origin()
     config = configs.protected(service, first, tmp_path)
     config["identity_providers"]["other"] = second.inline(tmp_path)
-    config["routes"]["other"] = configs.route("/other/{rest...}", authenticate="other", access="authenticated")
+    config["routes"]["other"] = configs.route(
+        "/other/{rest...}", authenticate="other", access="authenticated"
+    )
     gate = gateway(config)
     with gate.connect() as wire:
         headers = first.bearer()

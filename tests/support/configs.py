@@ -24,10 +24,16 @@ def service(*origins: Origin, **changes: Any) -> Config:
 
 
 def route(
-    template: str = "/{rest...}", methods: Any = None, hosts: Any = "any", **changes: Any,
+    template: str = "/{rest...}",
+    methods: Any = None,
+    hosts: Any = "any",
+    **changes: Any,
 ) -> Config:
     """A route to the service `origin`; public unless a change says otherwise."""
-    config: Config = {"match": {"hosts": hosts, "path": template, "methods": methods or METHODS}, "service": "origin"}
+    config: Config = {
+        "match": {"hosts": hosts, "path": template, "methods": methods or METHODS},
+        "service": "origin",
+    }
     if not {"access", "authorize", "group"} & set(changes):
         config["access"] = "public"
     config.update(changes)
@@ -81,5 +87,8 @@ def with_keys(origin: Origin, keys: KeyFile, provider: Config | None = None, **r
     return {
         "identity_providers": {"partners": {"type": "api_key", "keys": str(keys.path), **(provider or {})}},
         "services": {"origin": service(origin)},
-        "routes": {"open": route("/open/{rest...}"), "closed": route(authenticate="partners", **route_changes)},
+        "routes": {
+            "open": route("/open/{rest...}"),
+            "closed": route(authenticate="partners", **route_changes),
+        },
     }

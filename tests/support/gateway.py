@@ -95,8 +95,14 @@ class Gateway:
         return Wire(self.address(listener), **options)
 
     def request(
-        self, method: str = "GET", target: str = "/", headers: Headers = (), body: bytes = b"",
-        host: str | None = "gateway.test", listener: str = "main", tls: ssl.SSLContext | None = None,
+        self,
+        method: str = "GET",
+        target: str = "/",
+        headers: Headers = (),
+        body: bytes = b"",
+        host: str | None = "gateway.test",
+        listener: str = "main",
+        tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
     ) -> Reply:
         """One request on a connection of its own."""
@@ -120,7 +126,9 @@ class Gateway:
 
     # what it says of itself
 
-    def admin(self, target: str, headers: Headers = (), method: str = "GET", host: str | None = None) -> Reply:
+    def admin(
+        self, target: str, headers: Headers = (), method: str = "GET", host: str | None = None
+    ) -> Reply:
         address, _, port = self.status()["admin"]["address"].rpartition(":")
         with Wire((address.strip("[]"), int(port))) as wire:
             return wire.ask(method, target, headers, host=host or f"{address}:{port}")
@@ -160,13 +168,17 @@ class Gateway:
         eventually(lambda: len(self.log_lines()) >= count, within, f"{count} log lines")
         return self.log_lines()
 
-    def log_line(self, matching: Callable[[dict[str, Any]], bool] | None = None, **fields: Any) -> dict[str, Any]:
+    def log_line(
+        self, matching: Callable[[dict[str, Any]], bool] | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """The one line with these fields, once it is there."""
 
         def find() -> list[dict[str, Any]]:
             return [
-                line for line in self.log_lines()
-                if all(line.get(key) == value for key, value in fields.items()) and (matching is None or matching(line))
+                line
+                for line in self.log_lines()
+                if all(line.get(key) == value for key, value in fields.items())
+                and (matching is None or matching(line))
             ]
 
         found = eventually(find, what=f"a log line with {fields}; there are {self.log_lines()}")

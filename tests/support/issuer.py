@@ -97,7 +97,9 @@ class Issuer:
         self._server.server_close()
 
     def jwks(self) -> str:
-        return json.dumps({"keys": [{**key.as_dict(private=False), "alg": _algorithm(key)} for key in self.keys]})
+        return json.dumps(
+            {"keys": [{**key.as_dict(private=False), "alg": _algorithm(key)} for key in self.keys]}
+        )
 
     def jwks_file(self, directory: Path) -> str:
         path = directory / f"jwks-{self.port}.json"
@@ -119,7 +121,12 @@ class Issuer:
         """Claims that are accepted; a change to None removes one."""
         now = int(time.time())
         claims: dict[str, Any] = {
-            "iss": self.issuer, "aud": self.audience, "sub": "alice", "iat": now, "exp": now + 300, "jti": "token-1",
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": "alice",
+            "iat": now,
+            "exp": now + 300,
+            "jti": "token-1",
         }
         claims.update(changes)
         return {name: value for name, value in claims.items() if value is not None}
@@ -129,7 +136,10 @@ class Issuer:
         return self.sign(self.claims(**changes))
 
     def sign(
-        self, payload: dict[str, Any] | bytes, header: dict[str, Any] | None = None, key: Key | None = None,
+        self,
+        payload: dict[str, Any] | bytes,
+        header: dict[str, Any] | None = None,
+        key: Key | None = None,
         algorithm: str | None = None,
     ) -> str:
         """Signs any payload; `header` adds to or changes the usual one, None removes a field."""
@@ -140,7 +150,9 @@ class Issuer:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         return self.sign_parts(json.dumps(fields).encode(), data, key, algorithm)
 
-    def sign_parts(self, header: bytes, payload: bytes, key: Key | None = None, algorithm: str | None = None) -> str:
+    def sign_parts(
+        self, header: bytes, payload: bytes, key: Key | None = None, algorithm: str | None = None
+    ) -> str:
         """A correct signature over exactly these bytes."""
         key = key or self.signer
         algorithm = algorithm or _algorithm(key)
@@ -154,7 +166,10 @@ class Issuer:
     def provider(self, fetch: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         """The configuration of this provider, keys fetched by URL."""
         config: dict[str, Any] = {
-            "type": "jwt", "issuer": self.issuer, "audience": self.audience, "jwks": {"url": self.jwks_url, **(fetch or {})},
+            "type": "jwt",
+            "issuer": self.issuer,
+            "audience": self.audience,
+            "jwks": {"url": self.jwks_url, **(fetch or {})},
         }
         if self.tls is None:
             config["plaintext"] = "test"

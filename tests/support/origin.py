@@ -121,7 +121,9 @@ class Stage:
 Behaviour = Callable[[Stage], None]
 
 
-def reply(status: int = 200, body: bytes = b"ok", headers: HeaderList | None = None, reason: str = "OK") -> Behaviour:
+def reply(
+    status: int = 200, body: bytes = b"ok", headers: HeaderList | None = None, reason: str = "OK"
+) -> Behaviour:
     """Reads the whole request and answers with a Content-Length."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers or [])
     length = "" if status in (204, 304) else f"Content-Length: {len(body)}\r\n"

@@ -35,7 +35,9 @@ class Process:
         self.stderr_path = directory / "stderr.txt"
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from yett.cli import main; main()", "run", str(self.file), *options],
-            stdout=subprocess.DEVNULL, stderr=self.stderr_path.open("wb"), cwd=directory,
+            stdout=subprocess.DEVNULL,
+            stderr=self.stderr_path.open("wb"),
+            cwd=directory,
             env={**os.environ, "XDG_RUNTIME_DIR": str(directory)},
         )
         eventually(self.ready, within=20, what=f"yett run; it says: {self.stderr()}")
@@ -55,7 +57,9 @@ class Process:
         except (OSError, Truncated):
             return False
 
-    def request(self, method: str = "GET", target: str = "/", headers: Headers = (), body: bytes = b"") -> Reply:
+    def request(
+        self, method: str = "GET", target: str = "/", headers: Headers = (), body: bytes = b""
+    ) -> Reply:
         with self.connect() as wire:
             return wire.ask(method, target, headers, body)
 

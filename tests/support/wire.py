@@ -60,7 +60,9 @@ def lines(block: bytes) -> HeaderList:
             continue
         name, colon, value = line.partition(b":")
         assert colon and name and name == name.strip(), f"odd header line {line!r}"
-        assert not any(byte < 32 and byte != 9 or byte == 127 for byte in line), f"control character in {line!r}"
+        assert not any(byte < 32 and byte != 9 or byte == 127 for byte in line), (
+            f"control character in {line!r}"
+        )
         fields.append((name.decode("latin-1"), value.strip(b" \t").decode("latin-1")))
     return fields
 
@@ -70,7 +72,9 @@ def head(method: str, target: str, headers: Headers = (), host: str | None = "ga
     fields = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     if host is not None and not any(name.lower() == "host" for name, _ in fields):
         fields.insert(0, ("Host", host))
-    text = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n"
+    text = (
+        f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n"
+    )
     return text.encode("latin-1")
 
 
@@ -228,8 +232,14 @@ class Wire:
             body += self.exactly(size)
             assert self.exactly(2) == b"\r\n"
 
-    def ask(self, method: str = "GET", target: str = "/", headers: Headers = (), body: bytes = b"",
-            host: str | None = "gateway.test") -> Reply:
+    def ask(
+        self,
+        method: str = "GET",
+        target: str = "/",
+        headers: Headers = (),
+        body: bytes = b"",
+        host: str | None = "gateway.test",
+    ) -> Reply:
         """One request and its answer on this connection."""
         fields = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         names = {name.lower() for name, _ in fields}

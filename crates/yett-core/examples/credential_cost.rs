@@ -71,7 +71,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let tables = Tables::new(100_000);
     let spec = ir::RateLimit {
-        name: "per-caller".into(), scope: "route:a".into(), count: 1_000_000, period_ms: 1, burst: 100,
+        name: "per-caller".into(),
+        scope: "route:a".into(),
+        count: 1_000_000,
+        period_ms: 1,
+        burst: 100,
         key: ir::LimitKey::Principal,
     };
     let limit = RateLimit::build(&spec, &tables)?;

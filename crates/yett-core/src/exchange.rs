@@ -13,15 +13,33 @@ use crate::reason::Reason;
 /// Methods that routes name; others are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the method of its name")]
-pub enum Method { Get, Head, Post, Put, Patch, Delete, Options, Trace, Connect, Other(Box<str>) }
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+    Trace,
+    Connect,
+    Other(Box<str>),
+}
 
 impl Method {
     /// As in the request line.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Get => "GET", Self::Head => "HEAD", Self::Post => "POST", Self::Put => "PUT", Self::Patch => "PATCH",
-            Self::Delete => "DELETE", Self::Options => "OPTIONS", Self::Trace => "TRACE", Self::Connect => "CONNECT",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Connect => "CONNECT",
             Self::Other(name) => name,
         }
     }
@@ -30,13 +48,22 @@ impl Method {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         Some(match text {
-            b"GET" => Self::Get, b"HEAD" => Self::Head, b"POST" => Self::Post, b"PUT" => Self::Put,
-            b"PATCH" => Self::Patch, b"DELETE" => Self::Delete, b"OPTIONS" => Self::Options, b"TRACE" => Self::Trace,
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"PATCH" => Self::Patch,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
             b"CONNECT" => Self::Connect,
             other => {
-                let token = !other.is_empty() && other.len() <= 32
+                let token = !other.is_empty()
+                    && other.len() <= 32
                     && other.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
-                if !token { return None; }
+                if !token {
+                    return None;
+                }
                 Self::Other(std::str::from_utf8(other).ok()?.into())
             }
         })
@@ -46,7 +73,11 @@ impl Method {
 /// HTTP versions downstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the version of its name")]
-pub enum Version { Http10, Http11, Http2 }
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
 
 /// How a body is framed, as the head announced it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,12 +172,21 @@ pub struct Principal {
 /// What a principal is. An API key is never a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named by its word")]
-pub enum PrincipalKind { User, Service, Key }
+pub enum PrincipalKind {
+    User,
+    Service,
+    Key,
+}
 
 /// A declared claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the JSON type of its name")]
-pub enum ClaimValue { String(Box<str>), Int(i64), Bool(bool), StringList(Vec<Box<str>>) }
+pub enum ClaimValue {
+    String(Box<str>),
+    Int(i64),
+    Bool(bool),
+    StringList(Vec<Box<str>>),
+}
 
 /// A refusal: the reason, and what the answer needs beside it.
 #[derive(Debug, Clone)]
@@ -352,7 +392,16 @@ impl Exchange {
 /// Phases, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is documented in ARCHITECTURE.md")]
-pub enum Phase { Receive, Screen, Route, Authenticate, Authorize, Limit, Prepare, Done }
+pub enum Phase {
+    Receive,
+    Screen,
+    Route,
+    Authenticate,
+    Authorize,
+    Limit,
+    Prepare,
+    Done,
+}
 
 /// What a phase says.
 #[derive(Debug)]

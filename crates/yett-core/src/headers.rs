@@ -9,11 +9,44 @@
 #[repr(u8)]
 #[expect(missing_docs, reason = "each is the header of its name")]
 pub enum Known {
-    Other, Accept, Authorization, Connection, ContentLength, ContentType, Cookie, Date, Expect, Forwarded, Host,
-    KeepAlive, Location, Origin, ProxyAuthenticate, ProxyAuthorization, ProxyConnection, RetryAfter, Server,
-    SetCookie, Te, Traceparent, Tracestate, Trailer, TransferEncoding, Upgrade, UserAgent, Via, WwwAuthenticate,
-    XForwardedFor, XForwardedHost, XForwardedProto, XForwardedPort, XForwardedPrefix, XForwardedServer,
-    XRealIp, XPoweredBy, XRequestId,
+    Other,
+    Accept,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Date,
+    Expect,
+    Forwarded,
+    Host,
+    KeepAlive,
+    Location,
+    Origin,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+    ProxyConnection,
+    RetryAfter,
+    Server,
+    SetCookie,
+    Te,
+    Traceparent,
+    Tracestate,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    UserAgent,
+    Via,
+    WwwAuthenticate,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedProto,
+    XForwardedPort,
+    XForwardedPrefix,
+    XForwardedServer,
+    XRealIp,
+    XPoweredBy,
+    XRequestId,
 }
 
 impl Known {
@@ -132,7 +165,10 @@ const TOKEN: [u8; 256] = {
     let mut byte = 0u8;
     loop {
         let ok = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
         if ok {
             #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
             {
@@ -200,8 +236,7 @@ impl Headers {
         }
         let middle = self.arena.len();
         self.arena.extend_from_slice(value);
-        let (Ok(start), Ok(middle), Ok(end)) =
-            (u32::try_from(start), u32::try_from(middle), u32::try_from(self.arena.len()))
+        let (Ok(start), Ok(middle), Ok(end)) = (u32::try_from(start), u32::try_from(middle), u32::try_from(self.arena.len()))
         else {
             self.arena.truncate(start);
             return Err(FieldError::Value);
@@ -308,12 +343,43 @@ mod tests {
     #[test]
     fn every_known_name_is_recognised() {
         for name in [
-            "accept", "authorization", "connection", "content-length", "content-type", "cookie", "date", "expect",
-            "forwarded", "host", "keep-alive", "location", "origin", "proxy-authenticate", "proxy-authorization",
-            "proxy-connection", "retry-after", "server", "set-cookie", "te", "traceparent", "tracestate", "trailer",
-            "transfer-encoding", "upgrade", "user-agent", "via", "www-authenticate", "x-forwarded-for",
-            "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server",
-            "x-real-ip", "x-powered-by", "x-request-id",
+            "accept",
+            "authorization",
+            "connection",
+            "content-length",
+            "content-type",
+            "cookie",
+            "date",
+            "expect",
+            "forwarded",
+            "host",
+            "keep-alive",
+            "location",
+            "origin",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "retry-after",
+            "server",
+            "set-cookie",
+            "te",
+            "traceparent",
+            "tracestate",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "user-agent",
+            "via",
+            "www-authenticate",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-forwarded-server",
+            "x-real-ip",
+            "x-powered-by",
+            "x-request-id",
         ] {
             let spelt: String = format!("{:?}", Known::of(name.as_bytes())).to_ascii_lowercase();
             assert_eq!(spelt, name.replace('-', ""));

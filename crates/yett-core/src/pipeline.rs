@@ -65,12 +65,10 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
     match snapshot.route(exchange.route).map(|r| &r.access) {
         None => Step::Refuse(Reason::Internal.into()),
         Some(Access::Public) => Step::Continue,
-        Some(Access::Authenticated { providers, .. }) => {
-            match hygiene::credential_in_url(snapshot, exchange.query()) {
-                true => Step::Refuse(Reason::CredentialInUrl.into()),
-                false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
-            }
-        }
+        Some(Access::Authenticated { providers, .. }) => match hygiene::credential_in_url(snapshot, exchange.query()) {
+            true => Step::Refuse(Reason::CredentialInUrl.into()),
+            false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
+        },
     }
 }
 

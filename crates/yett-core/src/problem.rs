@@ -128,12 +128,7 @@ fn default_pause(reason: Reason) -> Option<u64> {
     (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
 }
 
-fn challenge(
-    headers: &mut Vec<(Box<str>, Box<str>)>,
-    challenges: &[Challenge],
-    error: Option<&'static str>,
-    refusal: &Refusal,
-) {
+fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], error: Option<&'static str>, refusal: &Refusal) {
     for challenge in challenges {
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
@@ -249,8 +244,7 @@ mod tests {
     #[test]
     fn every_reason_renders_with_its_code_and_id() {
         for reason in Reason::ALL {
-            let answer =
-                render(&Refusal::from(*reason), &ProblemContext { request_id: b"id-1", ..ProblemContext::default() });
+            let answer = render(&Refusal::from(*reason), &ProblemContext { request_id: b"id-1", ..ProblemContext::default() });
             let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             assert_eq!(body["reason"], reason.code());
             assert_eq!(body["status"], reason.status());

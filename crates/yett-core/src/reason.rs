@@ -182,8 +182,7 @@ mod tests {
     #[test]
     fn every_code_has_its_part_of_the_page() {
         let page = include_str!("../../../docs/reasons.md");
-        let documented: HashSet<_> =
-            page.lines().filter_map(|l| l.strip_prefix("### `")?.strip_suffix('`')).collect();
+        let documented: HashSet<_> = page.lines().filter_map(|l| l.strip_prefix("### `")?.strip_suffix('`')).collect();
         let codes: HashSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
         assert_eq!(documented, codes);
     }

@@ -84,7 +84,9 @@ fn position(text: &str) -> (usize, usize) {
 
 /// Refuses what YAML calls not printable (section 5.1), before a reader can stumble over it.
 fn check_characters(text: &str) -> Result<(), YamlError> {
-    let bad = |c: char| (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let bad = |c: char| {
+        (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
     let Some((index, found)) = text.char_indices().find(|(_, c)| bad(*c)) else { return Ok(()) };
     let (line, column) = position(text.get(..index).unwrap_or_default());
     Err(YamlError::new(line, column, format!("the character U+{:04X} is not allowed; remove it", u32::from(found))))
@@ -125,9 +127,14 @@ fn explain(info: &str) -> String {
 
 /// A mapping or sequence that is not closed yet.
 enum Frame {
-    Sequence { empty: bool },
+    Sequence {
+        empty: bool,
+    },
     /// `key` is the key that waits for its value.
-    Mapping { seen: HashMap<String, usize>, key: Option<()> },
+    Mapping {
+        seen: HashMap<String, usize>,
+        key: Option<()>,
+    },
 }
 
 #[derive(Default)]

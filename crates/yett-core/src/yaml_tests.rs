@@ -27,8 +27,29 @@ fn refusal(text: &str) -> String {
 fn scalars_follow_the_core_schema() {
     let text = "[08, 1_000, yes, no, on, off, ~, null, true, False, 0x1F, 0o17, -7, +3, 1.5, .5, 1e3, 12:30, 2026-01-01, '5', \"5\", 5%, .]";
     let expected = json!([
-        8, "1_000", "yes", "no", "on", "off", null, null, true, false, 31, 15, -7, 3, 1.5, 0.5, 1000.0, "12:30",
-        "2026-01-01", "5", "5", "5%", "."
+        8,
+        "1_000",
+        "yes",
+        "no",
+        "on",
+        "off",
+        null,
+        null,
+        true,
+        false,
+        31,
+        15,
+        -7,
+        3,
+        1.5,
+        0.5,
+        1000.0,
+        "12:30",
+        "2026-01-01",
+        "5",
+        "5",
+        "5%",
+        "."
     ]);
     assert_eq!(value(text), expected);
 }

@@ -17,7 +17,12 @@ use yett_core::snapshot::{LoadError, Secrets};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 create_exception!(_core, YamlError, PyValueError, "Where and why a document does not parse: `args` is (line, column, message).");
-create_exception!(_core, ApplyError, PyValueError, "Why a configuration was refused: `args[0]` is a JSON list of {pointer, message}.");
+create_exception!(
+    _core,
+    ApplyError,
+    PyValueError,
+    "Why a configuration was refused: `args[0]` is a JSON list of {pointer, message}."
+);
 create_exception!(_core, InternalError, PyRuntimeError, "A bug of the data plane; what served before serves on.");
 
 /// Longest wait that a caller may ask for, seconds: a day.

@@ -36,4 +36,6 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     quoted = [f"`{name}`" for name in names]
     if len(quoted) > limit:
         return ", ".join(quoted[:limit]) + " …"
-    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"
+    return (
+        quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"
+    )

@@ -15,7 +15,18 @@ from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, size_bytes
 
-_CREDENTIAL_CARRIERS = {"cookie", "origin", "accept", "content-type", "content-encoding", "user-agent", "referer", "range", "if-match", "if-none-match"}
+_CREDENTIAL_CARRIERS = {
+    "cookie",
+    "origin",
+    "accept",
+    "content-type",
+    "content-encoding",
+    "user-agent",
+    "referer",
+    "range",
+    "if-match",
+    "if-none-match",
+}
 _RESERVED_CLAIMS = {"scopes", "roles", "tenant", "client"}
 
 
@@ -43,24 +54,45 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
 def _listeners(merger: Merger) -> None:
     listeners = merger.gateway.listeners
     if not listeners and not merger.dropped:
-        merger.fault(("listeners",), "listener_missing", "no listener is defined; name one with its `address`", True)
+        merger.fault(
+            ("listeners",), "listener_missing", "no listener is defined; name one with its `address`", True
+        )
     if not merger.gateway.routes and not merger.dropped:
         merger.fault(("routes",), "route_missing", "no route is defined; every request would be 404", True)
     seen: dict[tuple[str, int], str] = {}
     for name, listener in listeners.items():
         at: Location = ("listeners", name)
         if listener.tls is None and listener.plaintext is None:
-            merger.fault(at, "plaintext_reason", 'no `tls`: add it, or say why plain HTTP is fine here: `plaintext: "local try-out"`', True)
+            merger.fault(
+                at,
+                "plaintext_reason",
+                'no `tls`: add it, or say why plain HTTP is fine here: `plaintext: "local try-out"`',
+                True,
+            )
         if listener.tls is not None and listener.plaintext is not None:
-            merger.fault((*at, "plaintext"), "plaintext_unused", "this listener speaks TLS; remove `plaintext`", True)
+            merger.fault(
+                (*at, "plaintext"), "plaintext_unused", "this listener speaks TLS; remove `plaintext`", True
+            )
         address = socket_address(listener.address)
         if address and address[1] and address in seen:
-            merger.fault((*at, "address"), "address_twice", f"`{listener.address}` is also the address of `{seen[address]}`; choose another port")
+            merger.fault(
+                (*at, "address"),
+                "address_twice",
+                f"`{listener.address}` is also the address of `{seen[address]}`; choose another port",
+            )
         if address:
             seen[address] = name
         limits = listener.limits
-        if limits.request_line and limits.header_bytes and size_bytes(limits.request_line) > size_bytes(limits.header_bytes):
-            merger.fault((*at, "limits", "request_line"), "out_of_range", "the request line is a part of the head; make it at most `header_bytes`")
+        if (
+            limits.request_line
+            and limits.header_bytes
+            and size_bytes(limits.request_line) > size_bytes(limits.header_bytes)
+        ):
+            merger.fault(
+                (*at, "limits", "request_line"),
+                "out_of_range",
+                "the request line is a part of the head; make it at most `header_bytes`",
+            )
 
 
 def _admin(merger: Merger) -> None:
@@ -68,10 +100,18 @@ def _admin(merger: Merger) -> None:
     if admin is None:
         return
     if not is_loopback(admin.address) and admin.token is None:
-        merger.fault(("admin", "address"), "admin_open", f"`{admin.address}` can be reached from elsewhere; use `127.0.0.1`, or add `token: {{file: …}}`")
+        merger.fault(
+            ("admin", "address"),
+            "admin_open",
+            f"`{admin.address}` can be reached from elsewhere; use `127.0.0.1`, or add `token: {{file: …}}`",
+        )
     for name, listener in merger.gateway.listeners.items():
         if listener.address == admin.address and not admin.address.endswith(":0"):
-            merger.fault(("admin", "address"), "address_twice", f"`{admin.address}` is also the address of `{name}`; choose another port")
+            merger.fault(
+                ("admin", "address"),
+                "address_twice",
+                f"`{admin.address}` is also the address of `{name}`; choose another port",
+            )
 
 
 def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
@@ -84,59 +124,123 @@ def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
         host = urlsplit(provider.jwks.url).hostname or ""
         issuer = urlsplit(provider.issuer).hostname or ""
         if host != issuer and host not in provider.jwks_hosts:
-            merger.fault((*at, "jwks", "url"), "jwks_host", f"`{host}` is not the issuer's host, `{issuer}`; add it to `jwks_hosts` if it is meant")
+            merger.fault(
+                (*at, "jwks", "url"),
+                "jwks_host",
+                f"`{host}` is not the issuer's host, `{issuer}`; add it to `jwks_hosts` if it is meant",
+            )
     elif provider.jwks_hosts:
-        merger.fault((*at, "jwks_hosts"), "key_unused", "`jwks` is a file, so `jwks_hosts` has no effect; remove it", True)
+        merger.fault(
+            (*at, "jwks_hosts"),
+            "key_unused",
+            "`jwks` is a file, so `jwks_hosts` has no effect; remove it",
+            True,
+        )
     if provider.plaintext is None:
         for place, url in insecure:
-            merger.fault(place, "plaintext_reason", f"`{url}` is plain HTTP, where anyone on the way could put in keys; use https, or add `plaintext:` with a reason")
+            merger.fault(
+                place,
+                "plaintext_reason",
+                f"`{url}` is plain HTTP, where anyone on the way could put in keys; use https, or add `plaintext:` with a reason",
+            )
     elif not insecure:
-        merger.fault((*at, "plaintext"), "plaintext_unused", "nothing here is plain HTTP; remove `plaintext`", True)
+        merger.fault(
+            (*at, "plaintext"), "plaintext_unused", "nothing here is plain HTTP; remove `plaintext`", True
+        )
     leeway = milliseconds(provider.leeway)
     if leeway > 300_000 or leeway % 1000:
-        merger.fault((*at, "leeway"), "out_of_range", f"`{provider.leeway}` is out of range; write whole seconds, at most `5m`")
+        merger.fault(
+            (*at, "leeway"),
+            "out_of_range",
+            f"`{provider.leeway}` is out of range; write whole seconds, at most `5m`",
+        )
     for name, claim in provider.claims.items():
         if name in _RESERVED_CLAIMS and "type" in claim.model_fields_set:
-            merger.fault((*at, "claims", name, "type"), "claim_invalid", f"the type of `{name}` is fixed; remove `type`", True)
+            merger.fault(
+                (*at, "claims", name, "type"),
+                "claim_invalid",
+                f"the type of `{name}` is fixed; remove `type`",
+                True,
+            )
 
 
 def _api_key(merger: Merger, at: Location, provider: ApiKey) -> None:
     if owned(provider.header, False) or provider.header in _CREDENTIAL_CARRIERS:
-        merger.fault((*at, "header"), "header_owned", f"`{provider.header}` has another meaning; choose one such as `x-api-key`")
+        merger.fault(
+            (*at, "header"),
+            "header_owned",
+            f"`{provider.header}` has another meaning; choose one such as `x-api-key`",
+        )
 
 
 def _providers_together(merger: Merger) -> None:
     issuers: dict[str, str] = {}
     headers: dict[str, str] = {}
     for name, provider in merger.gateway.identity_providers.items():
-        key, seen, word = (provider.issuer, issuers, "issuer") if isinstance(provider, Jwt) else (provider.header, headers, "header")
+        key, seen, word = (
+            (provider.issuer, issuers, "issuer")
+            if isinstance(provider, Jwt)
+            else (provider.header, headers, "header")
+        )
         if key in seen:
-            merger.fault(("identity_providers", name, word), "provider_ambiguous", f"`{seen[key]}` has the same {word}; a credential has to lead to one provider")
+            merger.fault(
+                ("identity_providers", name, word),
+                "provider_ambiguous",
+                f"`{seen[key]}` has the same {word}; a credential has to lead to one provider",
+            )
         seen[key] = name
 
 
 def _services(merger: Merger) -> None:
-    own = {address for listener in merger.gateway.listeners.values() if (address := socket_address(listener.address)) and address[1]}
+    own = {
+        address
+        for listener in merger.gateway.listeners.values()
+        if (address := socket_address(listener.address)) and address[1]
+    }
     admin = merger.gateway.admin and socket_address(merger.gateway.admin.address)
     for name, service in merger.gateway.services.items():
         at: Location = ("services", name)
         plain = [url for url in service.endpoints if url.startswith("http://")]
         if plain and service.plaintext is None:
-            merger.fault((*at, "endpoints"), "plaintext_reason", f'{listed(plain)} is plain HTTP; use https, or say why it is fine: `plaintext: "same host"`')
+            merger.fault(
+                (*at, "endpoints"),
+                "plaintext_reason",
+                f'{listed(plain)} is plain HTTP; use https, or say why it is fine: `plaintext: "same host"`',
+            )
         if not plain and service.plaintext is not None:
-            merger.fault((*at, "plaintext"), "plaintext_unused", "every endpoint speaks TLS; remove `plaintext`", True)
+            merger.fault(
+                (*at, "plaintext"), "plaintext_unused", "every endpoint speaks TLS; remove `plaintext`", True
+            )
         if plain and len(plain) < len(service.endpoints):
-            merger.fault((*at, "endpoints"), "endpoints_mixed", "some endpoints speak TLS and some do not; make them alike, or two services")
+            merger.fault(
+                (*at, "endpoints"),
+                "endpoints_mixed",
+                "some endpoints speak TLS and some do not; make them alike, or two services",
+            )
         if service.tls is not None:
             if len(plain) == len(service.endpoints):
-                merger.fault((*at, "tls"), "key_unused", "no endpoint speaks TLS, so `tls` has no effect; write `https://`, or remove it", True)
+                merger.fault(
+                    (*at, "tls"),
+                    "key_unused",
+                    "no endpoint speaks TLS, so `tls` has no effect; write `https://`, or remove it",
+                    True,
+                )
             if (service.tls.certificate is None) != (service.tls.key is None):
-                merger.fault((*at, "tls"), "certificate_half", "`certificate` and `key` belong together; give both, or neither", True)
+                merger.fault(
+                    (*at, "tls"),
+                    "certificate_half",
+                    "`certificate` and `key` belong together; give both, or neither",
+                    True,
+                )
         for index, url in enumerate(service.endpoints):
             parts = urlsplit(url)
             target = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
             if target in own or target == admin:
-                merger.fault((*at, "endpoints", index), "endpoint_loop", f"`{url}` is this gateway's own address; requests would run in circles")
+                merger.fault(
+                    (*at, "endpoints", index),
+                    "endpoint_loop",
+                    f"`{url}` is this gateway's own address; requests would run in circles",
+                )
 
 
 def _groups(merger: Merger) -> None:
@@ -148,13 +252,20 @@ def _groups(merger: Merger) -> None:
                 merger.unknown((*at, "listeners", "any_of", index), "listener", listener, gateway.listeners)
         for index, provider in enumerate(group.authenticate or ()):
             if provider not in gateway.identity_providers:
-                merger.unknown((*at, "authenticate", "any_of", index), "identity provider", provider, gateway.identity_providers)
+                merger.unknown(
+                    (*at, "authenticate", "any_of", index),
+                    "identity provider",
+                    provider,
+                    gateway.identity_providers,
+                )
         for service in [*([group.service] if group.service else []), *(group.split or ())]:
             if service not in gateway.services:
                 where = ("split", service) if service != group.service else ("service",)
                 merger.unknown((*at, *where), "service", service, gateway.services)
         if group.access and group.authorize:
-            merger.fault((*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True)
+            merger.fault(
+                (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
+            )
         for key in ("request_headers", "response_headers"):
             _edits(merger, (*at, key), getattr(group, key))
 
@@ -166,12 +277,27 @@ def _edits(merger: Merger, at: Location, edits: HeaderEdits | None) -> None:
     seen: dict[str, str] = {}
     for where, name in edits.names():
         if owned(name, response):
-            merger.fault((*at, *where), "header_owned", f"`{name}` belongs to the gateway, which sets or checks it itself; remove it here", where[0] != "remove")
+            merger.fault(
+                (*at, *where),
+                "header_owned",
+                f"`{name}` belongs to the gateway, which sets or checks it itself; remove it here",
+                where[0] != "remove",
+            )
         if name in seen:
-            merger.fault((*at, *where), "header_twice", f"`{name}` also stands in `{seen[name]}`; keep one", where[0] != "remove")
+            merger.fault(
+                (*at, *where),
+                "header_twice",
+                f"`{name}` also stands in `{seen[name]}`; keep one",
+                where[0] != "remove",
+            )
         seen[name] = str(where[0])
     if not edits.names():
-        merger.fault(at, "header_edits_empty", "nothing is changed here; write `remove`, `set` or `add`, or remove the key", True)
+        merger.fault(
+            at,
+            "header_edits_empty",
+            "nothing is changed here; write `remove`, `set` or `add`, or remove the key",
+            True,
+        )
 
 
 def _sensitive(merger: Merger, policies: list[Policy]) -> None:
@@ -188,7 +314,12 @@ def _sensitive(merger: Merger, policies: list[Policy]) -> None:
             merger.fault(at, "sensitive_scope", f"{label}: name `scopes` in `authorize`", True)
         keys = [name for name in policy.providers if isinstance(gateway.identity_providers.get(name), ApiKey)]
         if keys:
-            merger.fault(at, "sensitive_provider", f"{label}: a key of {listed(keys)} can be passed on by anyone; accept tokens only", True)
+            merger.fault(
+                at,
+                "sensitive_provider",
+                f"{label}: a key of {listed(keys)} can be passed on by anyone; accept tokens only",
+                True,
+            )
         if not policy.rate_limits and not policy.address_limits:
             merger.fault(at, "sensitive_limit", f"{label}: add a `rate_limit` or an `address_limit`", True)
         if not gateway.routes[policy.name].listeners and not group.listeners:

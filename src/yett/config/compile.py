@@ -27,7 +27,12 @@ from yett.config.service import Service
 from yett.errors import ConfigurationError
 
 IR_VERSION = 1
-_LISTENER_LIMITS: dict[str, Any] = {"connections": 10_000, "request_line": "8KiB", "header_bytes": "32KiB", "headers": 100}
+_LISTENER_LIMITS: dict[str, Any] = {
+    "connections": 10_000,
+    "request_line": "8KiB",
+    "header_bytes": "32KiB",
+    "headers": 100,
+}
 _LISTENER_TIMES = {"handshake": "10s", "head": "10s", "body": "30s", "keep_alive": "60s"}
 
 
@@ -75,12 +80,18 @@ def _without_collector() -> Iterator[None]:
 def compile_loaded(loaded: Loaded) -> Compiled:
     """Checks and compiles what was loaded. Raises `ConfigurationError`. Pure: reads nothing, keeps nothing."""
     merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
-    policies = [policy for name, route in sorted(loaded.gateway.routes.items()) if (policy := merger.merge(name, route))]
+    policies = [
+        policy
+        for name, route in sorted(loaded.gateway.routes.items())
+        if (policy := merger.merge(name, route))
+    ]
     check_all(merger, policies)
     if loaded.errors or merger.errors:
         raise ConfigurationError([*loaded.errors, *merger.errors])
     document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
-    ir = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    ir = json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
@@ -121,8 +132,13 @@ def _admin(gateway: Gateway) -> dict[str, Any] | None:
 def _listener(name: str, listener: Listener, gateway: Gateway, material: Material) -> dict[str, Any]:
     at: Location = ("listeners", name)
     own, shared = listener.limits, gateway.defaults.limits
-    limits = {key: getattr(own, key) or getattr(shared, key) or value for key, value in _LISTENER_LIMITS.items()}
-    times = {key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value for key, value in _LISTENER_TIMES.items()}
+    limits = {
+        key: getattr(own, key) or getattr(shared, key) or value for key, value in _LISTENER_LIMITS.items()
+    }
+    times = {
+        key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value
+        for key, value in _LISTENER_TIMES.items()
+    }
     tls = listener.tls and {
         "profile": listener.tls.profile,
         "certificates": [
@@ -139,8 +155,12 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         "address": listener.address,
         "tls": tls,
         "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
-        "address_limits": [limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()],
-        "limits": {key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()},
+        "address_limits": [
+            limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()
+        ],
+        "limits": {
+            key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
+        },
         "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
     }
 
@@ -158,7 +178,10 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
     else:
         jwks = {"inline": material.texts[(*at, "jwks")]}
     claims = provider.claims
-    known = {key: list(claims[key].from_) if key in claims else None for key in ("scopes", "roles", "tenant", "client")}
+    known = {
+        key: list(claims[key].from_) if key in claims else None
+        for key in ("scopes", "roles", "tenant", "client")
+    }
     return {
         "type": "jwt",
         "name": name,
@@ -171,7 +194,11 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
             **known,
             "scopes": known["scopes"] or ["scope"],
             "roles": known["roles"] or ["roles"],
-            "declared": {key: {"from": list(claim.from_), "type": claim.type} for key, claim in claims.items() if key not in known},
+            "declared": {
+                key: {"from": list(claim.from_), "type": claim.type}
+                for key, claim in claims.items()
+                if key not in known
+            },
         },
     }
 
@@ -251,12 +278,24 @@ def _route(policy: Policy) -> dict[str, Any]:
 
 def weakened(gateway: Gateway) -> list[str]:
     """What is weaker than it could be, in sentences."""
-    found = [f"listener `{name}` speaks plain HTTP: {item.plaintext}" for name, item in gateway.listeners.items() if item.plaintext]
-    found += [f"service `{name}` is reached over plain HTTP: {item.plaintext}" for name, item in gateway.services.items() if item.plaintext]
+    found = [
+        f"listener `{name}` speaks plain HTTP: {item.plaintext}"
+        for name, item in gateway.listeners.items()
+        if item.plaintext
+    ]
+    found += [
+        f"service `{name}` is reached over plain HTTP: {item.plaintext}"
+        for name, item in gateway.services.items()
+        if item.plaintext
+    ]
     for name, provider in gateway.identity_providers.items():
         if isinstance(provider, Jwt) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
-    found += [f"service `{name}` sees the caller's credential" for name, item in gateway.services.items() if item.forward_credential]
+    found += [
+        f"service `{name}` sees the caller's credential"
+        for name, item in gateway.services.items()
+        if item.forward_credential
+    ]
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

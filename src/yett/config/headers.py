@@ -12,7 +12,16 @@ from yett.config.types import Items
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
 _VALUE_BAD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+}
 _OWNED_REQUEST = _HOP_BY_HOP | {
     "host", "authorization", "proxy-authorization", "expect", "forwarded", "x-real-ip", "x-request-id", "traceparent", "tracestate",
     "x-original-url", "x-rewrite-url", "x-http-method-override", "via",
@@ -30,12 +39,16 @@ def fold(name: str) -> str:
 def owned(name: str, response: bool) -> bool:
     """Whether the gateway sets or trusts this field itself."""
     folded = fold(name)
-    return folded in (_OWNED_RESPONSE if response else _OWNED_REQUEST) or (not response and folded.startswith("x-forwarded-"))
+    return folded in (_OWNED_RESPONSE if response else _OWNED_REQUEST) or (
+        not response and folded.startswith("x-forwarded-")
+    )
 
 
 def _field_name(value: Any) -> Any:
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise refuse("header_name_invalid", f"`{value}` is not the name of a header; use letters, digits and `-`")
+        raise refuse(
+            "header_name_invalid", f"`{value}` is not the name of a header; use letters, digits and `-`"
+        )
     return value.lower()
 
 
@@ -43,7 +56,10 @@ def _field_value(value: Any) -> Any:
     if not isinstance(value, str):
         raise refuse("text_expected", f"`{value}` is not text; put it in quotes")
     if _VALUE_BAD.search(value):
-        raise refuse("header_value_invalid", "the value has a line end or another control character; a header is one line")
+        raise refuse(
+            "header_value_invalid",
+            "the value has a line end or another control character; a header is one line",
+        )
     if value != value.strip(" \t"):
         raise refuse("header_value_invalid", "the value starts or ends with a blank; remove it")
     if len(value) > 8192:
@@ -69,8 +85,14 @@ class HeaderEdits(Model):
 
     def names(self) -> list[tuple[tuple[str | int, ...], str]]:
         """Each name with its place below the filter's key."""
-        removed: list[tuple[tuple[str | int, ...], str]] = [(("remove", index), name) for index, name in enumerate(self.remove)]
-        return [*removed, *((("set", name), name) for name in self.set), *((("add", name), name) for name in self.add)]
+        removed: list[tuple[tuple[str | int, ...], str]] = [
+            (("remove", index), name) for index, name in enumerate(self.remove)
+        ]
+        return [
+            *removed,
+            *((("set", name), name) for name in self.set),
+            *((("add", name), name) for name in self.add),
+        ]
 
 
 def valid_name(name: str) -> bool:

@@ -58,7 +58,13 @@ def load_gateway(gateway: Gateway, directory: str | Path = ".", shown: str = "ga
     places = Places(None, shown, directory)
     errors: list[ConfigError] = []
     if gateway.include:
-        errors.append(places.error(("include",), "include_in_python", "a configuration in Python imports its parts; remove `include`"))
+        errors.append(
+            places.error(
+                ("include",),
+                "include_in_python",
+                "a configuration in Python imports its parts; remove `include`",
+            )
+        )
     material, found = resolve(gateway, places)
     return Loaded(directory / shown, gateway, places, material, {}, errors + found, tuple(material.watched))
 
@@ -73,11 +79,26 @@ def _load_python(path: Path) -> Loaded:
     except ValidationError as error:
         raise ConfigurationError(translate(error, Gateway, places)) from None
     except SyntaxError as error:
-        raise ConfigurationError([ConfigError(shown, error.lineno or 1, error.offset or 1, "", f"not valid Python: {error.msg}", "python_invalid")]) from None
+        raise ConfigurationError(
+            [
+                ConfigError(
+                    shown,
+                    error.lineno or 1,
+                    error.offset or 1,
+                    "",
+                    f"not valid Python: {error.msg}",
+                    "python_invalid",
+                )
+            ]
+        ) from None
     except Exception as error:
         line = _line_of(error, shown)
-        message = f"the file stopped with an error of type `{type(error).__name__}`; run it with Python to see more"
-        raise ConfigurationError([ConfigError(shown, line, 1 if line else 0, "", message, "python_invalid")]) from error
+        message = (
+            f"the file stopped with an error of type `{type(error).__name__}`; run it with Python to see more"
+        )
+        raise ConfigurationError(
+            [ConfigError(shown, line, 1 if line else 0, "", message, "python_invalid")]
+        ) from error
     if not isinstance(found, Gateway):
         message = "the file defines no `gateway`; write `gateway = yett.Gateway(…)`"
         raise ConfigurationError([ConfigError(shown, 0, 0, "", message, "python_invalid")])
@@ -103,8 +124,12 @@ def _load_yaml(path: Path) -> Loaded:
         raise ConfigurationError(errors)
     places = Places(main, str(path), path.parent)
     if not isinstance(main.value, dict):
-        message = "the file is empty" if main.value is None else "a mapping is needed here, such as `version: 1`"
-        raise ConfigurationError([places.error((), "file_empty", f"{message}; `yett init` writes one to start from")])
+        message = (
+            "the file is empty" if main.value is None else "a mapping is needed here, such as `version: 1`"
+        )
+        raise ConfigurationError(
+            [places.error((), "file_empty", f"{message}; `yett init` writes one to start from")]
+        )
     tree = dict(main.value)
     owners, watched = _include(tree, main, places, errors)
     if "version" not in tree:
@@ -113,7 +138,9 @@ def _load_yaml(path: Path) -> Loaded:
     if gateway is None:
         raise ConfigurationError(errors)
     material, found = resolve(gateway, places)
-    return Loaded(path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched), dropped)
+    return Loaded(
+        path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched), dropped
+    )
 
 
 def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
@@ -123,7 +150,11 @@ def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
         errors.append(unreadable.error)
         return None
     except OSError as error:
-        why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({(error.strerror or 'error').lower()})"
+        why = (
+            "does not exist"
+            if isinstance(error, FileNotFoundError)
+            else f"cannot be read ({(error.strerror or 'error').lower()})"
+        )
         errors.append(ConfigError(shown, 0, 0, "", f"the file {why}", "file_missing"))
         return None
     places = Places(source, shown, path.parent)
@@ -133,7 +164,9 @@ def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
     return source
 
 
-def _validate(tree: dict[str, Any], places: Places, errors: list[ConfigError]) -> tuple[Gateway | None, frozenset[Location]]:
+def _validate(
+    tree: dict[str, Any], places: Places, errors: list[ConfigError]
+) -> tuple[Gateway | None, frozenset[Location]]:
     """The model. Where named entries are wrong, those are left out, so that faults of the others are found as well."""
     try:
         return Gateway.model_validate(tree), frozenset()
@@ -165,7 +198,9 @@ def _without(tree: dict[str, Any], wrong: set[Location]) -> tuple[Gateway | None
         return None, frozenset()
 
 
-def _include(tree: dict[str, Any], main: Source, places: Places, errors: list[ConfigError]) -> tuple[dict[Location, str], list[Path]]:
+def _include(
+    tree: dict[str, Any], main: Source, places: Places, errors: list[ConfigError]
+) -> tuple[dict[Location, str], list[Path]]:
     owners: dict[Location, str] = {}
     _own(tree, tree.get("owner"), owners)
     patterns = tree.get("include", [])
@@ -175,12 +210,21 @@ def _include(tree: dict[str, Any], main: Source, places: Places, errors: list[Co
     watched: list[Path] = []
     for index, pattern in enumerate(patterns):
         at: Location = ("include", index) if isinstance(tree.get("include"), list) else ("include",)
-        for path in _matching(pattern, main, places.error(at, "include_missing", f"`{pattern}` matches no file; paths are relative to this file"), errors):
+        for path in _matching(
+            pattern,
+            main,
+            places.error(
+                at, "include_missing", f"`{pattern}` matches no file; paths are relative to this file"
+            ),
+            errors,
+        ):
             if path in watched:
                 continue
             watched.append(path)
             if len(watched) > MAX_FILES:
-                errors.append(places.error(at, "include_too_many", f"more than {MAX_FILES} files are included"))
+                errors.append(
+                    places.error(at, "include_too_many", f"more than {MAX_FILES} files are included")
+                )
                 return owners, watched
             source = _read(path, str(path), errors)
             if source is not None:
@@ -192,7 +236,13 @@ def _matching(pattern: str, main: Source, missing: ConfigError, errors: list[Con
     directory = main.path.parent
     if Path(pattern).is_absolute() or any(c in pattern for c in "*?["):
         base = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else directory
-        found = sorted(base.glob(str(Path(pattern).relative_to(Path(pattern).anchor)) if Path(pattern).is_absolute() else pattern))
+        found = sorted(
+            base.glob(
+                str(Path(pattern).relative_to(Path(pattern).anchor))
+                if Path(pattern).is_absolute()
+                else pattern
+            )
+        )
     else:
         found = [directory / pattern]
     files = [path for path in found if path.is_file() and path.resolve() != main.path.resolve()]
@@ -201,7 +251,13 @@ def _matching(pattern: str, main: Source, missing: ConfigError, errors: list[Con
     return files
 
 
-def _merge(tree: dict[str, Any], source: Source, places: Places, owners: dict[Location, str], errors: list[ConfigError]) -> None:
+def _merge(
+    tree: dict[str, Any],
+    source: Source,
+    places: Places,
+    owners: dict[Location, str],
+    errors: list[ConfigError],
+) -> None:
     here = Places(source, source.shown, source.path.parent)
     part = source.value
     if part is None:
@@ -216,11 +272,17 @@ def _merge(tree: dict[str, Any], source: Source, places: Places, owners: dict[Lo
             continue
         if key not in SHARED:
             if key in Gateway.model_fields:
-                errors.append(here.error((key,), "include_key", f"`{key}` belongs in the main file, {places.shown}", True))
+                errors.append(
+                    here.error(
+                        (key,), "include_key", f"`{key}` belongs in the main file, {places.shown}", True
+                    )
+                )
             else:
                 from yett.config.base import nearest
 
-                hint = nearest(key, Part.model_fields) or "; known here: " + ", ".join(f"`{name}`" for name in Part.model_fields)
+                hint = nearest(key, Part.model_fields) or "; known here: " + ", ".join(
+                    f"`{name}`" for name in Part.model_fields
+                )
                 errors.append(here.error((key,), "key_unknown", f"unknown key `{key}`{hint}", True))
             continue
         if not isinstance(value, dict):
@@ -230,7 +292,14 @@ def _merge(tree: dict[str, Any], source: Source, places: Places, owners: dict[Lo
         for name, item in value.items():
             if name in merged:
                 other = places.shown_at((key, name))
-                errors.append(here.error((key, name), "include_duplicate", f"`{name}` is defined twice, also at {other}; rename one", True))
+                errors.append(
+                    here.error(
+                        (key, name),
+                        "include_duplicate",
+                        f"`{name}` is defined twice, also at {other}; rename one",
+                        True,
+                    )
+                )
                 continue
             merged[name] = item
             places.parts[(key, name)] = source

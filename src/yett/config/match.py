@@ -61,7 +61,11 @@ def _methods(value: Any) -> Any:
         if method.upper() in METHODS and method != method.upper():
             raise refuse("method_invalid", f"methods are upper case; write `{method.upper()}`", at)
         if method not in METHODS:
-            raise refuse("method_invalid", f"`{method}` is not a method{nearest(method, METHODS) or '; write one of ' + ', '.join(METHODS)}", at)
+            raise refuse(
+                "method_invalid",
+                f"`{method}` is not a method{nearest(method, METHODS) or '; write one of ' + ', '.join(METHODS)}",
+                at,
+            )
     return items
 
 
@@ -75,9 +79,18 @@ def _path(value: Any) -> Any:
 
 
 _STRINGS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SEVERAL = {"type": "object", "required": ["any_of"], "additionalProperties": False, "properties": {"any_of": _STRINGS}}
+_SEVERAL = {
+    "type": "object",
+    "required": ["any_of"],
+    "additionalProperties": False,
+    "properties": {"any_of": _STRINGS},
+}
 
-Hosts = Annotated[tuple[str, ...] | Literal["any"], BeforeValidator(_hosts), WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]})]
+Hosts = Annotated[
+    tuple[str, ...] | Literal["any"],
+    BeforeValidator(_hosts),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]}),
+]
 """`any`, one host, or `{any_of: […]}`; exact, or `*.example.com`."""
 Methods = Annotated[
     tuple[str, ...],
@@ -102,5 +115,3 @@ class Match(Model):
     """Headers that have to be there exactly once, with exactly this value."""
     query: dict[str, FieldValue] = Field(default_factory=dict)
     """Query parameters that have to be there exactly once, with exactly this value."""
-
-

@@ -64,7 +64,9 @@ class Merger:
         section = {"listener": "listeners", "identity provider": "identity_providers"}.get(kind, f"{kind}s")
         if (section, name) in self.dropped or (section, "*") in self.dropped:
             return
-        hint = nearest(name, known) or (f"; known here: {listed(sorted(known))}" if known else f"; no {kind} is defined")
+        hint = nearest(name, known) or (
+            f"; known here: {listed(sorted(known))}" if known else f"; no {kind} is defined"
+        )
         self.fault(location, f"{kind.rsplit(maxsplit=1)[-1]}_unknown", f"there is no {kind} `{name}`{hint}")
 
     def merge(self, name: str, route: Route) -> Policy | None:
@@ -108,28 +110,50 @@ class Merger:
         if route.listeners and group.listeners:
             both = tuple(item for item in route.listeners if item in group.listeners)
             if not both:
-                self.fault((*at, "listeners"), "listeners_disjoint", f"the group is on {listed(group.listeners)} only; name one of those, or leave `listeners` out")
+                self.fault(
+                    (*at, "listeners"),
+                    "listeners_disjoint",
+                    f"the group is on {listed(group.listeners)} only; name one of those, or leave `listeners` out",
+                )
             return both
         chosen = route.listeners or group.listeners
         if chosen:
             return chosen
         if len(known) > 1:
-            self.fault(at, "listeners_missing", f"there are several listeners; say on which this route exists: `listeners:` with {listed(known)}", True)
+            self.fault(
+                at,
+                "listeners_missing",
+                f"there are several listeners; say on which this route exists: `listeners:` with {listed(known)}",
+                True,
+            )
         return tuple(known)
 
     def _hosts(self, route: Route, group: Group, at: Location) -> tuple[str, ...] | None:
         own, shared = route.match.hosts, group.hosts
         if own is None and shared is None:
-            self.fault((*at, "match"), "hosts_missing", "no `hosts` here or in a group; name them, or write `hosts: any`", True)
+            self.fault(
+                (*at, "match"),
+                "hosts_missing",
+                "no `hosts` here or in a group; name them, or write `hosts: any`",
+                True,
+            )
         if own is None or shared is None or shared == "any":
             chosen = shared if own is None else own
             return None if chosen in {None, "any"} else tuple(chosen or ())
         if own == "any":
-            self.fault((*at, "match", "hosts"), "hosts_widened", f"the group is for {listed(shared)} only; leave `hosts` out, or name some of those")
+            self.fault(
+                (*at, "match", "hosts"),
+                "hosts_widened",
+                f"the group is for {listed(shared)} only; leave `hosts` out, or name some of those",
+            )
             return shared
         outside = [host for host in own if not any(_covers(wide, host) for wide in shared)]
         if outside:
-            self.fault((*at, "match", "hosts"), "hosts_widened", f"{listed(outside)} is not among the group's hosts, {listed(shared)}")
+            self.fault(
+                (*at, "match", "hosts"),
+                "hosts_widened",
+                f"{listed(outside)} is not among the group's hosts, {listed(shared)}",
+            )
         return own
 
     def _methods(self, route: Route, group: Group, at: Location) -> tuple[str, ...]:
@@ -139,37 +163,79 @@ class Merger:
         allowed = {*group.methods, *(("HEAD",) if "GET" in group.methods else ())}
         both = tuple(method for method in own if method in allowed)
         if not both:
-            self.fault((*at, "match", "methods"), "methods_disjoint", f"the group lets through {listed(group.methods)} only, so this route would take nothing")
+            self.fault(
+                (*at, "match", "methods"),
+                "methods_disjoint",
+                f"the group lets through {listed(group.methods)} only, so this route would take nothing",
+            )
         return both
 
-    def _access(self, policy: Policy, route: Route, group: Group | None, at: Location, parts: list[tuple[Group | Route, Location, str]]) -> None:
+    def _access(
+        self,
+        policy: Policy,
+        route: Route,
+        group: Group | None,
+        at: Location,
+        parts: list[tuple[Group | Route, Location, str]],
+    ) -> None:
         here = group or _NO_GROUP
         if route.access == "public":
             self._public(route, group, at)
             return
         policy.access = "authenticated"
         if route.access and route.authorize:
-            self.fault((*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True)
+            self.fault(
+                (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
+            )
         if route.access and here.authorize:
-            self.fault((*at, "access"), "access_loosened", f"the group `{route.group}` already decides with `authorize`; remove `access`", True)
+            self.fault(
+                (*at, "access"),
+                "access_loosened",
+                f"the group `{route.group}` already decides with `authorize`; remove `access`",
+                True,
+            )
         rules = [(part.authorize, source) for part, _, source in parts if part.authorize]
         if not rules and not route.access and not here.access:
             more = "; `authenticate` alone is no decision" if route.authenticate or here.authenticate else ""
-            self.fault(at, "access_missing", f"the route has no access decision{more}: write `access: public`, `access: authenticated` or `authorize:`", True)
+            self.fault(
+                at,
+                "access_missing",
+                f"the route has no access decision{more}: write `access: public`, `access: authenticated` or `authorize:`",
+                True,
+            )
             return
         policy.rules = [rule.rule(source) for rule, source in rules]
         policy.providers = self._providers(route, here, at)
 
     def _public(self, route: Route, group: Group | None, at: Location) -> None:
         if group is not None:
-            self.fault((*at, "access"), "public_in_group", f"a route of a group is never public; take it out of `{route.group}`, or remove `access: public`", True)
+            self.fault(
+                (*at, "access"),
+                "public_in_group",
+                f"a route of a group is never public; take it out of `{route.group}`, or remove `access: public`",
+                True,
+            )
         if route.authorize:
-            self.fault((*at, "access"), "access_twice", "`access: public` and `authorize` contradict each other; keep one", True)
+            self.fault(
+                (*at, "access"),
+                "access_twice",
+                "`access: public` and `authorize` contradict each other; keep one",
+                True,
+            )
         elif route.authenticate:
-            self.fault((*at, "access"), "access_twice", "`access: public` and `authenticate` contradict each other; keep one", True)
+            self.fault(
+                (*at, "access"),
+                "access_twice",
+                "`access: public` and `authenticate` contradict each other; keep one",
+                True,
+            )
         for name, limit in route.rate_limit.items():
             if limit.key == "principal":
-                self.fault((*at, "rate_limit", name, "key"), "limit_without_caller", "a public route knows no callers; write `key: route`, or use `address_limit`")
+                self.fault(
+                    (*at, "rate_limit", name, "key"),
+                    "limit_without_caller",
+                    "a public route knows no callers; write `key: route`, or use `address_limit`",
+                )
 
     def _providers(self, route: Route, group: Group, at: Location) -> tuple[str, ...]:
         known = self.gateway.identity_providers
@@ -179,46 +245,79 @@ class Merger:
         if route.authenticate and group.authenticate:
             both = tuple(name for name in group.authenticate if name in route.authenticate)
             if not both:
-                self.fault((*at, "authenticate"), "providers_disjoint", f"the group accepts {listed(group.authenticate)} only, so nobody could pass; name one of those")
+                self.fault(
+                    (*at, "authenticate"),
+                    "providers_disjoint",
+                    f"the group accepts {listed(group.authenticate)} only, so nobody could pass; name one of those",
+                )
             return both
         chosen = route.authenticate or group.authenticate
         if not chosen:
-            self.fault(at, "authenticate_missing", "no `authenticate` here or in a group; name the identity providers whose callers may come in", True)
+            self.fault(
+                at,
+                "authenticate_missing",
+                "no `authenticate` here or in a group; name the identity providers whose callers may come in",
+                True,
+            )
         return chosen or ()
 
     def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         names: dict[str, str] = {}
         for part, where, source in parts:
             scope = source.replace(" ", ":", 1)
-            policy.address_limits += [limit.compiled(name, scope) for name, limit in part.address_limit.items()]
+            policy.address_limits += [
+                limit.compiled(name, scope) for name, limit in part.address_limit.items()
+            ]
             policy.rate_limits += [limit.compiled(name, scope) for name, limit in part.rate_limit.items()]
             for key, limits in (("rate_limit", part.rate_limit), ("address_limit", part.address_limit)):
                 for name in limits:
                     if name in names:
-                        self.fault((*where, key, name), "limit_twice", f"`{name}` is also a limit of {names[name]}; give it another name, both apply", True)
+                        self.fault(
+                            (*where, key, name),
+                            "limit_twice",
+                            f"`{name}` is also a limit of {names[name]}; give it another name, both apply",
+                            True,
+                        )
                     names[name] = source
 
     def _action(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
         for key in ("service", "split"):
             if getattr(route, key) is not None and getattr(group, key) is not None:
-                self.fault((*at, key), "twice", f"`{key}` also stands in the group `{route.group}`; keep it in one place", True)
+                self.fault(
+                    (*at, key),
+                    "twice",
+                    f"`{key}` also stands in the group `{route.group}`; keep it in one place",
+                    True,
+                )
         service, split = route.service or group.service, route.split or group.split
         answers = [key for key in ("redirect", "respond") if getattr(route, key) is not None]
         forwards = service is not None or split is not None
         if len(answers) + forwards != 1:
             chosen = [*answers, *(["service" if service is not None else "split"] if forwards else [])]
-            message = f"{listed(chosen)} exclude each other; keep one" if chosen else "the route goes nowhere; name a `service`, or write `redirect:` or `respond:`"
+            message = (
+                f"{listed(chosen)} exclude each other; keep one"
+                if chosen
+                else "the route goes nowhere; name a `service`, or write `redirect:` or `respond:`"
+            )
             self.fault(at, "action_twice" if chosen else "action_missing", message, True)
             return
         if route.redirect:
             fields = route.redirect
-            policy.action = {"redirect": {key: getattr(fields, key) for key in ("status", "location", "scheme", "host", "path")}}
+            policy.action = {
+                "redirect": {
+                    key: getattr(fields, key) for key in ("status", "location", "scheme", "host", "path")
+                }
+            }
         elif route.respond:
-            policy.action = {"respond": {key: getattr(route.respond, key) for key in ("status", "content_type", "body")}}
+            policy.action = {
+                "respond": {key: getattr(route.respond, key) for key in ("status", "content_type", "body")}
+            }
         else:
             policy.action = self._forward(route, service, split, at)
 
-    def _forward(self, route: Route, service: str | None, split: dict[str, str] | None, at: Location) -> dict[str, Any]:
+    def _forward(
+        self, route: Route, service: str | None, split: dict[str, str] | None, at: Location
+    ) -> dict[str, Any]:
         known = self.gateway.services
         if route.service is not None and route.service not in known:
             self.unknown((*at, "service"), "service", route.service, known)
@@ -237,15 +336,29 @@ class Merger:
     def _edits(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
         for key in ("rewrite", "request_headers", "response_headers"):
             if getattr(route, key) is not None and getattr(group, key) is not None:
-                self.fault((*at, key), "twice", f"`{key}` also stands in the group `{route.group}`; keep it in one place", True)
+                self.fault(
+                    (*at, key),
+                    "twice",
+                    f"`{key}` also stands in the group `{route.group}`; keep it in one place",
+                    True,
+                )
         rewrite = route.rewrite or group.rewrite
         policy.rewrite = rewrite.path if rewrite else None
         if route.rewrite and (route.redirect or route.respond):
-            self.fault((*at, "rewrite"), "rewrite_unused", "nothing is forwarded here, so `rewrite` has no effect; remove it", True)
+            self.fault(
+                (*at, "rewrite"),
+                "rewrite_unused",
+                "nothing is forwarded here, so `rewrite` has no effect; remove it",
+                True,
+            )
         for key in ("request_headers", "response_headers"):
             edits = getattr(route, key) or getattr(group, key)
             empty: dict[str, Any] = {"remove": [], "set": {}, "add": {}}
-            filled = {"remove": sorted({n.lower() for n in edits.remove}), "set": edits.set, "add": edits.add} if edits else empty
+            filled = (
+                {"remove": sorted({n.lower() for n in edits.remove}), "set": edits.set, "add": edits.add}
+                if edits
+                else empty
+            )
             setattr(policy, key, filled)
 
     def _bounds(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
@@ -259,13 +372,26 @@ class Merger:
         policy.timeouts = {f"{key}_ms": units.milliseconds(value) for key, value in times.items()}
         where = parts[-1][1]
         if ceiling.limits.body and policy.body_limit > units.size_bytes(ceiling.limits.body):
-            self.fault((*where, "limits", "body"), "ceiling_exceeded", f"`{body}` is more than `defaults.ceiling` allows, `{ceiling.limits.body}`", True)
+            self.fault(
+                (*where, "limits", "body"),
+                "ceiling_exceeded",
+                f"`{body}` is more than `defaults.ceiling` allows, `{ceiling.limits.body}`",
+                True,
+            )
         for key in _TIMES:
             bound = getattr(ceiling.timeouts, key)
             value = policy.timeouts[f"{key}_ms"]
-            if bound and (value > units.milliseconds(bound) or (key == "total" and value == 0 < units.milliseconds(bound))):
+            if bound and (
+                value > units.milliseconds(bound)
+                or (key == "total" and value == 0 < units.milliseconds(bound))
+            ):
                 shown = f"`{times[key]}`" if value else "no limit"
-                self.fault((*where, "timeouts", key), "ceiling_exceeded", f"{shown} for `{key}` is more than `defaults.ceiling` allows, `{bound}`", True)
+                self.fault(
+                    (*where, "timeouts", key),
+                    "ceiling_exceeded",
+                    f"{shown} for `{key}` is more than `defaults.ceiling` allows, `{bound}`",
+                    True,
+                )
 
     def _variables(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
         found = template.read(route.match.path)
@@ -278,30 +404,55 @@ class Merger:
             name = rule.tenant.removeprefix("path.")
             place: Location = (*where, "authorize", "tenant")
             if name not in found.variables:
-                where_from = "" if part is route else f" (the group `{route.group}` compares it with the caller's tenant)"
-                self.fault((*at, "match", "path"), "tenant_variable_missing", f"the path has no `{{{name}}}`{where_from}; add it, or compare another one")
+                where_from = (
+                    ""
+                    if part is route
+                    else f" (the group `{route.group}` compares it with the caller's tenant)"
+                )
+                self.fault(
+                    (*at, "match", "path"),
+                    "tenant_variable_missing",
+                    f"the path has no `{{{name}}}`{where_from}; add it, or compare another one",
+                )
             elif name == found.rest:
-                self.fault((*at, "match", "path"), "tenant_variable_rest", f"`{{{name}...}}` takes several segments, and a tenant is one; write `{{{name}}}`")
+                self.fault(
+                    (*at, "match", "path"),
+                    "tenant_variable_rest",
+                    f"`{{{name}...}}` takes several segments, and a tenant is one; write `{{{name}}}`",
+                )
             elif route.path is not None:
                 message = f"{listed(route.path.allow)} would let two readers see different values of `{{{name}}}`, which a rule reads; remove `path`"
                 self.fault((*at, "path"), "path_exception_with_rule", message, True)
             self._tenant_claims(policy, place, rule.tenant)
-        for key, target in (("rewrite", policy.rewrite), ("redirect", route.redirect.path if route.redirect else None)):
+        for key, target in (
+            ("rewrite", policy.rewrite),
+            ("redirect", route.redirect.path if route.redirect else None),
+        ):
             for name in template.unknown_variables(target, found.variables) if target else []:
                 place = (*at, key, "path") if getattr(route, key) else (*at, "match", "path")
-                self.fault(place, "variable_unknown", f"the route's path has no `{{{name}}}`{nearest(name, found.variables)}")
+                self.fault(
+                    place,
+                    "variable_unknown",
+                    f"the route's path has no `{{{name}}}`{nearest(name, found.variables)}",
+                )
 
     def _tenant_claims(self, policy: Policy, place: Location, tenant: str) -> None:
         for name in policy.providers:
             provider = self.gateway.identity_providers.get(name)
             if provider is not None and provider.type == "jwt" and "tenant" not in provider.claims:
-                error = self.places.error(place, "tenant_claim_missing", f"`{tenant}` is compared with the caller's tenant, and tokens of `{name}` name none; write `claims: {{tenant: …}}` there")
+                error = self.places.error(
+                    place,
+                    "tenant_claim_missing",
+                    f"`{tenant}` is compared with the caller's tenant, and tokens of `{name}` name none; write `claims: {{tenant: …}}` there",
+                )
                 if error not in self.errors:
                     self.errors.append(error)
 
 
 def _covers(wide: str, host: str) -> bool:
-    return wide == host or (wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:])
+    return wide == host or (
+        wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:]
+    )
 
 
 def _sources(parts: list[tuple[Group | Route, Location, str]]) -> dict[str, list[str]]:

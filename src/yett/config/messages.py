@@ -27,10 +27,16 @@ _KINDS = {
 }
 
 
-def translate(error: ValidationError, model: type[BaseModel], places: Places, prefix: Location = ()) -> list[ConfigError]:
+def translate(
+    error: ValidationError, model: type[BaseModel], places: Places, prefix: Location = ()
+) -> list[ConfigError]:
     """All faults that pydantic found, each at its place."""
     details = error.errors(include_url=False)
-    kept = [item for item in details if not any(isinstance(s, str) and s.startswith(_SKIPPED) for s in item["loc"])]
+    kept = [
+        item
+        for item in details
+        if not any(isinstance(s, str) and s.startswith(_SKIPPED) for s in item["loc"])
+    ]
     return [_one(item, model, places, prefix) for item in kept or details]
 
 
@@ -54,7 +60,11 @@ def _one(item: ErrorDetails, model: type[BaseModel], places: Places, prefix: Loc
         if kind == "union_tag_not_found":
             return places.error(where, "key_missing", f"`type` is missing; write {_choice(tags)}", True)
         tag = str(context.get("tag"))
-        return places.error((*where, "type"), "value_unknown", f"`{tag}` is not a type{nearest(tag, tags) or '; write ' + _choice(tags)}")
+        return places.error(
+            (*where, "type"),
+            "value_unknown",
+            f"`{tag}` is not a type{nearest(tag, tags) or '; write ' + _choice(tags)}",
+        )
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return places.error(where, "out_of_range", f"`{given}` is out of range; write {bound}")
@@ -76,7 +86,11 @@ def _missing(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
     fields = parent.model_fields.items() if parent else ()
-    text = next((f.description for n, f in fields if (f.alias or n) == name and f.description), "").strip().removesuffix(".")
+    text = (
+        next((f.description for n, f in fields if (f.alias or n) == name and f.description), "")
+        .strip()
+        .removesuffix(".")
+    )
     return f"`{name}` is missing{': ' + _lower(text) if text else ''}"
 
 

@@ -29,7 +29,13 @@ class Source:
         here: Location = ()
         value = self.value
         for step in location:
-            found = value.get(step) if isinstance(value, dict) else value[step] if _has_item(value, step) else None
+            found = (
+                value.get(step)
+                if isinstance(value, dict)
+                else value[step]
+                if _has_item(value, step)
+                else None
+            )
             known = (isinstance(value, dict) and step in value) or _has_item(value, step)
             if known:
                 here, value = (*here, step), found

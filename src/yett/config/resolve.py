@@ -91,7 +91,9 @@ def _read(path: Path, limit: int) -> bytes | str:
     return data if len(data) <= limit else f"is larger than {limit >> 20} MiB"
 
 
-def _secret(item: Secret, location: Location, places: Places, material: Material, errors: list[ConfigError]) -> bytes | None:
+def _secret(
+    item: Secret, location: Location, places: Places, material: Material, errors: list[ConfigError]
+) -> bytes | None:
     value: bytes | str
     if item.env is not None:
         at, shown = (*location, "env"), f"the environment variable `{item.env}`"
@@ -111,17 +113,27 @@ def _secret(item: Secret, location: Location, places: Places, material: Material
         errors.append(places.error(at, "secret_empty", f"{shown} is empty"))
         return None
     if b"PRIVATE KEY-----" not in value and location[-1] != "key" and len(value) < MIN_CHOSEN:
-        errors.append(places.error(at, "secret_weak", f"{shown} is shorter than {MIN_CHOSEN} bytes; make one with `openssl rand -hex 32`"))
+        errors.append(
+            places.error(
+                at,
+                "secret_weak",
+                f"{shown} is shorter than {MIN_CHOSEN} bytes; make one with `openssl rand -hex 32`",
+            )
+        )
         return None
     return value
 
 
-def _public(path_text: PublicFile, location: Location, places: Places, material: Material, errors: list[ConfigError]) -> None:
+def _public(
+    path_text: PublicFile, location: Location, places: Places, material: Material, errors: list[ConfigError]
+) -> None:
     path = places.base(location) / path_text
     material.watched.append(path)
     data = _read(path, MAX_PUBLIC)
     if isinstance(data, str):
-        errors.append(places.error(location, "file_missing", f"`{path_text}` {data}; paths are relative to this file"))
+        errors.append(
+            places.error(location, "file_missing", f"`{path_text}` {data}; paths are relative to this file")
+        )
         return
     try:
         text = data.decode()
@@ -134,7 +146,9 @@ def _public(path_text: PublicFile, location: Location, places: Places, material:
         return
     last = location[-1]
     if last in {"chain", "ca", "certificate"} and "-----BEGIN CERTIFICATE-----" not in text:
-        errors.append(places.error(location, "file_invalid", f"`{path_text}` holds no certificate; PEM is needed"))
+        errors.append(
+            places.error(location, "file_invalid", f"`{path_text}` holds no certificate; PEM is needed")
+        )
     elif last == "jwks":
         fault = _jwks_fault(text)
         if fault:
@@ -150,9 +164,9 @@ def _jwks_fault(text: str) -> tuple[str, str] | None:
     try:
         keys = json.loads(text)["keys"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return "jwks_invalid", "is not a JWK set; `{\"keys\": [ … ]}` is needed (RFC 7517)"
+        return "jwks_invalid", 'is not a JWK set; `{"keys": [ … ]}` is needed (RFC 7517)'
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
-        return "jwks_invalid", "holds no key; `{\"keys\": [ … ]}` with at least one is needed"
+        return "jwks_invalid", 'holds no key; `{"keys": [ … ]}` with at least one is needed'
     if any(key.get("kty") == "oct" for key in keys):
         return "algorithm_refused", "holds a shared secret (`oct`); only public keys are accepted"
     if any("d" in key for key in keys):
@@ -175,7 +189,13 @@ def _keys_file(text: str, path: Path, shown: str, errors: list[ConfigError]) -> 
     seen: dict[str, str] = {}
     for name, entry in keys.keys.items():
         if entry.id in seen:
-            errors.append(places.error(("keys", name, "id"), "key_entry_invalid", f"`{seen[entry.id]}` has the same id; make a new key"))
+            errors.append(
+                places.error(
+                    ("keys", name, "id"),
+                    "key_entry_invalid",
+                    f"`{seen[entry.id]}` has the same id; make a new key",
+                )
+            )
         seen[entry.id] = name
     return keys
 

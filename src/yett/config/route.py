@@ -26,11 +26,20 @@ PATH_EXCEPTIONS = ("encoded_slash", "semicolon", "empty_segment")
 def _allow(value: Any) -> Any:
     items = (value,) if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not items:
-        raise refuse("path_exception_unknown", "write one or more of " + ", ".join(f"`{name}`" for name in PATH_EXCEPTIONS))
+        raise refuse(
+            "path_exception_unknown",
+            "write one or more of " + ", ".join(f"`{name}`" for name in PATH_EXCEPTIONS),
+        )
     for index, name in enumerate(items):
         if name not in PATH_EXCEPTIONS:
-            hint = nearest(str(name), PATH_EXCEPTIONS) or "; write one or more of " + ", ".join(f"`{known}`" for known in PATH_EXCEPTIONS)
-            raise refuse("path_exception_unknown", f"`{name}` is not an exception{hint}", () if isinstance(value, str) else (index,))
+            hint = nearest(str(name), PATH_EXCEPTIONS) or "; write one or more of " + ", ".join(
+                f"`{known}`" for known in PATH_EXCEPTIONS
+            )
+            raise refuse(
+                "path_exception_unknown",
+                f"`{name}` is not an exception{hint}",
+                () if isinstance(value, str) else (index,),
+            )
     return tuple(items)
 
 
@@ -38,7 +47,9 @@ class PathRules(Model):
     """Exceptions to canonical paths."""
 
     allow: Annotated[
-        tuple[str, ...], BeforeValidator(_allow), WithJsonSchema({"type": "array", "items": {"enum": list(PATH_EXCEPTIONS)}})
+        tuple[str, ...],
+        BeforeValidator(_allow),
+        WithJsonSchema({"type": "array", "items": {"enum": list(PATH_EXCEPTIONS)}}),
     ]
     """`encoded_slash`, `semicolon`, `empty_segment`."""
 

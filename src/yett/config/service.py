@@ -17,7 +17,10 @@ from yett.config.units import Duration
 def _endpoints(value: Any) -> Any:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
-        raise refuse("endpoint_invalid", "write an address such as `https://billing-1.internal:8443`, or a list of them")
+        raise refuse(
+            "endpoint_invalid",
+            "write an address such as `https://billing-1.internal:8443`, or a list of them",
+        )
     if not items:
         raise refuse("list_empty", "the list is empty; name at least one, or leave the key out")
     for index, item in enumerate(items):
@@ -27,7 +30,11 @@ def _endpoints(value: Any) -> Any:
             raise refuse("endpoint_invalid", fault, at)
         parts = urlsplit(item)
         if parts.path not in {"", "/"} or parts.query:
-            raise refuse("endpoint_invalid", f"`{item}` has a path; an endpoint is scheme, host and port (`rewrite` changes paths)", at)
+            raise refuse(
+                "endpoint_invalid",
+                f"`{item}` has a path; an endpoint is scheme, host and port (`rewrite` changes paths)",
+                at,
+            )
         why = forbidden_host(parts.hostname or "")
         if why:
             raise refuse("address_forbidden", f"`{parts.hostname}` {why}; it is never contacted", at)
@@ -41,9 +48,17 @@ def _host(value: Any) -> Any:
         return value
     name, _, port = value.partition(":") if isinstance(value, str) else ("", "", "")
     fault = "" if isinstance(value, str) else "write a host"
-    fault = fault or host_fault(name) or ("no wildcard" if name.startswith("*") else None) or ("" if not port or port.isdigit() else "port")
+    fault = (
+        fault
+        or host_fault(name)
+        or ("no wildcard" if name.startswith("*") else None)
+        or ("" if not port or port.isdigit() else "port")
+    )
     if fault:
-        raise refuse("host_invalid", f"`{value}` is not a host; write `preserve`, `endpoint` or a name such as `billing.internal`")
+        raise refuse(
+            "host_invalid",
+            f"`{value}` is not a host; write `preserve`, `endpoint` or a name such as `billing.internal`",
+        )
     return value
 
 

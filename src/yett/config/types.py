@@ -24,7 +24,10 @@ _TEXT_BAD = re.compile(r"[\x00-\x1f\x7f]")
 
 def _name(value: Any) -> Any:
     if isinstance(value, str) and not _NAME.fullmatch(value):
-        raise refuse("name_invalid", f"`{value}` is not a name; use up to 64 letters, digits, `-`, `_` and `.`, starting with a letter or digit")
+        raise refuse(
+            "name_invalid",
+            f"`{value}` is not a name; use up to 64 letters, digits, `-`, `_` and `.`, starting with a letter or digit",
+        )
     return value
 
 
@@ -55,7 +58,11 @@ Plaintext = Annotated[str, BeforeValidator(_reason)]
 
 def _strings(value: Any, at: Location, allow_empty: bool = False) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise refuse("list_expected", f"`{at[-1]}` needs a list, such as `[a, b]`" if at else "write a list, such as `[a, b]`", at)
+        raise refuse(
+            "list_expected",
+            f"`{at[-1]}` needs a list, such as `[a, b]`" if at else "write a list, such as `[a, b]`",
+            at,
+        )
     if not value and not allow_empty:
         raise refuse("list_empty", "the list is empty; name at least one, or leave the key out", at)
     seen: set[str] = set()
@@ -113,7 +120,9 @@ class Quantified:
         return core_schema.no_info_plain_validator_function(cls.validate)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         items = {"type": "array", "items": {"type": "string"}, "minItems": 1}
         several = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
                    "properties": {"any_of": items, "all_of": items}}  # fmt: skip
@@ -159,13 +168,17 @@ class PublicFile(str):
         return core_schema.no_info_plain_validator_function(cls.validate)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {"type": "string", "minLength": 1}
 
     @classmethod
     def validate(cls, value: Any) -> PublicFile:
         if isinstance(value, dict) and ("file" in value or "env" in value):
-            raise refuse("secret_not_expected", "this is public: write the path itself, without `file:` or `env:`")
+            raise refuse(
+                "secret_not_expected", "this is public: write the path itself, without `file:` or `env:`"
+            )
         if not isinstance(value, str) or not value or _TEXT_BAD.search(value):
             raise refuse("path_expected", "write the path of a file")
         return cls(value)
@@ -185,8 +198,14 @@ class Secret(Model):
         if isinstance(value, Secret):
             return value
         if not isinstance(value, dict):
-            raise refuse("secret_inline", "a secret does not stand in the configuration; write `{file: path}` or `{env: NAME}`")
-        if len([key for key in ("file", "env") if value.get(key) is not None]) != 1 and not set(value) - {"file", "env"}:
+            raise refuse(
+                "secret_inline",
+                "a secret does not stand in the configuration; write `{file: path}` or `{env: NAME}`",
+            )
+        if len([key for key in ("file", "env") if value.get(key) is not None]) != 1 and not set(value) - {
+            "file",
+            "env",
+        }:
             raise refuse("secret_source", "write exactly one of `file` and `env`")
         return value
 
@@ -197,7 +216,11 @@ class Secret(Model):
 def socket_address(value: str) -> tuple[str, int] | None:
     """Host (an address) and port of `127.0.0.1:8080` or `[::1]:8080`."""
     host, _, port = value.rpartition(":")
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535 or (":" in host) != (host[:1] == "[" and host[-1:] == "]"):
+    if (
+        not (port.isascii() and port.isdigit())
+        or int(port) > 65535
+        or (":" in host) != (host[:1] == "[" and host[-1:] == "]")
+    ):
         return None
     try:
         return str(ipaddress.ip_address(host.strip("[]"))), int(port)
@@ -207,7 +230,10 @@ def socket_address(value: str) -> tuple[str, int] | None:
 
 def _address(value: Any) -> Any:
     if not isinstance(value, str) or socket_address(value) is None:
-        raise refuse("address_invalid", f"`{value}` is not an address; write an IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`")
+        raise refuse(
+            "address_invalid",
+            f"`{value}` is not an address; write an IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`",
+        )
     return value
 
 
@@ -219,16 +245,24 @@ def _networks(value: Any) -> Any:
         try:
             network = ipaddress.ip_network(item, strict=False)
         except ValueError:
-            raise refuse("network_invalid", f"`{item}` is not a network; write one such as `10.0.0.0/8` or `2001:db8::/32`", at) from None
+            raise refuse(
+                "network_invalid",
+                f"`{item}` is not a network; write one such as `10.0.0.0/8` or `2001:db8::/32`",
+                at,
+            ) from None
         if "/" in item and str(network) != str(ipaddress.ip_interface(item).ip) + f"/{network.prefixlen}":
             raise refuse("network_invalid", f"`{item}` has bits beyond its prefix; write `{network}`", at)
         if network.prefixlen == 0:
-            raise refuse("network_everyone", f"`{item}` is every address; name the networks that you run yourself", at)
+            raise refuse(
+                "network_everyone", f"`{item}` is every address; name the networks that you run yourself", at
+            )
         result.append(str(network))
     return tuple(result)
 
 
-Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8080"]})]
+Address = Annotated[
+    str, BeforeValidator(_address), WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8080"]})
+]
 """An IP address and a port."""
 Networks = Annotated[tuple[str, ...], BeforeValidator(_networks), WithJsonSchema(_LIST_SCHEMA)]
 """One network or a list of networks."""
@@ -250,7 +284,10 @@ def forbidden_host(host: str) -> str | None:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if address in ipaddress.ip_network("fd00:ec2::/32") or str(address) in {"100.100.100.200", "168.63.129.16"}:
+    if address in ipaddress.ip_network("fd00:ec2::/32") or str(address) in {
+        "100.100.100.200",
+        "168.63.129.16",
+    }:
         return "is a cloud's metadata service"
     if address.is_link_local:
         return "is a link-local address"

@@ -52,7 +52,10 @@ def share(text: str) -> int:
 
 def _duration(value: Any) -> Any:
     if not isinstance(value, str) or _scaled(value, tuple(_DURATION.items())) is None:
-        raise refuse("duration_invalid", f"`{value}` is not a duration; write a whole number with a unit, such as `500ms`, `10s`, `2m` or `1h`")
+        raise refuse(
+            "duration_invalid",
+            f"`{value}` is not a duration; write a whole number with a unit, such as `500ms`, `10s`, `2m` or `1h`",
+        )
     if milliseconds(value) > 366 * 86_400_000:
         raise refuse("duration_invalid", f"`{value}` is more than a year")
     return value
@@ -66,17 +69,27 @@ def _positive_duration(value: Any) -> Any:
 
 def _size(value: Any) -> Any:
     if not isinstance(value, str) or _scaled(value, tuple(_SIZE.items())) is None:
-        raise refuse("size_invalid", f"`{value}` is not a size; write a whole number with a unit, such as `64KiB`, `1MiB` or `10MB`")
+        raise refuse(
+            "size_invalid",
+            f"`{value}` is not a size; write a whole number with a unit, such as `64KiB`, `1MiB` or `10MB`",
+        )
     if not 0 < size_bytes(value) <= 1 << 44:
-        raise refuse("size_invalid", f"`{value}` is out of range; write a size above nothing and up to `16384GiB`")
+        raise refuse(
+            "size_invalid", f"`{value}` is out of range; write a size above nothing and up to `16384GiB`"
+        )
     return value
 
 
 def _rate(value: Any) -> Any:
     if not isinstance(value, str) or not _RATE.fullmatch(value):
-        raise refuse("rate_invalid", f"`{value}` is not a rate; write requests and a period, such as `50/s`, `100/m` or `10/h`")
+        raise refuse(
+            "rate_invalid",
+            f"`{value}` is not a rate; write requests and a period, such as `50/s`, `100/m` or `10/h`",
+        )
     if rate(value)[0] == 0:
-        raise refuse("rate_zero", "a rate of nothing refuses everything; write at least `1/h`, or leave the route out")
+        raise refuse(
+            "rate_zero", "a rate of nothing refuses everything; write at least `1/h`, or leave the route out"
+        )
     if rate(value)[0] > 1_000_000_000:
         raise refuse("rate_invalid", f"`{value}` is out of range; write at most `1000000000/s`")
     return value
@@ -88,8 +101,6 @@ def _share(value: Any) -> Any:
     if not 0 < share(value) <= 10_000:
         raise refuse("share_invalid", f"`{value}` is out of range; write more than `0%` and at most `100%`")
     return value
-
-
 
 
 def _schema(pattern: str, example: str) -> Any:

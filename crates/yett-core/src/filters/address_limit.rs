@@ -42,7 +42,11 @@ mod tests {
     #[test]
     fn one_bucket_per_ipv4_address_and_per_ipv6_network() {
         let spec = ir::RateLimit {
-            name: "probing".into(), scope: "listener:public".into(), count: 1, period_ms: 60_000, burst: 2,
+            name: "probing".into(),
+            scope: "listener:public".into(),
+            count: 1,
+            period_ms: 60_000,
+            burst: 2,
             key: ir::LimitKey::Address,
         };
         let limit = AddressLimit::build(&spec, &Tables::new(100), &[7; 32]).unwrap();

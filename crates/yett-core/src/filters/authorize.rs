@@ -92,9 +92,10 @@ impl Rule {
             })
         });
         let tenant = rule.tenant.as_ref().map(|ir::TenantSource::Path(name)| {
-            variables.iter().position(|variable| variable == name).ok_or_else(|| {
-                format!("`tenant: path.{name}` names no variable of the path; it has {}", listed(variables))
-            })
+            variables
+                .iter()
+                .position(|variable| variable == name)
+                .ok_or_else(|| format!("`tenant: path.{name}` names no variable of the path; it has {}", listed(variables)))
         });
         Ok(Self {
             source: rule.source.as_str().into(),
@@ -160,8 +161,18 @@ mod tests {
 
     fn caller(kind: PrincipalKind, subject: &str) -> Principal {
         Principal {
-            provider: "id".into(), issuer: "https://id.example".into(), subject: subject.into(), client: None, kind,
-            scopes: vec![], roles: vec![], tenant: None, claims: vec![], token_id: None, expires_ms: None, key: 1,
+            provider: "id".into(),
+            issuer: "https://id.example".into(),
+            subject: subject.into(),
+            client: None,
+            kind,
+            scopes: vec![],
+            roles: vec![],
+            tenant: None,
+            claims: vec![],
+            token_id: None,
+            expires_ms: None,
+            key: 1,
         }
     }
 
@@ -177,12 +188,17 @@ mod tests {
     #[test]
     fn callers_are_matched_by_their_kind() {
         let mut spec = rule();
-        spec.callers =
-            Some(Callers { users: vec!["ann".into()], clients: vec!["batch".into()], keys: vec!["partner".into()] });
+        spec.callers = Some(Callers { users: vec!["ann".into()], clients: vec!["batch".into()], keys: vec!["partner".into()] });
         assert_eq!(reason(&spec, &caller(PrincipalKind::User, "ann"), &[]), None);
         assert_eq!(reason(&spec, &caller(PrincipalKind::Key, "partner"), &[]), None);
-        for (kind, subject) in [(PrincipalKind::Service, "ann"), (PrincipalKind::Key, "ann"), (PrincipalKind::User, "partner"),
-            (PrincipalKind::User, "batch"), (PrincipalKind::User, "Ann"), (PrincipalKind::User, "")] {
+        for (kind, subject) in [
+            (PrincipalKind::Service, "ann"),
+            (PrincipalKind::Key, "ann"),
+            (PrincipalKind::User, "partner"),
+            (PrincipalKind::User, "batch"),
+            (PrincipalKind::User, "Ann"),
+            (PrincipalKind::User, ""),
+        ] {
             assert_eq!(reason(&spec, &caller(kind, subject), &[]), Some(Reason::CallerNotAllowed), "{kind:?} {subject}");
         }
         let mut through = caller(PrincipalKind::User, "bob");

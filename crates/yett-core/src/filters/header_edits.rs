@@ -48,9 +48,8 @@ impl HeaderEdits {
         if self.is_empty() {
             return Ok(());
         }
-        headers.retain(|_, name, _| {
-            !self.remove.iter().chain(self.set.iter().map(|(n, _)| n)).any(|edited| folds_to(name, edited))
-        });
+        headers
+            .retain(|_, name, _| !self.remove.iter().chain(self.set.iter().map(|(n, _)| n)).any(|edited| folds_to(name, edited)));
         for (name, value) in self.set.iter().chain(&self.add) {
             headers.push(name, value)?;
         }

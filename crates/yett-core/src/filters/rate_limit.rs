@@ -184,7 +184,12 @@ mod tests {
 
     fn limit(count: u64, period_ms: u64, burst: u64) -> ir::RateLimit {
         ir::RateLimit {
-            name: "per-caller".into(), scope: "route:a".into(), count, period_ms, burst, key: ir::LimitKey::Principal,
+            name: "per-caller".into(),
+            scope: "route:a".into(),
+            count,
+            period_ms,
+            burst,
+            key: ir::LimitKey::Principal,
         }
     }
 

@@ -90,8 +90,14 @@ mod tests {
             |r| r.scheme = Some("javascript".into()),
             |r| r.host = Some("a/b".into()),
             |r| r.path = Some("/{nobody}".into()),
-            |r| { r.location = Some("/a".into()); r.host = Some("h".into()); },
-            |r| { r.location = Some("/a".into()); r.status = 200; },
+            |r| {
+                r.location = Some("/a".into());
+                r.host = Some("h".into());
+            },
+            |r| {
+                r.location = Some("/a".into());
+                r.status = 200;
+            },
         ];
         for (number, change) in cases.iter().enumerate() {
             let mut broken = spec();

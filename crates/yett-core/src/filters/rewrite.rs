@@ -31,9 +31,10 @@ impl PathTemplate {
         while let Some((text, after)) = left.split_once('{') {
             let (name, after) = after.split_once('}').ok_or_else(|| format!("`{template}` has a `{{` without `}}`"))?;
             let (name, many) = name.strip_suffix("...").map_or((name, false), |n| (n, true));
-            let index = variables.iter().position(|v| *v == name).ok_or_else(|| {
-                format!("`{{{name}}}` is no variable of the route's path; it has: {}", variables.join(", "))
-            })?;
+            let index = variables
+                .iter()
+                .position(|v| *v == name)
+                .ok_or_else(|| format!("`{{{name}}}` is no variable of the route's path; it has: {}", variables.join(", ")))?;
             sample.push_str(text);
             sample.push('x');
             pieces.push(Piece::Text(text.into()));

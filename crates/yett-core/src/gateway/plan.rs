@@ -154,9 +154,10 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
         let old = control.listeners.iter().find(|old| {
             old.address == listener.address && (listener.address.port() != 0 || *old.settings.name == *listener.name)
         });
-        let tls = listener.tls.as_ref().map(|tls| {
-            ServerTls::build(tls, secrets, &format!("{pointer}/tls"), old.and_then(|old| old.tls.as_ref()))
-        });
+        let tls = listener
+            .tls
+            .as_ref()
+            .map(|tls| ServerTls::build(tls, secrets, &format!("{pointer}/tls"), old.and_then(|old| old.tls.as_ref())));
         let tls = match tls.transpose() {
             Ok(tls) => tls,
             Err(more) => {
@@ -200,7 +201,8 @@ fn admin(control: &Control, ir: &ir::Ir, secrets: &Secrets, errors: &mut Vec<Loa
     let Some(spec) = &ir.admin else { return AdminPlan::None };
     let token = match &spec.token {
         None if !spec.address.ip().is_loopback() => {
-            let message = format!("the admin address `{}` can be reached from other machines; set `token`, or use 127.0.0.1", spec.address);
+            let message =
+                format!("the admin address `{}` can be reached from other machines; set `token`, or use 127.0.0.1", spec.address);
             errors.push(error("/admin/address", &message));
             return AdminPlan::None;
         }

@@ -1,7 +1,7 @@
 //! Response heads (RFC 9112 section 4), read strictly from services.
 
-use super::fields::{self, Announced};
 use super::Malformed;
+use super::fields::{self, Announced};
 use crate::exchange::{Framing, ResponseHead};
 
 /// Bytes of an answer's head, interim answers not counted.
@@ -27,7 +27,12 @@ pub struct Complete {
 ///
 /// # Errors
 /// Anything that is not exactly one valid head.
-pub fn parse(bytes: &[u8], scanned: &mut usize, head_request: bool, head: &mut ResponseHead) -> Result<Option<Complete>, Malformed> {
+pub fn parse(
+    bytes: &[u8],
+    scanned: &mut usize,
+    head_request: bool,
+    head: &mut ResponseHead,
+) -> Result<Option<Complete>, Malformed> {
     let from = scanned.saturating_sub(3);
     let Some(at) = memchr::memmem::find(bytes.get(from..).unwrap_or_default(), b"\r\n\r\n") else {
         let begins = bytes.iter().zip(b"HTTP/1.").all(|(a, b)| a == b);

@@ -11,8 +11,16 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const fn is_ours(known: Known) -> bool {
     matches!(
         known,
-        Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection
-            | Known::Te | Known::Trailer | Known::Upgrade | Known::Expect
+        Known::Host
+            | Known::ContentLength
+            | Known::TransferEncoding
+            | Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::Trailer
+            | Known::Upgrade
+            | Known::Expect
     )
 }
 

@@ -117,12 +117,7 @@ impl LogWriter {
     /// Starts it; nothing is written before the first [`LogWriter::set`].
     pub fn start(shared: &Arc<Shared>) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let queue = LogQueue {
-            sender,
-            spare: Arc::default(),
-            on: Arc::new(AtomicBool::new(false)),
-            shared: Arc::clone(shared),
-        };
+        let queue = LogQueue { sender, spare: Arc::default(), on: Arc::new(AtomicBool::new(false)), shared: Arc::clone(shared) };
         let orders = Arc::<Mutex<Orders>>::default();
         let writer = Writer {
             target: Target::Off,

@@ -239,8 +239,14 @@ mod tests {
         let desk = desk(false, None);
         let host = ("host", "127.0.0.1:9901");
         for (method, path, expected) in [
-            ("GET", "/healthz", 200), ("HEAD", "/healthz", 200), ("GET", "/readyz", 503), ("GET", "/metrics", 200),
-            ("POST", "/metrics", 405), ("GET", "/", 404), ("DELETE", "/config", 404), ("GET", "/healthz/", 404),
+            ("GET", "/healthz", 200),
+            ("HEAD", "/healthz", 200),
+            ("GET", "/readyz", 503),
+            ("GET", "/metrics", 200),
+            ("POST", "/metrics", 405),
+            ("GET", "/", 404),
+            ("DELETE", "/config", 404),
+            ("GET", "/healthz/", 404),
         ] {
             assert_eq!(status(&desk, method, path, &[host]), expected, "{method} {path}");
         }
@@ -250,8 +256,13 @@ mod tests {
     fn web_pages_and_foreign_names_are_refused() {
         let desk = desk(true, None);
         for (host, expected) in [
-            ("localhost:9901", 200), ("[::1]:9901", 200), ("10.0.0.1", 200), ("evil.example", 421),
-            ("127.0.0.1.evil.example:9901", 421), ("127.0.0.1@evil.example", 421), ("", 421),
+            ("localhost:9901", 200),
+            ("[::1]:9901", 200),
+            ("10.0.0.1", 200),
+            ("evil.example", 421),
+            ("127.0.0.1.evil.example:9901", 421),
+            ("127.0.0.1@evil.example", 421),
+            ("", 421),
         ] {
             assert_eq!(status(&desk, "GET", "/readyz", &[("host", host)]), expected, "{host}");
         }
@@ -265,7 +276,9 @@ mod tests {
         let desk = desk(true, Some(b"right"));
         let host = ("host", "localhost");
         assert_eq!(status(&desk, "GET", "/readyz", &[host]), 200);
-        for (value, expected) in [("Bearer right", 200), ("bearer right", 200), ("Bearer wrong", 401), ("right", 401), ("Basic right", 401)] {
+        for (value, expected) in
+            [("Bearer right", 200), ("bearer right", 200), ("Bearer wrong", 401), ("right", 401), ("Basic right", 401)]
+        {
             assert_eq!(status(&desk, "GET", "/metrics", &[host, ("authorization", value)]), expected, "{value}");
         }
         assert_eq!(status(&desk, "GET", "/metrics", &[host]), 401);

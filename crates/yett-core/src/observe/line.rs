@@ -56,13 +56,16 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
         text(out, "subject", principal.subject.as_bytes());
-        text(out, "kind", match principal.kind {
-            PrincipalKind::User => b"user",
-            PrincipalKind::Service => b"service",
-            PrincipalKind::Key => b"key",
-        });
-        for (name, value) in
-            [("client_id", &principal.client), ("tenant", &principal.tenant), ("token_id", &principal.token_id)]
+        text(
+            out,
+            "kind",
+            match principal.kind {
+                PrincipalKind::User => b"user",
+                PrincipalKind::Service => b"service",
+                PrincipalKind::Key => b"key",
+            },
+        );
+        for (name, value) in [("client_id", &principal.client), ("tenant", &principal.tenant), ("token_id", &principal.token_id)]
         {
             if let Some(value) = value {
                 text(out, name, value.as_bytes());
@@ -128,7 +131,9 @@ pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
             match c {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
-                '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => unicode(out, c),
+                '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    unicode(out, c)
+                }
                 c if c.is_control() => unicode(out, c),
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }

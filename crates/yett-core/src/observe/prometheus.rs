@@ -30,8 +30,18 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     requests(&mut out, workers);
     refusals(&mut out, workers);
     let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
-    histogram(&mut out, "yett_request_duration_seconds", "from a request's head to the last byte of its answer", each(|w| &w.request));
-    histogram(&mut out, "yett_service_duration_seconds", "from forwarding to the first byte of a service's answer", each(|w| &w.upstream));
+    histogram(
+        &mut out,
+        "yett_request_duration_seconds",
+        "from a request's head to the last byte of its answer",
+        each(|w| &w.request),
+    );
+    histogram(
+        &mut out,
+        "yett_service_duration_seconds",
+        "from forwarding to the first byte of a service's answer",
+        each(|w| &w.upstream),
+    );
     let sum = |pick: fn(&WorkerMetrics) -> u64| workers.iter().map(|worker| pick(worker)).sum::<u64>();
     single(&mut out, "yett_connections_total", "connections accepted", "counter", sum(|w| w.connections.get()));
     single(&mut out, "yett_connections_open", "connections open now", "gauge", sum(|w| w.open.get()));
@@ -41,8 +51,20 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     for (name, help, value) in shared.counters.all() {
         single(&mut out, name, help, "counter", value);
     }
-    single(&mut out, "yett_limit_overflow_total", "requests charged to the overflow bucket because the limit table was full", "counter", shared.limits.overflowed());
-    single(&mut out, "yett_limit_keys", "keys with a bucket that is not full", "gauge", shared.limits.live(crate::server::clock::now()));
+    single(
+        &mut out,
+        "yett_limit_overflow_total",
+        "requests charged to the overflow bucket because the limit table was full",
+        "counter",
+        shared.limits.overflowed(),
+    );
+    single(
+        &mut out,
+        "yett_limit_keys",
+        "keys with a bucket that is not full",
+        "gauge",
+        shared.limits.live(crate::server::clock::now()),
+    );
     single(&mut out, "yett_workers", "worker threads", "gauge", u64::try_from(gauges.workers).unwrap_or(0));
     single(&mut out, "yett_ready", "1 while requests are served and no drain is under way", "gauge", u64::from(gauges.ready));
     single(&mut out, "yett_start_time_seconds", "when the gateway started", "gauge", gauges.started);
@@ -71,7 +93,12 @@ fn requests(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
             *totals.entry((Arc::clone(listener), route.cloned(), class)).or_default() += count;
         });
     }
-    head(out, "yett_requests_total", "requests answered, by listener, route (empty where none matched) and status class", "counter");
+    head(
+        out,
+        "yett_requests_total",
+        "requests answered, by listener, route (empty where none matched) and status class",
+        "counter",
+    );
     for ((listener, route, class), count) in totals {
         let (route, class) = (route.as_deref().unwrap_or(""), CLASSES.get(class).unwrap_or(&""));
         let _ = writeln!(

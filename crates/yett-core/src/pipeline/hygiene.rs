@@ -10,8 +10,15 @@ use crate::snapshot::Snapshot;
 pub(super) const fn is_hop_by_hop(known: Known) -> bool {
     matches!(
         known,
-        Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::ProxyAuthenticate | Known::ProxyAuthorization
-            | Known::Te | Known::Trailer | Known::TransferEncoding | Known::Upgrade
+        Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization
+            | Known::Te
+            | Known::Trailer
+            | Known::TransferEncoding
+            | Known::Upgrade
     )
 }
 
@@ -19,8 +26,17 @@ pub(super) const fn is_hop_by_hop(known: Known) -> bool {
 const fn is_kept_from_connection(known: Known) -> bool {
     matches!(
         known,
-        Known::Host | Known::Authorization | Known::Cookie | Known::ContentLength | Known::ContentType | Known::Origin
-            | Known::Forwarded | Known::XForwardedFor | Known::XRequestId | Known::Traceparent | Known::Tracestate
+        Known::Host
+            | Known::Authorization
+            | Known::Cookie
+            | Known::ContentLength
+            | Known::ContentType
+            | Known::Origin
+            | Known::Forwarded
+            | Known::XForwardedFor
+            | Known::XRequestId
+            | Known::Traceparent
+            | Known::Tracestate
     )
 }
 
@@ -41,17 +57,45 @@ const fn once(known: Known) -> Option<u8> {
 ///
 /// Beside these, every name that begins with [`FORWARDED`].
 const OVERRIDES: [&[u8]; 18] = [
-    b"x-original-url", b"x-original-uri", b"x-original-method", b"x-original-host", b"x-rewrite-url", b"x-http-method",
-    b"x-http-method-override", b"x-method-override", b"x-host", b"x-client-ip", b"x-cluster-client-ip", b"x-true-client-ip",
-    b"true-client-ip", b"client-ip", b"cf-connecting-ip", b"x-forwarded",
-    b"x-accel-redirect", b"proxy",
+    b"x-original-url",
+    b"x-original-uri",
+    b"x-original-method",
+    b"x-original-host",
+    b"x-rewrite-url",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-host",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-true-client-ip",
+    b"true-client-ip",
+    b"client-ip",
+    b"cf-connecting-ip",
+    b"x-forwarded",
+    b"x-accel-redirect",
+    b"proxy",
 ];
 
 /// Names in [`Known`] that the gateway writes or trusts, for foldings of them.
 const OWN: [&[u8]; 17] = [
-    b"host", b"connection", b"content-length", b"transfer-encoding", b"content-type", b"authorization",
-    b"proxy-authorization", b"cookie", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
-    b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-request-id", b"traceparent",
+    b"host",
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"content-type",
+    b"authorization",
+    b"proxy-authorization",
+    b"cookie",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-real-ip",
+    b"x-request-id",
+    b"traceparent",
 ];
 
 /// What a proxy says of the way here has this in front: path, method, scheme, prefix and whatever comes next.
@@ -88,9 +132,8 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<(), Reason> {
     }
     if drops {
         drop_connection_fields(headers);
-        headers.retain(|known, name, _| {
-            !is_hop_by_hop(known) && (known != Known::Other || !(is_alias(name) || is_override(name)))
-        });
+        headers
+            .retain(|known, name, _| !is_hop_by_hop(known) && (known != Known::Other || !(is_alias(name) || is_override(name))));
     }
     Ok(())
 }
@@ -144,9 +187,17 @@ mod tests {
     #[test]
     fn foldings_of_our_names_and_overrides_never_pass() {
         let fields = [
-            ("X_Request_Id", "1"), ("x.forwarded.for", "1"), ("X-Forwarded_For", "1"), ("Content_Length", "1"), ("HOST_", "1"),
-            ("X-Original-URL", "/admin"), ("X_Rewrite_Url", "/admin"), ("X-HTTP-Method-Override", "PUT"), ("Proxy", "x"),
-            ("x-custom_name", "1"), ("User-Agent", "u"),
+            ("X_Request_Id", "1"),
+            ("x.forwarded.for", "1"),
+            ("X-Forwarded_For", "1"),
+            ("Content_Length", "1"),
+            ("HOST_", "1"),
+            ("X-Original-URL", "/admin"),
+            ("X_Rewrite_Url", "/admin"),
+            ("X-HTTP-Method-Override", "PUT"),
+            ("Proxy", "x"),
+            ("x-custom_name", "1"),
+            ("User-Agent", "u"),
         ];
         assert_eq!(cleaned(&fields).unwrap(), ["host_", "x-custom_name", "user-agent"]);
     }
@@ -154,9 +205,15 @@ mod tests {
     #[test]
     fn connection_removes_its_own_and_nothing_that_is_read() {
         let fields = [
-            ("Connection", "X-Drop, Authorization, x-forwarded-for, close"), ("x-drop", "1"), ("authorization", "a"),
-            ("x-forwarded-for", "1.2.3.4"), ("te", "trailers"), ("upgrade", "h2c"), ("keep-alive", "1"),
-            ("proxy-authorization", "x"), ("x-keep", "1"),
+            ("Connection", "X-Drop, Authorization, x-forwarded-for, close"),
+            ("x-drop", "1"),
+            ("authorization", "a"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("keep-alive", "1"),
+            ("proxy-authorization", "x"),
+            ("x-keep", "1"),
         ];
         assert_eq!(cleaned(&fields).unwrap(), ["authorization", "x-forwarded-for", "x-keep"]);
     }

@@ -57,8 +57,16 @@ fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut E
     let headers = &mut exchange.request.headers;
     headers.retain(|known, name, _| match known {
         Known::Authorization => credential,
-        Known::Forwarded | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedPort
-        | Known::XForwardedPrefix | Known::XForwardedServer | Known::XRealIp | Known::XRequestId | Known::Traceparent
+        Known::Forwarded
+        | Known::XForwardedFor
+        | Known::XForwardedHost
+        | Known::XForwardedProto
+        | Known::XForwardedPort
+        | Known::XForwardedPrefix
+        | Known::XForwardedServer
+        | Known::XRealIp
+        | Known::XRequestId
+        | Known::Traceparent
         | Known::Expect => false,
         Known::Other => {
             let is_key = keys.iter().any(|key| folds_to(name, key.as_bytes()));

@@ -52,8 +52,9 @@ impl ApiKeys {
         if !header_fine {
             return Err(format!("provider `{name}` cannot take keys from the header `{}`; use `x-api-key`", provider.header));
         }
-        let salt = unhex::<32>(&provider.salt)
-            .ok_or_else(|| format!("provider `{name}`: `salt` is not 64 hexadecimal digits; make the file with `yett keys create`"))?;
+        let salt = unhex::<32>(&provider.salt).ok_or_else(|| {
+            format!("provider `{name}`: `salt` is not 64 hexadecimal digits; make the file with `yett keys create`")
+        })?;
         let mut secret = Zeroizing::new(salt.to_vec());
         if let Some(pepper) = &provider.pepper {
             let bytes = secrets.get(pepper).filter(|bytes| !bytes.is_empty());
@@ -70,8 +71,7 @@ impl ApiKeys {
             if key.name.is_empty() {
                 return Err(bad("has no name"));
             }
-            let stored =
-                Stored { hash, expires_ms: key.expires.map(|seconds| seconds.saturating_mul(1000)), spec: key.clone() };
+            let stored = Stored { hash, expires_ms: key.expires.map(|seconds| seconds.saturating_mul(1000)), spec: key.clone() };
             if keys.insert(key.id.as_bytes().into(), stored).is_some() {
                 return Err(bad("has the `id` of another key"));
             }
@@ -207,14 +207,23 @@ mod tests {
 
     fn stored(id: &str, text: &str, pepper: &[u8], expires: Option<u64>) -> ir::ApiKey {
         ir::ApiKey {
-            id: id.into(), name: format!("key {id}"), hash: hash(text, pepper), expires, scopes: vec!["a".into()],
-            roles: vec![], tenant: Some("acme".into()),
+            id: id.into(),
+            name: format!("key {id}"),
+            hash: hash(text, pepper),
+            expires,
+            scopes: vec!["a".into()],
+            roles: vec![],
+            tenant: Some("acme".into()),
         }
     }
 
     fn spec(keys: Vec<ir::ApiKey>, pepper: Option<&str>) -> ir::ApiKeyProvider {
         ir::ApiKeyProvider {
-            name: "partners".into(), header: "x-api-key".into(), salt: hex(&SALT), pepper: pepper.map(Into::into), keys,
+            name: "partners".into(),
+            header: "x-api-key".into(),
+            salt: hex(&SALT),
+            pepper: pepper.map(Into::into),
+            keys,
         }
     }
 
@@ -268,7 +277,9 @@ mod tests {
         };
         assert!(!broken(|_| {}));
         assert!(broken(|s| s.salt = "00".into()) && broken(|s| s.salt = "zz".repeat(32)) && broken(|s| s.salt.clear()));
-        assert!(broken(|s| s.keys[0].hash.clear()) && broken(|s| s.keys[0].id = "ABC".into()) && broken(|s| s.keys[0].name.clear()));
+        assert!(
+            broken(|s| s.keys[0].hash.clear()) && broken(|s| s.keys[0].id = "ABC".into()) && broken(|s| s.keys[0].name.clear())
+        );
         assert!(broken(|s| s.keys.push(s.keys[0].clone())));
         assert!(broken(|s| s.header = "Authorization".into()) && broken(|s| s.header = "authorization".into()));
     }

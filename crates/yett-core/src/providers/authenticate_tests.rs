@@ -40,10 +40,20 @@ fn key(id: &str) -> String {
 fn store(name: &str, header: &str, id: &str, expires: Option<u64>) -> ir::Provider {
     let hash = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]), key(id).as_bytes());
     let stored = ir::ApiKey {
-        id: id.into(), name: "acme".into(), hash: hex(hash.as_ref()), expires, scopes: vec![], roles: vec![], tenant: None,
+        id: id.into(),
+        name: "acme".into(),
+        hash: hex(hash.as_ref()),
+        expires,
+        scopes: vec![],
+        roles: vec![],
+        tenant: None,
     };
     ir::Provider::ApiKey(ir::ApiKeyProvider {
-        name: name.into(), header: header.into(), salt: hex(&[7; 32]), pepper: None, keys: vec![stored],
+        name: name.into(),
+        header: header.into(),
+        salt: hex(&[7; 32]),
+        pepper: None,
+        keys: vec![stored],
     })
 }
 
@@ -128,7 +138,8 @@ fn the_provider_follows_from_the_kind_of_the_credential() {
 fn none_is_missing_and_a_form_that_is_not_bearer_is_malformed() {
     let mut gate = Gate::new();
     assert_eq!(gate.ask(&[ID, PARTNERS], &[("x-other", "1"), ("cookie", "session=1")]), Err(Reason::CredentialMissing));
-    for bad in ["Basic YTpi", "Bearer", "Bearer  abc", "Bearer a b", "Bearer a,b", "", "Token abc", "BearerX abc", "Bearer \tabc"] {
+    for bad in ["Basic YTpi", "Bearer", "Bearer  abc", "Bearer a b", "Bearer a,b", "", "Token abc", "BearerX abc", "Bearer \tabc"]
+    {
         assert_eq!(gate.ask(&[ID], &[("authorization", bad)]), Err(Reason::CredentialMalformed), "{bad:?}");
     }
     assert_eq!(gate.ask(&[ID], &[("authorization", "Bearer junk")]), Err(Reason::CredentialMalformed));
@@ -173,10 +184,8 @@ fn a_credential_that_the_route_does_not_accept_refuses() {
 
 #[test]
 fn stores_that_share_a_header_are_told_apart_by_the_id() {
-    let mut gate = Gate::with(vec![
-        store("one", "x-api-key", "one000000001", None),
-        store("two", "x-api-key", "two000000001", None),
-    ]);
+    let mut gate =
+        Gate::with(vec![store("one", "x-api-key", "one000000001", None), store("two", "x-api-key", "two000000001", None)]);
     assert_eq!(gate.ask(&[0, 1], &[("x-api-key", &key("two000000001"))]), Ok("two/acme".into()));
     assert_eq!(gate.ask(&[0], &[("x-api-key", &key("two000000001"))]), Err(Reason::ApiKeyUnknown));
     assert_eq!(gate.ask(&[0, 1], &[("x-api-key", &key("nobody000001"))]), Err(Reason::ApiKeyUnknown));
@@ -212,8 +221,13 @@ fn a_verdict_does_not_outlive_a_change_of_its_provider() {
 #[test]
 fn a_token_in_the_url_is_refused_even_beside_a_good_one() {
     let mut gate = Gate::new();
-    for (target, refused) in [("/a?access_token=x", true), ("/a?b=1&access_token", true), ("/a?xaccess_token=1", false),
-        ("/access_token=1", false), ("/a?b=access_token", false)] {
+    for (target, refused) in [
+        ("/a?access_token=x", true),
+        ("/a?b=1&access_token", true),
+        ("/a?xaccess_token=1", false),
+        ("/access_token=1", false),
+        ("/a?b=access_token", false),
+    ] {
         let mut exchange = exchange(target, &[("authorization", &bearer())]);
         let step = gate.step(&mut exchange, &[ID], now());
         let in_url = matches!(&step, Step::Refuse(refusal) if refusal.reason == Reason::CredentialInUrl);
@@ -227,7 +241,12 @@ fn a_request_asks_for_keys_once_and_others_are_not_touched_by_an_outage() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let down = provider(ir::Jwks::Url(ir::JwksUrl {
-        url, plaintext: true, ca: None, refresh_ms: 60_000, stale_ms: 60_000, min_interval_ms: 0,
+        url,
+        plaintext: true,
+        ca: None,
+        refresh_ms: 60_000,
+        stale_ms: 60_000,
+        min_interval_ms: 0,
     }));
     let mut gate = Gate::with(vec![ir::Provider::Jwt(down), store("partners", "x-api-key", "partner00001", None)]);
     let mut asking = exchange("/a", &[("authorization", &bearer())]);

@@ -47,7 +47,9 @@ impl Target {
         let tls = match uri.scheme_str() {
             Some("https") => Some(connector(ca)?),
             Some("http") if plaintext => None,
-            Some("http") => return Err("the URL of the key set is plain HTTP; use https, or say `plaintext: \"reason\"`".to_owned()),
+            Some("http") => {
+                return Err("the URL of the key set is plain HTTP; use https, or say `plaintext: \"reason\"`".to_owned());
+            }
             _ => return Err("the URL of the key set is not https".to_owned()),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -183,8 +185,22 @@ mod tests {
 
     #[test]
     fn metadata_and_link_local_addresses_are_never_fetched_from() {
-        for bad in ["169.254.169.254", "169.254.0.1", "fe80::1", "fd00:ec2::254", "100.100.100.200", "0.0.0.0", "0.1.2.3", "::",
-            "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1"] {
+        for bad in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b::7f00:1",
+        ] {
             assert!(!acceptable(bad.parse().unwrap(), true), "{bad}");
         }
         for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {

@@ -89,8 +89,17 @@ mod tests {
     fn reads_objects_only_and_each_name_once() {
         assert!(object(br#"{"a":[1,-2,0.5,null,true,{"a":"b"}]}"#).is_some());
         for bad in [
-            &br#"{"a":1,"a":1}"#[..], br#"{"x":[{"a":1,"\u0061":2}]}"#, b"[]", b"1", b"", b"{}x", b"{}{}", b"\xef\xbb\xbf{}",
-            b"{\"a\":\"\xff\"}", b"{'a':1}", b"{\"a\":NaN}",
+            &br#"{"a":1,"a":1}"#[..],
+            br#"{"x":[{"a":1,"\u0061":2}]}"#,
+            b"[]",
+            b"1",
+            b"",
+            b"{}x",
+            b"{}{}",
+            b"\xef\xbb\xbf{}",
+            b"{\"a\":\"\xff\"}",
+            b"{'a':1}",
+            b"{\"a\":NaN}",
         ] {
             assert!(object(bad).is_none(), "{}", String::from_utf8_lossy(bad));
         }

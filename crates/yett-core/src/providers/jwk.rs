@@ -18,7 +18,17 @@ pub const SET_KEYS: usize = 100;
 /// Algorithms that are accepted: asymmetric ones only, so that a public key never becomes a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the JWA algorithm of its name")]
-pub enum Algorithm { Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, EdDsa }
+pub enum Algorithm {
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
 
 impl Algorithm {
     /// From its JWA name, case-sensitive.

@@ -73,7 +73,10 @@ pub struct Registry {
 impl Registry {
     /// Finds a source, or makes it and starts its first fetch without waiting.
     pub(super) fn source(
-        &self, settings: Settings, runtime: &tokio::runtime::Handle, sink: Sink,
+        &self,
+        settings: Settings,
+        runtime: &tokio::runtime::Handle,
+        sink: Sink,
     ) -> Result<Arc<KeySource>, String> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&settings).and_then(Weak::upgrade) {

@@ -241,7 +241,8 @@ fn answers_that_are_not_a_small_key_set_change_nothing() {
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "a".repeat(300_000));
     let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     target.set_nonblocking(true).unwrap();
-    let elsewhere = format!("HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", target.local_addr().unwrap());
+    let elsewhere =
+        format!("HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", target.local_addr().unwrap());
     for (answer, says) in [
         (ok(&huge), "262144"),
         (elsewhere.into_bytes(), "redirects are not followed"),

@@ -76,8 +76,21 @@ fn every_algorithm_verifies_with_its_own_key_only() {
 
 #[test]
 fn symmetric_and_absent_algorithms_are_never_accepted() {
-    for alg in [json!("none"), json!("None"), json!("NONE"), json!(""), json!("HS256"), json!("HS384"), json!("HS512"),
-        json!("es256"), json!("ES512"), json!("RS1"), json!(null), json!(5), json!(["ES256"])] {
+    for alg in [
+        json!("none"),
+        json!("None"),
+        json!("NONE"),
+        json!(""),
+        json!("HS256"),
+        json!("HS384"),
+        json!("HS512"),
+        json!("es256"),
+        json!("ES512"),
+        json!("RS1"),
+        json!(null),
+        json!(5),
+        json!(["ES256"]),
+    ] {
         assert_eq!(with_header(&json!({"alg": alg, "kid": "k1"})), Err(Reason::TokenAlgorithmForbidden), "{alg}");
     }
     assert_eq!(with_header(&json!({"kid": "k1"})), Err(Reason::TokenAlgorithmForbidden));
@@ -112,8 +125,18 @@ fn a_public_key_never_serves_as_a_secret() {
 fn dates_are_whole_numbers_or_the_token_is_refused() {
     let huge = json!(1u64 << 54);
     for name in ["exp", "nbf", "iat"] {
-        for bad in [json!("1800000000"), json!(1.8e9), json!(NOW_S as f64 + 0.5), json!(-1), json!(null), json!(true), json!([]),
-            huge.clone(), json!(u64::MAX), json!(1e300)] {
+        for bad in [
+            json!("1800000000"),
+            json!(1.8e9),
+            json!(NOW_S as f64 + 0.5),
+            json!(-1),
+            json!(null),
+            json!(true),
+            json!([]),
+            huge.clone(),
+            json!(u64::MAX),
+            json!(1e300),
+        ] {
             assert_eq!(with(&json!({name: bad})), Err(Reason::TokenClaimInvalid), "{name} {bad}");
         }
     }
@@ -157,7 +180,9 @@ fn the_audience_has_to_be_ours() {
 
 #[test]
 fn an_id_token_is_no_access_token() {
-    for changes in [json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"typ": "ID"}), json!({"token_use": "id"}), json!({"nonce": null})] {
+    for changes in
+        [json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"typ": "ID"}), json!({"token_use": "id"}), json!({"nonce": null})]
+    {
         assert_eq!(with(&changes), Err(Reason::TokenClaimInvalid), "{changes}");
     }
 }
@@ -165,10 +190,24 @@ fn an_id_token_is_no_access_token() {
 #[test]
 fn claims_of_another_type_are_refused_never_absent() {
     for changes in [
-        json!({"iss": 1}), json!({"iss": "absent"}), json!({"sub": 1}), json!({"sub": null}), json!({"client_id": {}}),
-        json!({"scope": 1}), json!({"scope": ["a", 1]}), json!({"scope": null}), json!({"realm": "x"}), json!({"realm": {"roles": {}}}),
-        json!({"tenant": 7}), json!({"tenant": null}), json!({"acr": "2"}), json!({"acr": 2.0}), json!({"jti": 1}),
-        json!({"sub": "a\nb"}), json!({"sub": "absent", "client_id": "absent"}), json!({"sub": "", "client_id": ""}),
+        json!({"iss": 1}),
+        json!({"iss": "absent"}),
+        json!({"sub": 1}),
+        json!({"sub": null}),
+        json!({"client_id": {}}),
+        json!({"scope": 1}),
+        json!({"scope": ["a", 1]}),
+        json!({"scope": null}),
+        json!({"realm": "x"}),
+        json!({"realm": {"roles": {}}}),
+        json!({"tenant": 7}),
+        json!({"tenant": null}),
+        json!({"acr": "2"}),
+        json!({"acr": 2.0}),
+        json!({"jti": 1}),
+        json!({"sub": "a\nb"}),
+        json!({"sub": "absent", "client_id": "absent"}),
+        json!({"sub": "", "client_id": ""}),
     ] {
         assert_eq!(with(&changes), Err(Reason::TokenClaimInvalid), "{changes}");
     }
@@ -192,9 +231,21 @@ fn a_client_with_its_own_token_is_a_service() {
 fn headers_that_bring_keys_or_ask_for_more_are_refused() {
     let own = Signer::es256();
     for (name, value) in [
-        ("jwk", own.jwk(None)), ("jku", json!("http://127.0.0.1:1/")), ("x5u", json!("http://127.0.0.1:1/")), ("x5c", json!(["MIIB"])),
-        ("crit", json!(["exp"])), ("crit", json!([])), ("crit", json!(null)), ("b64", json!(false)), ("zip", json!("DEF")), ("enc", json!("A256GCM")),
-        ("kid", json!(1)), ("typ", json!("dpop+jwt")), ("typ", json!("ID")), ("typ", json!(1)), ("typ", json!("")),
+        ("jwk", own.jwk(None)),
+        ("jku", json!("http://127.0.0.1:1/")),
+        ("x5u", json!("http://127.0.0.1:1/")),
+        ("x5c", json!(["MIIB"])),
+        ("crit", json!(["exp"])),
+        ("crit", json!([])),
+        ("crit", json!(null)),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+        ("enc", json!("A256GCM")),
+        ("kid", json!(1)),
+        ("typ", json!("dpop+jwt")),
+        ("typ", json!("ID")),
+        ("typ", json!(1)),
+        ("typ", json!("")),
     ] {
         let mut header = header();
         header[name] = value.clone();
@@ -217,9 +268,21 @@ fn the_form_is_strict_and_capped() {
     let dup_header = b64(r#"{"alg":"ES256","alg":"ES256","kid":"k1"}"#);
     let dup_claims = b64(r#"{"iss":"https://id.example","iss":"x"}"#);
     for bad in [
-        String::new(), ".".into(), "..".into(), h.into(), format!("{h}.{c}"), format!("{h}.{c}.{s}."), format!("{h}.{c}.{s}="),
-        format!("{h}=.{c}.{s}"), format!("{h}.{c}\n.{s}"), format!(" {good}"), format!("{h}.{}.{s}", b64("[]")), format!("{h}.{}.{s}", b64("{}x")),
-        format!("{dup_header}.{c}.{s}"), format!("{h}.{dup_claims}.{s}"), format!("{h}.{c}.+{s}"),
+        String::new(),
+        ".".into(),
+        "..".into(),
+        h.into(),
+        format!("{h}.{c}"),
+        format!("{h}.{c}.{s}."),
+        format!("{h}.{c}.{s}="),
+        format!("{h}=.{c}.{s}"),
+        format!("{h}.{c}\n.{s}"),
+        format!(" {good}"),
+        format!("{h}.{}.{s}", b64("[]")),
+        format!("{h}.{}.{s}", b64("{}x")),
+        format!("{dup_header}.{c}.{s}"),
+        format!("{h}.{dup_claims}.{s}"),
+        format!("{h}.{c}.+{s}"),
     ] {
         assert_eq!(judge(&jwt(), &bad, now()).unwrap_err(), Reason::CredentialMalformed, "{bad:?}");
     }
@@ -250,8 +313,18 @@ fn keys_are_chosen_by_exact_kid_or_because_only_one_fits() {
 fn keys_for_other_uses_and_weak_keys_are_passed_over() {
     let key = Signer::es256();
     for (name, value) in [
-        ("use", json!("enc")), ("use", json!(1)), ("key_ops", json!(["sign"])), ("key_ops", json!([])), ("key_ops", json!("verify")),
-        ("alg", json!("ES384")), ("alg", json!("HS256")), ("alg", json!(1)), ("kid", json!(1)), ("crv", json!("P-384")), ("x", json!("AA")), ("d", json!("AA")),
+        ("use", json!("enc")),
+        ("use", json!(1)),
+        ("key_ops", json!(["sign"])),
+        ("key_ops", json!([])),
+        ("key_ops", json!("verify")),
+        ("alg", json!("ES384")),
+        ("alg", json!("HS256")),
+        ("alg", json!(1)),
+        ("kid", json!(1)),
+        ("crv", json!("P-384")),
+        ("x", json!("AA")),
+        ("d", json!("AA")),
     ] {
         let mut jwk = key.jwk(Some("k1"));
         jwk[name] = value.clone();

@@ -9,9 +9,9 @@ pub mod hyper_io;
 mod json;
 pub mod jwk;
 pub mod jwks;
-pub mod jwt;
 #[cfg(test)]
 mod jwks_tests;
+pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
 #[cfg(test)]
@@ -173,7 +173,11 @@ fn in_query(target: &[u8]) -> bool {
 ///
 /// Asks for keys at most once per request (`exchange.asked_for_keys`); when they are still missing then, it refuses.
 pub fn authenticate(
-    providers: &[Provider], accepted: &[u32], verdicts: &mut VerdictCache, exchange: &mut Exchange, now: Now,
+    providers: &[Provider],
+    accepted: &[u32],
+    verdicts: &mut VerdictCache,
+    exchange: &mut Exchange,
+    now: Now,
 ) -> Step {
     let accepted = || accepted.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
     let outcome = match presented(providers, &exchange.request) {
@@ -197,7 +201,10 @@ pub fn authenticate(
 type Caller = std::rc::Rc<crate::exchange::Principal>;
 
 fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
-    accepted: impl Fn() -> I, verdicts: &mut VerdictCache, value: &[u8], now: Now,
+    accepted: impl Fn() -> I,
+    verdicts: &mut VerdictCache,
+    value: &[u8],
+    now: Now,
 ) -> Result<Caller, (u32, Failure)> {
     let fail = |refusal: Refusal| (0, Failure::Refused(refusal));
     let token = bearer_token(value).map_err(fail)?;
@@ -217,9 +224,8 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     }
     let token = Unverified::parse(token).map_err(fail)?;
     let issuer = token.issuer().map_err(fail)?;
-    let (index, provider, jwt) = jwts()
-        .find(|(_, _, jwt)| &*jwt.issuer == issuer)
-        .ok_or_else(|| fail(Reason::TokenIssuerUnknown.into()))?;
+    let (index, provider, jwt) =
+        jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| fail(Reason::TokenIssuerUnknown.into()))?;
     let verdict = jwt.verify(&token, now).map_err(|failure| (index, failure))?;
     let principal = std::rc::Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
@@ -238,7 +244,11 @@ fn bearer_token(value: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
-    accepted: impl Fn() -> I, verdicts: &mut VerdictCache, header: &[u8], value: &[u8], now: Now,
+    accepted: impl Fn() -> I,
+    verdicts: &mut VerdictCache,
+    header: &[u8],
+    value: &[u8],
+    now: Now,
 ) -> Result<Caller, Refusal> {
     let stores = || {
         let of_header = |keys: &&ApiKeys| keys.header.as_bytes() == header;

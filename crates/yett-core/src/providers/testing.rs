@@ -157,8 +157,7 @@ pub(super) fn provider(jwks: ir::Jwks) -> ir::JwtProvider {
             roles: vec!["realm".into(), "roles".into()],
             tenant: Some(vec!["tenant".into()]),
             client: None,
-            declared: [("assurance".to_owned(), ir::DeclaredClaim { from: vec!["acr".into()], kind: ir::ClaimType::Int })]
-                .into(),
+            declared: [("assurance".to_owned(), ir::DeclaredClaim { from: vec!["acr".into()], kind: ir::ClaimType::Int })].into(),
         },
     }
 }

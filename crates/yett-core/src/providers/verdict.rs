@@ -124,8 +124,18 @@ mod tests {
 
     fn verdict(subject: &str, trust_revision: u64, from_ms: u64, until_ms: u64) -> Verdict {
         let principal = Rc::new(Principal {
-            provider: "id".into(), issuer: "".into(), subject: subject.into(), client: None, kind: PrincipalKind::User,
-            scopes: vec![], roles: vec![], tenant: None, claims: vec![], token_id: None, expires_ms: None, key: 0,
+            provider: "id".into(),
+            issuer: "".into(),
+            subject: subject.into(),
+            client: None,
+            kind: PrincipalKind::User,
+            scopes: vec![],
+            roles: vec![],
+            tenant: None,
+            claims: vec![],
+            token_id: None,
+            expires_ms: None,
+            key: 0,
         });
         Verdict { principal, trust_revision, from_ms, until_ms }
     }

@@ -102,8 +102,7 @@ const fn bit(method: &Method) -> u16 {
     }
 }
 
-const NAMED: [Method; 7] =
-    [Method::Delete, Method::Get, Method::Head, Method::Options, Method::Patch, Method::Post, Method::Put];
+const NAMED: [Method; 7] = [Method::Delete, Method::Get, Method::Head, Method::Options, Method::Patch, Method::Post, Method::Put];
 
 impl Leaf {
     pub(super) fn is_empty(&self) -> bool {
@@ -116,9 +115,7 @@ impl Leaf {
         matches: &ir::Match,
         name_of: impl Fn(RouteIndex) -> &'n str,
     ) -> Result<(), String> {
-        let boxed = |map: &BTreeMap<String, String>| {
-            map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect()
-        };
+        let boxed = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
         let entry = Entry {
             route,
             methods: Methods::of(&matches.methods)?,
@@ -187,7 +184,8 @@ impl Entry {
             let mut values = wanted.headers.named(name.as_bytes());
             let first = values.next();
             let listed = |text: &[u8]| {
-                text.contains(&b',') && text != value.as_bytes()
+                text.contains(&b',')
+                    && text != value.as_bytes()
                     && text.split(|b| *b == b',').any(|item| item.trim_ascii() == value.as_bytes())
             };
             values.next().is_some() || first.is_some_and(listed)

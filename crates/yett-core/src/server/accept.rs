@@ -165,7 +165,11 @@ async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, conf
 /// Says 503 without reading a request: the client sees a reason, and nothing is kept for it.
 fn turn_away(stream: TcpStream) {
     let answer = problem::render(&Refusal::from(Reason::ConnectionLimit), &ProblemContext::default());
-    let mut head = format!("HTTP/1.1 {} Service Unavailable\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+    let mut head = format!(
+        "HTTP/1.1 {} Service Unavailable\r\nConnection: close\r\nContent-Length: {}\r\n",
+        answer.status,
+        answer.body.len()
+    );
     for (name, value) in &answer.headers {
         head.push_str(name);
         head.push_str(": ");

@@ -82,7 +82,11 @@ fn format_date(unix_s: u64) -> HttpDate {
     let pick = |list: &[&'static str], index: u64| usize::try_from(index).ok().and_then(|i| list.get(i).copied()).unwrap_or("");
     let text = format!(
         "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        pick(&DAYS, days % 7), pick(&MONTHS, month), unix_s / 3600 % 24, unix_s / 60 % 60, unix_s % 60,
+        pick(&DAYS, days % 7),
+        pick(&MONTHS, month),
+        unix_s / 3600 % 24,
+        unix_s / 60 % 60,
+        unix_s % 60,
     );
     text.as_bytes().try_into().unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT")
 }

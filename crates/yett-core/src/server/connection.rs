@@ -355,7 +355,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         matches!(sent, Some(true))
     }
 
-    fn record(&mut self, worker: &Worker, view: &View, started: Now, refusal: Option<&Refusal>, attempted: &Attempted, truncated: bool) {
+    fn record(
+        &mut self,
+        worker: &Worker,
+        view: &View,
+        started: Now,
+        refusal: Option<&Refusal>,
+        attempted: &Attempted,
+        truncated: bool,
+    ) {
         let ended = now();
         self.ended = ended.monotonic_ns;
         let route = self.exchange.route.and_then(|r| view.snapshot.routes.get(usize::try_from(r).ok()?));
@@ -443,6 +451,10 @@ mod tests {
         }
         let plain = size(super::serve::<TcpStream>);
         assert!(plain <= 2048, "{plain} bytes for a connection");
-        assert!(size_of::<crate::exchange::Exchange>() <= 1024, "{} bytes for an exchange", size_of::<crate::exchange::Exchange>());
+        assert!(
+            size_of::<crate::exchange::Exchange>() <= 1024,
+            "{} bytes for an exchange",
+            size_of::<crate::exchange::Exchange>()
+        );
     }
 }

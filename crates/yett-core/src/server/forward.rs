@@ -138,7 +138,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     async fn forward_once(
-        &mut self, job: Job<'_>, service: &Service, mut stream: Stream, limits: Limits, time: u64, attempted: &mut Attempted,
+        &mut self,
+        job: Job<'_>,
+        service: &Service,
+        mut stream: Stream,
+        limits: Limits,
+        time: u64,
+        attempted: &mut Attempted,
     ) -> Once {
         let Some(endpoint) = attempted.active.as_ref().map(|a| a.endpoint().clone()) else {
             return Once::Ended(Reason::Internal.into());
@@ -181,7 +187,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         };
         let (complete, first_byte) = match transfer.head(head_request, &mut self.response).await {
             Ok(found) => found,
-            Err(Failure::Silent) if attempted.reused && framing == Framing::Empty && is_idempotent(&request.method) => return Once::Stale,
+            Err(Failure::Silent) if attempted.reused && framing == Framing::Empty && is_idempotent(&request.method) => {
+                return Once::Stale;
+            }
             Err(Failure::Silent) => return Once::Ended(Reason::ServiceReset.into()),
             Err(Failure::ClientGone) => return Once::Ended(Outcome::Gone),
             Err(Failure::Because(reason)) => return Once::Ended(reason.into()),

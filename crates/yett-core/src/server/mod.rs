@@ -8,9 +8,9 @@ pub mod forward;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
-pub mod transfer;
-pub mod signals;
 pub mod seat;
+pub mod signals;
 pub mod sockets;
 pub mod tls;
+pub mod transfer;
 pub mod worker;

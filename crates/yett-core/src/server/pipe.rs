@@ -67,7 +67,16 @@ pub struct Pipe {
 impl Default for Pipe {
     fn default() -> Self {
         Self {
-            decoder: Decoder::Done, chunked: false, out: Vec::new(), sent: 0, raw: 0, tail: 0, limit: 0, bytes: 0, ended: true, moved: false,
+            decoder: Decoder::Done,
+            chunked: false,
+            out: Vec::new(),
+            sent: 0,
+            raw: 0,
+            tail: 0,
+            limit: 0,
+            bytes: 0,
+            ended: true,
+            moved: false,
         }
     }
 }
@@ -111,7 +120,11 @@ impl Pipe {
             match self.decoder.next(buffer.data()).map_err(|_| Fault::Malformed)? {
                 Piece::More { skip } => {
                     buffer.consume(skip);
-                    return if self.bytes.saturating_add(self.decoder.announced()) > self.limit { Err(Fault::TooLarge) } else { Ok(()) };
+                    return if self.bytes.saturating_add(self.decoder.announced()) > self.limit {
+                        Err(Fault::TooLarge)
+                    } else {
+                        Ok(())
+                    };
                 }
                 Piece::End { skip } => {
                     buffer.consume(skip);
@@ -161,7 +174,12 @@ impl Pipe {
         self.sent < self.out.len() || self.raw > 0 || self.tail > 0
     }
 
-    fn poll_write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuffer, writer: &mut W) -> Poll<Result<(), Fault>> {
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuffer,
+        writer: &mut W,
+    ) -> Poll<Result<(), Fault>> {
         let head = self.out.get(self.sent..).unwrap_or_default();
         let outcome = if self.raw == 0 && self.tail == 0 {
             Pin::new(writer).poll_write(cx, head)
@@ -207,7 +225,11 @@ impl Pipe {
     /// # Errors
     /// See [`Fault`]. What was staged before the fault may not have been written.
     pub fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
-        &mut self, cx: &mut Context<'_>, reader: &mut R, buffer: &mut ReadBuffer, writer: &mut W,
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        buffer: &mut ReadBuffer,
+        writer: &mut W,
     ) -> Result<Wait, Fault> {
         loop {
             self.stage(buffer)?;

@@ -15,7 +15,14 @@ use crate::http1::body::{Decoder, Piece};
 use crate::shared::Shared;
 
 /// Sends `input` through a pipe in pieces, with sockets of `room` bytes; what came out, and how it ended.
-fn pass(input: Vec<u8>, framing: Framing, chunked: bool, limit: u64, room: usize, rest: &mut Vec<u8>) -> (Vec<u8>, Result<(), Fault>) {
+fn pass(
+    input: Vec<u8>,
+    framing: Framing,
+    chunked: bool,
+    limit: u64,
+    room: usize,
+    rest: &mut Vec<u8>,
+) -> (Vec<u8>, Result<(), Fault>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let shared = Arc::new(Shared::new(tokio::runtime::Handle::current(), [0; 32]));

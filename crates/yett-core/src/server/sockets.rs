@@ -47,9 +47,9 @@ impl Bound {
 
     /// From here on the kernel queues connections.
     pub fn listen(&self) -> Result<(), String> {
-        self.sockets.iter().try_for_each(|socket| {
-            socket2::SockRef::from(socket).listen(BACKLOG).map_err(|error| explain(self.address, &error))
-        })
+        self.sockets
+            .iter()
+            .try_for_each(|socket| socket2::SockRef::from(socket).listen(BACKLOG).map_err(|error| explain(self.address, &error)))
     }
 
     /// The socket of one worker, as a descriptor of its own.

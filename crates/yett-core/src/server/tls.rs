@@ -47,10 +47,9 @@ impl ServerTls {
         for (index, pair) in tls.certificates.iter().enumerate() {
             match certified(pair, secrets, &provider) {
                 Ok(key) => names.add(Arc::new(key)),
-                Err((field, message)) => errors.push(LoadError {
-                    pointer: format!("{pointer}/certificates/{index}/{field}"),
-                    message,
-                }),
+                Err((field, message)) => {
+                    errors.push(LoadError { pointer: format!("{pointer}/certificates/{index}/{field}"), message })
+                }
             }
         }
         if names.default.is_none() && errors.is_empty() {
@@ -101,10 +100,9 @@ fn certified(pair: &ir::CertificatePair, secrets: &Secrets, provider: &CryptoPro
     let pem = secrets.get(&pair.key).ok_or_else(|| ("key", format!("the secret `{}` is missing", pair.key)))?;
     let key = PrivateKeyDer::from_pem_slice(pem)
         .map_err(|_| ("key", format!("the secret `{}` holds no private key in PEM", pair.key)))?;
-    let key = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|_| ("key", format!("the private key `{}` is of a kind that is not supported; use ECDSA P-256 or RSA 2048", pair.key)))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        ("key", format!("the private key `{}` is of a kind that is not supported; use ECDSA P-256 or RSA 2048", pair.key))
+    })?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) => Ok(certified),
@@ -237,7 +235,8 @@ mod tests {
     #[test]
     fn unchanged_tls_keeps_its_ticket_keys() {
         let mut secrets = Secrets::new();
-        let mut tls = ir::ListenerTls { profile: ir::TlsProfile::Modern, certificates: vec![pair(&["a.test"], "a", &mut secrets)] };
+        let mut tls =
+            ir::ListenerTls { profile: ir::TlsProfile::Modern, certificates: vec![pair(&["a.test"], "a", &mut secrets)] };
         let before = ServerTls::build(&tls, &secrets, "", None).unwrap();
         let same = ServerTls::build(&tls, &secrets, "", Some(&before)).unwrap();
         assert!(Arc::ptr_eq(&before.config, &same.config));

@@ -167,7 +167,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
                 Ok(Wait::Read) => (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout)),
                 Err(Fault::Write) => return Poll::Ready(Err(Failure::ClientGone)),
                 Err(Fault::Eof | Fault::Read) => return Poll::Ready(Err(Failure::Because(Reason::ServiceReset))),
-                Err(Fault::Malformed | Fault::TooLarge) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
+                Err(Fault::Malformed | Fault::TooLarge) => {
+                    return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid)));
+                }
                 Err(Fault::Exhausted) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
             };
             self.poll_due(cx, due).map(Err)

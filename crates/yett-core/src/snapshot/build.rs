@@ -41,11 +41,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         providers.extend(errors.take(|| format!("/providers/{index}"), Provider::build(provider, secrets, shared)));
     }
     let listeners = listeners(&ir, shared, &mut errors);
-    let routes = if providers.len() == ir.providers.len() {
-        routes(&ir, &providers, shared, &mut errors)
-    } else {
-        Vec::new()
-    };
+    let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     if !errors.0.is_empty() {
         return Err(errors.0);
@@ -182,8 +178,7 @@ impl Context<'_> {
         };
         let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
         let limit = |limit| RateLimit::build(limit, &self.shared.limits);
-        let rate_limits: Option<Vec<_>> =
-            spec.rate_limits.iter().map(|l| errors.take(|| at("rate_limits"), limit(l))).collect();
+        let rate_limits: Option<Vec<_>> = spec.rate_limits.iter().map(|l| errors.take(|| at("rate_limits"), limit(l))).collect();
         let by_caller = spec.rate_limits.iter().any(|l| l.key == ir::LimitKey::Principal);
         if by_caller && matches!(spec.access, ir::Access::Public) {
             let message = "a limit by principal needs callers; a public route has none".to_owned();
@@ -213,13 +208,7 @@ impl Context<'_> {
         })
     }
 
-    fn access(
-        &self,
-        spec: &ir::Route,
-        variables: &[&str],
-        at: &impl Fn(&str) -> String,
-        errors: &mut Errors,
-    ) -> Option<Access> {
+    fn access(&self, spec: &ir::Route, variables: &[&str], at: &impl Fn(&str) -> String, errors: &mut Errors) -> Option<Access> {
         let ir::Access::Authenticated(authenticated) = &spec.access else { return Some(Access::Public) };
         let mut providers = Vec::with_capacity(authenticated.providers.len());
         for name in &authenticated.providers {
@@ -247,13 +236,7 @@ impl Context<'_> {
         Some(Access::Authenticated { providers, rules })
     }
 
-    fn action(
-        &self,
-        spec: &ir::Route,
-        variables: &[&str],
-        at: &impl Fn(&str) -> String,
-        errors: &mut Errors,
-    ) -> Option<Action> {
+    fn action(&self, spec: &ir::Route, variables: &[&str], at: &impl Fn(&str) -> String, errors: &mut Errors) -> Option<Action> {
         match &spec.action {
             ir::Action::Forward(shares) => match Split::build(shares, &self.services) {
                 Ok(split) => Some(Action::Forward(split)),
@@ -266,9 +249,7 @@ impl Context<'_> {
             ir::Action::Redirect(redirect) => {
                 errors.take(|| at("action/redirect"), Redirect::build(redirect, variables)).map(Action::Redirect)
             }
-            ir::Action::Respond(respond) => {
-                errors.take(|| at("action/respond"), Respond::build(respond)).map(Action::Respond)
-            }
+            ir::Action::Respond(respond) => errors.take(|| at("action/respond"), Respond::build(respond)).map(Action::Respond),
         }
     }
 }

@@ -151,7 +151,8 @@ impl Endpoint {
             None if self.spec.tls => Err(Reason::ServiceTlsFailed),
             None => Ok(Stream::Plain(tcp)),
             Some((config, name)) => {
-                let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await.map_err(|_| Reason::ServiceTlsFailed)?;
+                let tls =
+                    TlsConnector::from(config.clone()).connect(name.clone(), tcp).await.map_err(|_| Reason::ServiceTlsFailed)?;
                 Ok(Stream::Tls(Box::new(tls)))
             }
         }

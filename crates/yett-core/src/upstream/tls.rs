@@ -101,9 +101,10 @@ fn build_service(spec: &ir::ServiceTls, secrets: &Secrets, system: &mut Option<A
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let server_name = match &spec.server_name {
-        Some(name) => {
-            Some(ServerName::try_from(name.clone()).map_err(|_| ("server_name", format!("`{name}` is neither a DNS name nor an address")))?)
-        }
+        Some(name) => Some(
+            ServerName::try_from(name.clone())
+                .map_err(|_| ("server_name", format!("`{name}` is neither a DNS name nor an address")))?,
+        ),
         None => None,
     };
     let identity = digest.finish().as_ref().try_into().unwrap_or_default();

@@ -16,14 +16,21 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
 
 def _tenant(value: Any) -> Any:
     if not isinstance(value, str) or not _TENANT.fullmatch(value):
-        raise refuse("tenant_invalid", f"`{value}` is not a part of the request; write `path.` and a variable of the path, such as `path.tenant`")
+        raise refuse(
+            "tenant_invalid",
+            f"`{value}` is not a part of the request; write `path.` and a variable of the path, such as `path.tenant`",
+        )
     return value
 
 
 def _scopes(value: Quantified) -> Quantified:
     for index, scope in enumerate(value.items):
         if not _SCOPE.fullmatch(scope):
-            raise refuse("scope_invalid", f"`{scope}` is not a scope; it has blanks or quotes: several are `{{all_of: [a, b]}}`", (value.quantifier, index))
+            raise refuse(
+                "scope_invalid",
+                f"`{scope}` is not a scope; it has blanks or quotes: several are `{{all_of: [a, b]}}`",
+                (value.quantifier, index),
+            )
     return value
 
 
@@ -53,18 +60,30 @@ class Authorize(Model):
     """Scopes that the credential has to carry."""
     roles: Quantified | None = None
     """Roles that the caller has to have."""
-    tenant: Annotated[str, BeforeValidator(_tenant), WithJsonSchema({"type": "string", "pattern": r"^path\.[a-z]"})] | None = None
+    tenant: (
+        Annotated[
+            str, BeforeValidator(_tenant), WithJsonSchema({"type": "string", "pattern": r"^path\.[a-z]"})
+        ]
+        | None
+    ) = None
     """The caller's tenant has to equal this part of the request: `path.NAME`."""
 
     @model_validator(mode="after")
     def _some(self) -> Authorize:
         if self.callers is None and self.scopes is None and self.roles is None and self.tenant is None:
-            raise refuse("authorize_empty", "`authorize` has no rule; name `scopes`, `roles`, `callers` or `tenant`, or say `access: authenticated`")
+            raise refuse(
+                "authorize_empty",
+                "`authorize` has no rule; name `scopes`, `roles`, `callers` or `tenant`, or say `access: authenticated`",
+            )
         return self
 
     def rule(self, source: str) -> dict[str, Any]:
         """The rule in the intermediate representation."""
-        callers = self.callers and {"users": [*self.callers.users], "clients": [*self.callers.clients], "keys": [*self.callers.keys]}
+        callers = self.callers and {
+            "users": [*self.callers.users],
+            "clients": [*self.callers.clients],
+            "keys": [*self.callers.keys],
+        }
         return {
             "source": source,
             "callers": callers,

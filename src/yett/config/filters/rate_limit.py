@@ -13,7 +13,9 @@ from yett.config.types import Name
 
 def _burst(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse("burst_invalid", f"`{value}` is not a burst; write a whole number of requests, such as `100`")
+        raise refuse(
+            "burst_invalid", f"`{value}` is not a burst; write a whole number of requests, such as `100`"
+        )
     if value == 0:
         raise refuse("burst_zero", "a burst of 0 refuses everything; write at least 1")
     if not 0 < value <= 1_000_000_000:

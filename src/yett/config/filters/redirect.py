@@ -10,12 +10,20 @@ from pydantic import BeforeValidator, model_validator
 from yett.config.base import Model, refuse
 from yett.config.match import PathTemplate, host_fault
 
-_LOCATION = re.compile(r"(https?://[^\s\x00-\x20\x7f\"<>\\^`{|}]+|/([^/\\\s\x00-\x20\x7f\"<>^`{|}][^\s\x00-\x20\x7f\"<>\\^`{|}]*)?)", re.ASCII)
+_LOCATION = re.compile(
+    r"(https?://[^\s\x00-\x20\x7f\"<>\\^`{|}]+|/([^/\\\s\x00-\x20\x7f\"<>^`{|}][^\s\x00-\x20\x7f\"<>\\^`{|}]*)?)",
+    re.ASCII,
+)
 
 
 def _location(value: Any) -> Any:
     if not isinstance(value, str) or not _LOCATION.fullmatch(value):
-        raise refuse("location_invalid", f"`{value!s:.100}` is not a target; write an `https://…` address or a path that starts with one `/`".replace("\n", " ").replace("\r", " "))
+        raise refuse(
+            "location_invalid",
+            f"`{value!s:.100}` is not a target; write an `https://…` address or a path that starts with one `/`".replace(
+                "\n", " "
+            ).replace("\r", " "),
+        )
     return value
 
 
@@ -45,5 +53,7 @@ class Redirect(Model):
     def _one_way(self) -> Redirect:
         parts = [part for part in (self.scheme, self.host, self.path) if part is not None]
         if (self.location is None) == (not parts):
-            raise refuse("redirect_target", "a redirect needs either `location`, or any of `scheme`, `host` and `path`")
+            raise refuse(
+                "redirect_target", "a redirect needs either `location`, or any of `scheme`, `host` and `path`"
+            )
         return self

@@ -16,7 +16,11 @@ def weights(service: str | None, split: Split) -> dict[str, int] | str:
     if not parts:
         return "`split` names no service; name one with its share, or leave it out"
     if service is None:
-        return parts if total == 10_000 else f"the shares add up to {total / 100:g}%; make it 100%, or name a `service` for the rest"
+        return (
+            parts
+            if total == 10_000
+            else f"the shares add up to {total / 100:g}%; make it 100%, or name a `service` for the rest"
+        )
     if service in parts:
         return f"`{service}` is the route's `service` and takes the rest; leave it out of `split`"
     if total >= 10_000:

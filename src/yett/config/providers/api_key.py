@@ -18,13 +18,19 @@ _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 def _id(value: Any) -> Any:
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise refuse("key_entry_invalid", "the id of a key is 12 lower case letters and digits; make keys with `yett keys create`")
+        raise refuse(
+            "key_entry_invalid",
+            "the id of a key is 12 lower case letters and digits; make keys with `yett keys create`",
+        )
     return value
 
 
 def _hex(value: Any) -> Any:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise refuse("key_entry_invalid", "a value of 64 hexadecimal digits is needed here; make keys with `yett keys create`")
+        raise refuse(
+            "key_entry_invalid",
+            "a value of 64 hexadecimal digits is needed here; make keys with `yett keys create`",
+        )
     return value
 
 
@@ -34,7 +40,9 @@ def _expires(value: Any) -> Any:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise refuse("key_entry_invalid", f"`{value}` is not a moment; write one such as `2027-01-01T00:00:00Z`")
+        raise refuse(
+            "key_entry_invalid", f"`{value}` is not a moment; write one such as `2027-01-01T00:00:00Z`"
+        )
     return value
 
 
@@ -68,7 +76,9 @@ class ApiKey(Model):
     """Keys that we handed out, in one header."""
 
     type: Literal["api_key"]
-    keys: Annotated[PublicFile, Field(description="The keys file: names, hashes, scopes, roles, tenant, expiry.")]
+    keys: Annotated[
+        PublicFile, Field(description="The keys file: names, hashes, scopes, roles, tenant, expiry.")
+    ]
     header: FieldName = "x-api-key"
     """The one header that carries the key."""
     pepper: Secret | None = None

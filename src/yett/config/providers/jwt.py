@@ -58,20 +58,39 @@ def _algorithms(value: Any) -> Any:
     for index, name in enumerate(items):
         at: Location = () if isinstance(value, str) else (index,)
         if isinstance(name, str) and name.upper().startswith("HS"):
-            raise refuse("algorithm_refused", f"`{name}` uses one shared secret, which every party that checks could also forge with; use RS256, ES256 or EdDSA", at)
+            raise refuse(
+                "algorithm_refused",
+                f"`{name}` uses one shared secret, which every party that checks could also forge with; use RS256, ES256 or EdDSA",
+                at,
+            )
         if isinstance(name, str) and name.lower() == "none":
-            raise refuse("algorithm_refused", "tokens without a signature are never accepted; use RS256, ES256 or EdDSA", at)
+            raise refuse(
+                "algorithm_refused",
+                "tokens without a signature are never accepted; use RS256, ES256 or EdDSA",
+                at,
+            )
         if name not in ALGORITHMS:
-            raise refuse("algorithm_unknown", f"`{name}` is not supported{nearest(str(name), ALGORITHMS) or '; write one or more of ' + ', '.join(ALGORITHMS)}", at)
+            raise refuse(
+                "algorithm_unknown",
+                f"`{name}` is not supported{nearest(str(name), ALGORITHMS) or '; write one or more of ' + ', '.join(ALGORITHMS)}",
+                at,
+            )
     return tuple(items)
 
 
 def _claim_path(value: Any) -> Any:
     if isinstance(value, str) and value:
         return (value,)
-    if isinstance(value, list | tuple) and value and all(isinstance(part, str) and part for part in value) and len(value) <= 8:
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(part, str) and part for part in value)
+        and len(value) <= 8
+    ):
         return tuple(value)
-    raise refuse("claim_invalid", "write the name of a claim, or the names on the way to it: `[realm_access, roles]`")
+    raise refuse(
+        "claim_invalid", "write the name of a claim, or the names on the way to it: `[realm_access, roles]`"
+    )
 
 
 def _claim(value: Any) -> Any:
@@ -86,7 +105,11 @@ def _jwks(value: Any) -> Any:
     return PublicFile.validate(value)
 
 
-ClaimPath = Annotated[tuple[str, ...], BeforeValidator(_claim_path), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})]
+ClaimPath = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_claim_path),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class Claim(Model):
@@ -97,7 +120,11 @@ class Claim(Model):
     type: Literal["string", "int", "bool", "string_list"] = "string"
     """Its type; a token in which it has another type is refused."""
 
-    model_config = {**Model.model_config, "alias_generator": lambda name: name.rstrip("_"), "populate_by_name": True}
+    model_config = {
+        **Model.model_config,
+        "alias_generator": lambda name: name.rstrip("_"),
+        "populate_by_name": True,
+    }
 
 
 _CLAIM_SCHEMA: dict[str, Any] = {
@@ -145,9 +172,17 @@ class Jwt(Model):
     """Further hosts that keys may be fetched from."""
     plaintext: Plaintext | None = None
     """Why an issuer or JWKS address over plain HTTP is fine here."""
-    algorithms: Annotated[tuple[str, ...], BeforeValidator(_algorithms), WithJsonSchema({"anyOf": [{"enum": list(ALGORITHMS)}, {"type": "array", "items": {"enum": list(ALGORITHMS)}}]})] = ALGORITHMS
+    algorithms: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_algorithms),
+        WithJsonSchema(
+            {"anyOf": [{"enum": list(ALGORITHMS)}, {"type": "array", "items": {"enum": list(ALGORITHMS)}}]}
+        ),
+    ] = ALGORITHMS
     """JWA names that are accepted; asymmetric only."""
     leeway: AnyDuration = "30s"
     """Clock difference that is allowed, at most 5m, in whole seconds."""
-    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim), WithJsonSchema(_CLAIM_SCHEMA)]] = Field(default_factory=dict)
+    claims: dict[Text, Annotated[Claim, BeforeValidator(_claim), WithJsonSchema(_CLAIM_SCHEMA)]] = Field(
+        default_factory=dict
+    )
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""

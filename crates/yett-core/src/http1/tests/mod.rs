@@ -22,7 +22,13 @@ pub(super) struct Message {
 }
 
 pub(super) fn empty_head() -> RequestHead {
-    RequestHead { method: Method::Get, target: Vec::new(), version: Version::Http11, headers: Headers::default(), framing: Framing::Empty }
+    RequestHead {
+        method: Method::Get,
+        target: Vec::new(),
+        version: Version::Http11,
+        headers: Headers::default(),
+        framing: Framing::Empty,
+    }
 }
 
 /// Why a stream of requests ended.
@@ -62,7 +68,8 @@ pub(super) fn read_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Me
                     }
                     Ok(Piece::End { skip }) => {
                         buffer.drain(..skip);
-                        let fields = head.headers.iter().map(|(_, n, v)| (String::from_utf8_lossy(n).into_owned(), v.to_vec())).collect();
+                        let fields =
+                            head.headers.iter().map(|(_, n, v)| (String::from_utf8_lossy(n).into_owned(), v.to_vec())).collect();
                         messages.push(Message {
                             method: head.method.as_str().to_owned(),
                             target: String::from_utf8_lossy(&head.target).into_owned(),

@@ -18,7 +18,11 @@ use super::{Message, read_all};
 struct Io(DuplexStream);
 
 impl hyper::rt::Read for Io {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: hyper::rt::ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let mut block = [0; 512];
         let room = buf.remaining().min(block.len());
         let mut read = tokio::io::ReadBuf::new(&mut block[..room]);

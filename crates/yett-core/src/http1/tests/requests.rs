@@ -21,9 +21,10 @@ fn plain_requests_are_read() {
     let (messages, end) = read_all([&b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nX-Y:  z \t\r\nEmpty:\r\n\r\n"[..]]);
     assert_eq!(end, End::Clean);
     assert_eq!(messages[0].target, "/a?b=c");
-    assert_eq!(messages[0].fields, [
-        ("host".into(), b"example.com".to_vec()), ("x-y".into(), b"z".to_vec()), ("empty".into(), Vec::new()),
-    ]);
+    assert_eq!(
+        messages[0].fields,
+        [("host".into(), b"example.com".to_vec()), ("x-y".into(), b"z".to_vec()), ("empty".into(), Vec::new()),]
+    );
 }
 
 #[test]
@@ -90,28 +91,66 @@ fn lines_end_in_crlf() {
 #[test]
 fn a_body_has_one_length() {
     for fields in [
-        "Content-Length: 1\r\nContent-Length: 1", "Content-Length: 1\r\nContent-Length: 2", "Content-Length: 1, 1", "Content-Length: +1",
-        "Content-Length: -1", "Content-Length: 0x1", "Content-Length: 1 ;", "Content-Length:", "Content-Length: 1 1",
-        "Content-Length: 9223372036854775809", "Content-Length: 99999999999999999999",
-        "Content-Length: 1\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 0",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: gzip, chunked",
-        "Transfer-Encoding: identity", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked;q=1", "Transfer-Encoding:",
-        "Transfer-Encoding: xchunked", "Transfer-Encoding: chunked,", "Transfer-Encoding: \"chunked\"", "Transfer-Encoding : chunked",
-        "Transfer-Encoding:\r\n chunked", "Transfer_Encoding: chunked", "Content.Length: 1",
+        "Content-Length: 1\r\nContent-Length: 1",
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: 1, 1",
+        "Content-Length: +1",
+        "Content-Length: -1",
+        "Content-Length: 0x1",
+        "Content-Length: 1 ;",
+        "Content-Length:",
+        "Content-Length: 1 1",
+        "Content-Length: 9223372036854775809",
+        "Content-Length: 99999999999999999999",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding: chunked;q=1",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding:\r\n chunked",
+        "Transfer_Encoding: chunked",
+        "Content.Length: 1",
     ] {
         assert_eq!(end_of(&with_fields(fields)), End::Fault(Reason::MalformedRequest), "{fields:?}");
     }
-    assert_eq!(end_of(b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), End::Fault(Reason::MalformedRequest));
+    assert_eq!(
+        end_of(b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        End::Fault(Reason::MalformedRequest)
+    );
     assert_eq!(end_of(&with_fields("Transfer-Encoding: \t CHUNKED ")), End::Clean);
 }
 
 #[test]
 fn chunks_have_one_form() {
     for chunks in [
-        "1;a=b\r\nx\r\n0\r\n\r\n", "1 \r\nx\r\n0\r\n\r\n", " 1\r\nx\r\n0\r\n\r\n", "+1\r\nx\r\n0\r\n\r\n", "0x1\r\nx\r\n0\r\n\r\n", "1\nx\r\n0\r\n\r\n",
-        "1\r\nx\n0\r\n\r\n", "1\r\nxy\r\n0\r\n\r\n", "\r\nx\r\n0\r\n\r\n", "00000000000000001\r\nx\r\n0\r\n\r\n", "1\r\nx\r\n0\r\n\n", "1\r\nx\r\n0\n\r\n",
-        "1\rx\r\n0\r\n\r\n", "1\r\nx\r\n0\r\nbad\r\n\r\n", "1\r\nx\r\n0\r\na: b\0\r\n\r\n", "1\r\nx\r\n0\r\n a: b\r\n\r\n", "g\r\n", "0;x\r\n\r\n",
-        "0\r\nContent-Length: 1\r\n\r\n", "0\r\nTransfer_Encoding: chunked\r\n\r\n",
+        "1;a=b\r\nx\r\n0\r\n\r\n",
+        "1 \r\nx\r\n0\r\n\r\n",
+        " 1\r\nx\r\n0\r\n\r\n",
+        "+1\r\nx\r\n0\r\n\r\n",
+        "0x1\r\nx\r\n0\r\n\r\n",
+        "1\nx\r\n0\r\n\r\n",
+        "1\r\nx\n0\r\n\r\n",
+        "1\r\nxy\r\n0\r\n\r\n",
+        "\r\nx\r\n0\r\n\r\n",
+        "00000000000000001\r\nx\r\n0\r\n\r\n",
+        "1\r\nx\r\n0\r\n\n",
+        "1\r\nx\r\n0\n\r\n",
+        "1\rx\r\n0\r\n\r\n",
+        "1\r\nx\r\n0\r\nbad\r\n\r\n",
+        "1\r\nx\r\n0\r\na: b\0\r\n\r\n",
+        "1\r\nx\r\n0\r\n a: b\r\n\r\n",
+        "g\r\n",
+        "0;x\r\n\r\n",
+        "0\r\nContent-Length: 1\r\n\r\n",
+        "0\r\nTransfer_Encoding: chunked\r\n\r\n",
     ] {
         let text = format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
         assert_eq!(end_of(text.as_bytes()), End::Fault(Reason::BodyMalformed), "{chunks:?}");
@@ -183,7 +222,8 @@ pub(super) fn streams() -> impl Strategy<Value = Vec<u8>> {
             format!("Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\nx-trailer: y\r\n\r\n")
         }),
     ];
-    let request = ("(GET|POST|PUT|X-Y)", "/[a-z0-9?=/%.]{0,12}", prop::collection::vec(("x-[A-Za-z_.]{1,6}", "[ -~]{0,12}"), 0..4), body);
+    let request =
+        ("(GET|POST|PUT|X-Y)", "/[a-z0-9?=/%.]{0,12}", prop::collection::vec(("x-[A-Za-z_.]{1,6}", "[ -~]{0,12}"), 0..4), body);
     prop::collection::vec(request, 1..4).prop_map(|requests| {
         let mut out = String::new();
         for (method, target, fields, body) in requests {
