@@ -9,8 +9,31 @@ from yett.config.gateway import Gateway
 
 def json_schema() -> dict[str, Any]:
     """A schema (2020-12) of the YAML file."""
-    schema = Gateway.model_json_schema(by_alias=True)
+    schema: dict[str, Any] = _without_null(Gateway.model_json_schema(by_alias=True))
+    certificates = schema["$defs"]["ListenerTls"]["properties"]["certificates"]
+    schema["$defs"]["ListenerTls"]["properties"]["certificates"] = {
+        "anyOf": [certificates["items"], {"type": "array", "items": certificates["items"], "minItems": 1}],
+        "description": certificates.get("description", ""),
+    }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Yett configuration"
     schema["required"] = ["version", *schema.get("required", [])]
     return schema
+
+
+def _without_null(part: Any) -> Any:
+    """A key without a value does not load, so an editor refuses it as well."""
+    if isinstance(part, list):
+        return [_without_null(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    result = {key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)}
+    choices = result.get("anyOf")
+    if isinstance(choices, list) and {"type": "null"} in choices:
+        left = [choice for choice in choices if choice != {"type": "null"}]
+        if len(left) == 1:
+            del result["anyOf"]
+            result = {**left[0], **result}
+        else:
+            result["anyOf"] = left
+    return result
