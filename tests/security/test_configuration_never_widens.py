@@ -192,9 +192,8 @@ def test_the_data_plane_refuses_a_document_by_itself(gateway, origin, issuer, tm
     """Were Python wrong, the IR would still be checked: unknown fields, dangling names, an unknown version."""
     import json
 
-    from yett import _core
-
     from tests.support.gateway import compiled
+    from yett import _core
 
     service = origin()
     config = configs.protected(service, issuer(), tmp_path)
