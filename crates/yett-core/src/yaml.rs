@@ -250,11 +250,8 @@ impl Builder {
     /// The comma between the items of a sequence; the key of a mapping is used up.
     fn before_value(&mut self) {
         match self.frames.last_mut() {
-            Some(Frame::Sequence { empty }) => {
-                if !std::mem::replace(empty, false) {
-                    self.json.push(',');
-                }
-            }
+            Some(Frame::Sequence { empty: empty @ true }) => *empty = false,
+            Some(Frame::Sequence { .. }) => self.json.push(','),
             Some(Frame::Mapping { key, .. }) => *key = None,
             None => {}
         }

@@ -1,6 +1,5 @@
 //! Tests of the YAML reader.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,5 @@
 //! Every golden document that Python compiles is one that the data plane reads.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::path::Path;
 
