@@ -1,6 +1,5 @@
 //! Every golden document that Python compiles is one that the data plane reads.
 
-
 use std::path::Path;
 
 use yett_core::ir::Ir;
