@@ -42,15 +42,11 @@ def test_the_host_of_the_client_does_not_lead_astray(gateway, origin):
 
 
 def test_a_path_from_variables(gateway, origin):
-    gate = gateway(
-        redirecting(origin(), path="/old/{id}", status=302, path_=None)
-        if False
-        else {
-            **redirecting(origin(), path="/old/{id}", status=302, scheme="https", host="new.test"),
-        }
-    )
-    answer = gate.get("/old/7")
-    assert answer["location"] == "https://new.test/old/7"
+    config = redirecting(origin(), path="/old/{id}", status=302, scheme="https", host="new.test")
+    config["routes"]["away"]["redirect"]["path"] = "/new/{id}/x"
+    gate = gateway(config)
+    answer = gate.get("/old/7?q=1")
+    assert answer["location"].startswith("https://new.test/new/7/x")
 
 
 def test_the_body_of_a_redirected_request_is_not_the_next_request(gateway, origin):

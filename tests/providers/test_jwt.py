@@ -106,7 +106,7 @@ def test_declared_claims_have_their_type(gateway, origin, issuer, tmp_path):
     config["identity_providers"]["id"]["claims"] = {"level": {"from": "acr", "type": "int"}}
     gate = gateway(config)
     assert gate.get("/closed", identity.bearer(acr=2)).status == 200
-    for value in ("2", 2.5, True, None and 0, [2]):
+    for value in ("2", 2.5, True, [2]):
         if value is not None:
             assert gate.get("/closed", identity.bearer(acr=value)).reason == "token_claim_invalid", value
     assert service.saw_no_more_than(1)

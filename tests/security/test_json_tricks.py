@@ -138,7 +138,7 @@ def test_odd_issuers_are_refused(shop, iss):
 
 @pytest.mark.parametrize("sub", [1, None, [], {}, "", True])
 def test_a_caller_has_a_name(shop, sub):
-    gate, service, identity = shop
+    gate, _service, identity = shop
     answer = gate.get("/closed", identity.bearer(sub=sub, scope="write"))
     if answer.status != 200:
         assert answer.reason in ("token_claim_invalid", "credential_malformed")
@@ -148,7 +148,7 @@ def test_a_caller_has_a_name(shop, sub):
 
 def test_exponents_are_no_times(shop):
     """1e3 and 1000.0 are integers to one parser and floats to another."""
-    gate, service, identity = shop
+    gate, _service, identity = shop
     for exp in (b"4102444800.5", b"41024448e2", b"4.1e9"):
         text = json.dumps(identity.claims(scope="write", exp=int(time.time()) + 777)).encode()
         spoilt = text.replace(text[text.index(b'"exp": ') + 7 :].split(b",")[0].split(b"}")[0], exp)

@@ -17,7 +17,7 @@ def shop(gateway, origin, issuer, tmp_path):
 
 
 ODD = {
-    "string": '"%d"' % (time.time() + 300),
+    "string": f'"{int(time.time()) + 300}"',
     "null": "null",
     "true": "true",
     "list": "[4102444800]",

@@ -60,7 +60,7 @@ def lines(block: bytes) -> HeaderList:
             continue
         name, colon, value = line.partition(b":")
         assert colon and name and name == name.strip(), f"odd header line {line!r}"
-        assert not any(byte < 32 and byte != 9 or byte == 127 for byte in line), (
+        assert not any((byte < 32 and byte != 9) or byte == 127 for byte in line), (
             f"control character in {line!r}"
         )
         fields.append((name.decode("latin-1"), value.strip(b" \t").decode("latin-1")))
