@@ -27,12 +27,18 @@ def some(values: tuple[str, ...]) -> st.SearchStrategy[dict[str, list[str]]]:
 
 
 def rule() -> st.SearchStrategy[dict[str, Any]]:
-    parts = {"scopes": some(SCOPES), "roles": some(("admin", "reader")), "callers": some(SCOPES).map(lambda s: {"clients": s["any_of"]})}
+    parts = {
+        "scopes": some(SCOPES),
+        "roles": some(("admin", "reader")),
+        "callers": some(SCOPES).map(lambda s: {"clients": s["any_of"]}),
+    }
     return st.fixed_dictionaries({}, optional=parts).filter(bool)
 
 
 def limits() -> st.SearchStrategy[dict[str, Any]]:
-    limit = st.fixed_dictionaries({"rate": st.sampled_from(["1/s", "10/m"]), "burst": st.integers(1, 5), "key": st.just("principal")})
+    limit = st.fixed_dictionaries(
+        {"rate": st.sampled_from(["1/s", "10/m"]), "burst": st.integers(1, 5), "key": st.just("principal")}
+    )
     return st.dictionaries(st.sampled_from(["x", "y", "z"]), limit, max_size=2)
 
 
@@ -44,10 +50,16 @@ def shared() -> dict[str, st.SearchStrategy[Any]]:
     }  # fmt: skip
 
 
-groups = st.fixed_dictionaries({}, optional={**shared(), "methods": some(METHODS), "hosts": some(HOSTS), "service": st.just("origin")})
+groups = st.fixed_dictionaries(
+    {}, optional={**shared(), "methods": some(METHODS), "hosts": some(HOSTS), "service": st.just("origin")}
+)
 routes = st.fixed_dictionaries(
     {"match": st.fixed_dictionaries({"path": st.just("/a"), "methods": some(METHODS), "hosts": some(HOSTS)})},
-    optional={**shared(), "service": st.just("origin"), "access": st.sampled_from(["public", "authenticated"])},
+    optional={
+        **shared(),
+        "service": st.just("origin"),
+        "access": st.sampled_from(["public", "authenticated"]),
+    },
 )
 
 
@@ -76,7 +88,9 @@ CALLERS = [
 ]
 
 
-def allows(found: Policy, listener: str, host: str, method: str, caller: tuple[str | None, tuple[str, ...], str, str]) -> bool:
+def allows(
+    found: Policy, listener: str, host: str, method: str, caller: tuple[str | None, tuple[str, ...], str, str]
+) -> bool:
     """Whether a request with these facts would be let through, read off the merged policy."""
     provider, scopes, role, client = caller
     hosts = found.hosts or ()
@@ -89,7 +103,9 @@ def allows(found: Policy, listener: str, host: str, method: str, caller: tuple[s
     if provider not in found.providers:
         return False
     return all(
-        holds(part["scopes"], scopes) and holds(part["roles"], (role,)) and (not part["callers"] or client in part["callers"]["clients"])
+        holds(part["scopes"], scopes)
+        and holds(part["roles"], (role,))
+        and (not part["callers"] or client in part["callers"]["clients"])
         for part in found.rules
     )
 
@@ -97,7 +113,11 @@ def allows(found: Policy, listener: str, host: str, method: str, caller: tuple[s
 def holds(asked: dict[str, list[str]] | None, has: tuple[str, ...]) -> bool:
     if asked is None:
         return True
-    return any(item in has for item in asked["any_of"]) if "any_of" in asked else all(item in has for item in asked["all_of"])
+    return (
+        any(item in has for item in asked["any_of"])
+        if "any_of" in asked
+        else all(item in has for item in asked["all_of"])
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -115,7 +135,9 @@ def test_a_group_never_turns_a_refusal_into_an_allow(route: dict[str, Any], grou
         assert all(item in together.rules for item in alone.rules)
         assert all(item in together.rate_limits for item in alone.rate_limits)
         assert all(item in together.address_limits for item in alone.address_limits)
-        requests = itertools.product(("main", "other"), ("a.example.com", "b.example.com", "c.org"), METHODS, CALLERS)
+        requests = itertools.product(
+            ("main", "other"), ("a.example.com", "b.example.com", "c.org"), METHODS, CALLERS
+        )
         for listener, host, method, caller in requests:
             if allows(together, listener, host, method, caller):
                 assert allows(alone, listener, host, method, caller)

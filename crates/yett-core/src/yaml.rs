@@ -130,10 +130,10 @@ enum Frame {
     Sequence {
         empty: bool,
     },
-    /// `key` is the key that waits for its value.
+    /// `key_read` says that a key waits for its value.
     Mapping {
         seen: HashMap<String, usize>,
-        key: Option<()>,
+        key_read: bool,
     },
 }
 
@@ -168,7 +168,7 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 plain_node(mark, anchor, tag.is_some())?;
-                self.open(mark, '{', Frame::Mapping { seen: HashMap::new(), key: None })
+                self.open(mark, '{', Frame::Mapping { seen: HashMap::new(), key_read: false })
             }
             Event::SequenceEnd => {
                 self.close(']');
@@ -227,13 +227,13 @@ impl Builder {
                 return Err(YamlError::at(mark, format!("a key has to be text; write `\"{text}\"`")));
             }
         }
-        let Some(Frame::Mapping { seen, key }) = self.frames.last_mut() else { return Ok(()) };
+        let Some(Frame::Mapping { seen, key_read }) = self.frames.last_mut() else { return Ok(()) };
         let first = seen.is_empty();
         if let Some(line) = seen.insert(text.to_owned(), mark.line()) {
             let message = format!("the key `{text}` appears twice; the first is on line {line}");
             return Err(YamlError::at(mark, message));
         }
-        *key = Some(());
+        *key_read = true;
         if !first {
             self.json.push(',');
         }
@@ -244,7 +244,7 @@ impl Builder {
     }
 
     fn expects_key(&self) -> bool {
-        matches!(self.frames.last(), Some(Frame::Mapping { key: None, .. }))
+        matches!(self.frames.last(), Some(Frame::Mapping { key_read: false, .. }))
     }
 
     /// The comma between the items of a sequence; the key of a mapping is used up.
@@ -252,7 +252,7 @@ impl Builder {
         match self.frames.last_mut() {
             Some(Frame::Sequence { empty: empty @ true }) => *empty = false,
             Some(Frame::Sequence { .. }) => self.json.push(','),
-            Some(Frame::Mapping { key, .. }) => *key = None,
+            Some(Frame::Mapping { key_read, .. }) => *key_read = false,
             None => {}
         }
     }

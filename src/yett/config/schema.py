@@ -27,7 +27,9 @@ def _without_null(part: Any) -> Any:
         return [_without_null(item) for item in part]
     if not isinstance(part, dict):
         return part
-    result = {key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)}
+    result = {
+        key: _without_null(item) for key, item in part.items() if not (key == "default" and item is None)
+    }
     choices = result.get("anyOf")
     if isinstance(choices, list) and {"type": "null"} in choices:
         left = [choice for choice in choices if choice != {"type": "null"}]
