@@ -122,7 +122,9 @@ fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
 /// JSON string content: quotes, backslashes and controls (C0, DEL, C1), line separators and bidirectional controls
 /// as `\uXXXX`; bytes that are no UTF-8 as U+FFFD.
 pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
-    if value.iter().all(|b| (0x20..0x7f).contains(b) && !matches!(b, b'"' | b'\\')) {
+    // no early exit, so that the compiler can take many bytes at once
+    let plain = |b: u8| (b.wrapping_sub(0x20) < 0x5f) & (b != b'"') & (b != b'\\');
+    if value.iter().fold(true, |all, &b| all & plain(b)) {
         out.extend_from_slice(value);
         return;
     }

@@ -266,3 +266,11 @@ fn challenges_and_headers_name_the_provider() {
     assert_eq!(gate.providers[2].credential_headers(), ["x-staff-key".into()]);
     assert_eq!(&**gate.providers[2].name(), "staff");
 }
+
+#[test]
+fn token68_is_what_the_rfc_lists() {
+    for byte in 0..=u8::MAX {
+        let listed = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        assert_eq!(super::is_token68(&[b'a', byte, b'Z']), listed, "{byte}");
+    }
+}
