@@ -146,8 +146,10 @@ impl Desk {
 
     fn install(&mut self, installed: &Arc<Installed>) {
         let previous = self.worker.as_ref().map(|worker| Rc::clone(&worker.view().pools));
-        let pools = Pools::new(&installed.snapshot, &installed.tls, previous.as_ref(), &self.shared);
-        let view = View { snapshot: Arc::clone(&installed.snapshot), pools: Rc::new(pools) };
+        let pools = Rc::new(Pools::new(&installed.snapshot, &installed.tls, previous.as_ref(), &self.shared));
+        // Not one of `tasks`, for which a drain waits: it ends with the pools.
+        tokio::task::spawn_local(Pools::sweep(Rc::downgrade(&pools)));
+        let view = View { snapshot: Arc::clone(&installed.snapshot), pools };
         let worker = match (&self.worker, self.recorder.take()) {
             (Some(worker), _) => {
                 let worker = Rc::clone(worker);
