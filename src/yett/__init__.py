@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
-    from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process, State
+    from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
     from yett.config.listener import Certificate, Listener, ListenerTls, TrustedProxies
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
@@ -64,7 +64,6 @@ __all__ = [
     "Secret",
     "Service",
     "ServiceTls",
-    "State",
     "TrustedProxies",
     "YettError",
     "__version__",
@@ -86,7 +85,6 @@ _WHERE = {
     "Gateway": "yett.config.gateway",
     "LogFile": "yett.config.gateway",
     "Process": "yett.config.gateway",
-    "State": "yett.config.gateway",
     "Certificate": "yett.config.listener",
     "Listener": "yett.config.listener",
     "ListenerTls": "yett.config.listener",

@@ -78,13 +78,6 @@ class Defaults(Model):
     """What no group and no route may exceed."""
 
 
-class State(Model):
-    """Where the control plane keeps what outlives the process."""
-
-    directory: Text
-    """Relative to the configuration file."""
-
-
 class Gateway(Model):
     """A whole configuration."""
 
@@ -102,8 +95,6 @@ class Gateway(Model):
     """The admin listener."""
     access_log: Annotated[Literal["stdout", "off"] | LogFile, BeforeValidator(_access_log)] = "stdout"
     """Where access log lines go."""
-    state: State | None = None
-    """Where the control plane keeps what outlives the process."""
     defaults: Defaults = Defaults()
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]
