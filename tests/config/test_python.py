@@ -96,7 +96,7 @@ def test_public_names_are_pinned() -> None:
         "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
         "ConfigurationError", "Defaults", "Gateway", "Group", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
         "PathRules", "Pool", "Process", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
-        "Route", "RouteLimits", "RouteTimeouts", "Secret", "Service", "ServiceTls", "State", "TrustedProxies", "YettError",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "Service", "ServiceTls", "TrustedProxies", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:
