@@ -51,10 +51,12 @@ def fingerprint(files: Collection[Path]) -> Fingerprint:
 async def changes(files: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
     """Yields once for each settled change; `files` names the ones that the last read used.
 
-    After a change of the set itself it yields again, so that no write between reading and watching is lost.
+    It yields at once when it begins, and again after a change of the set itself, so that no write between reading and
+    watching is lost.
     """
     watched = frozenset(files())
     seen = fingerprint(watched)
+    yield
     while True:
         watcher = watchfiles.awatch(
             *directories(watched),
