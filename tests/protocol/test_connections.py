@@ -371,3 +371,23 @@ def test_a_handshake_that_stalls_is_cut(gateway, origin, listener_tls, client_tl
         wire.send(b"\x16\x03\x01")
         assert wire.closed(10)
     assert gate.get("/a", tls=client_tls, server_name="gateway.test").status == 200
+
+
+def test_one_empty_line_before_a_request_is_ignored_and_no_more(shop):
+    """RFC 9112 section 2.2: one CRLF may stand there; many are a client that has lost its way."""
+    gate, service = shop
+    assert gate.send(b"\r\n" + head("GET", "/a"))[0][0].status == 200
+    assert gate.send(b"\r\n" * 50 + head("GET", "/b"))[0][0].status == 400
+    assert gate.send(b"\n" + head("GET", "/c"))[0][0].status == 400
+    assert [seen.target for seen in service.requests] == ["/a"]
+
+
+def test_pipelined_refusals_stay_in_step(gateway, origin, issuer, tmp_path):
+    service, identity = origin(), issuer()
+    gate = gateway(configs.protected(service, identity, tmp_path))
+    good = head("POST", "/closed", {"Content-Length": "5", **identity.bearer()}) + b"hello"
+    bad = head("POST", "/closed", {"Content-Length": "5"}) + b"hello"
+    with gate.connect() as wire:
+        wire.send((bad + good) * 50)
+        assert [wire.reply().status for _ in range(100)] == [401, 200] * 50
+    assert [seen.body for seen in service.requests] == [b"hello"] * 50
