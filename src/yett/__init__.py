@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
-    from yett.config.listener import Certificate, Listener, ListenerTls, TrustedProxies
+    from yett.config.listener import Certificate, Listener, ListenerTls, ProxyProtocol, TrustedProxies
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
@@ -52,6 +52,7 @@ __all__ = [
     "PathRules",
     "Pool",
     "Process",
+    "ProxyProtocol",
     "RateLimit",
     "Redirect",
     "RequestHeaders",
@@ -88,6 +89,7 @@ _WHERE = {
     "Certificate": "yett.config.listener",
     "Listener": "yett.config.listener",
     "ListenerTls": "yett.config.listener",
+    "ProxyProtocol": "yett.config.listener",
     "TrustedProxies": "yett.config.listener",
     "Match": "yett.config.match",
     "ApiKey": "yett.config.providers.api_key",

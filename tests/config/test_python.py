@@ -95,7 +95,7 @@ def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
         "ConfigurationError", "Defaults", "Gateway", "Group", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
-        "PathRules", "Pool", "Process", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
+        "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "Service", "ServiceTls", "TrustedProxies", "YettError",
         "__version__",
     ]  # fmt: skip

@@ -87,6 +87,9 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Whose forwarding header is believed.
     pub trusted_proxies: Option<TrustedProxies>,
+    /// Who announces clients with the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
     /// Bounds.
@@ -133,6 +136,14 @@ pub struct TrustedProxies {
     pub addresses: Vec<IpNet>,
     /// The one header that they set.
     pub header: ForwardingHeader,
+}
+
+/// Load balancers that announce clients with the PROXY protocol, version 2.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// Networks of the balancers; they have to send it, and nobody else may.
+    pub addresses: Vec<IpNet>,
 }
 
 /// The one forwarding header that is believed.

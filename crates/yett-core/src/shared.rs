@@ -105,6 +105,9 @@ counters! {
     worker_restarts "yett_worker_restarts_total" "workers that were restarted after a bug of the gateway";
     accept_errors "yett_accept_errors_total" "connections that could not be accepted (descriptors or memory ran out)";
     connection_limit "yett_connections_refused_total" "connections refused because a listener had too many";
+    proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
+    proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";
+    proxy_protocol_untrusted "yett_proxy_protocol_untrusted_total" "connections closed because of a PROXY protocol header from an address that is not trusted";
     tls_handshake_failures "yett_tls_handshake_failures_total" "TLS handshakes that failed or took too long";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";

@@ -150,9 +150,11 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         ],
     }  # fmt: skip
     proxies = listener.trusted_proxies
+    announced = listener.proxy_protocol
     return {
         "name": name,
         "address": listener.address,
+        **({"proxy_protocol": {"addresses": list(announced.addresses)}} if announced else {}),
         "tls": tls,
         "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
         "address_limits": [

@@ -41,6 +41,13 @@ class TrustedProxies(Model):
     """The one header that they set."""
 
 
+class ProxyProtocol(Model):
+    """Load balancers that announce clients with the PROXY protocol, version 2."""
+
+    addresses: Networks
+    """Networks of the balancers: every connection from them has to begin with it, none from elsewhere may."""
+
+
 class ListenerLimits(Model):
     """Bounds of a listener."""
 
@@ -78,6 +85,8 @@ class Listener(Model):
     """Why plain HTTP is fine here."""
     trusted_proxies: TrustedProxies | None = None
     """Whose forwarding header is believed; nobody's otherwise."""
+    proxy_protocol: ProxyProtocol | None = None
+    """Who announces clients with the PROXY protocol, version 2; nobody otherwise."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
     limits: ListenerLimits = ListenerLimits()

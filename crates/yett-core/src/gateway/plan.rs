@@ -10,6 +10,7 @@ use crate::observe::access_log::Target;
 use crate::observe::admin::{Admin, Probe, Token};
 use crate::observe::metrics::Labels;
 use crate::server::accept::Settings;
+use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::seat::Installed;
 use crate::server::sockets::Bound;
 use crate::server::tls::ServerTls;
@@ -50,6 +51,7 @@ struct Known {
     /// As configured: port 0 is kept apart from the port that it became.
     address: SocketAddr,
     tls: Option<ServerTls>,
+    proxy: Option<ir::ProxyProtocol>,
     settings: Arc<Settings>,
 }
 
@@ -180,11 +182,12 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                     name: name(old, listener),
                     bound,
                     tls: tls.as_ref().map(|tls| Arc::clone(&tls.config)),
+                    proxy: listener.proxy_protocol.as_ref().map(|spec| Arc::new(ProxyProtocol::build(spec))),
                     handshake: Duration::from_millis(listener.timeouts.handshake_ms),
                     connections: usize::try_from(listener.limits.connections).unwrap_or(usize::MAX),
                     drain,
                 });
-                all.push(Known { address: listener.address, tls, settings });
+                all.push(Known { address: listener.address, tls, proxy: listener.proxy_protocol.clone(), settings });
             }
         }
     }
@@ -193,8 +196,12 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
 
 /// The old name itself, so that connections made before stay; a new one where they have to go.
 fn name(old: Option<&Known>, listener: &ir::Listener) -> Arc<str> {
-    old.filter(|old| *old.settings.name == *listener.name && old.tls.is_some() == listener.tls.is_some())
-        .map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
+    let stays = |old: &&Known| {
+        *old.settings.name == *listener.name
+            && old.tls.is_some() == listener.tls.is_some()
+            && old.proxy == listener.proxy_protocol
+    };
+    old.filter(stays).map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
 }
 
 fn admin(control: &Control, ir: &ir::Ir, secrets: &Secrets, errors: &mut Vec<LoadError>) -> AdminPlan {

@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
+use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
 use super::worker::Worker;
 use crate::exchange::{ConnectionInfo, Refusal};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub bound: Arc<Bound>,
     /// TLS, or plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who announces clients with the PROXY protocol.
+    pub proxy: Option<Arc<ProxyProtocol>>,
     /// Time for a TLS handshake.
     pub handshake: Duration,
     /// Open connections, for the process.
@@ -141,10 +144,33 @@ fn admit(worker: &Rc<Worker>, listener: &LocalListener, stream: TcpStream, conne
     }
     let _ = stream.set_nodelay(true);
     let info = ConnectionInfo { peer, listener: Arc::clone(&settings.name), tls: settings.tls.is_some(), sni: None };
+    if let Some(proxy) = &settings.proxy {
+        connections.spawn_local(announced(open, stream, info, Arc::clone(proxy), settings.tls.clone(), settings.handshake));
+        return;
+    }
     match &settings.tls {
         None => connections.spawn_local(plain(open, stream, info)),
         Some(config) => connections.spawn_local(encrypted(open, stream, info, Arc::clone(config), settings.handshake)),
     };
+}
+
+/// First who the client is, then as any other connection.
+async fn announced(
+    open: Open,
+    mut stream: TcpStream,
+    mut info: ConnectionInfo,
+    proxy: Arc<ProxyProtocol>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    time: Duration,
+) {
+    let shared = &open.worker.shared;
+    let identified = Box::pin(proxy.identify(&mut stream, info.peer, time, shared, &info.listener)).await;
+    let Some(peer) = identified else { return };
+    info.peer = peer;
+    match tls {
+        None => plain(open, stream, info).await,
+        Some(config) => encrypted(open, stream, info, config, time).await,
+    }
 }
 
 async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {

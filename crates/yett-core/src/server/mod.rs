@@ -8,6 +8,7 @@ pub mod forward;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
+pub mod proxy_protocol;
 pub mod seat;
 pub mod signals;
 pub mod sockets;
