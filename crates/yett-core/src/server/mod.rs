@@ -1,10 +1,13 @@
-//! Listening sockets, workers, connections. [owner: lifecycle; datapath owns buffers, connection, forward]
+//! Listening sockets, workers, connections.
 pub mod accept;
+mod attempt;
 pub mod buffers;
+pub mod client;
 pub mod clock;
 pub mod connection;
 pub mod deadline;
 pub mod forward;
+mod lane;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;

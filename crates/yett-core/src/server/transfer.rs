@@ -3,9 +3,8 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::buffers::{FillError, ReadBuffer};
+use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, Timer, after};
 use super::pipe::{Fault, Pipe, Wait};
@@ -52,11 +51,11 @@ pub enum Upload {
     Broken,
 }
 
-/// Both connections of an exchange.
+/// Both sides of an exchange.
 #[derive(Debug)]
-pub struct Transfer<'a, I> {
-    /// The client's connection.
-    pub client: &'a mut I,
+pub struct Transfer<'a, C> {
+    /// The client's side.
+    pub client: &'a mut C,
     /// What was read from it.
     pub client_buffer: &'a mut ReadBuffer,
     /// The service's connection.
@@ -84,7 +83,7 @@ pub struct Transfer<'a, I> {
 /// Seconds that something may still take, and what it means when it does not.
 type Due = (u64, Failure);
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
+impl<C: Client> Transfer<'_, C> {
     /// Sends the request and reads the answer's head; says also when its first byte came.
     ///
     /// # Errors
@@ -156,7 +155,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transfer<'_, I> {
                 self.down_moved = monotonic_ns();
             }
             let due = match outcome {
-                Ok(Wait::Done) => return Poll::Ready(Ok(())),
+                Ok(Wait::Done) => match self.client.poll_finish(cx) {
+                    Poll::Ready(finished) => return Poll::Ready(finished.map_err(|_| Failure::ClientGone)),
+                    Poll::Pending => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
+                },
                 Ok(Wait::Write) => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
                 // While the service still takes the request, its answer may pause.
                 Ok(Wait::Read) if self.upload == Upload::Active => {

@@ -1,0 +1,291 @@
+//! What one request needs: decide, forward or answer, record. An HTTP/1.1 connection has one lane and uses it for one
+//! request after the other; an HTTP/2 connection has one for every open stream.
+
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+
+use super::buffers::ReadBuffer;
+use super::client::Client;
+use super::clock::{http_date, monotonic_ns, now};
+use super::deadline::{Timer, after};
+use super::forward::{Attempted, Job, Outcome};
+use super::pipe::Pipe;
+use super::worker::{View, Worker};
+use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step};
+use crate::http1::body::{Decoder, Piece};
+use crate::http1::request::{Complete, HeadLimits};
+use crate::ir;
+use crate::observe::{Record, UpstreamRecord};
+use crate::pipeline;
+use crate::reason::Reason;
+
+/// How long a fresh key set is waited for.
+const KEYS_MS: u64 = 10_000;
+/// Facts that one request may ask for.
+const MAX_NEEDS: u32 = 4;
+/// Memory for fields that stays with an idle lane.
+const KEEP_HEAD: usize = 4096;
+
+/// What the listener says, looked up once per connection and snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    view: Weak<View>,
+    /// Bounds of a head.
+    pub(super) head: HeadLimits,
+    /// Time limits.
+    pub(super) timeouts: ir::ListenerTimeouts,
+}
+
+/// One request at a time on its way from a client to a service and back.
+#[derive(Debug)]
+pub(super) struct Lane<C> {
+    pub(super) client: C,
+    pub(super) buffer: ReadBuffer,
+    pub(super) timer: Timer,
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    pub(super) exchange: Box<Exchange>,
+    pub(super) response: ResponseHead,
+    pub(super) settings: Settings,
+    /// Of the answer under way.
+    pub(super) status: u16,
+    pub(super) bytes_out: u64,
+    /// Whether forwarding took over reading the request's body.
+    pub(super) body_taken: bool,
+    /// When the last request ended, or the lane began.
+    pub(super) ended: u64,
+}
+
+/// What becomes of an HTTP/1.1 connection; an HTTP/2 stream ends in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next request.
+    Keep,
+    /// The client knows that this was the last, and nothing of it is unread.
+    Close,
+    /// Something may still arrive.
+    Linger,
+    /// The answer was cut: no clean end.
+    Cut,
+}
+
+impl Settings {
+    /// What `view` says of this listener; `None` if it is gone.
+    pub(super) fn find(view: &Rc<View>, listener: &str) -> Option<Self> {
+        let spec = view.snapshot.ir.listeners.iter().find(|l| *l.name == *listener)?;
+        let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        let head = HeadLimits {
+            line: size(spec.limits.request_line),
+            bytes: size(spec.limits.header_bytes),
+            fields: size(spec.limits.headers),
+        };
+        Some(Self { view: Rc::downgrade(view), head, timeouts: spec.timeouts.clone() })
+    }
+}
+
+impl<C: Client> Lane<C> {
+    /// A lane without a request.
+    pub(super) fn new(client: C, info: Rc<ConnectionInfo>, settings: Settings, buffer: ReadBuffer) -> Self {
+        Self {
+            client,
+            buffer,
+            timer: Timer::default(),
+            up: Pipe::default(),
+            down: Pipe::default(),
+            exchange: Box::new(Exchange::new(info)),
+            response: ResponseHead::default(),
+            settings,
+            status: 0,
+            bytes_out: 0,
+            body_taken: false,
+            ended: monotonic_ns(),
+        }
+    }
+
+    /// Looks the listener up again if the snapshot changed; false if it is gone.
+    pub(super) fn refresh(&mut self, worker: &Worker) -> bool {
+        let view = worker.view.borrow();
+        if std::ptr::eq(self.settings.view.as_ptr(), Rc::as_ptr(&view)) {
+            return true;
+        }
+        match Settings::find(&view, &self.exchange.connection.listener) {
+            Some(settings) => {
+                self.settings = settings;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A request with a valid head.
+    pub(super) async fn request(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Next {
+        let step = self.decide(worker, view, started).await;
+        let last = head.close || worker.closes(&self.exchange.connection);
+        let mut attempted = Attempted::default();
+        let mut failed = None;
+        let mut truncated = false;
+        self.status = 0;
+        self.bytes_out = 0;
+        self.body_taken = false;
+        self.up.start(Framing::Empty, false, 0);
+        self.down.start(Framing::Empty, false, 0);
+        let next = match step {
+            Step::Answer(answer) => self.answer(&answer, last, head.close).await,
+            Step::Refuse(refusal) => {
+                let next = self.refuse(view, &refusal, last, head.close).await;
+                failed = Some(refusal);
+                next
+            }
+            Step::Need(_) => {
+                let refusal = Refusal::from(Reason::Internal);
+                let next = self.refuse(view, &refusal, last, head.close).await;
+                failed = Some(refusal);
+                next
+            }
+            Step::Continue => {
+                let route = self.exchange.route.and_then(|r| view.snapshot.routes.get(usize::try_from(r).ok()?));
+                let outcome = match route {
+                    None => Outcome::from(Reason::Internal),
+                    Some(route) => {
+                        let job = Job { view, worker, route, started, head, last };
+                        self.forward(job, &mut attempted).await
+                    }
+                };
+                self.bytes_out = self.down.bytes();
+                match outcome {
+                    Outcome::Done { keep: true } => Next::Keep,
+                    Outcome::Done { keep: false } if head.close && self.up.is_read() => Next::Close,
+                    Outcome::Done { keep: false } => Next::Linger,
+                    Outcome::Gone => Next::Cut,
+                    Outcome::Truncated(refusal) => {
+                        truncated = true;
+                        failed = refusal;
+                        Next::Cut
+                    }
+                    Outcome::Refused(refusal) => {
+                        let next = self.refuse(view, &refusal, last, head.close).await;
+                        failed = Some(refusal);
+                        next
+                    }
+                }
+            }
+        };
+        self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
+        next
+    }
+
+    /// Runs the pipeline, fetching what it asks for.
+    async fn decide(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now) -> Step {
+        let mut time = started;
+        for _ in 0..MAX_NEEDS {
+            let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
+            let Step::Need(Need::Keys { provider }) = step else { return step };
+            let provider = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
+            let Some(provider) = provider else { return Step::Refuse(Reason::Internal.into()) };
+            let deadline = after(started.monotonic_ns, KEYS_MS);
+            // Whatever comes of it, the pipeline decides, and refuses if the key is still missing.
+            let _ = self.timer.within(deadline, provider.refresh_keys()).await;
+            time = now();
+        }
+        Step::Refuse(Reason::Internal.into())
+    }
+
+    async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool) -> Next {
+        let answer = pipeline::refuse(&view.snapshot, Some(&self.exchange), refusal);
+        self.answer(&answer, last, client_closes).await
+    }
+
+    /// Sends an answer of our own. The connection lives on if the request's whole body has been read.
+    async fn answer(&mut self, answer: &Answer, last: bool, client_closes: bool) -> Next {
+        let clean = if self.body_taken { self.up.is_read() } else { self.skip_body() };
+        let head_request = self.exchange.request.method == Method::Head;
+        match self.send(answer, head_request, last || !clean).await {
+            false => Next::Cut,
+            true if clean && !last => Next::Keep,
+            true if clean && client_closes => Next::Close,
+            true => Next::Linger,
+        }
+    }
+
+    /// Drops the body of the request if all of it has been read already.
+    fn skip_body(&mut self) -> bool {
+        if C::FRAMED {
+            return true;
+        }
+        let mut decoder = Decoder::new(self.exchange.request.framing);
+        loop {
+            match decoder.next(self.buffer.data()) {
+                Ok(Piece::End { skip }) => {
+                    self.buffer.consume(skip);
+                    return true;
+                }
+                Ok(Piece::Data { skip, data }) => self.buffer.consume(skip + data),
+                Ok(Piece::More { .. }) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Writes an answer of our own, in one write where the socket takes it; false if it could not be sent.
+    pub(super) async fn send(&mut self, answer: &Answer, head_request: bool, close: bool) -> bool {
+        let time = now();
+        let out = self.down.start(Framing::Empty, false, 0);
+        if self.client.answer(out, answer, head_request, close, &http_date(time.unix_ms)).is_err() {
+            return false;
+        }
+        self.status = answer.status;
+        self.bytes_out = if head_request { 0 } else { answer.body.len() as u64 };
+        let deadline = after(time.monotonic_ns, self.settings.timeouts.body_ms);
+        let Self { client, down, timer, .. } = self;
+        let sent = async { down.drain(client).await && poll_fn(|cx| client.poll_finish(cx)).await.is_ok() };
+        matches!(timer.within(deadline, sent).await, Some(true))
+    }
+
+    fn record(
+        &mut self,
+        worker: &Worker,
+        view: &View,
+        started: Now,
+        refusal: Option<&Refusal>,
+        attempted: &Attempted,
+        truncated: bool,
+    ) {
+        let ended = now();
+        self.ended = ended.monotonic_ns;
+        let route = self.exchange.route.and_then(|r| view.snapshot.routes.get(usize::try_from(r).ok()?));
+        let service = self.exchange.service.and_then(|index| view.pools.service(index));
+        let upstream = attempted.active.as_ref().zip(service).map(|(active, service)| UpstreamRecord {
+            service: service.name(),
+            endpoint: &active.endpoint().label,
+            attempts: attempted.attempts,
+            first_byte_ns: attempted.first_byte_ns,
+            reused: attempted.reused,
+        });
+        worker.recorder.record(&Record {
+            exchange: Some(&self.exchange),
+            route: route.map(|r| &*r.name),
+            connection: &self.exchange.connection,
+            revision: &view.snapshot.revision,
+            status: self.status,
+            refusal,
+            bytes_in: self.up.bytes(),
+            bytes_out: self.bytes_out,
+            started,
+            ended,
+            upstream,
+            truncated,
+        });
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub(super) fn rest(&mut self) {
+        self.buffer.release();
+        let headers: usize = self.exchange.request.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
+        if headers > KEEP_HEAD {
+            self.exchange.request.headers = Default::default();
+        }
+        let answer: usize = self.response.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
+        if answer > KEEP_HEAD {
+            self.response.headers = Default::default();
+        }
+    }
+}
