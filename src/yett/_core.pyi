@@ -2,7 +2,7 @@
 
 from typing import final
 
-__all__ = ["ApplyError", "Gateway", "InternalError", "YamlError", "parse_yaml", "reasons"]
+__all__ = ["ApplyError", "Gateway", "InternalError", "YamlError", "bind", "parse_yaml", "reasons"]
 
 class YamlError(ValueError):
     """Where and why a document does not parse: `args` is (line, column, message)."""
@@ -16,6 +16,11 @@ class InternalError(RuntimeError):
 def parse_yaml(text: bytes) -> bytes:
     """Parse one YAML document to the JSON of `{"value": …, "marks": [line, column, …]}`; raises YamlError."""
 
+def bind(wanted: bytes, /) -> bytes:
+    """Bind listeners without serving them: `{"workers", "listeners": [{"listener", "address"}], "held": [address]}`.
+
+    Returns what `Gateway` takes as `adopted`. Raises RuntimeError."""
+
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""
 
@@ -24,7 +29,10 @@ class Gateway:
     """A running data plane. Several may live in one process."""
 
     def __new__(cls, options_json: bytes, /) -> Gateway:
-        """Start workers; nothing listens before the first apply. Options: `{"workers": 1}`."""
+        """Start workers; nothing listens before the first apply. Options: `{"workers": 1}`.
+
+        `"adopted"` may list sockets from outside: `{"listener", "address", "sockets": [fd], "lock": fd}`, which are the
+        gateway's from then on; the admin listener's `listener` is null."""
 
     def apply(self, ir: bytes, secrets: dict[str, bytes], /) -> str:
         """Serve this document and return its revision, or raise ApplyError and change nothing."""
@@ -40,6 +48,15 @@ class Gateway:
 
     def events(self, timeout_s: float, /) -> list[str]:
         """Events since the last call as JSON lines; waits at most so many seconds for the first."""
+
+    def hand_over(self) -> bytes:
+        """The descriptors of all listeners, once more, as `adopted` of a successor: JSON. The caller closes them."""
+
+    def alive(self, timeout_s: float, /) -> bool:
+        """Whether every worker answers within so many seconds."""
+
+    def leave(self, deadline_s: float, /) -> None:
+        """Drain for a successor on the same sockets: idle connections may bring one more request."""
 
     def stop(self, deadline_s: float, /) -> None:
         """Drain for at most so many seconds, then close. Idempotent."""

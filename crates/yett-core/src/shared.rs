@@ -104,6 +104,7 @@ counters! {
     connection_panics "yett_connection_panics_total" "connections that ended in a bug of the gateway";
     worker_restarts "yett_worker_restarts_total" "workers that were restarted after a bug of the gateway";
     accept_errors "yett_accept_errors_total" "connections that could not be accepted (descriptors or memory ran out)";
+    connections_moved "yett_connections_moved_total" "connections handed to a worker that had fewer";
     connection_limit "yett_connections_refused_total" "connections refused because a listener had too many";
     proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
     proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";

@@ -97,7 +97,7 @@ fn simple(origin: &Origin) -> Value {
 }
 
 fn start(workers: u32) -> Gateway {
-    Gateway::start(&Options { workers }).unwrap()
+    Gateway::start(&Options { workers, adopted: Vec::new() }).unwrap()
 }
 
 fn apply(gateway: &Gateway, ir: &Value, secrets: &Secrets) -> String {

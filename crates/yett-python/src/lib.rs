@@ -56,6 +56,14 @@ fn reasons(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, yett_core::reason::to_json().as_bytes())
 }
 
+/// Binds listeners without serving them; see `gateway::bind_early`.
+#[pyfunction]
+#[pyo3(signature = (wanted, /))]
+fn bind<'py>(py: Python<'py>, wanted: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let given = outside(py, || yett_core::gateway::bind_early(wanted))?.map_err(PyRuntimeError::new_err)?;
+    Ok(PyBytes::new(py, &given))
+}
+
 /// A running data plane. Several may live in one process.
 #[pyclass(frozen, module = "yett._core")]
 struct Gateway(yett_core::gateway::Gateway);
@@ -103,6 +111,26 @@ impl Gateway {
         outside(py, || self.0.events(timeout))
     }
 
+    /// The descriptors of all listeners, once more: JSON. The caller closes them.
+    fn hand_over<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let given = outside(py, || self.0.hand_over())?.map_err(PyRuntimeError::new_err)?;
+        Ok(PyBytes::new(py, &given))
+    }
+
+    /// Whether every worker answers within so many seconds.
+    #[pyo3(signature = (timeout_s, /))]
+    fn alive(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
+        let timeout = seconds(timeout_s)?;
+        outside(py, || self.0.alive(timeout))
+    }
+
+    /// Drains for a successor on the same sockets, for at most so many seconds, then closes.
+    #[pyo3(signature = (deadline_s, /))]
+    fn leave(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
+        let deadline = seconds(deadline_s)?;
+        outside(py, || self.0.leave(deadline))
+    }
+
     /// Drains for at most so many seconds, then closes. Idempotent.
     #[pyo3(signature = (deadline_s, /))]
     fn stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
@@ -122,6 +150,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_function(wrap_pyfunction!(parse_yaml, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
+    module.add_function(wrap_pyfunction!(bind, module)?)?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

@@ -3,6 +3,7 @@
 //! A process may hold several. Each has its workers (plain threads, one runtime each), one service runtime of two
 //! threads for what may be slow, one thread that writes the access log, and no global of any kind.
 
+mod adopt;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -17,13 +18,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Sender, channel};
 
+use self::adopt::Adopted;
+pub use self::adopt::{Given, bind_early};
 use self::plan::{Control, Plan};
 use crate::observe::access_log::LogWriter;
 use crate::observe::admin::Probe;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::prometheus::{self, Gauges};
 use crate::server::clock;
-use crate::server::seat::{Command, Installed, Seat};
+use crate::server::seat::{Command, Drain, Installed, Seat};
 use crate::server::signals;
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets};
@@ -47,6 +50,9 @@ const MAX_WORKERS: u32 = 1024;
 pub struct Options {
     /// Worker threads, at least 1.
     pub workers: u32,
+    /// Listening sockets from outside; those that the first configuration does not use are closed.
+    #[serde(default)]
+    pub adopted: Vec<Given>,
 }
 
 /// A running gateway. Several may live in one process.
@@ -78,6 +84,7 @@ impl Gateway {
         if options.workers == 0 || options.workers > MAX_WORKERS {
             return Err(format!("`{}` workers cannot be started; use 1 to {MAX_WORKERS}", options.workers));
         }
+        let adopted = options.adopted.iter().map(Adopted::take).collect::<Result<Vec<_>, _>>()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SERVICE_THREADS)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -114,7 +121,7 @@ impl Gateway {
             commands,
             metrics,
             current,
-            control: Mutex::default(),
+            control: Mutex::new(Control::adopting(adopted)),
             admin: Mutex::default(),
             log,
             draining: AtomicBool::new(false),
@@ -177,7 +184,8 @@ impl Gateway {
                 "name": &*listener.name,
                 "address": listener.bound.address.to_string(),
                 "tls": listener.tls.is_some(),
-                "connections": listener.bound.open.load(Ordering::Relaxed),
+                "connections": listener.bound.spread.open(),
+                "connections_by_worker": listener.bound.spread.by_worker(),
             })
         });
         serde_json::json!({
@@ -212,10 +220,43 @@ impl Gateway {
         self.inner.shared.events.take(timeout)
     }
 
+    /// The descriptors of all listeners, once more, as a JSON list of [`Given`]; whoever asks closes them. This gateway
+    /// serves on until [`Gateway::leave`].
+    pub fn hand_over(&self) -> Result<Vec<u8>, String> {
+        let control = lock(&self.inner.control);
+        if control.stopped {
+            return Err("the gateway is stopping".to_owned());
+        }
+        serde_json::to_vec(&control.give()?).map_err(|error| error.to_string())
+    }
+
+    /// Whether every worker answers within `timeout`.
+    #[must_use]
+    pub fn alive(&self, timeout: Duration) -> bool {
+        let (here, answers) = sync_channel(self.inner.commands.len());
+        // A full queue is no answer either.
+        let asked = self.inner.commands.iter().filter(|commands| commands.try_send(Command::Ping(here.clone())).is_ok()).count();
+        let end = Instant::now() + timeout;
+        asked == self.inner.commands.len()
+            && (0..asked).all(|_| answers.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok())
+    }
+
     /// Drains (readiness false, no new connections, requests finish) for at most `deadline`, then closes. Idempotent: a
     /// second call waits for the first.
     pub fn stop(&self, deadline: Duration) {
+        self.end(Drain { deadline, patience: Duration::ZERO });
+    }
+
+    /// As [`Gateway::stop`], for a successor that serves the same sockets: the admin listener is let go of at once, and
+    /// for half of `deadline` idle connections may bring one more request, whose answer says that it closes.
+    pub fn leave(&self, deadline: Duration) {
+        lock(&self.inner.control).release_admin();
+        self.end(Drain { deadline, patience: deadline / 2 });
+    }
+
+    fn end(&self, drain: Drain) {
         let inner = &self.inner;
+        let deadline = drain.deadline;
         inner.draining.store(true, Ordering::Relaxed);
         let mut control = lock(&inner.control);
         if control.stopped {
@@ -223,7 +264,7 @@ impl Gateway {
         }
         control.stopped = true;
         for commands in &inner.commands {
-            let _ = commands.try_send(Command::Drain(deadline));
+            let _ = commands.try_send(Command::Drain(drain));
         }
         // The workers accept what is queued, and then nobody holds the sockets: a late client is refused at once.
         *lock(&inner.current) = None;

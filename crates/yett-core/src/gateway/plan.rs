@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adopt::{self, Adopted, Given};
 use super::error;
 use crate::ir;
 use crate::observe::access_log::Target;
@@ -12,7 +13,6 @@ use crate::observe::metrics::Labels;
 use crate::server::accept::Settings;
 use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::seat::Installed;
-use crate::server::sockets::Bound;
 use crate::server::tls::ServerTls;
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
@@ -25,11 +25,30 @@ pub(super) struct Control {
     admin: Option<(SocketAddr, Admin)>,
     access_log: Option<ir::AccessLog>,
     labels: Arc<Labels>,
+    /// Sockets from outside, until the first configuration serves.
+    adopted: Vec<Adopted>,
     /// No more applies.
     pub(super) stopped: bool,
 }
 
 impl Control {
+    /// Before the first configuration.
+    pub(super) fn adopting(adopted: Vec<Adopted>) -> Self {
+        Self { adopted, ..Self::default() }
+    }
+
+    /// Every listening socket, once more.
+    pub(super) fn give(&self) -> Result<Vec<Given>, String> {
+        let admin = self.admin.iter().map(|(address, admin)| adopt::give(None, *address, admin.bound()));
+        let give = |known: &Known| adopt::give(Some(&known.settings.name), known.address, &known.settings.bound);
+        self.listeners.iter().map(give).chain(admin).collect()
+    }
+
+    /// Lets go of the admin listener.
+    pub(super) fn release_admin(&mut self) {
+        self.admin = None;
+    }
+
     /// After a stop: nothing is held any more.
     pub(super) fn stopped() -> Self {
         Self { stopped: true, ..Self::default() }
@@ -141,6 +160,7 @@ impl Plan {
             snapshot: Arc::clone(&self.snapshot),
         });
         control.listeners = self.listeners;
+        control.adopted.clear();
         control.labels = labels;
         control.access_log = Some(self.snapshot.ir.access_log.clone());
         (installed, self.access_log)
@@ -169,7 +189,7 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
         };
         let bound = match old {
             Some(old) => Ok(Arc::clone(&old.settings.bound)),
-            None => Bound::bind(listener.address, workers, &ours).map(Arc::new),
+            None => adopt::bind(&control.adopted, Some(&listener.name), listener.address, workers, &ours).map(Arc::new),
         };
         match bound {
             Err(message) => errors.push(error(&format!("{pointer}/address"), &message)),
@@ -225,7 +245,7 @@ fn admin(control: &Control, ir: &ir::Ir, secrets: &Secrets, errors: &mut Vec<Loa
     if control.admin.as_ref().is_some_and(|(address, _)| *address == spec.address) {
         return AdminPlan::Keep(token);
     }
-    match Bound::bind(spec.address, 1, &[]) {
+    match adopt::bind(&control.adopted, None, spec.address, 1, &[]) {
         Ok(bound) => AdminPlan::New(spec.address, Box::new(Admin::new(bound, token))),
         Err(message) => {
             errors.push(error("/admin/address", &message));

@@ -86,6 +86,12 @@ impl Admin {
         self.bound.address
     }
 
+    /// Its socket and its lock.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
     /// Another token from now on.
     pub fn set_token(&self, token: Option<Token>) {
         *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
@@ -95,7 +101,13 @@ impl Admin {
     pub fn serve(&mut self, probe: Arc<dyn Probe>, runtime: &tokio::runtime::Handle) -> Result<(), String> {
         self.bound.listen()?;
         let context = runtime.enter();
-        let socket = self.bound.socket(0).and_then(TcpListener::from_std).map_err(|error| error.to_string())?;
+        let socket = self
+            .bound
+            .sockets(0)
+            .and_then(|all| {
+                all.into_iter().next().map_or_else(|| Err(std::io::ErrorKind::NotFound.into()), TcpListener::from_std)
+            })
+            .map_err(|error| error.to_string())?;
         drop(context);
         let desk = Arc::new(Desk { probe, token: Arc::clone(&self.token) });
         self.task = Some(runtime.spawn(accept(socket, desk)));

@@ -4,17 +4,18 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
+use super::spread::{Moved, Ticket};
 use super::worker::Worker;
 use crate::exchange::{ConnectionInfo, Refusal};
 use crate::problem::{self, ProblemContext};
@@ -44,9 +45,11 @@ pub struct Settings {
     pub drain: Duration,
 }
 
-/// One listener on one worker.
+/// One socket of a listener on one worker.
 #[derive(Debug)]
 pub struct LocalListener {
+    /// Which worker.
+    worker: usize,
     /// What new connections are told; swapped by `apply`.
     pub settings: RefCell<Arc<Settings>>,
     stop: Notify,
@@ -55,8 +58,8 @@ pub struct LocalListener {
 impl LocalListener {
     /// Not accepting yet: run [`accept`].
     #[must_use]
-    pub fn new(settings: Arc<Settings>) -> Self {
-        Self { settings: RefCell::new(settings), stop: Notify::new() }
+    pub fn new(worker: usize, settings: Arc<Settings>) -> Self {
+        Self { worker, settings: RefCell::new(settings), stop: Notify::new() }
     }
 
     /// Accepts no more; what is open drains.
@@ -70,22 +73,30 @@ impl LocalListener {
 }
 
 /// Accepts until the listener is stopped, then waits for its connections, at most as long as its drain may take.
-pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: TcpListener) {
+/// `mailbox` has what other workers hand over.
+pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: TcpListener, mut mailbox: Option<Receiver<Moved>>) {
     let mut connections = JoinSet::new();
     let mut complained = None;
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => admit(&worker, &listener, stream, &mut connections),
+                Ok((stream, _)) => place(&worker, &listener, stream, &mut connections),
                 Err(error) => back_off(&worker, &listener, &error, &mut complained).await,
             },
+            Some(moved) = handed(&mut mailbox) => take(&worker, &listener, moved, &mut connections),
             Some(ended) = connections.join_next() => reap(&worker, ended),
             () = listener.stop.notified() => break,
         }
     }
     // Closing a socket resets what waits in its queue.
     while let Some(Ok((stream, _))) = futures_now(socket.accept()).await {
-        admit(&worker, &listener, stream, &mut connections);
+        place(&worker, &listener, stream, &mut connections);
+    }
+    if let Some(mailbox) = &mut mailbox {
+        mailbox.close();
+    }
+    while let Some(moved) = handed(&mut mailbox).await {
+        take(&worker, &listener, moved, &mut connections);
     }
     let drain = listener.settings().drain;
     // Both hold the socket: one left open would queue connections that nobody accepts.
@@ -96,6 +107,13 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: Tcp
         }
     };
     let _ = tokio::time::timeout(drain, all).await;
+}
+
+async fn handed(mailbox: &mut Option<Receiver<Moved>>) -> Option<Moved> {
+    match mailbox {
+        Some(mailbox) => mailbox.recv().await,
+        None => None,
+    }
 }
 
 /// The output of `future` if it is there at once.
@@ -130,11 +148,34 @@ fn reap(worker: &Worker, ended: Result<(), JoinError>) {
     }
 }
 
-fn admit(worker: &Rc<Worker>, listener: &LocalListener, stream: TcpStream, connections: &mut JoinSet<()>) {
+/// Serves a connection here, or hands it to the worker that has clearly fewer.
+fn place(worker: &Rc<Worker>, listener: &LocalListener, mut stream: TcpStream, connections: &mut JoinSet<()>) {
     let settings = listener.settings();
+    let spread = &settings.bound.spread;
+    let target = spread.place(listener.worker);
+    if target != listener.worker {
+        let Ok(free) = stream.into_std() else { return };
+        let Err(kept) = spread.hand_over(target, free) else {
+            worker.shared.counters.connections_moved.increment();
+            return;
+        };
+        let Ok(back) = TcpStream::from_std(kept) else { return };
+        stream = back;
+    }
+    let ticket = spread.ticket(listener.worker);
+    admit(worker, &settings, stream, ticket, connections);
+}
+
+fn take(worker: &Rc<Worker>, listener: &LocalListener, moved: Moved, connections: &mut JoinSet<()>) {
+    if let Ok(stream) = TcpStream::from_std(moved.stream) {
+        admit(worker, &listener.settings(), stream, moved.ticket, connections);
+    }
+}
+
+fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ticket, connections: &mut JoinSet<()>) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let open = Open::new(worker, &settings);
-    if open.before >= settings.connections {
+    let open = Open::new(worker, ticket);
+    if open.ticket.before >= settings.connections {
         worker.shared.counters.connection_limit.increment();
         worker.recorder.metrics().refused(Reason::ConnectionLimit);
         if settings.tls.is_none() {
@@ -214,24 +255,20 @@ fn turn_away(stream: TcpStream) {
 /// One open connection, counted while it lives. It keeps no socket of the listener open.
 struct Open {
     worker: Rc<Worker>,
-    open: Arc<AtomicUsize>,
-    before: usize,
+    ticket: Ticket,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, settings: &Settings) -> Self {
-        let open = Arc::clone(&settings.bound.open);
-        let before = open.fetch_add(1, Ordering::Relaxed);
+    fn new(worker: &Rc<Worker>, ticket: Ticket) -> Self {
         let metrics = worker.recorder.metrics();
         metrics.connections.add(1);
         metrics.open.add(1);
-        Self { worker: Rc::clone(worker), open, before }
+        Self { worker: Rc::clone(worker), ticket }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
         self.worker.recorder.metrics().open.sub(1);
     }
 }

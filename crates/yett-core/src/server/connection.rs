@@ -91,10 +91,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<Http1<I>> {
                             begun.get_or_insert_with(monotonic_ns);
                         }
                     }
-                } else if worker.closes(&self.exchange.connection) {
-                    return Poll::Ready(Head::Closed);
                 }
                 match self.buffer.poll_fill(cx, &mut self.client) {
+                    // Not before the look: what a client has sent already is answered.
+                    Poll::Pending if begun.is_none() && worker.closes_idle(&self.exchange.connection) => {
+                        return Poll::Ready(Head::Closed);
+                    }
                     Poll::Pending => break,
                     Poll::Ready(Ok(count)) if count > 0 => {}
                     Poll::Ready(Err(FillError::Full)) => {
@@ -108,7 +110,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<Http1<I>> {
             }
             if begun.is_none() && drain.as_mut().poll(cx).is_ready() {
                 drain.set(worker.drain.notified());
-                if worker.closes(&self.exchange.connection) || !self.refresh(worker) || drain.as_mut().poll(cx).is_ready() {
+                if worker.closes_idle(&self.exchange.connection) || !self.refresh(worker) || drain.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Head::Closed);
                 }
             }

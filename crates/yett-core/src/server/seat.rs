@@ -43,11 +43,22 @@ pub struct Installed {
 pub enum Command {
     /// Serve this; answer when it does.
     Install(Arc<Installed>, SyncSender<()>),
-    /// Accept no more, let requests finish until the deadline, then end.
-    Drain(Duration),
+    /// Accept no more, let requests finish, then end.
+    Drain(Drain),
+    /// Say that you are there.
+    Ping(SyncSender<()>),
     /// Panic, to test what happens then.
     #[cfg(test)]
     Panic,
+}
+
+/// How long a drain takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// At most so long; then connections are cut.
+    pub deadline: Duration,
+    /// So long an idle connection may bring one more request.
+    pub patience: Duration,
 }
 
 /// What outlives a worker's bugs.
@@ -108,7 +119,8 @@ impl Seat {
                         desk.install(&installed);
                         let _ = done.try_send(());
                     }
-                    Some(Command::Drain(deadline)) => return desk.drain(deadline).await,
+                    Some(Command::Drain(drain)) => return desk.drain(drain).await,
+                    Some(Command::Ping(here)) => drop(here.try_send(())),
                     None => return,
                     #[cfg(test)]
                     Some(Command::Panic) => panic!("told to"),
@@ -206,17 +218,20 @@ impl Desk {
     }
 
     fn open(&mut self, worker: &Rc<Worker>, settings: &Arc<Settings>) {
-        let socket = settings.bound.socket(self.index).and_then(TcpListener::from_std);
-        match socket {
-            Ok(socket) => {
-                let listener = Rc::new(LocalListener::new(Arc::clone(settings)));
-                self.listeners.push(Rc::clone(&listener));
-                self.tasks.spawn_local(accept(Rc::clone(worker), listener, socket));
-            }
+        let sockets = settings.bound.sockets(self.index).and_then(|all| all.into_iter().map(TcpListener::from_std).collect());
+        let sockets: Vec<TcpListener> = match sockets {
+            Ok(sockets) => sockets,
             Err(error) => {
                 let detail = error.to_string();
                 self.shared.events.push("error", "listener_failed", &[("listener", &settings.name), ("detail", &detail)]);
+                return;
             }
+        };
+        let mut mailbox = settings.bound.spread.mailbox(self.index);
+        for socket in sockets {
+            let listener = Rc::new(LocalListener::new(self.index, Arc::clone(settings)));
+            self.listeners.push(Rc::clone(&listener));
+            self.tasks.spawn_local(accept(Rc::clone(worker), listener, socket, mailbox.take()));
         }
     }
 
@@ -229,14 +244,27 @@ impl Desk {
         }
     }
 
-    async fn drain(&mut self, deadline: Duration) {
+    async fn drain(&mut self, drain: Drain) {
         let Some(worker) = self.worker.clone() else { return };
         worker.draining.set(true);
+        worker.patient.set(!drain.patience.is_zero());
         for listener in self.listeners.drain(..) {
             listener.stop();
         }
         worker.drain.notify_waiters();
-        let end = Instant::now() + deadline;
+        let begun = Instant::now();
+        if worker.patient.get() {
+            self.wait(begun + drain.patience.min(drain.deadline)).await;
+            worker.patient.set(false);
+            worker.drain.notify_waiters();
+        }
+        self.wait(begun + drain.deadline).await;
+        self.tasks.shutdown().await;
+        worker.recorder.flush();
+    }
+
+    /// Until no connection is left.
+    async fn wait(&mut self, end: Instant) {
         // The task that flushes the log never ends by itself.
         while self.tasks.len() > 1 {
             match tokio::time::timeout_at(end, self.tasks.join_next()).await {
@@ -244,7 +272,5 @@ impl Desk {
                 Ok(None) | Err(_) => break,
             }
         }
-        self.tasks.shutdown().await;
-        worker.recorder.flush();
     }
 }

@@ -33,6 +33,8 @@ pub struct Worker {
     pub recorder: Recorder,
     /// Set while draining: connections close after the request under way.
     pub draining: Cell<bool>,
+    /// Set while draining for a successor: an idle connection may bring one more request, whose answer closes it.
+    pub patient: Cell<bool>,
     /// Wakes idle connections on a drain or when their listener goes; ask [`Worker::closes`] then.
     pub drain: tokio::sync::Notify,
     /// Listeners that are gone while connections of theirs may live on.
@@ -49,6 +51,7 @@ impl Worker {
             state: RefCell::new(state),
             recorder,
             draining: Cell::new(false),
+            patient: Cell::new(false),
             drain: tokio::sync::Notify::new(),
             gone: RefCell::new(Vec::new()),
         }
@@ -69,5 +72,11 @@ impl Worker {
         }
         let is_mine = |gone: &Weak<str>| gone.upgrade().is_some_and(|gone| Arc::ptr_eq(&gone, &connection.listener));
         self.gone.borrow().iter().any(is_mine)
+    }
+
+    /// Whether a connection that waits for its next request closes now.
+    #[must_use]
+    pub fn closes_idle(&self, connection: &ConnectionInfo) -> bool {
+        !self.patient.get() && self.closes(connection)
     }
 }
