@@ -37,6 +37,26 @@ pub struct Ir {
     pub services: Vec<Service>,
     /// Merged routes, sorted by name.
     pub routes: Vec<Route>,
+    /// Certificates in use, for their metric; their contents stand where they are used.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate in use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// `listener`, `client_ca`, `service_ca`, `service_client` or `provider_ca`.
+    #[serde(rename = "use")]
+    pub purpose: String,
+    /// The listener, service or provider that uses it.
+    pub owner: String,
+    /// RFC 4514.
+    pub subject: String,
+    /// Hexadecimal.
+    pub serial: String,
+    /// When it ends, Unix seconds.
+    pub not_after_s: i64,
 }
 
 /// Bounds of the whole process.

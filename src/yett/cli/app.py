@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli import check, demo, init, keys, reload, run, schema, status
+from yett.cli import certs, check, demo, init, keys, reload, run, schema, status
 
 app = typer.Typer(
     name="yett",
@@ -23,6 +23,7 @@ app.command("reload")(reload.reload)
 app.command("status")(status.status)
 app.command("schema")(schema.schema)
 app.add_typer(keys.app, name="keys")
+app.add_typer(certs.app, name="certs")
 app.add_typer(demo.app, name="demo")
 
 

@@ -27,11 +27,12 @@ def check(
             typer.echo(f"{count} {'error' if count == 1 else 'errors'}", err=True)
         raise typer.Exit(FINDINGS) from None
     if format is Format.JSON:
-        print_json(
-            {"ok": True, "revision": loaded.revision, "weakened": loaded.weakened, "counts": loaded.counts}
-        )
+        said = {"weakened": loaded.weakened, "warnings": loaded.warnings}
+        print_json({"ok": True, "revision": loaded.revision, "counts": loaded.counts, **said})
         return
     counts = ", ".join(f"{count} {kind}" for kind, count in loaded.counts.items())
     typer.echo(f"{file}: ok ({counts}), revision {loaded.revision[:12]}")
     for line in loaded.weakened:
         typer.echo(f"weakened: {line}")
+    for line in loaded.warnings:
+        typer.echo(f"warning: {line}")

@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from yett.config import units
 from yett.config.base import Location
+from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
 from yett.config.gateway import Gateway, LogFile
 from yett.config.listener import Listener
@@ -54,6 +56,8 @@ class Compiled:
     """Every file that was read."""
     weakened: tuple[str, ...]
     """What is weaker than it could be, for the start and for `yett check`."""
+    certificates: tuple[Certificate, ...] = ()
+    """Every certificate in use."""
 
     def __repr__(self) -> str:
         return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
@@ -77,8 +81,11 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def compile_loaded(loaded: Loaded) -> Compiled:
-    """Checks and compiles what was loaded. Raises `ConfigurationError`. Pure: reads nothing, keeps nothing."""
+def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
+    """Checks and compiles what was loaded. Raises `ConfigurationError`. Reads nothing but the clock, keeps nothing.
+
+    `now` is the time at which chains of certificates have to be valid; the present where it is not given.
+    """
     merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
     policies = [
         policy
@@ -86,16 +93,20 @@ def compile_loaded(loaded: Loaded) -> Compiled:
         if (policy := merger.merge(name, route))
     ]
     check_all(merger, policies)
-    if loaded.errors or merger.errors:
-        raise ConfigurationError([*loaded.errors, *merger.errors])
+    chains = chain_errors(loaded.material, loaded.places, now or utc_now())
+    if loaded.errors or merger.errors or chains:
+        raise ConfigurationError([*loaded.errors, *merger.errors, *chains])
+    certificates = tuple(inventory(loaded.material))
     document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
+    if certificates:
+        document["certificates"] = [_certificate(one) for one in certificates]
     ir = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
-        weakened=tuple(weakened(loaded.gateway)),
+        weakened=tuple(weakened(loaded.gateway)), certificates=certificates,
     )  # fmt: skip
 
 
@@ -119,6 +130,13 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
         "routes": [_route(policy) for policy in policies],
+    }  # fmt: skip
+
+
+def _certificate(one: Certificate) -> dict[str, Any]:
+    return {
+        "use": one.use, "owner": one.owner, "subject": one.subject, "serial": one.serial,
+        "not_after_s": int(one.not_after.timestamp()),
     }  # fmt: skip
 
 

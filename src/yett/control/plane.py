@@ -27,6 +27,7 @@ class Outcome:
     at: str
     problems: list[dict[str, Any]]
     weakened: list[str]
+    warnings: list[str]
 
 
 class Plane:
@@ -41,6 +42,7 @@ class Plane:
         self._admin = admin
         self._gateway = gateway
         self._weakened: list[str] = []
+        self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
         self._started = time.monotonic()
         self._one_at_a_time = asyncio.Lock()
@@ -70,6 +72,7 @@ class Plane:
                 self.revision = loaded.revision
                 self.drain_s = loaded.drain_s
                 self._weakened = loaded.weakened
+                self._warnings = loaded.warnings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
             self.last = outcome
         self._report(outcome)
@@ -84,13 +87,14 @@ class Plane:
             "revision": self.revision,
             "last_reload": None if self.last is None else asdict(self.last),
             "weakened": self._weakened,
+            "warnings": self._warnings,
             "control_restarts": self.restarts,
             "gateway": json.loads(self._gateway.status()),
         }
 
     def _outcome(self, cause: str, *, ok: bool, changed: bool, problems: list[dict[str, Any]]) -> Outcome:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Outcome(ok, changed, self.revision, cause, now, problems, self._weakened)
+        return Outcome(ok, changed, self.revision, cause, now, problems, self._weakened, self._warnings)
 
     def _report(self, outcome: Outcome) -> None:
         if outcome.ok:
@@ -99,6 +103,8 @@ class Plane:
             if outcome.changed:
                 for line in outcome.weakened:
                     log().warning("weakened", what=line)
+                for line in outcome.warnings:
+                    log().warning("certificate", what=line)
             return
         for problem in outcome.problems:
             log().error("configuration_error", cause=outcome.cause, message=problem["text"])

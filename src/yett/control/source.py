@@ -31,6 +31,7 @@ class Loaded:
     revision: str
     files: frozenset[Path]
     weakened: list[str]
+    warnings: list[str]
     counts: dict[str, int]
     drain_s: float
 
@@ -42,6 +43,8 @@ def read(file: Path, admin: str | None = None) -> Loaded:
         Refused: with everything that is wrong.
     """
     from yett.config import compile_file
+    from yett.config.certificates import utc_now
+    from yett.control.certificates import warnings
 
     try:
         compiled = compile_file(file)
@@ -61,6 +64,7 @@ def read(file: Path, admin: str | None = None) -> Loaded:
         revision=revision,
         files=frozenset(Path(found) for found in compiled.watched) | {file},
         weakened=[str(line) for line in compiled.weakened],
+        warnings=warnings(compiled.certificates, utc_now()),
         counts={kind: len(ir[kind]) for kind in ("listeners", "providers", "services", "routes")},
         drain_s=ir["process"]["drain_ms"] / 1000,
     )

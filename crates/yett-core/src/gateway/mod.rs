@@ -346,6 +346,7 @@ impl Inner {
             ready: self.ready(),
             started: self.started,
             applied: self.applied.load(Ordering::Relaxed),
+            certificates: current.as_ref().map_or(&[], |current| &current.snapshot.ir.certificates),
         };
         prometheus::render(&self.metrics, &self.shared, &gauges)
     }

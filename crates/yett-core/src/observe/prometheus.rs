@@ -21,6 +21,8 @@ pub struct Gauges<'a> {
     pub started: u64,
     /// Seconds since 1970 of the last configuration applied; 0 before the first.
     pub applied: u64,
+    /// Certificates that the configuration uses.
+    pub certificates: &'a [crate::ir::Certificate],
 }
 
 /// All metrics of a gateway.
@@ -71,7 +73,24 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     single(&mut out, "yett_last_reload_time_seconds", "when the configuration was applied", "gauge", gauges.applied);
     head(&mut out, "yett_revision_info", "the configuration that serves", "gauge");
     let _ = writeln!(out, "yett_revision_info{{revision=\"{}\"}} 1", Label(gauges.revision));
+    certificates(&mut out, gauges.certificates);
     out
+}
+
+fn certificates(out: &mut String, all: &[crate::ir::Certificate]) {
+    if all.is_empty() {
+        return;
+    }
+    let name = "yett_certificate_expiry_seconds";
+    head(out, name, "when a certificate in use ends, in seconds since 1970", "gauge");
+    let mut seen = BTreeMap::new();
+    for one in all {
+        seen.insert((&*one.purpose, &*one.owner, &*one.serial, &*one.subject), one.not_after_s);
+    }
+    for ((purpose, owner, serial, subject), end) in seen {
+        let (owner, serial, subject) = (Label(owner), Label(serial), Label(subject));
+        let _ = writeln!(out, "{name}{{use=\"{purpose}\",owner=\"{owner}\",subject=\"{subject}\",serial=\"{serial}\"}} {end}");
+    }
 }
 
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {

@@ -1,0 +1,108 @@
+"""`yett certs`: which certificates are in use, how long they last, and whether what is served is what is configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from yett.cli.output import FINDINGS, Format, print_json, print_problems
+
+if TYPE_CHECKING:
+    from yett.config.compile import Compiled
+
+app = typer.Typer(help="Certificates: list, check, rehearse.", no_args_is_help=True)
+
+_FILE = typer.Argument(..., help="The configuration: YAML, or Python that defines `gateway`.")
+_FORMAT = typer.Option(Format.TEXT, "--format", help="text or json.")
+
+
+def compiled(file: Path, format: Format) -> Compiled:
+    """The configuration, or its errors and the end of the command."""
+    from yett.config import compile_file
+    from yett.errors import ConfigurationError
+
+    try:
+        return compile_file(file)
+    except ConfigurationError as error:
+        problems = [{"text": str(one), "code": one.code} for one in error.errors]
+        if format is Format.JSON:
+            print_json({"ok": False, "problems": problems})
+        else:
+            print_problems(problems)
+        raise typer.Exit(FINDINGS) from None
+
+
+@app.command("list")
+def list_(
+    file: Path = _FILE,
+    within: int = typer.Option(14, "--within", min=0, help="Days; fewer left than these are a finding."),
+    format: Format = _FORMAT,
+) -> None:
+    """List every certificate in use with the days that it has left; exit 1 where one has too few."""
+    from yett.config.certificates import utc_now
+
+    now = utc_now()
+    found = sorted(compiled(file, format).certificates, key=lambda one: (one.not_after, str(one.at)))
+    short = [one for one in found if one.days_left(now) < within or one.not_before > now]
+    if format is Format.JSON:
+        rows = [
+            {
+                "use": one.use, "owner": one.owner, "position": one.position, "subject": one.subject, "issuer": one.issuer,
+                "names": one.names, "serial": one.serial, "sha256": one.fingerprint, "not_before": one.not_before.isoformat(),
+                "not_after": one.not_after.isoformat(), "days_left": one.days_left(now),
+            }
+            for one in found
+        ]  # fmt: skip
+        print_json({"ok": not short, "certificates": rows})
+    elif not found:
+        typer.echo("no certificate is in use")
+    else:
+        width = max(len(one.use) + len(one.owner) for one in found) + 2
+        for one in found:
+            mark = "!" if one in short else " "
+            what = f"{one.use} {one.owner}".ljust(width)
+            names = ", ".join(one.names[:4]) or one.subject
+            typer.echo(
+                f"{mark} {one.days_left(now):>6} days  {one.not_after:%Y-%m-%d}  {what} {names}  (serial {one.serial})"
+            )
+    if short:
+        raise typer.Exit(FINDINGS)
+
+
+@app.command("check")
+def check(
+    file: Path = _FILE,
+    connect: bool = typer.Option(
+        False, "--connect", help="Also connect to every TLS listener and service, and compare."
+    ),
+    timeout: float = typer.Option(3.0, "--timeout", min=0.1, help="Seconds for each connection."),
+    format: Format = _FORMAT,
+) -> None:
+    """Verify every chain; with --connect also that listeners serve these certificates, and that services prove who they are."""
+    from yett.config.certificates import utc_now
+    from yett.control.certificates import warnings
+
+    ready = compiled(file, format)
+    findings = warnings(ready.certificates, utc_now())
+    probes: list[dict[str, Any]] = []
+    if connect:
+        from yett.control.probes import probe_all
+
+        probes = probe_all(ready, timeout)
+        findings += [probe["fault"] for probe in probes if probe["fault"]]
+    if format is Format.JSON:
+        print_json({"ok": not findings, "findings": findings, "connections": probes})
+    else:
+        for probe in probes:
+            if not probe["fault"]:
+                typer.echo(
+                    f"ok: {probe['what']} at {probe['address']}: {probe['protocol']}, {probe['subject']}"
+                )
+        for line in findings:
+            typer.echo(f"finding: {line}")
+        if not findings:
+            typer.echo(f"{file}: {len(ready.certificates)} certificates, nothing to say against them")
+    if findings:
+        raise typer.Exit(FINDINGS)

@@ -1,0 +1,68 @@
+"""What is not wrong with certificates, but worth saying: soon ended, unknown to the system, not valid yet."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import warnings as notices
+from collections.abc import Iterable
+from datetime import datetime
+
+from yett.config.certificates import Certificate
+
+SOON_DAYS = 14
+"""Fewer days left than these are worth a warning."""
+
+
+def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] | None = None) -> list[str]:
+    """A sentence for each. `roots` are the subjects that the system trusts (found out where not given)."""
+    said: list[str] = []
+    top: dict[tuple[object, ...], Certificate] = {}
+    for one in found:
+        what = f"{_WORDS[one.use]} `{one.owner}`"
+        which = "certificate" if one.position == 0 else f"certificate {one.position + 1}"
+        if one.not_before > now:
+            said.append(f"{which} of {what} is not valid before {one.not_before:%Y-%m-%d %H:%M} UTC")
+        elif one.not_after <= now:
+            said.append(
+                f"{which} of {what} ended on {one.not_after:%Y-%m-%d}; everyone who checks it refuses it"
+            )
+        elif one.days_left(now) < SOON_DAYS:
+            said.append(f"{which} of {what} ends in {one.days_left(now)} days, on {one.not_after:%Y-%m-%d}")
+        if one.use == "listener":
+            top[one.at] = one
+    if top:
+        known = system_roots() if roots is None else roots
+        said += [
+            f"the chain of listener `{one.owner}` ends at `{one.issuer}`, which this system does not know: clients need it"
+            for one in top.values()
+            if one.issuer not in known
+        ]
+    return said
+
+
+_WORDS = {
+    "listener": "listener",
+    "client_ca": "the authority for clients of listener",
+    "service_ca": "the authority of service",
+    "service_client": "our client certificate for service",
+    "provider_ca": "the authority of identity provider",
+}
+
+
+@functools.cache
+def system_roots() -> frozenset[str]:
+    """Subjects (RFC 4514) of the authorities that the system trusts."""
+    from cryptography import x509
+
+    context = ssl.create_default_context()
+    subjects = set()
+    with notices.catch_warnings():
+        # old roots have odd serials, which the library complains about
+        notices.simplefilter("ignore")
+        for der in context.get_ca_certs(binary_form=True):
+            try:
+                subjects.add(x509.load_der_x509_certificate(der).subject.rfc4514_string())
+            except ValueError:
+                continue
+    return frozenset(subjects)
