@@ -1,4 +1,4 @@
-//! Descriptors that reach this process from outside, by number: from a predecessor, from systemd.
+//! Descriptors that reach this process from outside, by number, as from a predecessor.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -1,7 +1,6 @@
 //! Listening sockets: at least one per worker and address, owned by the gateway and never closed while serving.
 //!
-//! Sockets may come from outside: from the process that served before (`yett run --takeover`), from systemd, or bound
-//! before privileges were dropped. Closing one resets what waits in its queue, so all of them are served, however many
+//! Sockets may come from outside, as from a gateway that served before. Closing one resets what waits in its queue, so all of them are served, however many
 //! there are: with more sockets than workers a worker serves several; with fewer, more are opened, or, where the system
 //! refuses that (sockets that another user made, or without `SO_REUSEPORT`), workers share.
 //!
@@ -172,8 +171,8 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
         }
         io::ErrorKind::PermissionDenied => {
             format!(
-                "address `{address}` may not be bound by this user; grant CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=), \
-                 start as root with `process.user`, let systemd open the socket, or choose a port above 1023"
+                "address `{address}` may not be bound by this user; grant CAP_NET_BIND_SERVICE \
+                 (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a port above 1023"
             )
         }
         io::ErrorKind::AddrNotAvailable => {
