@@ -54,7 +54,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shared = Arc::new(Shared::new(runtime.handle().clone(), [3; 32]));
     let (spec, token) = provider_and_token()?;
     let providers = [Provider::build(&spec, &Secrets::new(), &shared)?];
-    let info = ConnectionInfo { peer: "192.0.2.1:1".parse()?, listener: "public".into(), tls: true, sni: None };
+    let info = ConnectionInfo {
+        peer: "192.0.2.1:1".parse()?,
+        listener: "public".into(),
+        tls: true,
+        sni: None,
+        client_certificate: None,
+    };
     let mut exchange = Exchange::new(Rc::new(info));
     let value = format!("Bearer {token}");
     for (name, value) in [("host", "api.example"), ("accept", "*/*"), ("user-agent", "x"), ("authorization", value.as_str())] {

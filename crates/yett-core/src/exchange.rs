@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::certificate::ClientCertificate;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 use crate::reason::Reason;
@@ -127,8 +128,10 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// Whether TLS is spoken.
     pub tls: bool,
-    /// The name that the client asked for.
+    /// The name that the client asked for, lower case.
     pub sni: Option<Box<str>>,
+    /// The certificate that the client proved to have.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// The time, given in so that decisions can be repeated.

@@ -122,13 +122,19 @@ pub struct Listener {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTls {
-    /// Mozilla profile.
+    /// Which versions, suites and key exchanges are spoken.
     pub profile: TlsProfile,
+    /// The version of Mozilla's guideline that the profile is taken from; absent for the newest known.
+    #[serde(default)]
+    pub guideline: Option<Guideline>,
     /// At least one; the first one is the default where SNI names none.
     pub certificates: Vec<CertificatePair>,
+    /// Certificates that clients are asked for.
+    #[serde(default)]
+    pub client_certificates: Option<ClientCertificates>,
 }
 
-/// Mozilla server-side TLS profiles.
+/// Mozilla's server-side TLS profiles, and one of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsProfile {
@@ -136,6 +142,45 @@ pub enum TlsProfile {
     Modern,
     /// TLS 1.2 and 1.3.
     Intermediate,
+    /// What the cryptographic module has been validated for; loads in a build with such a module only.
+    Fips,
+}
+
+/// Versions of Mozilla's guideline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Guideline {
+    /// Without post-quantum key exchange.
+    #[serde(rename = "5.7")]
+    V5_7,
+    /// In what is enforced here the same as 5.7.
+    #[serde(rename = "5.8")]
+    V5_8,
+    /// With X25519MLKEM768 first.
+    #[serde(rename = "6.0")]
+    V6_0,
+}
+
+/// Certificates that clients are asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificates {
+    /// What becomes of a client without one.
+    pub mode: ClientCertificateMode,
+    /// PEM of the authorities that vouch for clients.
+    pub ca: String,
+    /// PEM of revocation lists; where there is one, every certificate of a chain has to be covered.
+    #[serde(default)]
+    pub crls: Vec<String>,
+}
+
+/// What becomes of a client without a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateMode {
+    /// Its handshake fails.
+    Required,
+    /// It may connect, and routes that require one refuse it.
+    Optional,
 }
 
 /// A certificate chain and its key.
@@ -188,6 +233,13 @@ pub struct ListenerLimits {
     pub header_bytes: u32,
     /// Header fields; beyond it 431.
     pub headers: u32,
+    /// TLS handshakes under way at once, for the process; the others wait within `timeouts.handshake`.
+    #[serde(default = "default_handshakes")]
+    pub handshakes: u32,
+}
+
+const fn default_handshakes() -> u32 {
+    1000
 }
 
 /// Time limits of a listener.
@@ -424,6 +476,9 @@ pub struct Route {
     pub matches: Match,
     /// Exceptions to canonical paths.
     pub path_allow: Vec<PathAllow>,
+    /// Whether the connection has to carry a verified client certificate.
+    #[serde(default)]
+    pub client_certificate: bool,
     /// The one access decision.
     pub access: Access,
     /// Limits by address, group's first.

@@ -3,6 +3,7 @@
 //! Nothing here does input or output: time and randomness come in, and a fact that is missing is asked for with
 //! [`Step::Need`]. So the code that decides a live request can be asked by tools.
 
+mod connection;
 mod forwarding;
 mod hygiene;
 mod limit;
@@ -62,10 +63,15 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
 
 /// Who is calling. A route without an access decision does not exist; a route that is gone refuses.
 fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
-    match snapshot.route(exchange.route).map(|r| &r.access) {
-        None => Step::Refuse(Reason::Internal.into()),
-        Some(Access::Public) => Step::Continue,
-        Some(Access::Authenticated { providers, .. }) => match hygiene::credential_in_url(snapshot, exchange.query()) {
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    if route.client_certificate
+        && let Err(refusal) = connection::certified(exchange)
+    {
+        return Step::Refuse(refusal);
+    }
+    match &route.access {
+        Access::Public => Step::Continue,
+        Access::Authenticated { providers, .. } => match hygiene::credential_in_url(snapshot, exchange.query()) {
             true => Step::Refuse(Reason::CredentialInUrl.into()),
             false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
         },

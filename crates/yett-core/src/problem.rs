@@ -100,6 +100,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::BodyTooLarge
         | Reason::BodyMalformed
         | Reason::BufferExhausted
+        | Reason::MisdirectedRequest
+        | Reason::ClientCertificateRequired
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::CredentialInUrl

@@ -104,12 +104,14 @@ reasons! {
     BodyTooLarge "body_too_large" 413 Client No "the body is too large";
     BodyMalformed "body_malformed" 400 Client No "the body is not framed as announced";
     BufferExhausted "buffer_exhausted" 503 Gateway Later "the gateway's buffers are full";
+    MisdirectedRequest "misdirected_request" 421 Client No "this connection is not for that host";
     // screen
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";
     MethodNotAllowed "method_not_allowed" 405 Client No "this method is not allowed here";
     // authenticate
+    ClientCertificateRequired "client_certificate_required" 403 Client No "a client certificate is needed";
     CredentialMissing "credential_missing" 401 Client No "a credential is needed";
     CredentialMalformed "credential_malformed" 401 Client No "the credential cannot be read";
     CredentialAmbiguous "credential_ambiguous" 401 Client No "more than one credential was sent";

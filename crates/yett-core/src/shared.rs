@@ -7,6 +7,7 @@ use crate::filters::rate_limit::Tables;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::server::buffers::BufferBudget;
+use crate::server::tls::cause::Failures;
 use crate::upstream::Network;
 
 /// Bytes that may be buffered before the first configuration says otherwise.
@@ -30,6 +31,8 @@ pub struct Shared {
     pub events: Events,
     /// Rare things that are counted for the whole process.
     pub counters: Counters,
+    /// Handshakes of clients that failed, by cause.
+    pub handshake_failures: Failures,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -46,6 +49,7 @@ impl Shared {
             service_runtime,
             events: Events::default(),
             counters: Counters::default(),
+            handshake_failures: Failures::default(),
             seed,
         }
     }
@@ -109,7 +113,6 @@ counters! {
     proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
     proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";
     proxy_protocol_untrusted "yett_proxy_protocol_untrusted_total" "connections closed because of a PROXY protocol header from an address that is not trusted";
-    tls_handshake_failures "yett_tls_handshake_failures_total" "TLS handshakes that failed or took too long";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
     reloads "yett_reloads_total" "configurations applied";

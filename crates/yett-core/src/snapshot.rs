@@ -20,6 +20,7 @@ use crate::filters::split::Split;
 use crate::ir;
 use crate::providers::Provider;
 use crate::router::Router;
+use crate::server::tls::names::Names;
 use crate::shared::Shared;
 
 /// Bytes of secrets by name.
@@ -69,6 +70,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Exceptions to canonical paths.
     pub path_allow: Vec<ir::PathAllow>,
+    /// Whether the connection has to carry a verified client certificate.
+    pub client_certificate: bool,
     /// Who may use it.
     pub access: Access,
     /// What a 401 or 403 asks for.
@@ -127,6 +130,19 @@ pub struct Listener {
     pub address_limits: Vec<AddressLimit>,
     /// Whose forwarding header is believed.
     pub trusted_proxies: Option<ir::TrustedProxies>,
+    /// Which certificate belongs to a host, where there are several.
+    pub certificates: Option<Names>,
+    /// What it demands of clients' certificates.
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// What a listener demands of clients' certificates.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertificates {
+    /// Whether every connection needs one.
+    pub required: bool,
+    /// What they are verified under now; one that was verified under something else counts for nothing.
+    pub trust: [u8; 32],
 }
 
 impl Snapshot {

@@ -47,6 +47,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     for name, route in gateway.routes.items():
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
+    _client_certificates(merger, policies)
     _sensitive(merger, policies)
     _ambiguous(merger, policies)
 
@@ -72,6 +73,13 @@ def _listeners(merger: Merger) -> None:
         if listener.tls is not None and listener.plaintext is not None:
             merger.fault(
                 (*at, "plaintext"), "plaintext_unused", "this listener speaks TLS; remove `plaintext`", True
+            )
+        if listener.tls is None and listener.limits.handshakes is not None:
+            merger.fault(
+                (*at, "limits", "handshakes"),
+                "key_unused",
+                "this listener speaks no TLS, so `handshakes` has no effect; remove it",
+                True,
             )
         address = socket_address(listener.address)
         if address and address[1] and address in seen:
@@ -298,6 +306,25 @@ def _edits(merger: Merger, at: Location, edits: HeaderEdits | None) -> None:
             "nothing is changed here; write `remove`, `set` or `add`, or remove the key",
             True,
         )
+
+
+def _client_certificates(merger: Merger, policies: list[Policy]) -> None:
+    """A route that requires a certificate stands only on listeners that ask for one."""
+    listeners = merger.gateway.listeners
+    for policy in policies:
+        if not policy.client_certificate:
+            continue
+        own = merger.gateway.routes[policy.name].client_certificate
+        at: Location = ("routes", policy.name) if own else ("groups", policy.group or "")
+        for name in policy.listeners:
+            tls = listeners[name].tls if name in listeners else None
+            if name in listeners and (tls is None or tls.client_certificates is None):
+                merger.fault(
+                    (*at, "client_certificate"),
+                    "client_certificate_unasked",
+                    f"`{policy.name}` stands on `{name}`, which asks clients for no certificate; "
+                    "add `tls: {client_certificates: …}` there, or name other `listeners`",
+                )
 
 
 def _sensitive(merger: Merger, policies: list[Policy]) -> None:

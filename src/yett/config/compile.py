@@ -18,7 +18,7 @@ from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
 from yett.config.gateway import Gateway, LogFile
-from yett.config.listener import Listener
+from yett.config.listener import Listener, ListenerTls
 from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.places import Places
@@ -153,20 +153,14 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
     limits = {
         key: getattr(own, key) or getattr(shared, key) or value for key, value in _LISTENER_LIMITS.items()
     }
+    handshakes = own.handshakes or shared.handshakes
+    if handshakes:
+        limits["handshakes"] = handshakes
     times = {
         key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value
         for key, value in _LISTENER_TIMES.items()
     }
-    tls = listener.tls and {
-        "profile": listener.tls.profile,
-        "certificates": [
-            {
-                "chain": material.texts[(*at, "tls", "certificates", index, "chain")],
-                "key": secret_name((*at, "tls", "certificates", index, "key")),
-            }
-            for index in range(len(listener.tls.certificates))
-        ],
-    }  # fmt: skip
+    tls = listener.tls and _listener_tls(listener.tls, (*at, "tls"), material)
     proxies = listener.trusted_proxies
     announced = listener.proxy_protocol
     return {
@@ -183,6 +177,32 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         },
         "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
     }
+
+
+def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[str, Any]:
+    profile, _, guideline = tls.profile.partition("-")
+    document: dict[str, Any] = {
+        "profile": profile,
+        "certificates": [
+            {
+                "chain": material.texts[(*at, "certificates", index, "chain")],
+                "key": secret_name((*at, "certificates", index, "key")),
+            }
+            for index in range(len(tls.certificates))
+        ],
+    }
+    if guideline:
+        document["guideline"] = guideline
+    if tls.client_certificates:
+        here = (*at, "client_certificates")
+        document["client_certificates"] = {
+            "mode": tls.client_certificates.mode,
+            "ca": material.texts[(*here, "ca")],
+            "crls": [
+                material.texts[(*here, "crl", index)] for index in range(len(tls.client_certificates.crl))
+            ],
+        }
+    return document
 
 
 def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
@@ -284,6 +304,7 @@ def _route(policy: Policy) -> dict[str, Any]:
             "headers": policy.headers, "query": policy.query,
         },
         "path_allow": sorted(policy.path_allow),
+        **({"client_certificate": True} if policy.client_certificate else {}),
         "access": access,
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from yett.config.base import Model
+from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.types import Address, Networks, Plaintext, PublicFile, Secret, one_or_list
 from yett.config.units import Duration, Size
@@ -23,13 +23,42 @@ class Certificate(Model):
     """PEM."""
 
 
+GUIDELINES = ("5.7", "5.8", "6.0")
+PROFILES = (
+    *("modern", "intermediate", "fips"),
+    *(f"{name}-{version}" for name in ("modern", "intermediate") for version in GUIDELINES),
+)
+
+
+def _profile(value: Any) -> Any:
+    if value not in PROFILES:
+        hint = nearest(str(value), PROFILES) or f"; write one of {listed(PROFILES)}"
+        raise refuse("profile_unknown", f"`{value}` is not a profile{hint}")
+    return value
+
+
+class ClientCertificates(Model):
+    """Certificates that clients are asked for."""
+
+    mode: Literal["required", "optional"]
+    """`required`: without one the handshake fails; `optional`: routes may require one."""
+    ca: PublicFile
+    """PEM of the authorities that vouch for clients; the system's are never used."""
+    crl: Annotated[tuple[PublicFile, ...], BeforeValidator(one_or_list)] = ()
+    """Revocation lists in PEM; with one, every certificate of a chain has to be covered by a list that is not out of date."""
+
+
 class ListenerTls(Model):
     """TLS of a listener."""
 
-    profile: Literal["modern", "intermediate"] = "intermediate"
-    """Mozilla's profiles: `modern` is TLS 1.3 only."""
+    profile: Annotated[str, BeforeValidator(_profile), WithJsonSchema({"enum": list(PROFILES)})] = (
+        "intermediate"
+    )
+    """Mozilla's profiles, with a version of the guideline (`intermediate-6.0`) or the newest known; or `fips`."""
     certificates: Annotated[tuple[Certificate, ...], BeforeValidator(one_or_list)]
     """At least one; the first is the default where a client names none."""
+    client_certificates: ClientCertificates | None = None
+    """Certificates that clients are asked for; none otherwise."""
 
 
 class TrustedProxies(Model):
@@ -59,6 +88,8 @@ class ListenerLimits(Model):
     """Bytes of the whole head; beyond it 431 (32KiB)."""
     headers: Count | None = None
     """Header fields; beyond it 431 (100)."""
+    handshakes: Count | None = None
+    """TLS handshakes of the process under way at once; others wait within `timeouts.handshake` (1000)."""
 
 
 class ListenerTimeouts(Model):

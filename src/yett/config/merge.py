@@ -43,6 +43,7 @@ class Policy:
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
+    client_certificate: bool = False
 
 
 class Merger:
@@ -85,6 +86,7 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         self._limits(policy, parts)
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)

@@ -149,6 +149,10 @@ def _public(
         errors.append(
             places.error(location, "file_invalid", f"`{path_text}` holds no certificate; PEM is needed")
         )
+    elif "crl" in location[-2:] and "-----BEGIN X509 CRL-----" not in text:
+        errors.append(
+            places.error(location, "file_invalid", f"`{path_text}` holds no revocation list; PEM is needed")
+        )
     elif last == "jwks":
         fault = _jwks_fault(text)
         if fault:

@@ -87,6 +87,8 @@ class Group(Model):
     """The most that routes may take."""
     access: Literal["authenticated"] | None = None
     """Any verified caller."""
+    client_certificate: Literal["required"] | None = None
+    """`required`: the connection has to carry a verified client certificate, beside what else decides."""
     authenticate: OneOrAny | None = None
     """Accepted identity providers."""
     authorize: Authorize | None = None
@@ -124,6 +126,8 @@ class Route(Model):
     """Exceptions to canonical paths."""
     access: Access | None = None
     """`public` or `authenticated`; or `authorize` instead."""
+    client_certificate: Literal["required"] | None = None
+    """`required`: the connection has to carry a verified client certificate, beside what else decides."""
     authenticate: OneOrAny | None = None
     """Accepted identity providers."""
     authorize: Authorize | None = None

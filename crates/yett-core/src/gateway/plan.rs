@@ -14,6 +14,7 @@ use crate::server::accept::Settings;
 use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::seat::Installed;
 use crate::server::tls::ServerTls;
+use crate::server::tls::handshake::{Gate, Terms};
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
 use crate::upstream::Tls;
@@ -199,9 +200,9 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
             }
             Ok(bound) => {
                 let settings = Arc::new(Settings {
-                    name: name(old, listener),
+                    name: name(old, listener, tls.as_ref()),
                     bound,
-                    tls: tls.as_ref().map(|tls| Arc::clone(&tls.config)),
+                    tls: tls.clone().map(|tls| terms(old, listener, tls)),
                     proxy: listener.proxy_protocol.as_ref().map(|spec| Arc::new(ProxyProtocol::build(spec))),
                     handshake: Duration::from_millis(listener.timeouts.handshake_ms),
                     connections: usize::try_from(listener.limits.connections).unwrap_or(usize::MAX),
@@ -214,11 +215,21 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
     all
 }
 
-/// The old name itself, so that connections made before stay; a new one where they have to go.
-fn name(old: Option<&Known>, listener: &ir::Listener) -> Arc<str> {
+/// What handshakes are done with; those under way count on.
+fn terms(old: Option<&Known>, listener: &ir::Listener, tls: ServerTls) -> Terms {
+    let limit = listener.limits.handshakes;
+    let old = old.and_then(|old| old.settings.tls.as_ref()).filter(|old| old.gate.is(limit));
+    let gate = old.map_or_else(|| Arc::new(Gate::new(limit)), |old| Arc::clone(&old.gate));
+    Terms { tls, gate, time: Duration::from_millis(listener.timeouts.handshake_ms) }
+}
+
+/// The old name itself, so that connections made before stay; a new one where they have to go: the listener is another one,
+/// or what its connections were trusted for has changed.
+fn name(old: Option<&Known>, listener: &ir::Listener, tls: Option<&ServerTls>) -> Arc<str> {
+    let trust = |tls: &ServerTls| tls.trust;
     let stays = |old: &&Known| {
         *old.settings.name == *listener.name
-            && old.tls.is_some() == listener.tls.is_some()
+            && old.tls.as_ref().map(trust) == tls.map(trust)
             && old.proxy == listener.proxy_protocol
     };
     old.filter(stays).map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))

@@ -72,6 +72,11 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
             }
         }
     }
+    if let Some(certificate) = &record.connection.client_certificate {
+        text(out, "client_certificate", certificate.fingerprint.as_bytes());
+        text(out, "client_certificate_serial", certificate.serial.as_bytes());
+        text(out, "client_certificate_subject", certificate.subject.as_bytes());
+    }
     number(out, "bytes_in", record.bytes_in);
     number(out, "bytes_out", record.bytes_out);
     number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::reason::Reason;
+use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
 
 /// What is not counted but read at the scrape.
@@ -31,6 +32,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     let mut out = String::with_capacity(16 * 1024);
     requests(&mut out, workers);
     refusals(&mut out, workers);
+    handshakes(&mut out, shared);
     let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
     histogram(
         &mut out,
@@ -137,6 +139,16 @@ fn refusals(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
         if count > 0 {
             let (code, fault) = (reason.code(), reason.fault().as_str());
             let _ = writeln!(out, "yett_refusals_total{{reason=\"{code}\",fault=\"{fault}\"}} {count}");
+        }
+    }
+}
+
+fn handshakes(out: &mut String, shared: &Shared) {
+    head(out, "yett_tls_handshake_failures_total", "TLS handshakes of clients that failed, by cause", "counter");
+    for cause in Cause::ALL {
+        let count = shared.handshake_failures.get(*cause);
+        if count > 0 {
+            let _ = writeln!(out, "yett_tls_handshake_failures_total{{cause=\"{}\"}} {count}", cause.code());
         }
     }
 }

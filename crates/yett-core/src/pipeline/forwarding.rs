@@ -107,8 +107,13 @@ mod tests {
 
     fn client(header: ForwardingHeader, peer: &str, fields: &[(&str, &str)]) -> Result<(String, bool), Reason> {
         let proxies = TrustedProxies { addresses: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()], header };
-        let connection =
-            ConnectionInfo { peer: format!("{peer}:1").parse().unwrap(), listener: "l".into(), tls: false, sni: None };
+        let connection = ConnectionInfo {
+            peer: format!("{peer}:1").parse().unwrap(),
+            listener: "l".into(),
+            tls: false,
+            sni: None,
+            client_certificate: None,
+        };
         let mut exchange = Exchange::new(Rc::new(connection));
         for (name, value) in fields {
             exchange.request.headers.push(name.as_bytes(), value.as_bytes()).unwrap();

@@ -1,8 +1,8 @@
 //! Receive: one reading of the request, before anything decides on it.
 
-use crate::exchange::{Exchange, Method, Now, Step};
+use crate::exchange::{Exchange, Method, Now, Refusal, Step};
 use crate::headers::Known;
-use crate::pipeline::{PipelineState, forwarding, hygiene, random::Random};
+use crate::pipeline::{PipelineState, connection, forwarding, hygiene, random::Random};
 use crate::reason::Reason;
 use crate::snapshot::{Listener, Snapshot};
 
@@ -13,9 +13,10 @@ const TRACESTATE_MAX: usize = 512;
 
 pub(super) fn receive(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     let listener = snapshot.listener(&exchange.connection.listener);
-    match received(listener, &mut state.random, exchange, now) {
+    let received = received(listener, &mut state.random, exchange, now).map_err(Refusal::from);
+    match received.and_then(|()| listener.map_or(Ok(()), |listener| connection::fits(listener, exchange, now))) {
         Ok(()) => Step::Continue,
-        Err(reason) => Step::Refuse(reason.into()),
+        Err(refusal) => Step::Refuse(refusal),
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn targets() {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: false, sni: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: false, sni: None, client_certificate: None };
         let mut exchange = Exchange::new(std::rc::Rc::new(connection));
         let mut read = |target: &str| {
             exchange.request.target = target.into();

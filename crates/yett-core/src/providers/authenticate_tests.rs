@@ -103,7 +103,13 @@ impl Gate {
 
 fn exchange(target: &str, headers: &[(&str, &str)]) -> Exchange {
     let peer = "192.0.2.1:1".parse().unwrap();
-    let mut exchange = Exchange::new(Rc::new(ConnectionInfo { peer, listener: "public".into(), tls: true, sni: None }));
+    let mut exchange = Exchange::new(Rc::new(ConnectionInfo {
+        peer,
+        listener: "public".into(),
+        tls: true,
+        sni: None,
+        client_certificate: None,
+    }));
     exchange.request.target = target.as_bytes().to_vec();
     for (name, value) in headers {
         exchange.request.headers.push(name.as_bytes(), value.as_bytes()).unwrap();

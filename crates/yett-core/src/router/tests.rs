@@ -19,6 +19,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
             query: BTreeMap::new(),
         },
         path_allow: vec![],
+        client_certificate: false,
         access: ir::Access::Public,
         address_limits: vec![],
         rate_limits: vec![],

@@ -10,12 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
 use super::spread::{Moved, Ticket};
+use super::tls::handshake::{Terms, handshake};
 use super::worker::Worker;
 use crate::exchange::{ConnectionInfo, Refusal};
 use crate::problem::{self, ProblemContext};
@@ -34,10 +34,10 @@ pub struct Settings {
     /// Its sockets.
     pub bound: Arc<Bound>,
     /// TLS, or plain HTTP.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Terms>,
     /// Who announces clients with the PROXY protocol.
     pub proxy: Option<Arc<ProxyProtocol>>,
-    /// Time for a TLS handshake.
+    /// Time for a TLS handshake, and for the PROXY protocol header before it.
     pub handshake: Duration,
     /// Open connections, for the process.
     pub connections: usize,
@@ -184,14 +184,20 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
         return;
     }
     let _ = stream.set_nodelay(true);
-    let info = ConnectionInfo { peer, listener: Arc::clone(&settings.name), tls: settings.tls.is_some(), sni: None };
+    let info = ConnectionInfo {
+        peer,
+        listener: Arc::clone(&settings.name),
+        tls: settings.tls.is_some(),
+        sni: None,
+        client_certificate: None,
+    };
     if let Some(proxy) = &settings.proxy {
         connections.spawn_local(announced(open, stream, info, Arc::clone(proxy), settings.tls.clone(), settings.handshake));
         return;
     }
     match &settings.tls {
         None => connections.spawn_local(plain(open, stream, info)),
-        Some(config) => connections.spawn_local(encrypted(open, stream, info, Arc::clone(config), settings.handshake)),
+        Some(terms) => connections.spawn_local(encrypted(open, stream, info, terms.clone())),
     };
 }
 
@@ -201,7 +207,7 @@ async fn announced(
     mut stream: TcpStream,
     mut info: ConnectionInfo,
     proxy: Arc<ProxyProtocol>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Terms>,
     time: Duration,
 ) {
     let shared = &open.worker.shared;
@@ -210,7 +216,7 @@ async fn announced(
     info.peer = peer;
     match tls {
         None => plain(open, stream, info).await,
-        Some(config) => encrypted(open, stream, info, config, time).await,
+        Some(terms) => encrypted(open, stream, info, terms).await,
     }
 }
 
@@ -218,15 +224,15 @@ async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {
     connection::serve(Rc::clone(&open.worker), stream, info).await;
 }
 
-async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, config: Arc<rustls::ServerConfig>, time: Duration) {
+async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, terms: Terms) {
     // Boxed: an idle connection does not carry the room for its handshake.
-    let handshake = Box::pin(tokio::time::timeout(time, TlsAcceptor::from(config).accept(stream)));
-    let Ok(Ok(stream)) = handshake.await else {
-        open.worker.shared.counters.tls_handshake_failures.increment();
-        return;
-    };
-    info.sni = stream.get_ref().1.server_name().map(Into::into);
-    connection::serve(Rc::clone(&open.worker), stream, info).await;
+    let done = Box::pin(handshake(&open.worker, stream, &terms, &info.listener, info.peer)).await;
+    // The gate and the keys are the handshake's.
+    drop(terms);
+    let Some(done) = done else { return };
+    info.sni = done.sni;
+    info.client_certificate = done.client_certificate;
+    connection::serve(Rc::clone(&open.worker), done.stream, info).await;
 }
 
 /// Says 503 without reading a request: the client sees a reason, and nothing is kept for it.

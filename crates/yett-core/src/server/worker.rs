@@ -37,6 +37,8 @@ pub struct Worker {
     pub patient: Cell<bool>,
     /// Wakes idle connections on a drain or when their listener goes; ask [`Worker::closes`] then.
     pub drain: tokio::sync::Notify,
+    /// Client hellos that wait for their turn on this worker.
+    pub handshakes: Cell<u32>,
     /// Listeners that are gone while connections of theirs may live on.
     pub gone: RefCell<Vec<Weak<str>>>,
 }
@@ -53,6 +55,7 @@ impl Worker {
             draining: Cell::new(false),
             patient: Cell::new(false),
             drain: tokio::sync::Notify::new(),
+            handshakes: Cell::new(0),
             gone: RefCell::new(Vec::new()),
         }
     }

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::{Access, Action, Listener, LoadError, Route, Secrets, Snapshot};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Rule;
 use crate::filters::rate_limit::RateLimit;
@@ -17,6 +20,8 @@ use crate::filters::split::Split;
 use crate::ir::{self, Ir};
 use crate::providers::Provider;
 use crate::router::{Router, variable_names};
+use crate::server::tls::names::Names;
+use crate::server::tls::trust;
 use crate::shared::Shared;
 
 /// Collects errors with their place in the document.
@@ -32,6 +37,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let ir = read(bytes).map_err(|error| vec![error])?;
     let mut errors = Errors(Vec::new());
     names(&ir, &mut errors);
+    client_certificate(&ir, &mut errors);
     for (name, _) in ir.secrets.iter().filter(|(name, _)| !secrets.contains_key(*name)) {
         let message = format!("the secret `{name}` was not passed along");
         errors.0.push(LoadError { pointer: format!("/secrets/{name}"), message });
@@ -131,9 +137,44 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
             name: spec.name.as_str().into(),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
             trusted_proxies: spec.trusted_proxies.clone(),
+            certificates: spec.tls.as_ref().and_then(certificates),
+            client_certificates: spec.tls.as_ref().and_then(client_certificates),
         });
     }
     out
+}
+
+/// Only where a name can lead to another certificate. What cannot be read is an error of the listener's TLS.
+fn certificates(tls: &ir::ListenerTls) -> Option<Names> {
+    if tls.certificates.len() < 2 {
+        return None;
+    }
+    let mut names = Names::default();
+    for (index, pair) in tls.certificates.iter().enumerate() {
+        if let Ok(leaf) = CertificateDer::from_pem_slice(pair.chain.as_bytes()) {
+            names.add(u32::try_from(index).unwrap_or(u32::MAX), &leaf);
+        }
+    }
+    Some(names)
+}
+
+fn client_certificates(tls: &ir::ListenerTls) -> Option<ClientCertificates> {
+    let required = tls.client_certificates.as_ref()?.mode == ir::ClientCertificateMode::Required;
+    Some(ClientCertificates { required, trust: trust(tls) })
+}
+
+/// A route that requires a certificate stands on no listener that does not ask for one.
+fn client_certificate(ir: &Ir, errors: &mut Errors) {
+    let asks = |name: &str| {
+        let listener = ir.listeners.iter().find(|listener| listener.name == name);
+        listener.and_then(|listener| listener.tls.as_ref()).is_some_and(|tls| tls.client_certificates.is_some())
+    };
+    for (index, route) in ir.routes.iter().enumerate().filter(|(_, route)| route.client_certificate) {
+        for name in route.listeners.iter().filter(|name| !asks(name)) {
+            let message = format!("the route requires a client certificate, and the listener `{name}` asks for none");
+            errors.0.push(LoadError { pointer: format!("/routes/{index}/client_certificate"), message });
+        }
+    }
 }
 
 fn address_limits(
@@ -194,6 +235,7 @@ impl Context<'_> {
         Some(Route {
             name: spec.name.as_str().into(),
             path_allow: spec.path_allow.clone(),
+            client_certificate: spec.client_certificate,
             access: access?,
             challenges,
             address_limits,
