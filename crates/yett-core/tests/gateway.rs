@@ -122,7 +122,11 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// One exchange: status and body.
 fn ask(stream: &mut (impl Read + Write), path: &str) -> std::io::Result<(u16, String)> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: gateway.test\r\n\r\n").as_bytes())?;
+    ask_host(stream, path, "gateway.test")
+}
+
+fn ask_host(stream: &mut (impl Read + Write), path: &str, host: &str) -> std::io::Result<(u16, String)> {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -188,7 +192,7 @@ fn tls_get(address: SocketAddr, name: &str, root: &Der) -> Result<(u16, rustls::
         .with_no_client_auth();
     let connection = rustls::ClientConnection::new(Arc::new(config), name.to_owned().try_into().unwrap()).unwrap();
     let mut stream = rustls::StreamOwned::new(connection, connect(address));
-    let (status, _) = ask(&mut stream, "/x").map_err(|error| error.to_string())?;
+    let (status, _) = ask_host(&mut stream, "/x", name).map_err(|error| error.to_string())?;
     Ok((status, stream.conn.negotiated_key_exchange_group().unwrap().name()))
 }
 

@@ -221,7 +221,7 @@ async fn announced(
 }
 
 async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {
-    connection::serve(Rc::clone(&open.worker), stream, info).await;
+    connection::serve(Rc::clone(&open.worker), stream, Rc::new(info)).await;
 }
 
 async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, terms: Terms) {
@@ -232,7 +232,7 @@ async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, term
     let Some(done) = done else { return };
     info.sni = done.sni;
     info.client_certificate = done.client_certificate;
-    connection::serve(Rc::clone(&open.worker), done.stream, info).await;
+    connection::serve(Rc::clone(&open.worker), done.stream, Rc::new(info)).await;
 }
 
 /// Says 503 without reading a request: the client sees a reason, and nothing is kept for it.

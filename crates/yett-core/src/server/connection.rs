@@ -36,9 +36,8 @@ enum Head {
 }
 
 /// Serves one connection until it closes or the worker drains.
-pub async fn serve<I: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, io: I, info: ConnectionInfo) {
+pub async fn serve<I: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, io: I, info: Rc<ConnectionInfo>) {
     let first_view = worker.view();
-    let info = Rc::new(info);
     let Some(settings) = Settings::find(&first_view, &info.listener) else { return };
     let buffer = ReadBuffer::new(first_view.pools.buffers().clone());
     drop(first_view);
