@@ -188,9 +188,9 @@ mod tests {
     fn authorities() {
         let unconstrained = IsCa::Ca(BasicConstraints::Unconstrained);
         assert_eq!(is_authority(&made(|_| {})), Ok(false));
-        assert_eq!(is_authority(&made(|params| params.is_ca = unconstrained.clone())), Ok(true));
+        assert_eq!(is_authority(&made(|params| params.is_ca = unconstrained)), Ok(true));
         let no_signing = made(|params| {
-            params.is_ca = unconstrained.clone();
+            params.is_ca = unconstrained;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         });
         assert_eq!(is_authority(&no_signing), Ok(false));
