@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
-    from yett.config.listener import Certificate, Listener, ListenerTls, ProxyProtocol, TrustedProxies
+    from yett.config.listener import Certificate, Http2, Listener, ListenerTls, ProxyProtocol, TrustedProxies
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
@@ -43,6 +43,7 @@ __all__ = [
     "Defaults",
     "Gateway",
     "Group",
+    "Http2",
     "JwksUrl",
     "Jwt",
     "Listener",
@@ -87,6 +88,7 @@ _WHERE = {
     "LogFile": "yett.config.gateway",
     "Process": "yett.config.gateway",
     "Certificate": "yett.config.listener",
+    "Http2": "yett.config.listener",
     "Listener": "yett.config.listener",
     "ListenerTls": "yett.config.listener",
     "ProxyProtocol": "yett.config.listener",

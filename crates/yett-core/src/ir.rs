@@ -116,6 +116,27 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Time limits.
     pub timeouts: ListenerTimeouts,
+    /// HTTP/2.
+    #[serde(default)]
+    pub http2: Http2,
+}
+
+/// HTTP/2 of a listener (RFC 9113).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http2 {
+    /// Offered to clients of a listener with TLS (ALPN).
+    pub enabled: bool,
+    /// Spoken without TLS to clients that begin with it.
+    pub prior_knowledge: bool,
+    /// Streams that one connection may have open.
+    pub max_concurrent_streams: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self { enabled: true, prior_knowledge: false, max_concurrent_streams: 100 }
+    }
 }
 
 /// TLS of a listener.

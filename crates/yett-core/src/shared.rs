@@ -113,6 +113,7 @@ counters! {
     proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
     proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";
     proxy_protocol_untrusted "yett_proxy_protocol_untrusted_total" "connections closed because of a PROXY protocol header from an address that is not trusted";
+    http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
     reloads "yett_reloads_total" "configurations applied";

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from yett.config import template
 from yett.config.base import Location, listed
 from yett.config.headers import HeaderEdits, owned
+from yett.config.listener import Http2, Listener
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
@@ -52,6 +53,24 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     _ambiguous(merger, policies)
 
 
+def _http2(merger: Merger, at: Location, listener: Listener) -> None:
+    spoken = isinstance(listener.http2, Http2) and listener.http2.prior_knowledge
+    if listener.tls is not None and spoken:
+        merger.fault(
+            (*at, "http2", "prior_knowledge"),
+            "http2_unused",
+            "clients of a listener with TLS choose HTTP/2 in its handshake; remove `prior_knowledge`",
+            True,
+        )
+    if listener.tls is None and listener.http2 and not spoken:
+        merger.fault(
+            (*at, "http2"),
+            "http2_unused",
+            "without TLS only clients that begin with HTTP/2 can use it; write `http2: {prior_knowledge: true}`, or remove `http2`",
+            True,
+        )
+
+
 def _listeners(merger: Merger) -> None:
     listeners = merger.gateway.listeners
     if not listeners and not merger.dropped:
@@ -81,6 +100,7 @@ def _listeners(merger: Merger) -> None:
                 "this listener speaks no TLS, so `handshakes` has no effect; remove it",
                 True,
             )
+        _http2(merger, at, listener)
         address = socket_address(listener.address)
         if address and address[1] and address in seen:
             merger.fault(

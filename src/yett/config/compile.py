@@ -18,7 +18,7 @@ from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
 from yett.config.gateway import Gateway, LogFile
-from yett.config.listener import Listener, ListenerTls
+from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.places import Places
@@ -176,6 +176,21 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
             key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
         },
         "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
+        **_http2(listener),
+    }
+
+
+def _http2(listener: Listener) -> dict[str, Any]:
+    """Nothing where nothing is said: Rust has the same defaults."""
+    if listener.http2 is None or listener.http2 is True:
+        return {}
+    http2 = listener.http2 or Http2()
+    return {
+        "http2": {
+            "enabled": listener.http2 is not False,
+            "prior_knowledge": http2.prior_knowledge,
+            "max_concurrent_streams": http2.max_concurrent_streams,
+        }
     }
 
 

@@ -105,6 +105,15 @@ class ListenerTimeouts(Model):
     """Longest pause between requests (60s)."""
 
 
+class Http2(Model):
+    """HTTP/2 of a listener."""
+
+    max_concurrent_streams: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Requests that one connection may have open (100)."""
+    prior_knowledge: bool = False
+    """Speak it without TLS, too, to clients that begin with it."""
+
+
 class Listener(Model):
     """A socket that clients reach, with TLS or with a reason for plain text."""
 
@@ -124,3 +133,5 @@ class Listener(Model):
     """Bounds."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
     """Time limits."""
+    http2: bool | Http2 | None = None
+    """Bounds of HTTP/2, or `false` for a listener with TLS that offers HTTP/1.1 only."""

@@ -215,8 +215,18 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
     all
 }
 
+/// The same, with the same tickets, offering HTTP/1.1 alone.
+fn http1_only(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
+    let mut config = rustls::ServerConfig::clone(config);
+    config.alpn_protocols.retain(|protocol| protocol != b"h2");
+    Arc::new(config)
+}
+
 /// What handshakes are done with; those under way count on.
-fn terms(old: Option<&Known>, listener: &ir::Listener, tls: ServerTls) -> Terms {
+fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls) -> Terms {
+    if !listener.http2.enabled {
+        tls.config = http1_only(&tls.config);
+    }
     let limit = listener.limits.handshakes;
     let old = old.and_then(|old| old.settings.tls.as_ref()).filter(|old| old.gate.is(limit));
     let gate = old.map_or_else(|| Arc::new(Gate::new(limit)), |old| Arc::clone(&old.gate));

@@ -8,7 +8,7 @@ use crate::server::clock::HttpDate;
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Fields that belong to one connection or are written anew.
-const fn is_ours(known: Known) -> bool {
+pub(crate) const fn is_ours(known: Known) -> bool {
     matches!(
         known,
         Known::Host

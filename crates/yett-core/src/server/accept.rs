@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, JoinSet};
 
 use super::connection;
+use super::http2;
 use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
 use super::spread::{Moved, Ticket};
@@ -221,7 +222,13 @@ async fn announced(
 }
 
 async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {
-    connection::serve(Rc::clone(&open.worker), stream, Rc::new(info)).await;
+    let worker = Rc::clone(&open.worker);
+    if Box::pin(http2::is_prior_knowledge(&worker, &stream, &info)).await {
+        // Boxed: connections of HTTP/1.1 do not carry the room.
+        Box::pin(http2::serve(worker, stream, Rc::new(info))).await;
+    } else {
+        connection::serve(worker, stream, Rc::new(info)).await;
+    }
 }
 
 async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, terms: Terms) {
@@ -232,7 +239,12 @@ async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, term
     let Some(done) = done else { return };
     info.sni = done.sni;
     info.client_certificate = done.client_certificate;
-    connection::serve(Rc::clone(&open.worker), done.stream, Rc::new(info)).await;
+    let worker = Rc::clone(&open.worker);
+    if done.stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        Box::pin(http2::serve(worker, done.stream, Rc::new(info))).await;
+    } else {
+        connection::serve(worker, done.stream, Rc::new(info)).await;
+    }
 }
 
 /// Says 503 without reading a request: the client sees a reason, and nothing is kept for it.

@@ -59,6 +59,11 @@ pub trait Client: AsyncRead + AsyncWrite + Unpin {
 
     /// Ends the answer after everything before it was written and flushed.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>>;
+
+    /// Ready when the client has taken its request back; never where that shows in reading only.
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 /// An HTTP/1.1 connection.

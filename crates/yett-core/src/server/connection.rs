@@ -13,11 +13,9 @@ use super::client::Http1;
 use super::clock::{monotonic_ns, now};
 use super::deadline::after;
 use super::lane::{Lane, Next, Settings};
-use super::worker::{View, Worker};
-use crate::exchange::{ConnectionInfo, Now, Refusal};
+use super::worker::Worker;
+use crate::exchange::ConnectionInfo;
 use crate::http1::request::{Complete, RequestParser};
-use crate::observe::Record;
-use crate::pipeline;
 use crate::reason::Reason;
 
 /// How long a client's unread body is discarded after a refusal, so that the client reads the answer before a reset.
@@ -120,29 +118,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<Http1<I>> {
             self.timer.poll(cx, deadline).map(|()| late)
         })
         .await
-    }
-
-    /// Answers a head that is no request.
-    async fn refuse_head(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, reason: Reason) -> Next {
-        let refusal = Refusal::from(reason);
-        let answer = pipeline::refuse(&view.snapshot, None, &refusal);
-        self.status = 0;
-        let sent = self.send(&answer, false, true).await;
-        worker.recorder.record(&Record {
-            exchange: None,
-            route: None,
-            connection: &self.exchange.connection,
-            revision: &view.snapshot.revision,
-            status: self.status,
-            refusal: Some(&refusal),
-            bytes_in: 0,
-            bytes_out: self.bytes_out,
-            started,
-            ended: now(),
-            upstream: None,
-            truncated: false,
-        });
-        if sent { Next::Linger } else { Next::Cut }
     }
 
     /// Tells the client that nothing more comes and discards what it still sends, so that it can read the answer.

@@ -81,6 +81,11 @@ impl Settings {
         };
         Some(Self { view: Rc::downgrade(view), head, timeouts: spec.timeouts.clone() })
     }
+
+    /// Whether they are of this snapshot.
+    pub(super) fn is_current(&self, view: &Rc<View>) -> bool {
+        std::ptr::eq(self.view.as_ptr(), Rc::as_ptr(view))
+    }
 }
 
 impl<C: Client> Lane<C> {
@@ -105,7 +110,7 @@ impl<C: Client> Lane<C> {
     /// Looks the listener up again if the snapshot changed; false if it is gone.
     pub(super) fn refresh(&mut self, worker: &Worker) -> bool {
         let view = worker.view.borrow();
-        if std::ptr::eq(self.settings.view.as_ptr(), Rc::as_ptr(&view)) {
+        if self.settings.is_current(&view) {
             return true;
         }
         match Settings::find(&view, &self.exchange.connection.listener) {
@@ -172,6 +177,34 @@ impl<C: Client> Lane<C> {
         };
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
         next
+    }
+
+    /// Answers a head that is no request.
+    pub(super) async fn refuse_head(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, reason: Reason) -> Next {
+        let refusal = Refusal::from(reason);
+        let answer = pipeline::refuse(&view.snapshot, None, &refusal);
+        self.status = 0;
+        let sent = self.send(&answer, false, true).await;
+        self.record_head(worker, view, started, &refusal);
+        if sent { Next::Linger } else { Next::Cut }
+    }
+
+    /// Records a head that is no request.
+    pub(super) fn record_head(&self, worker: &Worker, view: &View, started: Now, refusal: &Refusal) {
+        worker.recorder.record(&Record {
+            exchange: None,
+            route: None,
+            connection: &self.exchange.connection,
+            revision: &view.snapshot.revision,
+            status: self.status,
+            refusal: Some(refusal),
+            bytes_in: 0,
+            bytes_out: self.bytes_out,
+            started,
+            ended: now(),
+            upstream: None,
+            truncated: false,
+        });
     }
 
     /// Runs the pipeline, fetching what it asks for.

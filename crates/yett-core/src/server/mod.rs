@@ -8,6 +8,7 @@ pub mod connection;
 pub mod deadline;
 pub mod descriptors;
 pub mod forward;
+pub mod http2;
 mod lane;
 pub mod pipe;
 #[cfg(test)]

@@ -93,6 +93,9 @@ impl<C: Client> Transfer<'_, C> {
         let mut interim = 0;
         let mut first_byte = 0;
         poll_fn(|cx| {
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
             let waiting = match self.poll_upload(cx) {
                 Ok(due) => due,
                 Err(failure) => return Poll::Ready(Err(failure)),
@@ -145,6 +148,9 @@ impl<C: Client> Transfer<'_, C> {
     /// See [`Failure`]. A part of the answer may have been sent.
     pub async fn body(&mut self) -> Result<(), Failure> {
         poll_fn(|cx| {
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
             // The answer stands: what becomes of the request does not change it.
             let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
                 self.upload = Upload::Broken;

@@ -28,7 +28,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// What listeners offer (ALPN, RFC 7301), in the order of preference.
 fn alpn_protocols() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
+    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
 /// A listener's TLS, with what it was made of.

@@ -1,0 +1,200 @@
+"""HTTP/2 of clients (RFC 9113): with and without TLS, bodies, refusals, malformed heads, floods."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from tests.support import configs
+from tests.support.origin import reply
+from tests.support.wire import Wire
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 1, 3, 4, 6, 7, 9
+ENHANCE_YOUR_CALM = 11
+# GET http:/index.html with :authority a, in HPACK's static table.
+REQUEST = b"\x82\x86\x85\x41\x01a"
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
+
+
+def prior_knowledge(**changes: object) -> configs.Config:
+    return configs.listener(http2={"prior_knowledge": True, **changes})
+
+
+@pytest.fixture
+def shop(gateway, origin):
+    service = origin()
+    return gateway({**configs.public(service), "listeners": prior_knowledge()}), service
+
+
+def curl(gate, path: str, *options: str) -> tuple[int, str, bytes]:
+    host, port = gate.address()
+    answer = subprocess.run(
+        ["curl", "-sS", "--http2-prior-knowledge", "-w", "\n%{http_code} %{http_version}", *options,
+         f"http://{host}:{port}{path}"],
+        stdout=subprocess.PIPE, timeout=20, check=True,
+    ).stdout  # fmt: skip
+    body, _, last = answer.rpartition(b"\n")
+    status, version = last.decode().split()
+    return int(status), version, body
+
+
+def raw(gate) -> socket.socket:
+    client = socket.create_connection(gate.address(), timeout=10)
+    client.sendall(PREFACE + frame(SETTINGS, 0, 0))
+    return client
+
+
+def goaway(client: socket.socket) -> int | None:
+    """The code of GOAWAY, or nothing if the connection ended without one."""
+    data = b""
+    try:
+        while more := client.recv(65536):
+            data += more
+    except ConnectionError:
+        pass
+    while len(data) >= 9:
+        length = int.from_bytes(data[:3], "big")
+        if data[3] == GOAWAY:
+            return int.from_bytes(data[13:17], "big")
+        data = data[9 + length :]
+    return None
+
+
+def flood(client: socket.socket, block: bytes, times: int) -> None:
+    client.settimeout(5)
+    try:
+        for _ in range(times):
+            client.sendall(block)
+    except OSError:
+        return
+
+
+def test_a_request_reaches_the_service_and_is_logged_as_http2(shop):
+    gate, service = shop
+    assert curl(gate, "/a?b=c", "-H", "Cookie: a=1") == (200, "2", b"ok")
+    seen = service.only
+    assert (seen.target, seen["cookie"]) == ("/a?b=c", "a=1")
+    assert "connection" not in seen and "http2-settings" not in seen
+
+
+def test_http1_on_the_same_listener(shop):
+    gate, _ = shop
+    with gate.connect() as wire:
+        assert wire.ask("GET", "/a").status == 200
+
+
+def test_bodies_both_ways(shop, tmp_path):
+    gate, service = shop
+    service.behaviour = lambda stage: reply(body=stage.read_body())(stage)
+    body = bytes(range(256)) * 3000
+    (tmp_path / "body").write_bytes(body)
+    for extra in ([], ["-H", "Content-Length:"]):
+        assert curl(gate, "/up", "--data-binary", f"@{tmp_path / 'body'}", *extra) == (200, "2", body)
+
+
+def test_head_and_refusals(shop):
+    gate, service = shop
+    status, version, body = curl(gate, "/a", "-I")
+    assert (status, version) == (200, "2") and b"content-length: 2" in body.lower()
+    service.forget()
+    status, version, body = curl(gate, "/a/%2e%2e/b", "--path-as-is")
+    assert (status, version, json.loads(body)["reason"]) == (400, "2", "path_not_canonical")
+    assert service.saw_nothing()
+
+
+def test_two_names_for_the_host_are_refused(shop):
+    gate, service = shop
+    with raw(gate) as client:
+        client.sendall(frame(HEADERS, 5, 1, REQUEST + b"\x00\x04host\x01b"))
+        data = b""
+        while b"host_invalid" not in data:
+            more = client.recv(65536)
+            assert more, data
+            data += more
+    assert service.saw_nothing()
+
+
+@pytest.mark.parametrize("name", [b"connection", b"transfer-encoding", b"upgrade"])
+def test_malformed_fields_reset_the_stream(shop, name):
+    gate, service = shop
+    with raw(gate) as client:
+        client.sendall(frame(HEADERS, 5, 1, REQUEST + b"\x00" + bytes([len(name)]) + name + b"\x01b"))
+        data = b""
+        reset = frame(RST_STREAM, 0, 1, struct.pack(">I", 1))
+        while reset not in data:
+            more = client.recv(65536)
+            assert more, data
+            data += more
+    assert service.saw_nothing()
+
+
+def test_http2_is_not_spoken_where_it_is_not_asked_for(gateway, origin):
+    gate = gateway(configs.public(origin()))
+    with Wire(gate.address()) as wire:
+        wire.send(PREFACE + frame(SETTINGS, 0, 0))
+        assert wire.reply().status in (400, 505)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        frame(PING, 0, 0, b"12345678") * 100,
+        frame(SETTINGS, 0, 0) * 100,
+        frame(RST_STREAM, 0, 1, struct.pack(">I", 8)) * 100,
+    ],
+    ids=["ping", "settings", "reset"],
+)
+def test_frames_that_ask_for_nothing_end_the_connection(shop, block):
+    gate, _ = shop
+    with raw(gate) as client:
+        client.sendall(frame(HEADERS, 5, 1, REQUEST))
+        flood(client, block, 400)
+        assert goaway(client) in (ENHANCE_YOUR_CALM, None)
+    assert curl(gate, "/a")[0] == 200
+
+
+def test_rapid_reset(shop):
+    gate, service = shop
+    cancel = struct.pack(">I", 8)
+    with raw(gate) as client:
+        flood(
+            client,
+            b"".join(
+                frame(HEADERS, 5, number, REQUEST) + frame(RST_STREAM, 0, number, cancel)
+                for number in range(1, 20_001, 2)
+            ),
+            1,
+        )
+        assert goaway(client) in (ENHANCE_YOUR_CALM, None)
+    assert curl(gate, "/a")[0] == 200
+    assert len(service.requests) < 1_000
+
+
+def test_continuation_flood(shop):
+    gate, service = shop
+    with raw(gate) as client:
+        client.sendall(frame(HEADERS, 1, 1, REQUEST))
+        flood(client, frame(CONTINUATION, 0, 1, b"\x00\x01x\x01y" * 100) * 10, 200)
+        assert goaway(client) in (ENHANCE_YOUR_CALM, 9, None)
+    assert service.saw_nothing()
+    assert curl(gate, "/a")[0] == 200
+
+
+def test_a_head_that_never_ends_and_an_idle_connection_are_closed(gateway, origin):
+    listener = configs.listener(
+        http2={"prior_knowledge": True}, timeouts={"head": "200ms", "keep_alive": "700ms"}
+    )
+    gate = gateway({**configs.public(origin()), "listeners": listener})
+    with raw(gate) as client:
+        client.sendall(frame(HEADERS, 1, 1, REQUEST))
+        assert goaway(client) is None
+    with raw(gate) as client:
+        assert goaway(client) == 0
