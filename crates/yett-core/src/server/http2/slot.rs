@@ -112,5 +112,7 @@ async fn serve(worker: &Rc<Worker>, lane: &mut Lane<Stream>, (request, respond):
             return Reason::PROTOCOL_ERROR;
         }
     };
+    let Lane { client, timer, .. } = lane;
+    client.discard(timer).await;
     if next == Next::Cut { Reason::INTERNAL_ERROR } else { Reason::CANCEL }
 }

@@ -1,5 +1,6 @@
 //! One HTTP/2 stream as the client's side of a request.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,10 +15,16 @@ use super::answer;
 use crate::exchange::{Answer, Framing, ResponseHead};
 use crate::http1::write::Announce;
 use crate::server::client::{Client, Gone};
-use crate::server::clock::HttpDate;
+use crate::server::clock::{HttpDate, monotonic_ns};
+use crate::server::deadline::{Timer, after};
 
 /// Most that is handed to the library at once; the client's windows allow it.
 const PIECE: usize = 32 * 1024;
+
+/// How long a body that nobody wants is read on, the longest pause in it, and its bytes.
+const DISCARD_MS: u64 = 5_000;
+const DISCARD_PAUSE_MS: u64 = 1_000;
+const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 
 /// The stream of the request under way; reused from stream to stream.
 #[derive(Debug, Default)]
@@ -59,6 +66,22 @@ impl Stream {
             }
         }
         *self = Self::default();
+    }
+
+    /// Reads and drops what the client still sends of a body that nobody wants: many clients give up an answer whose stream
+    /// is reset before they have sent everything.
+    pub(super) async fn discard(&mut self, timer: &mut Timer) {
+        let Some(body) = self.body.as_mut().filter(|_| self.ended) else { return };
+        let end = after(monotonic_ns(), DISCARD_MS);
+        let mut left = DISCARD_BYTES;
+        loop {
+            let deadline = end.min(after(monotonic_ns(), DISCARD_PAUSE_MS));
+            let Some(Some(Ok(chunk))) = timer.within(deadline, poll_fn(|cx| body.poll_data(cx))).await else { return };
+            left = left.saturating_sub(chunk.len());
+            if left == 0 || body.flow_control().release_capacity(chunk.len()).is_err() {
+                return;
+            }
+        }
     }
 
     fn respond(&mut self, response: Response<()>, end: bool) -> Result<(), Gone> {
