@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
+    from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
     from yett.config.listener import Certificate, Http2, Listener, ListenerTls, ProxyProtocol, TrustedProxies
     from yett.config.match import Match
@@ -40,9 +41,11 @@ __all__ = [
     "Claim",
     "ConfigError",
     "ConfigurationError",
+    "Cookies",
     "Defaults",
     "Gateway",
     "Group",
+    "Hsts",
     "Http2",
     "JwksUrl",
     "Jwt",
@@ -64,6 +67,7 @@ __all__ = [
     "RouteLimits",
     "RouteTimeouts",
     "Secret",
+    "SecurityHeaders",
     "Service",
     "ServiceTls",
     "TrustedProxies",
@@ -81,6 +85,9 @@ _WHERE = {
     "Respond": "yett.config.filters.respond",
     "ResponseHeaders": "yett.config.filters.response_headers",
     "Rewrite": "yett.config.filters.rewrite",
+    "Cookies": "yett.config.filters.security_headers",
+    "Hsts": "yett.config.filters.security_headers",
+    "SecurityHeaders": "yett.config.filters.security_headers",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",
     "Defaults": "yett.config.gateway",

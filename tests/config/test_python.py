@@ -94,9 +94,9 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
-        "ConfigurationError", "Defaults", "Gateway", "Group", "Http2", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
+        "ConfigurationError", "Cookies", "Defaults", "Gateway", "Group", "Hsts", "Http2", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
         "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
-        "Route", "RouteLimits", "RouteTimeouts", "Secret", "Service", "ServiceTls", "TrustedProxies", "YettError",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceTls", "TrustedProxies", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

@@ -265,7 +265,7 @@ impl Headers {
     }
 
     /// The values of all fields of that (lower case) name.
-    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone {
         self.iter().filter(move |(_, other, _)| *other == name).map(|(_, _, value)| value)
     }
 
@@ -293,8 +293,27 @@ impl Headers {
         Ok(())
     }
 
+    /// Appends to the value of each field of that name what `more` says. The parts have to be fit for a value.
+    pub fn append_to<const N: usize>(&mut self, known: Known, mut more: impl FnMut(&[u8]) -> [&'static str; N]) {
+        for field in self.fields.iter_mut().filter(|field| field.known == known) {
+            let parts = more(field.value.of(&self.arena));
+            if parts.iter().all(|part| part.is_empty()) {
+                continue;
+            }
+            let (start, old) = (self.arena.len(), field.value);
+            self.arena.extend_from_within(old.start as usize..old.end as usize);
+            for part in parts {
+                self.arena.extend_from_slice(part.as_bytes());
+            }
+            // Where the arena is full (4 GiB) the field stays as it was.
+            if let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(self.arena.len())) {
+                field.value = Span { start, end };
+            }
+        }
+    }
+
     /// All fields in order: known, name, value.
-    pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> + Clone {
         self.fields.iter().map(|field| (field.known, field.name.of(&self.arena), field.value.of(&self.arena)))
     }
 

@@ -16,6 +16,7 @@ use crate::filters::request_headers::RequestHeaders;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
+use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::ir;
 use crate::providers::Provider;
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub providers: Vec<Provider>,
     /// Compiled listeners, in the IR's order.
     pub listeners: Vec<Listener>,
+    /// What browsers are told where no route was found.
+    pub security_headers: Option<SecurityHeaders>,
     /// Finds routes.
     pub router: Router,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
@@ -90,6 +93,8 @@ pub struct Route {
     pub own_headers: Vec<Box<str>>,
     /// Changes of response fields.
     pub response_headers: ResponseHeaders,
+    /// What browsers are told.
+    pub security_headers: Option<SecurityHeaders>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.

@@ -17,6 +17,7 @@ from yett.config import units
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
+from yett.config.filters import security_headers
 from yett.config.gateway import Gateway, LogFile
 from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.load import Loaded, read_path
@@ -113,7 +114,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
 def build(gateway: Gateway, policies: list[Policy], material: Material, directory: Path) -> dict[str, Any]:
     """The document, as `crates/yett-core/src/ir.rs` reads it."""
     process = gateway.process
+    shared = gateway.defaults.security_headers
     return {
+        **({"security_headers": security_headers.merged([(shared, ())])[0]} if shared else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -327,6 +330,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,
         "response_headers": policy.response_headers,
+        **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
     }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from yett.config.base import Model, refuse
+from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
@@ -74,6 +75,8 @@ class Defaults(Model):
     """Sizes and counts."""
     timeouts: DefaultTimeouts = DefaultTimeouts()
     """Time limits."""
+    security_headers: SecurityHeaders | None = None
+    """What browsers are told in every answer, those that belong to no route included; groups and routes may tighten it."""
     ceiling: Ceiling = Ceiling()
     """What no group and no route may exceed."""
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from yett.config import template, units
 from yett.config.base import Location, listed, nearest
+from yett.config.filters import security_headers
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.places import Places
@@ -40,6 +41,7 @@ class Policy:
     rewrite: str | None = None
     request_headers: dict[str, Any] = field(default_factory=dict)
     response_headers: dict[str, Any] = field(default_factory=dict)
+    security_headers: dict[str, Any] | None = None
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -90,6 +92,7 @@ class Merger:
         self._limits(policy, parts)
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
+        self._security(policy, parts)
         self._bounds(policy, parts)
         self._variables(policy, route, here, at)
         policy.sources = _sources(parts)
@@ -362,6 +365,20 @@ class Merger:
                 else empty
             )
             setattr(policy, key, filled)
+
+    def _security(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
+        shared = self.gateway.defaults.security_headers
+        said = [(shared, ("defaults", "security_headers"))] if shared else []
+        said += [
+            (part.security_headers, (*where, "security_headers"))  # type: ignore[misc]
+            for part, where, _ in parts
+            if part.security_headers
+        ]
+        policy.security_headers, faults = security_headers.merged(said)  # type: ignore[arg-type]
+        for where, message in faults:
+            error = self.places.error(where, "security_headers_loosened", message)
+            if error not in self.errors:
+                self.errors.append(error)
 
     def _bounds(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         ceiling = self.gateway.defaults.ceiling

@@ -15,6 +15,7 @@ from yett.config.filters.request_headers import RequestHeaders
 from yett.config.filters.respond import Respond
 from yett.config.filters.response_headers import ResponseHeaders
 from yett.config.filters.rewrite import Rewrite
+from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
 from yett.config.match import Hosts, Match, Methods
 from yett.config.types import Name, OneOrAny, Text
@@ -103,6 +104,8 @@ class Group(Model):
     """Changes of request headers."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
+    security_headers: SecurityHeaders | None = None
+    """What browsers are told."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None
@@ -146,6 +149,8 @@ class Route(Model):
     """Changes of request headers."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
+    security_headers: SecurityHeaders | None = None
+    """What browsers are told."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None

@@ -10,4 +10,5 @@ pub mod request_headers;
 pub mod respond;
 pub mod response_headers;
 pub mod rewrite;
+pub mod security_headers;
 pub mod split;

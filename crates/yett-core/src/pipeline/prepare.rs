@@ -28,7 +28,7 @@ fn finished(mut answer: Answer, route: &Route, exchange: &Exchange) -> Answer {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
         answer.headers.push((text(name), text(value)));
     }
-    respond::common(&mut answer, exchange);
+    respond::common(&mut answer, route, exchange);
     answer
 }
 

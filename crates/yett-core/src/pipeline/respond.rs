@@ -7,7 +7,7 @@ use crate::headers::{FieldError, Known};
 use crate::pipeline::hygiene;
 use crate::problem::{self, ProblemContext};
 use crate::reason::Reason;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Route, Snapshot};
 
 /// Room for two limits without allocation.
 type Line = SmallVec<[u8; 160]>;
@@ -21,6 +21,10 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
     });
     let mut edit = || -> Result<(), FieldError> {
         route.response_headers.apply(headers)?;
+        // After the edits, so that none of them weakens it.
+        if let Some(security) = &route.security_headers {
+            security.apply(headers, exchange.https)?;
+        }
         if !exchange.limits.is_empty() {
             headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
             headers.set(b"ratelimit", &states(&exchange.limits))?;
@@ -41,12 +45,22 @@ pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: 
     if let Some(exchange) = exchange {
         limits(&mut answer, exchange);
     }
+    let security = match route {
+        Some(route) => route.security_headers.as_ref(),
+        None => snapshot.security_headers.as_ref(),
+    };
+    if let Some(security) = security {
+        security.finish(&mut answer, exchange.is_some_and(|e| e.https));
+    }
     answer
 }
 
-/// The limits and the id, for an answer of the gateway itself.
-pub(super) fn common(answer: &mut Answer, exchange: &Exchange) {
+/// The limits, what browsers are told and the id, for an answer of the gateway itself.
+pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
     limits(answer, exchange);
+    if let Some(security) = &route.security_headers {
+        security.finish(answer, exchange.https);
+    }
     let id = String::from_utf8_lossy(&exchange.request_id).into();
     answer.headers.push(("x-request-id".into(), id));
 }

@@ -16,6 +16,7 @@ use crate::filters::request_headers::RequestHeaders;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
+use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::ir::{self, Ir};
 use crate::providers::Provider;
@@ -47,6 +48,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         providers.extend(errors.take(|| format!("/providers/{index}"), Provider::build(provider, secrets, shared)));
     }
     let listeners = listeners(&ir, shared, &mut errors);
+    let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
     let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     if !errors.0.is_empty() {
@@ -56,7 +58,16 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.retain(|name| &**name != "authorization");
     key_headers.sort();
     key_headers.dedup();
-    Ok(Snapshot { revision: revision(bytes), ir: Arc::new(ir), routes, providers, listeners, router, key_headers })
+    Ok(Snapshot {
+        revision: revision(bytes),
+        ir: Arc::new(ir),
+        routes,
+        providers,
+        listeners,
+        security_headers: security.flatten(),
+        router,
+        key_headers,
+    })
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
@@ -187,6 +198,14 @@ fn address_limits(
     specs.iter().filter_map(|spec| errors.take(&pointer, build(spec))).collect()
 }
 
+fn security_headers(
+    spec: Option<&ir::SecurityHeaders>,
+    pointer: impl FnOnce() -> String,
+    errors: &mut Errors,
+) -> Option<Option<SecurityHeaders>> {
+    errors.take(pointer, spec.map(SecurityHeaders::build).transpose())
+}
+
 fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Route> {
     let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let services: HashMap<&str, u32> = ir.services.iter().enumerate().map(|(i, s)| (s.name.as_str(), index(i))).collect();
@@ -230,6 +249,7 @@ impl Context<'_> {
         let rewrite = errors.take(|| at("rewrite"), rewrite);
         let request_headers = errors.take(|| at("request_headers"), RequestHeaders::build(&spec.request_headers));
         let response_headers = errors.take(|| at("response_headers"), ResponseHeaders::build(&spec.response_headers));
+        let security_headers = security_headers(spec.security_headers.as_ref(), || at("security_headers"), errors);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         Some(Route {
@@ -245,6 +265,7 @@ impl Context<'_> {
             request_headers: request_headers?,
             own_headers: own.map(|name| name.to_ascii_lowercase().into()).collect(),
             response_headers: response_headers?,
+            security_headers: security_headers?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })
