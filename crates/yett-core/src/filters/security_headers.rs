@@ -19,7 +19,7 @@ use crate::headers::{FieldError, Headers, Known, is_value};
 use crate::ir;
 
 /// A merged value, on the stack while it is of common length.
-type Merged = SmallVec<[u8; 512]>;
+type Merged = SmallVec<[u8; 160]>;
 
 /// Compiled `security_headers`.
 #[derive(Debug)]

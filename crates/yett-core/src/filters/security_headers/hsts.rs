@@ -74,10 +74,8 @@ fn read(value: &[u8]) -> Option<Hsts> {
             if std::mem::replace(&mut include_subdomains, true) || !rest.is_empty() {
                 return None;
             }
-        } else if name.eq_ignore_ascii_case(b"preload") {
-            if std::mem::replace(&mut preload, true) || !rest.is_empty() {
-                return None;
-            }
+        } else if name.eq_ignore_ascii_case(b"preload") && (std::mem::replace(&mut preload, true) || !rest.is_empty()) {
+            return None;
         }
     }
     Some(Hsts { max_age_s: max_age_s?, include_subdomains, preload })
