@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.support import configs
@@ -170,3 +172,16 @@ def test_a_route_never_loosens(gateway, origin, weaker):
     with pytest.raises(ConfigurationError) as caught:
         gateway(config)
     assert {error.code for error in caught.value.errors} == {"security_headers_loosened"}
+
+
+def test_over_http_2_too(gateway, origin, listener_tls):
+    service = origin()
+    service.answers(headers=[("Set-Cookie", "a=1"), ("X-Frame-Options", "ALLOWALL")])
+    config = with_tls(configs.public(service, security_headers="strict"), listener_tls)
+    url = f"https://localhost:{gateway(config).port}/a"
+    done = subprocess.run(["curl", "-sik", "--http2", url], capture_output=True, text=True, timeout=20)
+    assert done.stdout.startswith("HTTP/2 200"), done.stdout
+    head = done.stdout.lower().splitlines()
+    assert "set-cookie: a=1; secure; httponly; samesite=strict" in head
+    assert [line for line in head if line.startswith("x-frame-options")] == ["x-frame-options: deny"]
+    assert "strict-transport-security: max-age=63072000; includesubdomains" in head
