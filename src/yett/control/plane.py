@@ -14,6 +14,7 @@ from typing import Any
 
 from yett.control import source
 from yett.control.logs import log
+from yett.control.systemd import Notifier
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Outcome:
 class Plane:
     """One configuration file and the gateway that serves it."""
 
-    def __init__(self, file: Path, admin: str | None, gateway: Any) -> None:
+    def __init__(self, file: Path, admin: str | None, gateway: Any, notifier: Notifier) -> None:
         self.file = file
         self.restarts = 0
         self.revision = ""
@@ -41,6 +42,7 @@ class Plane:
         self.last: Outcome | None = None
         self._admin = admin
         self._gateway = gateway
+        self._notifier = notifier
         self._weakened: list[str] = []
         self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
@@ -54,6 +56,8 @@ class Plane:
     async def reload(self, cause: str) -> Outcome:
         """Reads everything again and applies it. Never raises for what a person wrote: the outcome says it."""
         async with self._one_at_a_time:
+            if self.revision:
+                self._notifier.reloading()
             try:
                 loaded = await asyncio.to_thread(source.read, self.file, self._admin)
                 changed = loaded.revision != self.revision
@@ -75,8 +79,15 @@ class Plane:
                 self._warnings = loaded.warnings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
             self.last = outcome
+            if self.revision and cause != "start":
+                self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
+
+    def summary(self) -> str:
+        """One line for the service manager."""
+        refused = "" if self.last is None or self.last.ok else "; the last reload was refused, see the log"
+        return f"serving {self.revision[:12]}{refused}"
 
     def status(self) -> dict[str, Any]:
         """What `yett status` shows."""

@@ -16,6 +16,7 @@ from yett.control import channel, logs, source, watch
 from yett.control.logs import log
 from yett.control.plane import Plane
 from yett.control.supervise import Supervisor
+from yett.control.systemd import Notifier, watchdog_interval_s
 
 EVENTS_WAIT_S = 0.5
 # After a second signal: what the threads get to close their connections before the process is gone.
@@ -60,7 +61,8 @@ async def _main(options: Options, bound: socket.socket) -> int:
         signal.signal(number, signal.SIG_IGN)
 
     gateway = source.new_gateway(json.dumps({"workers": options.workers}).encode())
-    plane = Plane(options.file.absolute(), options.admin, gateway)
+    notifier = Notifier(os.environ)
+    plane = Plane(options.file.absolute(), options.admin, gateway, notifier)
     supervisor = Supervisor()
     try:
         first = await plane.reload("start")
@@ -74,9 +76,14 @@ async def _main(options: Options, bound: socket.socket) -> int:
         supervisor.start("events", lambda: _events(gateway))
         if options.watch:
             supervisor.start("watch", lambda: _reload_on_change(plane))
+        interval = watchdog_interval_s(os.environ)
+        if interval is not None:
+            supervisor.start("watchdog", lambda: notifier.watch(gateway, interval))
         listeners = plane.status()["gateway"].get("listeners", [])
         log().info("serving", revision=plane.revision, listeners=listeners, workers=options.workers)
+        notifier.ready(plane.summary())
         await stop.wait()
+        notifier.stopping()
         log().info("stopping", drain_s=plane.drain_s)
         return 0
     finally:
