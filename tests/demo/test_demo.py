@@ -47,7 +47,9 @@ def test_the_printed_lines_work_as_printed(tmp_path: Path) -> None:
                 ["bash", "-o", "pipefail", "-c", typed], capture_output=True, timeout=60, check=False,
                 env={**os.environ, "no_proxy": "*"},
             )  # fmt: skip
-            statuses = [int(found) for found in re.findall(rb"^HTTP/(?:1\.1|2) (\d+)", done.stdout, re.MULTILINE)]
+            statuses = [
+                int(found) for found in re.findall(rb"^HTTP/(?:1\.1|2) (\d+)", done.stdout, re.MULTILINE)
+            ]
             assert statuses[-1:] == [step.expect], f"{command}\n{done.stdout!r}\n{done.stderr!r}"
             if step.reason is not None:
                 assert step.reason.encode() in done.stdout
