@@ -1,4 +1,4 @@
-"""`yett certs`: which certificates are in use, how long they last, and whether what is served is what is configured."""
+"""`yett certs`: which certificates are in use, how long they last, whether they are served, what happens when they fail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from yett.cli.output import FINDINGS, Format, print_json, print_problems
 
 if TYPE_CHECKING:
     from yett.config.compile import Compiled
+    from yett.control.rehearse import Played
 
 app = typer.Typer(help="Certificates: list, check, rehearse.", no_args_is_help=True)
 
@@ -106,3 +107,64 @@ def check(
             typer.echo(f"{file}: {len(ready.certificates)} certificates, nothing to say against them")
     if findings:
         raise typer.Exit(FINDINGS)
+
+
+@app.command("rehearse")
+def rehearse(
+    file: Path = _FILE,
+    within: int = typer.Option(
+        30, "--within", min=0, help="Days; real certificates that end sooner are shown."
+    ),
+    timeout: float = typer.Option(3.0, "--timeout", min=0.1, help="Seconds for each step of a connection."),
+    format: Format = _FORMAT,
+) -> None:
+    """Play expired, wrong and revoked certificates and a change of authority on scratch listeners; exit 1 on a surprise."""
+    from yett.config.certificates import utc_now
+    from yett.control.rehearse import rehearse as play
+
+    ready = compiled(file, format)
+    now = utc_now()
+    ending = [one for one in ready.certificates if one.days_left(now) < within]
+    played = list(play(ready, timeout))
+    surprises = [one for one in played if not one.ok]
+    if format is Format.JSON:
+        print_json({
+            "ok": not surprises, "substituted": _SUBSTITUTED,
+            "ending": [{"use": one.use, "owner": one.owner, "subject": one.subject, "days_left": one.days_left(now)} for one in ending],
+            "cases": [{"listener": one.listener, "case": one.case, "expected": one.expected, "happened": one.happened, "detail": one.detail, "ok": one.ok} for one in played],
+        })  # fmt: skip
+    else:
+        _print_played(played, ready)
+        for one in ending:
+            typer.echo(f"soon: {one.use} {one.owner}, {one.subject}, has {one.days_left(now)} days left")
+        if played:
+            typer.echo(f"note: {_SUBSTITUTED}")
+            typer.echo(f"{len(played)} cases, {len(surprises)} surprises")
+        else:
+            typer.echo(f"{file}: no listener has TLS, so there is nothing to rehearse")
+    if surprises:
+        raise typer.Exit(FINDINGS)
+
+
+_SUBSTITUTED = (
+    "nothing of a running gateway was touched. Only cases `as configured` use the real certificates and authorities; "
+    "everywhere else a rehearsal authority stood in their place, under the same TLS settings"
+)
+
+
+def _print_played(played: list[Played], ready: Compiled) -> None:
+    width = max((len(one.case) for one in played), default=0)
+    listener = None
+    for one in played:
+        if one.listener != listener:
+            listener = one.listener
+            routes = [policy for policy in ready.policies if listener in policy.listeners]
+            closed = sum(policy.client_certificate for policy in routes)
+            typer.echo(
+                f"listener {listener}: {closed} of {len(routes)} routes require a client certificate themselves"
+            )
+        why = f" ({one.detail})" if one.detail else ""
+        if one.ok:
+            typer.echo(f"  ok        {one.case.ljust(width)}  {one.happened}{why}")
+        else:
+            typer.echo(f"  SURPRISE  {one.case.ljust(width)}  {one.happened}{why}; expected: {one.expected}")
