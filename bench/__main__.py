@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import report, tokens, tools, yett_figures
+from bench import latency, report, tokens, tools, transport, yett_figures
 from bench.columns import PATH, Broken, Column, chosen, origin_config, started, verify, verify_limit
 from bench.load import Round, measure
 from bench.processes import Server, free_port, resident_bytes, serving
@@ -26,6 +26,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each over all columns (default 3)")
     parser.add_argument("--only", default="", help="columns, by comma: copier,nginx,…,yett-chain")
     parser.add_argument("--without", default="", help="columns to leave out, by comma")
+    parser.add_argument(
+        "--no-transport", action="store_true", help="no TLS, HTTP/2, handshakes, large bodies"
+    )
     parser.add_argument(
         "--no-extras", action="store_true", help="no memory, system call, routing and reload figures"
     )
@@ -85,6 +88,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(dir=tools.WORK, prefix="run-") as name:
             directory = Path(name)
             made = tokens.make(directory)
+            bench = transport.prepare(directory, made)
             port = free_port()
             command = [tools.tool("nginx"), "-e", "stderr", "-c", str(origin_config(directory, port))]
             with serving("origin", port, command, directory):
@@ -93,10 +97,17 @@ def main() -> int:
                         verify_limit(column, directory, port, made)
                 seconds = 1 if asked.quick else 5
                 comparison = compare(columns, directory, port, made, seconds, asked.rounds)
+                rows: list[report.Row] = []
                 extras: list[report.Figure] = []
-                if not asked.no_extras and any(column.key == "yett" for column in columns):
-                    extras = yett_figures.measure(directory, port, quick=asked.quick)
-        report.write(asked.output, comparison, extras, seconds=seconds, quick=asked.quick)
+                keys = {column.key for column in columns}
+                if not asked.no_transport and "yett" in keys:
+                    rows = transport.measure(bench, port, seconds, asked.rounds, envoy="envoy" in keys)
+                    maximum = max(one.rate for one in comparison.rounds["yett"])
+                    say("latency added")
+                    extras = latency.measure(directory, port, maximum, seconds, asked.rounds)
+                if not asked.no_extras and "yett" in keys:
+                    extras += yett_figures.measure(directory, port, quick=asked.quick)
+        report.write(asked.output, comparison, rows, extras, seconds=seconds, quick=asked.quick)
     except Missing as problem:
         say(str(problem))
         return 2

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import grp
+import os
+import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from bench import tokens, tools
@@ -31,15 +35,16 @@ class Column:
     tokens: bool = False
     checks: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
 
 
 def start_nginx(config: Path, port: int, origin: int) -> list[str]:
-    """One worker, by the configuration."""
+    """Workers by the configuration."""
     return [tools.tool("nginx"), "-e", "stderr", "-c", str(config)]
 
 
 def start_haproxy(config: Path, port: int, origin: int) -> list[str]:
-    """One thread, by the configuration."""
+    """Threads by the configuration."""
     return [tools.tool("haproxy"), "-db", "-f", str(config)]
 
 
@@ -65,6 +70,12 @@ def start_caddy(config: Path, port: int, origin: int) -> list[str]:
 def start_yett(config: Path, port: int, origin: int) -> list[str]:
     """One worker, with the admin listener that serves its metrics."""
     return [str(tools.yett()), "run", str(config), "--workers", "1", "--admin", f"127.0.0.1:{free_port()}"]
+
+
+def start_yett_2(config: Path, port: int, origin: int) -> list[str]:
+    """Two workers."""
+    return ["2" if before == "--workers" else word
+            for before, word in pairwise(["", *start_yett(config, port, origin)])]  # fmt: skip
 
 
 def start_copier(config: Path, port: int, origin: int) -> list[str]:
@@ -108,7 +119,7 @@ def chosen(only: str, without: str) -> list[Column]:
 def render(template: str, directory: Path, **values: object) -> Path:
     """A configuration of bench/peers with its `@NAME@`s filled in, written into the directory."""
     text = (tools.HERE / "peers" / template).read_text()
-    for name, value in {"DIR": directory, **values}.items():
+    for name, value in {"DIR": directory, "WORKERS": 1, **values}.items():
         text = text.replace(f"@{name}@", str(value))
     path = directory / f"{values.get('PORT', 'origin')}-{template}"
     path.write_text(text)
@@ -123,7 +134,7 @@ def started(column: Column, directory: Path, origin: int, rate: int = PLENTY) ->
     if column.template is not None:
         config = render(
             column.template, directory, PORT=port, ORIGIN=origin, RATE=rate, ISSUER=tokens.ISSUER,
-            AUDIENCE=tokens.AUDIENCE, ALG=tokens.ALGORITHM,
+            AUDIENCE=tokens.AUDIENCE, ALG=tokens.ALGORITHM, WORKERS=column.workers,
         )  # fmt: skip
     name = f"{column.key}-{rate}"
     with serving(name, port, column.command(config, port, origin), directory, column.environment) as server:
@@ -131,8 +142,9 @@ def started(column: Column, directory: Path, origin: int, rate: int = PLENTY) ->
 
 
 def origin_config(directory: Path, port: int) -> Path:
-    """nginx as the origin."""
-    return render("origin.nginx.conf", directory, ORIGIN=port)
+    """nginx as the origin; as who runs this, so that it can read its large file."""
+    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    return render("origin.nginx.conf", directory, ORIGIN=port, USER=user, GROUP=group)
 
 
 def expect(column: Column, what: str, wanted: int, got: int) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import trustme
 
 from bench.columns import PATH, render, start_yett
-from bench.connections import Connection
+from bench.connections import Connection, Http2Connection
 from bench.processes import free_port, resident_bytes, serving
 from bench.report import MEGABYTE, Figure
 
-IDLE_MB, PLAIN_MB, TLS_MB = 90, 200, 450
+IDLE_MB, PLAIN_MB, TLS_MB, HTTP2_MB = 90, 200, 450, 600
 
 
 def certificate(directory: Path) -> ssl.SSLContext:
@@ -43,9 +43,10 @@ def measure(directory: Path, origin: int, count: int) -> list[Figure]:
     """Idle memory, then the growth for so many plain and TLS connections."""
     context = certificate(directory)
     figures = []
-    for name, template, limit, trust in (
-        ("plain", "yett.yaml", PLAIN_MB, None),
-        ("TLS", "yett-tls.yaml", TLS_MB, context),
+    for name, template, limit, trust, kind in (
+        ("plain", "yett.yaml", PLAIN_MB, None, Connection),
+        ("TLS", "yett-tls.yaml", TLS_MB, context, Connection),
+        ("HTTP/2 over TLS", "yett-tls.yaml", HTTP2_MB, context, Http2Connection),
     ):
         port = free_port()
         config = render(template, directory, PORT=port, ORIGIN=origin)
@@ -61,10 +62,10 @@ def measure(directory: Path, origin: int, count: int) -> list[Figure]:
                         mb <= IDLE_MB,
                     )
                 )
-            kept: list[Connection] = []
+            kept: list[Connection | Http2Connection] = []
             try:
                 for _ in range(count):
-                    connection = Connection(port, trust)
+                    connection = kind(port, trust)
                     kept.append(connection)
                     if connection.get(PATH)[0] != 200:
                         raise ConnectionError("a connection of the memory figure was refused")

@@ -35,13 +35,22 @@ class Round:
         return self.requests / self.seconds
 
 
-def wrk(port: int, path: str, seconds: int, tokens: Path | None) -> tuple[int, float, int, int, int]:
-    """Requests, seconds, failures, p50 and p99 in microseconds."""
-    environment = {**os.environ, "BENCH_PATH": path}
+def wrk(
+    port: int,
+    path: str,
+    seconds: int,
+    tokens: Path | None = None,
+    *,
+    scheme: str = "http",
+    connections: int = CONNECTIONS,
+    upload: int = 0,
+) -> tuple[int, float, int, int, int]:
+    """Requests, seconds, failures, p50 and p99 in microseconds; POSTs of `upload` bytes instead of GETs."""
+    environment = {**os.environ, "BENCH_PATH": path, "BENCH_UPLOAD": str(upload)}
     if tokens is not None:
         environment["BENCH_TOKENS"] = str(tokens)
-    command = [tools.tool("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
-    command += ["-s", str(tools.HERE / "tokens.lua"), f"http://127.0.0.1:{port}"]
+    command = [tools.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-s", str(tools.HERE / "tokens.lua"), f"{scheme}://localhost:{port}"]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=seconds + 30, check=True
     )

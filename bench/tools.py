@@ -14,7 +14,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORK = HERE / ".work"
-DEBIAN = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "strace": "strace", "valgrind": "valgrind"}
+DEBIAN = {
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "strace": "strace",
+    "valgrind": "valgrind",
+}
 
 
 class Missing(Exception):
