@@ -13,6 +13,8 @@ from yett.config.providers.jwt import url_fault
 from yett.config.types import Items, Plaintext, PublicFile, Secret, Text, forbidden_host
 from yett.config.units import Duration
 
+MAX_ENDPOINTS = 256
+
 
 def _endpoints(value: Any) -> Any:
     items = [value] if isinstance(value, str) else value
@@ -23,6 +25,8 @@ def _endpoints(value: Any) -> Any:
         )
     if not items:
         raise refuse("list_empty", "the list is empty; name at least one, or leave the key out")
+    if len(items) > MAX_ENDPOINTS:
+        raise refuse("endpoint_invalid", f"a service has at most {MAX_ENDPOINTS} endpoints")
     for index, item in enumerate(items):
         at: Location = () if isinstance(value, str) else (index,)
         fault = url_fault(item)

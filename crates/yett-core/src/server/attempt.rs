@@ -2,7 +2,7 @@
 
 use super::buffers::ReadBuffer;
 use super::client::Client;
-use super::clock::http_date;
+use super::clock::{http_date, monotonic_ns};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
@@ -13,7 +13,7 @@ use crate::http1::write::{self, Announce};
 use crate::ir::HostPolicy;
 use crate::pipeline;
 use crate::reason::Reason;
-use crate::upstream::{Service, Stream};
+use crate::upstream::{Report, Service, Stream};
 
 /// How one use of one connection ended.
 pub(super) enum Once {
@@ -68,13 +68,24 @@ impl<C: Client> Lane<C> {
             polled: false,
         };
         let (complete, first_byte) = match transfer.head(head_request, &mut self.response).await {
-            Ok(found) => found,
+            Ok(found) => {
+                endpoint.report(Report::Answered(self.response.status), found.1);
+                found
+            }
             Err(Failure::Silent) if attempted.reused && framing == Framing::Empty && is_idempotent(&request.method) => {
                 return Once::Stale;
             }
-            Err(Failure::Silent) => return Once::Ended(Reason::ServiceReset.into()),
+            Err(Failure::Silent) => {
+                endpoint.report(Report::Reset, monotonic_ns());
+                return Once::Ended(Reason::ServiceReset.into());
+            }
             Err(Failure::ClientGone) => return Once::Ended(Outcome::Gone),
-            Err(Failure::Because(reason)) => return Once::Ended(reason.into()),
+            Err(Failure::Because(reason)) => {
+                if let Some(report) = Report::of(reason) {
+                    endpoint.report(report, monotonic_ns());
+                }
+                return Once::Ended(reason.into());
+            }
         };
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);

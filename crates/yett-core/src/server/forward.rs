@@ -15,7 +15,7 @@ use crate::exchange::{Framing, Now, Refusal};
 use crate::http1::request;
 use crate::reason::Reason;
 use crate::snapshot::Route;
-use crate::upstream::Active;
+use crate::upstream::{Active, Report, Tried};
 
 /// The service's part, for the record.
 #[derive(Debug, Default)]
@@ -81,11 +81,11 @@ impl<C: Client> Lane<C> {
         let total_ms = job.route.timeouts.total_ms;
         let total = if total_ms == 0 { NEVER } else { after(job.started.monotonic_ns, total_ms) };
         let mut time = job.started.monotonic_ns;
-        let first = service.first(time);
-        let mut index = 0;
+        let mut tried = Tried::default();
+        let mut chosen = service.choose(None, time, &mut tried);
         let mut fresh = false;
         let mut failure = Reason::ServiceUnreachable;
-        while let Some(endpoint) = service.attempt(first, index) {
+        while let Some(endpoint) = chosen {
             attempted.attempts += 1;
             let kept = if fresh { None } else { endpoint.take_idle(time) };
             attempted.reused = kept.is_some();
@@ -99,14 +99,16 @@ impl<C: Client> Lane<C> {
                     match connected {
                         Some(Ok(stream)) => {
                             job.worker.shared.counters.upstream_connects.increment();
+                            active.endpoint().report(Report::Connected, time);
                             stream
                         }
                         _ if time >= total => return Reason::TotalTimeout.into(),
                         failed => {
                             failure = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
-                            active.endpoint().failed(time);
+                            active.endpoint().report(Report::ConnectFailed, time);
                             job.worker.shared.counters.upstream_connect_failures.increment();
-                            index += 1;
+                            chosen = service.choose(None, time, &mut tried);
+                            fresh = false;
                             continue;
                         }
                     }

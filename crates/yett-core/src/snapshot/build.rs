@@ -24,6 +24,7 @@ use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
 use crate::server::tls::trust;
 use crate::shared::Shared;
+use crate::upstream::balance::MAX_ENDPOINTS;
 
 /// Collects errors with their place in the document.
 struct Errors(Vec<LoadError>);
@@ -39,6 +40,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let mut errors = Errors(Vec::new());
     names(&ir, &mut errors);
     client_certificate(&ir, &mut errors);
+    endpoints(&ir, &mut errors);
     for (name, _) in ir.secrets.iter().filter(|(name, _)| !secrets.contains_key(*name)) {
         let message = format!("the secret `{name}` was not passed along");
         errors.0.push(LoadError { pointer: format!("/secrets/{name}"), message });
@@ -172,6 +174,16 @@ fn certificates(tls: &ir::ListenerTls) -> Option<Names> {
 fn client_certificates(tls: &ir::ListenerTls) -> Option<ClientCertificates> {
     let required = tls.client_certificates.as_ref()?.mode == ir::ClientCertificateMode::Required;
     Some(ClientCertificates { required, trust: trust(tls) })
+}
+
+/// A service has at least one endpoint, and at most as many as are told apart.
+fn endpoints(ir: &Ir, errors: &mut Errors) {
+    for (index, service) in ir.services.iter().enumerate() {
+        if service.endpoints.is_empty() || service.endpoints.len() > MAX_ENDPOINTS {
+            let message = format!("service `{}` needs 1 to {MAX_ENDPOINTS} endpoints", service.name);
+            errors.0.push(LoadError { pointer: format!("/services/{index}/endpoints"), message });
+        }
+    }
 }
 
 /// A route that requires a certificate stands on no listener that does not ask for one.

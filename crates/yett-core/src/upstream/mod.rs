@@ -4,6 +4,7 @@
 //! the last one was sent whole, its answer was read to its end, and nothing arrived since. Bounds and balance are the
 //! worker's own: `idle_connections` is per endpoint and worker.
 
+pub mod balance;
 pub mod network;
 pub mod pool;
 pub mod stream;
@@ -14,8 +15,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use balance::Tried;
 pub use network::Network;
-pub use pool::{Active, Endpoint};
+pub use pool::{Active, Endpoint, Report};
 pub use stream::Stream;
 pub use tls::Tls;
 
@@ -106,37 +108,5 @@ impl Service {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// The endpoint for the attempt of this number (from 0) of a request that started at `first`; see [`Self::first`].
-    #[must_use]
-    pub fn attempt(&self, first: usize, attempt: usize) -> Option<&Rc<Endpoint>> {
-        if attempt >= self.endpoints.len() {
-            return None;
-        }
-        self.endpoints.get((first + attempt) % self.endpoints.len())
-    }
-
-    /// Where a request starts: in turn, or where the fewest requests are under way; endpoints that could not be reached
-    /// within the last second only if there is no other.
-    #[must_use]
-    pub fn first(&self, now: u64) -> usize {
-        let count = self.endpoints.len();
-        if count <= 1 {
-            return 0;
-        }
-        let turn = self.next.get() % count;
-        self.next.set(turn + 1);
-        let mut best = (true, u32::MAX, turn);
-        for offset in 0..count {
-            let index = (turn + offset) % count;
-            let Some(endpoint) = self.endpoints.get(index) else { continue };
-            let load = if self.balance == ir::Balance::LeastRequests { endpoint.active() } else { 0 };
-            let rank = (!endpoint.is_preferred(now), load);
-            if rank < (best.0, best.1) {
-                best = (rank.0, rank.1, index);
-            }
-        }
-        best.2
     }
 }

@@ -21,6 +21,36 @@ use crate::shared::Shared;
 /// How long an endpoint that could not be reached is tried last.
 const AVOID_MS: u64 = 1_000;
 
+/// What became of one use of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// A new connection is there.
+    Connected,
+    /// No connection could be made: refused, not resolved, no TLS, not in time.
+    ConnectFailed,
+    /// The head of an answer came, with this status.
+    Answered(u16),
+    /// The connection ended before an answer.
+    Reset,
+    /// No answer in time.
+    TimedOut,
+    /// Something came that is no answer.
+    Invalid,
+}
+
+impl Report {
+    /// Of a failure, where it is the endpoint's.
+    #[must_use]
+    pub fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::ServiceReset => Some(Self::Reset),
+            Reason::ServiceTimeout => Some(Self::TimedOut),
+            Reason::ServiceResponseInvalid => Some(Self::Invalid),
+            _ => None,
+        }
+    }
+}
+
 /// One endpoint of a service.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -158,9 +188,11 @@ impl Endpoint {
         }
     }
 
-    /// Notes that it could not be reached.
-    pub fn failed(&self, now: u64) {
-        self.avoid_until.set(after(now, AVOID_MS));
+    /// Notes what became of one use. A kept connection that turns out to be closed is none.
+    pub fn report(&self, report: Report, now: u64) {
+        if report == Report::ConnectFailed {
+            self.avoid_until.set(after(now, AVOID_MS));
+        }
     }
 }
 
