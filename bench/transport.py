@@ -76,8 +76,12 @@ class Workload:
 
 def over_tls(server: Server, seconds: int, bench: Bench) -> int:
     """wrk, 64 kept connections."""
-    file = bench.directory / "tokens.txt" if "chain" in server.name else None
-    return clean(server, wrk(server.port, PATH, seconds, file, scheme="https"))
+    return clean(server, wrk(server.port, PATH, seconds, scheme="https"))
+
+
+def over_tls_with_tokens(server: Server, seconds: int, bench: Bench) -> int:
+    """wrk, 64 kept connections, the tokens in turn."""
+    return clean(server, wrk(server.port, PATH, seconds, bench.directory / "tokens.txt", scheme="https"))
 
 
 def plain(server: Server, seconds: int, bench: Bench) -> int:
@@ -112,7 +116,12 @@ def clean(server: Server, result: tuple[int, float, int, int, int]) -> int:
     return result[0]
 
 
-def http2(server: Server, seconds: int, bench: Bench) -> int:
+def http2_with_token(server: Server, seconds: int, bench: Bench) -> int:
+    """h2load, 16 connections with 4 streams each, one token."""
+    return http2(server, seconds, bench, "-H", f"authorization: Bearer {bench.made.good[0]}")
+
+
+def http2(server: Server, seconds: int, bench: Bench, *more: str) -> int:
     """h2load, 16 connections with 4 streams each."""
     command = [
         tools.tool("h2load"),
@@ -122,9 +131,9 @@ def http2(server: Server, seconds: int, bench: Bench) -> int:
         f"-D{seconds}",
         f"https://localhost:{server.port}{PATH}",
     ]
-    if "chain" in server.name:
-        command += ["-H", f"authorization: Bearer {bench.made.good[0]}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
+    done = subprocess.run(
+        [*command, *more], capture_output=True, text=True, timeout=seconds + 30, check=True
+    ).stdout
     found = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", done)
     if found is None or "Application protocol: h2" not in done:
         raise Broken(f"{server.name} does not speak HTTP/2:\n{done[-500:]}")
@@ -162,9 +171,12 @@ def resumed(server: Server, seconds: int, bench: Bench) -> int:
 
 
 CHAIN = ("yett-chain-tls",)
+BARE = ("yett-tls", "envoy-tls")
 WORKLOADS = [
-    Workload("HTTP/1.1 over TLS, kept connections", "tls", over_tls),
-    Workload("HTTP/2 over TLS", "tls", http2),
+    Workload("HTTP/1.1 over TLS", "tls", over_tls, CHAIN),
+    Workload("HTTP/1.1 over TLS, with tokens", "tls", over_tls_with_tokens, BARE),
+    Workload("HTTP/2 over TLS", "tls", http2, CHAIN),
+    Workload("HTTP/2 over TLS, with a token", "tls", http2_with_token, BARE),
     Workload("full handshake and a request", "tls", handshakes, CHAIN),
     Workload("resumed handshake and a request", "tls", resumed, CHAIN),
     Workload("1 MB down", "plain", download("http")),
