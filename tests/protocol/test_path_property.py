@@ -29,8 +29,6 @@ def shop(tmp_path_factory):
     config["routes"] = {
         "all": configs.route("/{rest...}", "GET"),
         "admin": configs.route("/admin", "GET", authenticate="id", access="authenticated"),
-        # a path of its own, which `{rest...}` does not take: it never takes an empty segment
-        "slash": configs.route("/admin/", "GET", authenticate="id", access="authenticated"),
         "inside": configs.route("/admin/{rest...}", "GET", authenticate="id", access="authenticated"),
     }
     gate = Gateway(config, 1, directory)

@@ -20,6 +20,18 @@ def test_two_authorizations_are_ambiguous(gateway, origin, issuer, tmp_path):
     assert service.saw_nothing()
 
 
+def test_two_authorizations_do_not_reach_a_service_that_reads_them_itself(gateway, origin):
+    service = origin()
+    config = configs.public(service)
+    config["services"]["origin"]["forward_credential"] = True
+    gate = gateway(config)
+    assert gate.get("/open", [("Authorization", "Bearer a"), ("Authorization", "Bearer b")]).reason == (
+        "credential_ambiguous"
+    )
+    assert service.saw_nothing()
+    assert gate.get("/open", {"Authorization": "Bearer a"}).status == 200
+
+
 def test_one_bad_credential_refuses_beside_a_good_one(gateway, origin, issuer, tmp_path):
     from tests.support.api_keys import KeyFile
 

@@ -387,7 +387,15 @@ impl Exchange {
     /// The query of the request as it came, without `?`.
     #[must_use]
     pub fn query(&self) -> &[u8] {
-        let target = &self.request.target;
+        self.request.query()
+    }
+}
+
+impl RequestHead {
+    /// The query as it came, without `?`.
+    #[must_use]
+    pub fn query(&self) -> &[u8] {
+        let target = &self.target;
         memchr::memchr(b'?', target).and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default()
     }
 }

@@ -7,14 +7,12 @@ use crate::router::{Match, Source, Wanted};
 use crate::snapshot::Snapshot;
 
 pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
-    let target = &exchange.request.target;
-    let query = memchr::memchr(b'?', target).and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default();
     let wanted = Wanted {
         host: &exchange.host,
         path: &exchange.path,
         method: &exchange.request.method,
         headers: &exchange.request.headers,
-        query,
+        query: exchange.request.query(),
     };
     let found = snapshot.router.find(&exchange.connection.listener, wanted, &mut exchange.variables);
     let used = exchange.path.used();

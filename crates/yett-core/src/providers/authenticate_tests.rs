@@ -225,23 +225,6 @@ fn a_verdict_does_not_outlive_a_change_of_its_provider() {
 }
 
 #[test]
-fn a_token_in_the_url_is_refused_even_beside_a_good_one() {
-    let mut gate = Gate::new();
-    for (target, refused) in [
-        ("/a?access_token=x", true),
-        ("/a?b=1&access_token", true),
-        ("/a?xaccess_token=1", false),
-        ("/access_token=1", false),
-        ("/a?b=access_token", false),
-    ] {
-        let mut exchange = exchange(target, &[("authorization", &bearer())]);
-        let step = gate.step(&mut exchange, &[ID], now());
-        let in_url = matches!(&step, Step::Refuse(refusal) if refusal.reason == Reason::CredentialInUrl);
-        assert_eq!(in_url, refused, "{target} {step:?}");
-    }
-}
-
-#[test]
 fn a_request_asks_for_keys_once_and_others_are_not_touched_by_an_outage() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -143,9 +143,6 @@ enum Presented<'a> {
 /// Finds the one credential. Headers of providers that the route does not accept count too: a credential that was
 /// presented is judged, never passed over.
 fn presented<'a>(providers: &[Provider], request: &'a RequestHead) -> Result<Presented<'a>, Refusal> {
-    if in_query(&request.target) {
-        return Err(Reason::CredentialInUrl.into());
-    }
     let mut found = None;
     for (known, name, value) in request.headers.iter() {
         let next = if known == Known::Authorization {
@@ -160,13 +157,6 @@ fn presented<'a>(providers: &[Provider], request: &'a RequestHead) -> Result<Pre
         }
     }
     found.ok_or_else(|| Reason::CredentialMissing.into())
-}
-
-/// Whether the query has a parameter `access_token` (RFC 6750 section 2.3, which advises against it: URLs are logged).
-fn in_query(target: &[u8]) -> bool {
-    let Some(start) = target.iter().position(|b| *b == b'?') else { return false };
-    let query = target.get(start + 1..).unwrap_or_default();
-    query.split(|b| *b == b'&').any(|pair| pair.split(|b| *b == b'=').next() == Some(b"access_token"))
 }
 
 /// The authenticate phase for a route that accepts `accepted` of `providers`: sets `exchange.principal`.

@@ -77,12 +77,24 @@ fn literals_beat_variables_beat_rest_with_backtracking() {
 }
 
 #[test]
-fn variables_and_rest_never_take_an_empty_segment() {
-    let routes = [route("one", None, "/a/{x}", &["GET"]), route("rest", None, "/b/{rest...}", &["GET"])];
-    for target in ["/a/", "/b/", "/b", "/a"] {
+fn a_variable_is_never_empty_and_the_rest_is_only_after_the_last_slash() {
+    let routes = [
+        route("one", None, "/a/{x}", &["GET"]),
+        route("rest", None, "/b/{rest...}", &["GET"]),
+        route("slash", None, "/c/", &["GET"]),
+        route("beside", None, "/c/{rest...}", &["GET"]),
+    ];
+    for target in ["/a/", "/b", "/a", "/c", "/"] {
         assert_eq!(ask(&routes, "h", "GET", target).found, Match::NotFound, "{target}");
     }
-    assert_eq!(ask(&routes, "h", "GET", "/b/x/").values, ["x/"]);
+    for (target, rest) in [("/b/", ""), ("/b/x", "x"), ("/b/x/", "x/")] {
+        let asked = ask(&routes, "h", "GET", target);
+        assert_eq!((asked.found, asked.values), (Match::Found(1), vec![rest.to_owned()]), "{target}");
+    }
+    assert_eq!(ask(&routes, "h", "GET", "/c/").found, Match::Found(2));
+    assert_eq!(ask(&routes, "h", "GET", "/c/x").found, Match::Found(3));
+    let everything = [route("all", None, "/{rest...}", &["GET"])];
+    assert_eq!(ask(&everything, "h", "GET", "/").found, Match::Found(0));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) enum Segment<'a> {
     Literal(&'a str),
     /// `{name}`: one segment, not empty.
     Variable(&'a str),
-    /// `{name...}`: one or more segments, the first not empty.
+    /// `{name...}`: what follows the slash, also nothing.
     Rest(&'a str),
 }
 
@@ -185,11 +185,10 @@ impl Tree {
             return Some(leaf);
         }
         let empty = segment.is_empty();
-        if empty && next == path.len() {
-            return None;
-        }
+        // What follows the last slash may be nothing: `/admin/{rest...}` guards `/admin/` as well.
+        let last = empty && next == path.len();
         let number = u32::try_from(index).ok()?;
-        if let Some(child) = node.variable {
+        if let Some(child) = node.variable.filter(|_| !last) {
             taken.values.push(number);
             if let Some(leaf) = self.walk(child, next, path, taken) {
                 taken.empty |= empty;
@@ -201,7 +200,7 @@ impl Tree {
             return None;
         }
         taken.rest = Some(number);
-        taken.empty |= empty;
+        taken.empty |= empty && !last;
         Some(&node.rest)
     }
 }
