@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yett.config.endpoint import ConsistentHash, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers
     from yett.config.filters.rate_limit import RateLimit
@@ -41,10 +42,13 @@ __all__ = [
     "Claim",
     "ConfigError",
     "ConfigurationError",
+    "ConsistentHash",
     "Cookies",
     "Defaults",
+    "Endpoint",
     "Gateway",
     "Group",
+    "HashKey",
     "Hsts",
     "Http2",
     "JwksUrl",
@@ -76,6 +80,9 @@ __all__ = [
 ]
 
 _WHERE = {
+    "ConsistentHash": "yett.config.endpoint",
+    "Endpoint": "yett.config.endpoint",
+    "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",
     "Authorize": "yett.config.filters.authorize",
     "Callers": "yett.config.filters.authorize",

@@ -36,6 +36,9 @@ pub struct Ir {
     pub listeners: Vec<Listener>,
     /// What vouches for callers.
     pub providers: Vec<Provider>,
+    /// Where this gateway stands; endpoints of the same zone are preferred.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// What requests are forwarded to.
     pub services: Vec<Service>,
     /// Merged routes, sorted by name.
@@ -447,6 +450,27 @@ pub struct Endpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Its share among endpoints of the same priority.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Used only when no endpoint of a smaller one is healthy.
+    #[serde(default)]
+    pub priority: u32,
+    /// Where it stands.
+    #[serde(default)]
+    pub zone: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Endpoint {
+    /// Whether both are the same address and protocol.
+    #[must_use]
+    pub fn is_same_address(&self, other: &Self) -> bool {
+        self.tls == other.tls && self.port == other.port && self.host == other.host
+    }
 }
 
 /// TLS towards a service.
@@ -476,13 +500,31 @@ pub enum HostPolicy {
 }
 
 /// How one of several endpoints is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Balance {
-    /// In turn.
+    /// In turn, by weight.
     RoundRobin,
-    /// The one with the fewest requests under way.
+    /// The one with the fewest requests under way; of more than two, the better of two that are drawn by weight.
     LeastRequests,
+    /// The same one for the same key, as long as it is healthy.
+    ConsistentHash(HashKey),
+}
+
+/// What requests go by that belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HashKey {
+    /// The verified caller.
+    Principal,
+    /// The client's address; of IPv6 the /64.
+    Address,
+    /// The path as it came, without the query.
+    Path,
+    /// A header field, lower case.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
 }
 
 /// A merged route.

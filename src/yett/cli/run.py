@@ -18,6 +18,7 @@ def run(
     socket: Path | None = typer.Option(
         None, "--socket", help="Control socket; by default derived from FILE."
     ),
+    zone: str = typer.Option("", "--zone", help="Where this gateway stands, before the file's `zone`."),
 ) -> None:
     """Run the gateway. SIGHUP reloads, SIGTERM and Ctrl-C drain and stop, SIGUSR1 reopens log files."""
     from yett.control.serve import Options, serve
@@ -29,6 +30,7 @@ def run(
             admin=admin or None,
             watch=watch,
             socket=socket,
+            zone=zone or None,
         )
     )
     raise typer.Exit(code)

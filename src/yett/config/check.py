@@ -228,7 +228,7 @@ def _services(merger: Merger) -> None:
     admin = merger.gateway.admin and socket_address(merger.gateway.admin.address)
     for name, service in merger.gateway.services.items():
         at: Location = ("services", name)
-        plain = [url for url in service.endpoints if url.startswith("http://")]
+        plain = [url for url in service.urls if url.startswith("http://")]
         if plain and service.plaintext is None:
             merger.fault(
                 (*at, "endpoints"),
@@ -260,7 +260,7 @@ def _services(merger: Merger) -> None:
                     "`certificate` and `key` belong together; give both, or neither",
                     True,
                 )
-        for index, url in enumerate(service.endpoints):
+        for index, url in enumerate(service.urls):
             parts = urlsplit(url)
             target = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
             if target in own or target == admin:

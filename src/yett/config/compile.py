@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from yett.config import units
+from yett.config import endpoint, units
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -117,6 +116,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
     shared = gateway.defaults.security_headers
     return {
         **({"security_headers": security_headers.merged([(shared, ())])[0]} if shared else {}),
+        **({"zone": gateway.zone} if gateway.zone else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -283,7 +283,7 @@ def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
 def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
     at: Location = ("services", name, "tls")
     tls = None
-    if any(url.startswith("https://") for url in service.endpoints):
+    if any(url.startswith("https://") for url in service.urls):
         own = service.tls
         tls = {
             "ca": material.texts.get((*at, "ca")),
@@ -293,20 +293,14 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         }
     return {
         "name": name,
-        "endpoints": [_endpoint(url) for url in service.endpoints],
+        "endpoints": [endpoint.compiled(item) for item in service.endpoints],
         "tls": tls,
         "host": service.host if service.host in {"preserve", "endpoint"} else {"literal": service.host},
-        "balance": service.balance,
+        "balance": endpoint.compiled_balance(service.balance),
         "forward_credential": service.forward_credential,
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
     }
-
-
-def _endpoint(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    return {"tls": secure, "host": parts.hostname or "", "port": parts.port or (443 if secure else 80)}
 
 
 def _route(policy: Policy) -> dict[str, Any]:

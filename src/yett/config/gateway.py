@@ -92,6 +92,8 @@ class Gateway(Model):
     """Who answers for this file."""
     include: Items = ()
     """Further files with groups, routes, services and identity providers; `*` is understood."""
+    zone: Name | None = None
+    """Where this gateway stands; of a service's endpoints those of the same zone are preferred. `--zone` goes before it."""
     process: Process = Process()
     """Bounds of the whole process."""
     admin: Admin | None = None

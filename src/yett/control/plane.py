@@ -34,13 +34,16 @@ class Outcome:
 class Plane:
     """One configuration file and the gateway that serves it."""
 
-    def __init__(self, file: Path, admin: str | None, gateway: Any, notifier: Notifier) -> None:
+    def __init__(
+        self, file: Path, admin: str | None, gateway: Any, notifier: Notifier, zone: str | None = None
+    ) -> None:
         self.file = file
         self.restarts = 0
         self.revision = ""
         self.drain_s = 30.0
         self.last: Outcome | None = None
         self._admin = admin
+        self._zone = zone
         self._gateway = gateway
         self._notifier = notifier
         self._weakened: list[str] = []
@@ -59,7 +62,7 @@ class Plane:
             if self.revision:
                 self._notifier.reloading()
             try:
-                loaded = await asyncio.to_thread(source.read, self.file, self._admin)
+                loaded = await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
                 changed = loaded.revision != self.revision
                 if changed:
                     await asyncio.to_thread(source.apply, self._gateway, loaded)

@@ -32,6 +32,7 @@ class Options:
     admin: str | None = None
     watch: bool = False
     socket: Path | None = None
+    zone: str | None = None
 
 
 def serve(options: Options) -> int:
@@ -62,7 +63,7 @@ async def _main(options: Options, bound: socket.socket) -> int:
 
     gateway = source.new_gateway(json.dumps({"workers": options.workers}).encode())
     notifier = Notifier(os.environ)
-    plane = Plane(options.file.absolute(), options.admin, gateway, notifier)
+    plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone)
     supervisor = Supervisor()
     try:
         first = await plane.reload("start")

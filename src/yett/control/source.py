@@ -36,8 +36,8 @@ class Loaded:
     drain_s: float
 
 
-def read(file: Path, admin: str | None = None) -> Loaded:
-    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`.
+def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
+    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`.
 
     Raises:
         Refused: with everything that is wrong.
@@ -56,6 +56,9 @@ def read(file: Path, admin: str | None = None) -> Loaded:
     raw, revision = bytes(compiled.ir), compiled.revision
     if admin is not None:
         ir["admin"] = _admin(admin, ir.get("admin"))
+    if zone is not None:
+        ir["zone"] = zone
+    if admin is not None or zone is not None:
         raw = json.dumps(ir, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         revision = hashlib.sha256(raw).hexdigest()
     return Loaded(

@@ -82,7 +82,8 @@ impl<C: Client> Lane<C> {
         let total = if total_ms == 0 { NEVER } else { after(job.started.monotonic_ns, total_ms) };
         let mut time = job.started.monotonic_ns;
         let mut tried = Tried::default();
-        let mut chosen = service.choose(None, time, &mut tried);
+        let key = service.key(&self.exchange);
+        let mut chosen = service.choose(key, time, &mut tried);
         let mut fresh = false;
         let mut failure = Reason::ServiceUnreachable;
         while let Some(endpoint) = chosen {
@@ -107,7 +108,7 @@ impl<C: Client> Lane<C> {
                             failure = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
                             active.endpoint().report(Report::ConnectFailed, time);
                             job.worker.shared.counters.upstream_connect_failures.increment();
-                            chosen = service.choose(None, time, &mut tried);
+                            chosen = service.choose(key, time, &mut tried);
                             fresh = false;
                             continue;
                         }

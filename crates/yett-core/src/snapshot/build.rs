@@ -183,6 +183,10 @@ fn endpoints(ir: &Ir, errors: &mut Errors) {
             let message = format!("service `{}` needs 1 to {MAX_ENDPOINTS} endpoints", service.name);
             errors.0.push(LoadError { pointer: format!("/services/{index}/endpoints"), message });
         }
+        if service.endpoints.iter().any(|endpoint| endpoint.weight == 0) {
+            let message = format!("an endpoint of service `{}` has no weight, so nothing would go there", service.name);
+            errors.0.push(LoadError { pointer: format!("/services/{index}/endpoints"), message });
+        }
     }
 }
 

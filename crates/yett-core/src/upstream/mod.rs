@@ -10,12 +10,12 @@ pub mod pool;
 pub mod stream;
 pub mod tls;
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use balance::Tried;
+use balance::{Balancer, Place};
 pub use network::Network;
 pub use pool::{Active, Endpoint, Report};
 pub use stream::Stream;
@@ -43,9 +43,8 @@ pub struct Service {
     name: Arc<str>,
     /// The Host field that it sees.
     pub host: ir::HostPolicy,
-    balance: ir::Balance,
-    next: Cell<usize>,
     endpoints: Vec<Rc<Endpoint>>,
+    balancer: Balancer,
 }
 
 impl Pools {
@@ -56,22 +55,20 @@ impl Pools {
         for (index, spec) in snapshot.ir.services.iter().enumerate() {
             let tls = tls.service(index);
             let before = previous.and_then(|p| p.services.iter().find(|s| *s.name == *spec.name));
-            let endpoints = spec.endpoints.iter().filter_map(|endpoint| {
-                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(endpoint, tls)).cloned());
-                let endpoint = match kept {
-                    Some(kept) => kept,
-                    None => Rc::new(Endpoint::new(endpoint, tls)?),
-                };
+            let mut endpoints = Vec::with_capacity(spec.endpoints.len());
+            let mut places = Vec::with_capacity(spec.endpoints.len());
+            for described in &spec.endpoints {
+                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(described, tls)).cloned());
+                let Some(endpoint) = kept.or_else(|| Endpoint::new(described, tls).map(Rc::new)) else { continue };
                 endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
-                Some(endpoint)
-            });
-            services.push(Service {
-                name: spec.name.as_str().into(),
-                host: spec.host.clone(),
-                balance: spec.balance,
-                next: Cell::new(before.map_or(0, |s| s.next.get())),
-                endpoints: endpoints.collect(),
-            });
+                places.push(Place::new(described, snapshot.ir.zone.as_deref()));
+                endpoints.push(endpoint);
+            }
+            let balancer = Balancer::new(&spec.balance, places);
+            if let Some(before) = before {
+                balancer.go_on(&before.balancer);
+            }
+            services.push(Service { name: spec.name.as_str().into(), host: spec.host.clone(), endpoints, balancer });
         }
         let buffers = previous.map_or_else(|| Rc::new(BufferPool::new(shared.clone())), |p| p.buffers.clone());
         Self { services, buffers }

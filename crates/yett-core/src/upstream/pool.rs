@@ -103,7 +103,7 @@ impl Endpoint {
     /// Whether connections made for `self` may serve an endpoint described like this.
     #[must_use]
     pub fn fits(&self, spec: &ir::Endpoint, tls: Option<&ServiceTls>) -> bool {
-        self.spec == *spec && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
+        self.spec.is_same_address(spec) && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
     }
 
     /// Idle connections kept, and for how many milliseconds.
