@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from yett.config.filters.rewrite import Rewrite
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
-    from yett.config.listener import Certificate, Http2, Listener, ListenerTls, ProxyProtocol, TrustedProxies
+    from yett.config.listener import (
+        Certificate,
+        Http2,
+        HttpsRedirect,
+        Listener,
+        ListenerTls,
+        ProxyProtocol,
+        TrustedProxies,
+    )
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
@@ -51,6 +59,7 @@ __all__ = [
     "HashKey",
     "Hsts",
     "Http2",
+    "HttpsRedirect",
     "JwksUrl",
     "Jwt",
     "Listener",
@@ -103,6 +112,7 @@ _WHERE = {
     "Process": "yett.config.gateway",
     "Certificate": "yett.config.listener",
     "Http2": "yett.config.listener",
+    "HttpsRedirect": "yett.config.listener",
     "Listener": "yett.config.listener",
     "ListenerTls": "yett.config.listener",
     "ProxyProtocol": "yett.config.listener",

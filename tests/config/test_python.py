@@ -94,7 +94,7 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
-        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "Hsts", "Http2", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
         "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceTls", "TrustedProxies", "YettError",
         "__version__",

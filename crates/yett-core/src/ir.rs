@@ -125,6 +125,19 @@ pub struct Listener {
     /// HTTP/2.
     #[serde(default)]
     pub http2: Http2,
+    /// Every request is told where HTTPS is; such a listener has neither TLS nor routes.
+    #[serde(default)]
+    pub redirect: Option<HttpsRedirect>,
+}
+
+/// Where HTTPS is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpsRedirect {
+    /// The listener with TLS whose hosts are redirected to.
+    pub listener: String,
+    /// Its port as clients see it.
+    pub port: u16,
 }
 
 /// HTTP/2 of a listener (RFC 9113).

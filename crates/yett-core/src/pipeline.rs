@@ -10,6 +10,7 @@ mod limit;
 mod prepare;
 mod random;
 mod receive;
+mod redirect;
 mod respond;
 mod route;
 

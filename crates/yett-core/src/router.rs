@@ -88,6 +88,13 @@ impl Router {
         if errors.is_empty() { Ok(router) } else { Err(errors) }
     }
 
+    /// Whether a route of the listener names this host, itself or with a wildcard; `any` names none.
+    #[must_use]
+    pub fn names(&self, listener: &str, host: &str) -> bool {
+        let found = self.listeners.iter().find(|(name, _)| &**name == listener);
+        found.is_some_and(|(_, hosts)| hosts.named(host).next().is_some())
+    }
+
     fn hosts(&mut self, listener: &str) -> &mut Hosts {
         let at = match self.listeners.iter().position(|(name, _)| &**name == listener) {
             Some(at) => at,
@@ -122,10 +129,15 @@ impl Router {
 impl Hosts {
     /// Trees of a host, the most precise first.
     fn of<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Tree> {
+        self.named(host).chain(self.any.as_ref())
+    }
+
+    /// Those of routes that name the host.
+    fn named<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Tree> {
         let suffixes = host.match_indices('.').filter_map(move |(at, _)| host.get(at.saturating_add(1)..));
         // No table of wildcards, no walk over the labels: the usual case.
         let wildcards = (!self.wildcards.is_empty()).then(|| suffixes.filter_map(|suffix| self.wildcards.get(suffix)));
-        self.exact.get(host).into_iter().chain(wildcards.into_iter().flatten()).chain(self.any.as_ref())
+        self.exact.get(host).into_iter().chain(wildcards.into_iter().flatten())
     }
 
     /// Trees to insert into.

@@ -139,6 +139,8 @@ pub struct Listener {
     pub certificates: Option<Names>,
     /// What it demands of clients' certificates.
     pub client_certificates: Option<ClientCertificates>,
+    /// Where every request is sent; it has no routes then.
+    pub redirect: Option<ir::HttpsRedirect>,
 }
 
 /// What a listener demands of clients' certificates.

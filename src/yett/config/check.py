@@ -10,6 +10,7 @@ from yett.config import template
 from yett.config.base import Location, listed
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
+from yett.config.listener_check import check_redirects, check_special
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
@@ -49,6 +50,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
+    check_redirects(merger, policies)
     _sensitive(merger, policies)
     _ambiguous(merger, policies)
 
@@ -82,25 +84,28 @@ def _listeners(merger: Merger) -> None:
     seen: dict[tuple[str, int], str] = {}
     for name, listener in listeners.items():
         at: Location = ("listeners", name)
-        if listener.tls is None and listener.plaintext is None:
+        if not listener.takes_routes:
+            check_special(merger, at, listener)
+        elif listener.tls is None and listener.plaintext is None:
             merger.fault(
                 at,
                 "plaintext_reason",
                 'no `tls`: add it, or say why plain HTTP is fine here: `plaintext: "local try-out"`',
                 True,
             )
-        if listener.tls is not None and listener.plaintext is not None:
+        if listener.takes_routes and listener.tls is not None and listener.plaintext is not None:
             merger.fault(
                 (*at, "plaintext"), "plaintext_unused", "this listener speaks TLS; remove `plaintext`", True
             )
-        if listener.tls is None and listener.limits.handshakes is not None:
+        if listener.takes_routes and listener.tls is None and listener.limits.handshakes is not None:
             merger.fault(
                 (*at, "limits", "handshakes"),
                 "key_unused",
                 "this listener speaks no TLS, so `handshakes` has no effect; remove it",
                 True,
             )
-        _http2(merger, at, listener)
+        if listener.takes_routes:
+            _http2(merger, at, listener)
         address = socket_address(listener.address)
         if address and address[1] and address in seen:
             merger.fault(

@@ -19,6 +19,7 @@ from yett.config.check import check_all
 from yett.config.filters import security_headers
 from yett.config.gateway import Gateway, LogFile
 from yett.config.listener import Http2, Listener, ListenerTls
+from yett.config.listener_check import https_target
 from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.places import Places
@@ -180,7 +181,13 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         },
         "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
         **_http2(listener),
+        **_redirect(listener, gateway),
     }
+
+
+def _redirect(listener: Listener, gateway: Gateway) -> dict[str, Any]:
+    found = listener.https_redirect and https_target(gateway.listeners, listener.https_redirect)
+    return {"redirect": {"listener": found[0], "port": found[1]}} if isinstance(found, tuple) else {}
 
 
 def _http2(listener: Listener) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
-from yett.config.types import Address, Networks, Plaintext, PublicFile, Secret, one_or_list
+from yett.config.types import Address, Name, Networks, Plaintext, PublicFile, Secret, one_or_list
 from yett.config.units import Duration, Size
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -114,6 +114,21 @@ class Http2(Model):
     """Speak it without TLS, too, to clients that begin with it."""
 
 
+class HttpsRedirect(Model):
+    """Where HTTPS is."""
+
+    listener: Name | None = None
+    """The listener with TLS; may be left out where there is only one."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Its port as clients see it; that of its `address` otherwise."""
+
+
+def _redirect(value: Any) -> Any:
+    if isinstance(value, str) and value != "https":
+        raise refuse("value_unknown", f"`{value}` is not known here; write `https`, or `{{port: 443}}`")
+    return value
+
+
 class Listener(Model):
     """A socket that clients reach, with TLS or with a reason for plain text."""
 
@@ -135,3 +150,20 @@ class Listener(Model):
     """Time limits."""
     http2: bool | Http2 | None = None
     """Bounds of HTTP/2, or `false` for a listener with TLS that offers HTTP/1.1 only."""
+    redirect: Annotated[Literal["https"] | HttpsRedirect | None, BeforeValidator(_redirect)] = None
+    """In place of routes: every request is told, with 308, to come back with HTTPS."""
+
+    @property
+    def takes_routes(self) -> bool:
+        """Whether routes can stand on it."""
+        return self.kind == "requests"
+
+    @property
+    def kind(self) -> Literal["requests", "redirect"]:
+        """What it does with connections."""
+        return "redirect" if self.redirect else "requests"
+
+    @property
+    def https_redirect(self) -> HttpsRedirect | None:
+        """`redirect` in its long form."""
+        return HttpsRedirect() if self.redirect == "https" else self.redirect

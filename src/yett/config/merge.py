@@ -112,6 +112,12 @@ class Merger:
             for index, listener in enumerate(item.listeners or ()):
                 if listener not in known and item is route:
                     self.unknown((*where, "listeners", "any_of", index), "listener", listener, known)
+                if listener in known and not known[listener].takes_routes:
+                    self.fault(
+                        (*where, "listeners", "any_of", index),
+                        "listener_without_routes",
+                        f"`{listener}` takes no routes ({known[listener].kind}); name another listener",
+                    )
         if route.listeners and group.listeners:
             both = tuple(item for item in route.listeners if item in group.listeners)
             if not both:
@@ -124,14 +130,17 @@ class Merger:
         chosen = route.listeners or group.listeners
         if chosen:
             return chosen
-        if len(known) > 1:
+        able = tuple(name for name, listener in known.items() if listener.takes_routes)
+        if len(able) > 1:
             self.fault(
                 at,
                 "listeners_missing",
-                f"there are several listeners; say on which this route exists: `listeners:` with {listed(known)}",
+                f"there are several listeners; say on which this route exists: `listeners:` with {listed(able)}",
                 True,
             )
-        return tuple(known)
+        if known and not able:
+            self.fault(at, "listener_without_routes", "no listener takes routes; add one with `tls`", True)
+        return able
 
     def _hosts(self, route: Route, group: Group, at: Location) -> tuple[str, ...] | None:
         own, shared = route.match.hosts, group.hosts

@@ -1,7 +1,7 @@
 //! Route: which one takes this request, or 404, or 405.
 
 use crate::exchange::{Exchange, Now, Refusal, Step};
-use crate::pipeline::limit;
+use crate::pipeline::{limit, redirect};
 use crate::reason::Reason;
 use crate::router::{Match, Source, Wanted};
 use crate::snapshot::Snapshot;
@@ -40,6 +40,6 @@ pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             refusal.detail = Some("a query parameter that decides which route is taken stands more than once".into());
             Step::Refuse(refusal)
         }
-        Match::NotFound => Step::Refuse(Reason::RouteNotFound.into()),
+        Match::NotFound => redirect::to_https(snapshot, exchange).unwrap_or_else(|| Step::Refuse(Reason::RouteNotFound.into())),
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let mut errors = Errors(Vec::new());
     names(&ir, &mut errors);
     client_certificate(&ir, &mut errors);
+    redirects(&ir, &mut errors);
     endpoints(&ir, &mut errors);
     for (name, _) in ir.secrets.iter().filter(|(name, _)| !secrets.contains_key(*name)) {
         let message = format!("the secret `{name}` was not passed along");
@@ -152,6 +153,7 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
             trusted_proxies: spec.trusted_proxies.clone(),
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
+            redirect: spec.redirect.clone(),
         });
     }
     out
@@ -201,6 +203,24 @@ fn client_certificate(ir: &Ir, errors: &mut Errors) {
             let message = format!("the route requires a client certificate, and the listener `{name}` asks for none");
             errors.0.push(LoadError { pointer: format!("/routes/{index}/client_certificate"), message });
         }
+    }
+}
+
+/// A listener that redirects has nothing else, and leads to TLS.
+fn redirects(ir: &Ir, errors: &mut Errors) {
+    for (index, listener) in ir.listeners.iter().enumerate() {
+        let Some(redirect) = &listener.redirect else { continue };
+        let target = ir.listeners.iter().find(|other| other.name == redirect.listener);
+        let message = if ir.routes.iter().any(|route| route.listeners.contains(&listener.name)) {
+            format!("the listener `{}` redirects and takes no routes", listener.name)
+        } else if listener.tls.is_some() {
+            format!("the listener `{}` speaks TLS already", listener.name)
+        } else if target.is_none_or(|target| target.tls.is_none()) {
+            format!("there is no listener `{}` with TLS to redirect to", redirect.listener)
+        } else {
+            continue;
+        };
+        errors.0.push(LoadError { pointer: format!("/listeners/{index}/redirect"), message });
     }
 }
 
