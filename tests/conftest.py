@@ -17,6 +17,11 @@ from tests.support.origin import Origin
 from tests.support.process import Process
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--takeovers", default=3, type=int, help="takeovers under load in a row (3)")
+    parser.addoption("--reloads", default=50, type=int, help="reloads under load in a row (50)")
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     return trustme.CA()

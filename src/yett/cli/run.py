@@ -19,6 +19,11 @@ def run(
         None, "--socket", help="Control socket; by default derived from FILE."
     ),
     zone: str = typer.Option("", "--zone", help="Where this gateway stands, before the file's `zone`."),
+    takeover: bool = typer.Option(
+        False,
+        "--takeover",
+        help="Take the sockets over from the gateway that runs with the same control socket, if one does.",
+    ),
 ) -> None:
     """Run the gateway. SIGHUP reloads, SIGTERM and Ctrl-C drain and stop, SIGUSR1 reopens log files."""
     from yett.control.serve import Options, serve
@@ -31,6 +36,7 @@ def run(
             watch=watch,
             socket=socket,
             zone=zone or None,
+            takeover=takeover,
         )
     )
     raise typer.Exit(code)

@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,10 +36,17 @@ class Plane:
     """One configuration file and the gateway that serves it."""
 
     def __init__(
-        self, file: Path, admin: str | None, gateway: Any, notifier: Notifier, zone: str | None = None
+        self,
+        file: Path,
+        admin: str | None,
+        gateway: Any,
+        notifier: Notifier,
+        zone: str | None = None,
+        process_weakened: Collection[str] = (),
     ) -> None:
         self.file = file
         self.restarts = 0
+        self.successor: int | None = None
         self.revision = ""
         self.drain_s = 30.0
         self.last: Outcome | None = None
@@ -46,6 +54,7 @@ class Plane:
         self._zone = zone
         self._gateway = gateway
         self._notifier = notifier
+        self._process_weakened = list(process_weakened)
         self._weakened: list[str] = []
         self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
@@ -56,13 +65,29 @@ class Plane:
         """What the last read that succeeded used; a change of any of them is a reason to reload."""
         return self._files
 
-    async def reload(self, cause: str) -> Outcome:
-        """Reads everything again and applies it. Never raises for what a person wrote: the outcome says it."""
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """No reload while it is held."""
+        async with self._one_at_a_time:
+            yield
+
+    async def reload(self, cause: str, first: source.Loaded | None = None) -> Outcome:
+        """Reads everything again and applies it. Never raises for what a person wrote: the outcome says it.
+
+        `first` was read already, with rights that the process has given up.
+        """
         async with self._one_at_a_time:
             if self.revision:
                 self._notifier.reloading()
             try:
-                loaded = await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
+                if self.successor is not None:
+                    text = f"process {self.successor} has taken over; ask it"
+                    raise source.Refused([{"text": text}])
+                loaded = (
+                    await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
+                    if first is None
+                    else first
+                )
                 changed = loaded.revision != self.revision
                 if changed:
                     await asyncio.to_thread(source.apply, self._gateway, loaded)
@@ -78,7 +103,7 @@ class Plane:
                 self._files = loaded.files
                 self.revision = loaded.revision
                 self.drain_s = loaded.drain_s
-                self._weakened = loaded.weakened
+                self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
             self.last = outcome
@@ -120,7 +145,12 @@ class Plane:
                 for line in outcome.warnings:
                     log().warning("certificate", what=line)
             return
-        for problem in outcome.problems:
-            log().error("configuration_error", cause=outcome.cause, message=problem["text"])
+        report_problems(outcome.cause, outcome.problems)
         if self.revision:
             log().error("configuration_refused", cause=outcome.cause, still_serving=self.revision)
+
+
+def report_problems(cause: str, problems: list[dict[str, Any]]) -> None:
+    """Logs what is wrong with a configuration, an event each."""
+    for problem in problems:
+        log().error("configuration_error", cause=cause, message=problem["text"])

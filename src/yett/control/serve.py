@@ -6,15 +6,17 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from yett.control import channel, logs, source, watch
+from yett.control import channel, logs, predecessor, source, watch
+from yett.control.channel import Claim, Conversation
+from yett.control.handover import Handover
 from yett.control.logs import log
 from yett.control.plane import Plane
+from yett.control.predecessor import Predecessor
 from yett.control.supervise import Supervisor
 from yett.control.systemd import Notifier, watchdog_interval_s
 
@@ -33,46 +35,61 @@ class Options:
     watch: bool = False
     socket: Path | None = None
     zone: str | None = None
+    takeover: bool = False
 
 
 def serve(options: Options) -> int:
-    """Runs until a signal ends it. Returns the exit code: 1 when the configuration did not load."""
+    """Runs until a signal or a successor ends it. Returns the exit code: 1 when it did not come to serve."""
     logs.configure()
     path = options.socket or channel.socket_path(options.file)
+    before: Predecessor | None = None
     try:
-        with channel.claim(path, derived=options.socket is None) as bound:
-            return asyncio.run(_main(options, bound))
+        if options.takeover:
+            before = predecessor.connect(path, os.getuid())
+            if before is None:
+                log().info("nobody_to_take_over_from", socket=str(path))
+        claimed = before.claimed if before else channel.claim(path, derived=options.socket is None)
+        with claimed:
+            return asyncio.run(_main(options, claimed, before))
     except channel.Unreachable as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    finally:
+        if before is not None:
+            before.close()
 
 
-async def _main(options: Options, bound: socket.socket) -> int:
-    stop = asyncio.Event()
-    hurry = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stopping() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping)
+async def _main(options: Options, claimed: Claim, before: Predecessor | None) -> int:
+    signals = _Signals()
     # until the first configuration serves, there is nothing to read again and no log to reopen
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
-    gateway = source.new_gateway(json.dumps({"workers": options.workers}).encode())
+    adopted = before.adopted if before else []
+    gateway = source.new_gateway(json.dumps({"workers": options.workers, "adopted": adopted}).encode())
     notifier = Notifier(os.environ)
     plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone)
     supervisor = Supervisor()
+    handover = Handover(gateway, claimed, plane)
+    control = channel.Channel(claimed, _Commands(plane, supervisor, handover))
+    leaving = False
     try:
         first = await plane.reload("start")
-        if not first.ok:
+        if not first.ok or signals.stop.is_set():
+            if before is not None:
+                before.fail("its configuration does not load" if not first.ok else "it was stopped")
             return 1
+        if before is not None and not await asyncio.to_thread(before.ready):
+            log().warning("predecessor_is_gone", process=before.pid)
+        loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, lambda: _reopen(gateway))
         reloads = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reloads.set)
-        supervisor.start("control_socket", lambda: channel.serve(bound, _Commands(plane, supervisor)))
+        answering = supervisor.start("control_socket", control.serve)
+        if before is not None:
+            # the socket is answered here before the other one leaves it
+            await asyncio.sleep(0)
+            before.done()
         supervisor.start("sighup", lambda: _reload_on_signal(reloads, plane))
         supervisor.start("events", lambda: _events(gateway))
         if options.watch:
@@ -81,22 +98,53 @@ async def _main(options: Options, bound: socket.socket) -> int:
         if interval is not None:
             supervisor.start("watchdog", lambda: notifier.watch(gateway, interval))
         listeners = plane.status()["gateway"].get("listeners", [])
-        log().info("serving", revision=plane.revision, listeners=listeners, workers=options.workers)
+        log().info(
+            "serving",
+            revision=plane.revision,
+            listeners=listeners,
+            workers=options.workers,
+            **({"took_over_from": before.pid} if before else {}),
+        )
         notifier.ready(plane.summary())
-        await stop.wait()
+        await _first(signals.stop, handover.leaving)
+        leaving = await handover.settle()
+        if leaving:
+            answering.cancel()
         notifier.stopping()
         log().info("stopping", drain_s=plane.drain_s)
         return 0
     finally:
-        await _drain(gateway, plane.drain_s, hurry)
+        await _drain(gateway, plane.drain_s, signals.hurry, leaving=leaving)
         await supervisor.stop()
+        await control.close()
         _log_events(gateway.events(0.0))
         log().info("stopped")
 
 
-async def _drain(gateway: Any, deadline_s: float, hurry: asyncio.Event) -> None:
+class _Signals:
+    """SIGTERM and SIGINT: the first stops, the second hurries."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._one)
+
+    def _one(self) -> None:
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _drain(gateway: Any, deadline_s: float, hurry: asyncio.Event, *, leaving: bool) -> None:
     """Lets requests finish; a second signal cuts them."""
-    graceful = asyncio.create_task(asyncio.to_thread(gateway.stop, deadline_s))
+    end = gateway.leave if leaving else gateway.stop
+    graceful = asyncio.create_task(asyncio.to_thread(end, deadline_s))
     hurried = asyncio.create_task(hurry.wait())
     await asyncio.wait({graceful, hurried}, return_when=asyncio.FIRST_COMPLETED)
     if graceful.done():
@@ -144,16 +192,19 @@ def _log_events(lines: list[str]) -> None:
 class _Commands:
     """What the control socket answers."""
 
-    def __init__(self, plane: Plane, supervisor: Supervisor) -> None:
+    def __init__(self, plane: Plane, supervisor: Supervisor, handover: Handover) -> None:
         self._plane = plane
         self._supervisor = supervisor
+        self._handover = handover
 
-    async def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def __call__(self, conversation: Conversation, request: dict[str, Any]) -> dict[str, Any] | None:
         self._plane.restarts = self._supervisor.restarts
         match request.get("command"):
             case "reload":
                 return asdict(await self._plane.reload("yett reload"))
             case "status":
                 return self._plane.status()
+            case "takeover":
+                return await self._handover.give(conversation, request)
             case other:
                 return {"error": f"`{other}` is not a command"}

@@ -88,15 +88,22 @@ pub(super) fn bind(
     Bound::bind(address, workers, &ours.iter().copied().chain(held).collect::<Vec<_>>())
 }
 
-/// The descriptors of one listener, once more, as numbers.
-pub(super) fn give(listener: Option<&str>, address: SocketAddr, bound: &Bound) -> Result<Given, String> {
-    let all = bound.descriptors().map_err(|error| format!("the sockets of `{address}` cannot be handed over: {error}"))?;
-    Ok(Given {
-        listener: listener.map(str::to_owned),
-        address,
-        sockets: all.sockets.into_iter().map(IntoRawFd::into_raw_fd).collect(),
-        lock: all.lock.map(OwnedFd::into_raw_fd),
-    })
+/// The descriptors of one listener, once more.
+pub(super) fn give(listener: Option<&str>, address: SocketAddr, bound: &Bound) -> Result<Adopted, String> {
+    let descriptors =
+        bound.descriptors().map_err(|error| format!("the sockets of `{address}` cannot be handed over: {error}"))?;
+    Ok(Adopted { listener: listener.map(str::to_owned), address, descriptors })
+}
+
+/// As numbers, which are whoever's reads them. Nothing can fail once the first is one.
+pub(super) fn document(all: Vec<Adopted>) -> Vec<Given> {
+    let number = |one: Adopted| Given {
+        listener: one.listener,
+        address: one.address,
+        sockets: one.descriptors.sockets.into_iter().map(IntoRawFd::into_raw_fd).collect(),
+        lock: one.descriptors.lock.map(OwnedFd::into_raw_fd),
+    };
+    all.into_iter().map(number).collect()
 }
 
 /// Binds listeners without serving them, for a process that gives up the right to do so before it starts threads.
@@ -109,7 +116,6 @@ pub fn bind_early(wanted: &[u8]) -> Result<Vec<u8>, String> {
         let workers = if one.listener.is_some() { workers } else { 1 };
         bound.push((one, Bound::bind(one.address, workers, &wanted.held)?));
     }
-    let given =
-        bound.iter().map(|(one, bound)| give(one.listener.as_deref(), one.address, bound)).collect::<Result<Vec<_>, _>>()?;
-    serde_json::to_vec(&given).map_err(|error| error.to_string())
+    let given = bound.iter().map(|(one, bound)| give(one.listener.as_deref(), one.address, bound)).collect::<Result<_, _>>()?;
+    serde_json::to_vec(&document(given)).map_err(|error| error.to_string())
 }

@@ -42,7 +42,8 @@ impl Control {
     pub(super) fn give(&self) -> Result<Vec<Given>, String> {
         let admin = self.admin.iter().map(|(address, admin)| adopt::give(None, *address, admin.bound()));
         let give = |known: &Known| adopt::give(Some(&known.settings.name), known.address, &known.settings.bound);
-        self.listeners.iter().map(give).chain(admin).collect()
+        let all = self.listeners.iter().map(give).chain(admin).collect::<Result<_, _>>()?;
+        Ok(adopt::document(all))
     }
 
     /// Lets go of the admin listener.
