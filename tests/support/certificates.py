@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +31,12 @@ class Made:
     @property
     def key_pem(self) -> str:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+    def written(self, path: Path) -> str:
+        """Certificate and key in one file that only its owner reads."""
+        path.write_text(self.pem + self.key_pem)
+        path.chmod(0o600)
+        return str(path)
 
 
 def make(
@@ -67,6 +74,12 @@ def make(
 
 
 def _name(text: str) -> x509.GeneralName:
+    """`uri:…` and `dns:…` are that, whatever follows; otherwise an address or a DNS name."""
+    kind, _, rest = text.partition(":")
+    if kind == "uri":
+        return x509.UniformResourceIdentifier(rest)
+    if kind == "dns":
+        return x509.DNSName(rest)
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

@@ -1,4 +1,4 @@
-//! What a client's certificate says, once the handshake has verified it: typed names, so that none is taken for another kind.
+//! What a certificate says, once the handshake has verified it: typed names, so that none is taken for another kind.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -48,14 +48,7 @@ impl ClientCertificate {
     /// What cannot be read, in words; such a certificate is not accepted.
     pub fn read(der: &[u8], trust: [u8; 32]) -> Result<Self, &'static str> {
         let certificate = parse(der)?;
-        let mut names = Vec::new();
-        let extension = certificate.subject_alternative_name().map_err(|_| "its alternative names cannot be read")?;
-        for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
-            names.extend(typed(name));
-            if names.len() > MAX_NAMES {
-                return Err("it carries too many names");
-            }
-        }
+        let names = names_of(&certificate)?;
         let not_after = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
         Ok(Self {
             names,
@@ -66,6 +59,26 @@ impl ClientCertificate {
             trust,
         })
     }
+}
+
+/// The subject alternative names of a certificate, with their kinds.
+///
+/// # Errors
+/// What cannot be read, in words; such a certificate is not accepted.
+pub fn names(der: &[u8]) -> Result<Vec<SubjectName>, &'static str> {
+    names_of(&parse(der)?)
+}
+
+fn names_of(certificate: &X509Certificate<'_>) -> Result<Vec<SubjectName>, &'static str> {
+    let mut names = Vec::new();
+    let extension = certificate.subject_alternative_name().map_err(|_| "its alternative names cannot be read")?;
+    for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
+        names.extend(typed(name));
+        if names.len() > MAX_NAMES {
+            return Err("it carries too many names");
+        }
+    }
+    Ok(names)
 }
 
 /// Whether a certificate names the purpose `clientAuth` (RFC 5280 section 4.2.1.12). One without any purpose does not.

@@ -5,7 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -498,6 +498,21 @@ pub struct ServiceTls {
     pub key: Option<String>,
     /// The name that the certificate has to carry; the endpoint's host otherwise.
     pub server_name: Option<String>,
+    /// Names of which the certificate has to carry one; where it is a URI, that is in place of the name above.
+    #[serde(default)]
+    pub san: Vec<San>,
+}
+
+/// A subject alternative name (RFC 5280 section 4.2.1.6), with its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum San {
+    /// `dNSName`, lower case.
+    Dns(String),
+    /// `uniformResourceIdentifier`.
+    Uri(String),
+    /// `iPAddress`.
+    Ip(IpAddr),
 }
 
 /// The Host header that a service sees.

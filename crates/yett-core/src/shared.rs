@@ -9,6 +9,7 @@ use crate::providers::jwks::Registry;
 use crate::server::buffers::BufferBudget;
 use crate::server::tls::cause::Failures;
 use crate::upstream::Network;
+use crate::upstream::tls_cause::TlsFailures;
 
 /// Bytes that may be buffered before the first configuration says otherwise.
 const DEFAULT_BUFFERED_BYTES: u64 = 256 * 1024 * 1024;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub counters: Counters,
     /// Handshakes of clients that failed, by cause.
     pub handshake_failures: Failures,
+    /// TLS with services that failed, by cause.
+    pub service_tls_failures: TlsFailures,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -50,6 +53,7 @@ impl Shared {
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),
+            service_tls_failures: TlsFailures::default(),
             seed,
         }
     }

@@ -297,6 +297,7 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
             "certificate": material.texts.get((*at, "certificate")),
             "key": secret_name((*at, "key")) if own and own.key else None,
             "server_name": own.server_name if own else None,
+            **({"san": [dict([name.split(":", 1)]) for name in own.san]} if own and own.san else {}),
         }
     return {
         "name": name,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from yett.config.base import Model, refuse
+from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Endpoints
 from yett.config.match import host_fault
-from yett.config.types import Plaintext, PublicFile, Secret, Text
+from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
 
 
@@ -32,6 +34,45 @@ def _host(value: Any) -> Any:
     return value
 
 
+def _san_fault(kind: str, name: str) -> str | None:
+    """Why a name cannot be looked for, or nothing."""
+    if kind == "dns":
+        if name.startswith("*"):
+            return "a name is one exact name; write it without a wildcard"
+        return host_fault(name)
+    if kind == "uri":
+        good = re.fullmatch(r"[a-z][a-z0-9+.-]*:[\x21-\x7e]+", name)
+        return (
+            None
+            if good and "*" not in name
+            else f"`{name}` is not a URI such as `spiffe://example.com/billing`"
+        )
+    if kind == "ip":
+        try:
+            canonical = str(ipaddress.ip_address(name))
+        except ValueError:
+            return f"`{name}` is not an address"
+        return None if canonical == name else f"write the address as `{canonical}`"
+    return "say which kind it is: `dns:`, `uri:` or `ip:`"
+
+
+def _san(value: Any) -> Any:
+    items = one_or_list(value)
+    if not isinstance(items, list | tuple):
+        return items
+    if not items:
+        raise refuse("list_empty", "the list is empty; name at least one, or leave the key out")
+    for index, item in enumerate(items):
+        at: Location = () if isinstance(value, str) else (index,)
+        kind, colon, name = item.partition(":") if isinstance(item, str) else ("", "", "")
+        fault = _san_fault(kind if colon else "", name)
+        if fault:
+            raise refuse("san_invalid", f"`{item}` is no name of a certificate: {fault}", at)
+        if item in items[:index]:
+            raise refuse("listed_twice", f"`{item}` is listed twice; remove one", at)
+    return tuple(items)
+
+
 class ServiceTls(Model):
     """TLS towards a service; it is always verified."""
 
@@ -43,6 +84,8 @@ class ServiceTls(Model):
     """Its key."""
     server_name: Text | None = None
     """The name that the service's certificate has to carry; the endpoint's host otherwise."""
+    san: Annotated[tuple[str, ...], BeforeValidator(_san)] = ()
+    """Names of which the certificate has to carry one: `dns:…`, `uri:…`, `ip:…`; a URI stands in place of `server_name`."""
 
 
 class Pool(Model):

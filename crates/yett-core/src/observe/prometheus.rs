@@ -8,6 +8,7 @@ use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::reason::Reason;
 use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
+use crate::upstream::tls_cause::TlsCause;
 
 /// What is not counted but read at the scrape.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     requests(&mut out, workers);
     refusals(&mut out, workers);
     handshakes(&mut out, shared);
+    service_tls(&mut out, shared);
     let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
     histogram(
         &mut out,
@@ -149,6 +151,16 @@ fn handshakes(out: &mut String, shared: &Shared) {
         let count = shared.handshake_failures.get(*cause);
         if count > 0 {
             let _ = writeln!(out, "yett_tls_handshake_failures_total{{cause=\"{}\"}} {count}", cause.code());
+        }
+    }
+}
+
+fn service_tls(out: &mut String, shared: &Shared) {
+    head(out, "yett_service_tls_failures_total", "TLS handshakes with services that failed, by cause", "counter");
+    for cause in TlsCause::ALL {
+        let count = shared.service_tls_failures.get(*cause);
+        if count > 0 {
+            let _ = writeln!(out, "yett_service_tls_failures_total{{cause=\"{}\"}} {count}", cause.code());
         }
     }
 }

@@ -6,9 +6,11 @@
 
 pub mod balance;
 pub mod network;
+pub mod pins;
 pub mod pool;
 pub mod stream;
 pub mod tls;
+pub mod tls_cause;
 
 use std::rc::Rc;
 use std::sync::Arc;

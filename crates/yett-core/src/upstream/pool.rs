@@ -13,8 +13,10 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::Stream;
 use super::tls::{Identity, ServiceTls};
+use super::tls_cause::TlsCause;
 use crate::ir;
 use crate::reason::Reason;
+use crate::server::clock::monotonic_ns;
 use crate::server::deadline::after;
 use crate::shared::Shared;
 
@@ -181,11 +183,20 @@ impl Endpoint {
             None if self.spec.tls => Err(Reason::ServiceTlsFailed),
             None => Ok(Stream::Plain(tcp)),
             Some((config, name)) => {
-                let tls =
-                    TlsConnector::from(config.clone()).connect(name.clone(), tcp).await.map_err(|_| Reason::ServiceTlsFailed)?;
+                let connected = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await;
+                let tls = connected.map_err(|error| self.tls_failed(&error, shared))?;
                 Ok(Stream::Tls(Box::new(tls)))
             }
         }
+    }
+
+    fn tls_failed(&self, error: &std::io::Error, shared: &Shared) -> Reason {
+        let cause = TlsCause::of(error);
+        if shared.service_tls_failures.count(cause, monotonic_ns()) {
+            let fields = [("endpoint", &*self.label), ("cause", cause.code())];
+            shared.events.push("warning", "service_tls_failed", &fields);
+        }
+        Reason::ServiceTlsFailed
     }
 
     /// Notes what became of one use. A kept connection that turns out to be closed is none.

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::pins::Pinned;
 use crate::ir;
 use crate::snapshot::{LoadError, Secrets};
 
@@ -74,10 +75,15 @@ fn build_service(spec: &ir::ServiceTls, secrets: &Secrets, system: &mut Option<A
         },
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| ("ca", error.to_string()))?
-        .with_root_certificates(roots);
+        .map_err(|error| ("ca", error.to_string()))?;
+    let builder = if spec.san.is_empty() {
+        builder.with_root_certificates(roots)
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned::new(roots, &spec.san, algorithms)))
+    };
     let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     let mut mix = |part: Option<&[u8]>| {
         let part = part.unwrap_or_default();
@@ -87,6 +93,7 @@ fn build_service(spec: &ir::ServiceTls, secrets: &Secrets, system: &mut Option<A
     mix(spec.ca.as_deref().map(str::as_bytes));
     mix(spec.certificate.as_deref().map(str::as_bytes));
     mix(spec.server_name.as_deref().map(str::as_bytes));
+    spec.san.iter().for_each(|name| mix(Some(format!("{name:?}").as_bytes())));
     let mut config = match (&spec.certificate, &spec.key) {
         (Some(chain), Some(name)) => {
             let pem = secrets.get(name).ok_or_else(|| ("key", format!("the secret `{name}` was not passed")))?;

@@ -106,37 +106,50 @@ impl Cause {
 /// Shortest pause between two events about one cause, nanoseconds.
 const TELL_EVERY_NS: u64 = 10_000_000_000;
 
+/// Counts, and says now and then that it is time to tell.
 #[derive(Debug, Default)]
-struct Slot {
+pub struct Tally {
     count: Counter,
     /// When the next event may be told, on the monotonic clock.
     next_ns: AtomicU64,
 }
 
+impl Tally {
+    /// Counts one; true when an event is due (the first, then at most one in ten seconds).
+    pub fn count(&self, now_ns: u64) -> bool {
+        self.count.increment();
+        let next = self.next_ns.load(Ordering::Relaxed);
+        let later = now_ns.saturating_add(TELL_EVERY_NS);
+        next <= now_ns && self.next_ns.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.count.get()
+    }
+}
+
 /// Failed handshakes of the process, by cause.
 #[derive(Debug)]
-pub struct Failures([Slot; Cause::ALL.len()]);
+pub struct Failures([Tally; Cause::ALL.len()]);
 
 impl Default for Failures {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Slot::default()))
+        Self(std::array::from_fn(|_| Tally::default()))
     }
 }
 
 impl Failures {
     /// Counts one; true when an event about this cause is due (the first, then at most one in ten seconds).
     pub fn count(&self, cause: Cause, now_ns: u64) -> bool {
-        let Some(slot) = self.0.get(usize::from(cause as u8)) else { return false };
-        slot.count.increment();
-        let next = slot.next_ns.load(Ordering::Relaxed);
-        let later = now_ns.saturating_add(TELL_EVERY_NS);
-        next <= now_ns && slot.next_ns.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.0.get(usize::from(cause as u8)).is_some_and(|tally| tally.count(now_ns))
     }
 
     /// How many so far.
     #[must_use]
     pub fn get(&self, cause: Cause) -> u64 {
-        self.0.get(usize::from(cause as u8)).map_or(0, |slot| slot.count.get())
+        self.0.get(usize::from(cause as u8)).map_or(0, Tally::get)
     }
 }
 
