@@ -14,7 +14,7 @@ import pytest
 from yett.demo.processes import Running
 from yett.demo.run import lines
 from yett.demo.shop import Shop, find_directory, free_ports
-from yett.demo.story import STEPS
+from yett.demo.story import AROUND, STEPS
 
 
 def test_check_comes_out_as_said() -> None:
@@ -26,7 +26,9 @@ def test_check_comes_out_as_said() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(STEPS)} of {len(STEPS)} came out as said" in done.stdout
+    every = len(STEPS) + len(AROUND)
+    assert f"{every} of {every} came out as said" in done.stdout
+    assert done.stdout.count("connection refused") == 2 * len(AROUND)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -40,6 +42,9 @@ def test_the_printed_lines_work_as_printed(tmp_path: Path) -> None:
         commands = [
             line for line in printed if re.match(r"(head -c \d+ /dev/zero \| )?curl .*--cacert", line)
         ]
+        *commands, around = commands
+        refused = subprocess.run(["bash", "-c", around], capture_output=True, timeout=60, check=False)
+        assert refused.returncode != 0 and b"HTTP/" not in refused.stdout
         assert len(commands) == len(STEPS)
         for step, command in zip(STEPS, commands, strict=True):
             typed = command.replace("demo token ", f"demo token --directory {directory} ")
@@ -62,7 +67,14 @@ def test_a_second_start_keeps_what_the_first_made(tmp_path: Path) -> None:
     assert {"ca.pem", "edge.pem", "edge.key", "clients.json", "partner.key", "partners.keys.yaml"} <= set(
         made
     )
-    for private in ("edge.key", "clients.json", "partner.key", "partners.keys.yaml"):
+    for private in (
+        "edge.key",
+        "gateway.key",
+        "orders.key",
+        "clients.json",
+        "partner.key",
+        "partners.keys.yaml",
+    ):
         assert (shop.state / private).stat().st_mode & 0o077 == 0
     shop.prepare()
     assert {path.name: path.read_bytes() for path in shop.state.iterdir()} == made

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Endpoints
@@ -56,6 +56,9 @@ def _san_fault(kind: str, name: str) -> str | None:
     return "say which kind it is: `dns:`, `uri:` or `ip:`"
 
 
+_SAN_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+
+
 def _san(value: Any) -> Any:
     items = one_or_list(value)
     if not isinstance(items, list | tuple):
@@ -84,7 +87,7 @@ class ServiceTls(Model):
     """Its key."""
     server_name: Text | None = None
     """The name that the service's certificate has to carry; the endpoint's host otherwise."""
-    san: Annotated[tuple[str, ...], BeforeValidator(_san)] = ()
+    san: Annotated[tuple[str, ...], BeforeValidator(_san), WithJsonSchema(_SAN_SCHEMA)] = ()
     """Names of which the certificate has to carry one: `dns:…`, `uri:…`, `ip:…`; a URI stands in place of `server_name`."""
 
 

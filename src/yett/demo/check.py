@@ -17,7 +17,7 @@ from rich.table import Table
 
 from yett.demo.processes import Running
 from yett.demo.shop import Shop, find_directory, free_ports
-from yett.demo.story import STEPS, Step
+from yett.demo.story import AROUND, STEPS, Step
 from yett.demo.tokens import ask_token, tamper
 
 TIMEOUT_S = 20.0
@@ -45,6 +45,7 @@ def run_check(directory: Path | None) -> int:
         shop = Shop(found, Path(state), free_ports())
         with Running(shop, watch=False, quiet=True):
             results = [run_step(shop, step) for step in STEPS]
+            results += [run_around(shop, step) for step in AROUND]
     table = Table("shows", "request", "wanted", "got", "")
     for result in results:
         step = result.step
@@ -82,12 +83,24 @@ def run_step(shop: Shop, step: Step) -> Result:
     if step.times > 1:
         wanted, got = f"200 … {wanted}", f"{statuses[0]} … {got}"
     if step.inside is not None:
-        port = shop.ports[step.inside]
-        inside, _ = _send(
-            lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S), step, {}, None
-        )
+        inside, _ = _send(lambda: _to_service(shop, step.inside or "", "gateway"), step, {}, None)
         wanted, got = f"{wanted} (inside: 200)", f"{got} (inside: {inside})"
     return Result(step, got, wanted)
+
+
+def run_around(shop: Shop, step: Step) -> Result:
+    """Sends a step's request to a service around the gateway, where nothing but a refusal may come of it."""
+    status, _ = _send(lambda: _to_service(shop, step.inside or "", step.shown), step, {}, None)
+    return Result(step, str(status) if status else "connection refused", "connection refused")
+
+
+def _to_service(shop: Shop, name: str, shown: str | None) -> http.client.HTTPConnection:
+    """Directly, with a certificate of ours or without one."""
+    context = ssl.create_default_context(cafile=str(shop.state / "internal-ca.pem"))
+    if shown is not None:
+        context.load_cert_chain(shop.state / f"{shown}.pem", shop.state / f"{shown}.key")
+    port = shop.ports[name]
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT_S, context=context)
 
 
 def _to_gateway(shop: Shop) -> http.client.HTTPConnection:

@@ -65,10 +65,12 @@ class Running:
             # .pyc files do not belong into a directory of examples
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        for name in ("identity", *SERVICES):
-            command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", str(shop.directory)]
-            command += ["--host", "127.0.0.1", "--port", str(shop.ports[name]), "--log-level", "warning"]
-            self._spawn(name, command, environment, log=True)
+        command = [sys.executable, "-m", "uvicorn", "identity:app", "--app-dir", str(shop.directory)]
+        command += ["--host", "127.0.0.1", "--port", str(shop.ports["identity"]), "--log-level", "warning"]
+        self._spawn("identity", command, environment, log=True)
+        for name in SERVICES:
+            command = [sys.executable, str(shop.directory / "serve.py"), name, str(shop.ports[name])]
+            self._spawn(name, [*command, str(shop.state)], environment, log=True)
         for name in ("identity", *SERVICES):
             self._wait(name, lambda port=shop.ports[name]: _answers(port))  # type: ignore[misc]
         command = [sys.executable, "-m", "yett", "run", str(shop.configuration()), "--workers", "1"]

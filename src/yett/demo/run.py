@@ -65,6 +65,9 @@ def lines(shop: Shop) -> list[Text | str]:
         ]
     out += [
         "",
+        Text("# the services themselves answer nobody but the gateway, which shows its certificate"),
+        Text(f"curl -sS -i --cacert {state}/internal-ca.pem https://127.0.0.1:{shop.ports['orders']}/debug"),
+        "",
         Text("# what the gateway says of itself"),
         Text(f"curl -sS http://127.0.0.1:{shop.ports['admin']}/metrics"),
         Text(f"{yett} status --socket {state}/control.sock"),

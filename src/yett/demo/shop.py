@@ -79,7 +79,7 @@ class Shop:
         from yett.demo.certificates import ensure_certificates
 
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ensure_certificates(self.state)
+        ensure_certificates(self.state, SERVICES)
         clients = self.state / "clients.json"
         if not clients.exists():
             made = {name: {**known, "secret": secrets.token_urlsafe(32)} for name, known in CLIENTS.items()}

@@ -27,7 +27,9 @@ class Step:
     """Or so many zero bytes as the body."""
     times: int = 1
     inside: str | None = None
-    """The service that answers this path with 200 when it is asked around the gateway."""
+    """The service that answers this path with 200 when the gateway asks."""
+    shown: str | None = None
+    """Whose certificate a request around the gateway shows."""
 
 
 STEPS = (
@@ -113,6 +115,21 @@ STEPS = (
         times=6,
     ),
 )
+
+
+AROUND = (
+    Step("orders, around the gateway, without a certificate", 0, "GET", "/debug", inside="orders"),
+    Step(
+        "billing, around the gateway, without a certificate",
+        0,
+        "GET",
+        "/tenants/acme/invoices",
+        inside="billing",
+    ),
+    Step("customers, around the gateway, without a certificate", 0, "GET", "/admin", inside="customers"),
+    Step("customers, asked by orders", 0, "GET", "/admin", inside="customers", shown="orders"),
+)
+"""Sent by `yett demo --check` to services themselves, which answer nobody but the gateway."""
 
 
 def curl(step: Step, url: str, authority: str, state: str, yett: str) -> str:
