@@ -40,6 +40,9 @@ pub struct Settings {
     pub proxy: Option<Arc<ProxyProtocol>>,
     /// Time for a TLS handshake, and for the PROXY protocol header before it.
     pub handshake: Duration,
+    /// How long what was sent may stay unread; then the system resets the connection, also one that is closed already and
+    /// would hold kernel memory for a client that reads nothing (TCP_USER_TIMEOUT).
+    pub unread: Duration,
     /// Open connections, for the process.
     pub connections: usize,
     /// How long connections may live on once the listener goes.
@@ -185,6 +188,7 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
         return;
     }
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(settings.unread));
     let info = ConnectionInfo {
         peer,
         listener: Arc::clone(&settings.name),
