@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,17 @@ class Yett:
 class Running:
     """`yett run`, its log read as it comes."""
 
-    def __init__(self, yett: Yett, *words: str | Path) -> None:
+    def __init__(
+        self,
+        yett: Yett,
+        *words: str | Path,
+        launcher: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
+        stdout: int = subprocess.DEVNULL,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "yett", "run", *map(str, words)],
-            env=yett.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            [*launcher, sys.executable, "-m", "yett", "run", *map(str, words)],
+            env=yett.environment, stdout=stdout, stderr=subprocess.PIPE, text=True, pass_fds=descriptors,
         )  # fmt: skip
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -97,8 +104,8 @@ def run(yett: Yett) -> Iterator[Callable[..., Running]]:
     """`run(FILE, …)` starts `yett run FILE …` and waits until it serves."""
     with contextlib.ExitStack() as stack:
 
-        def start(*words: str | Path, wait: bool = True) -> Running:
-            started = Running(yett, *words)
+        def start(*words: str | Path, wait: bool = True, **options: Any) -> Running:
+            started = Running(yett, *words, **options)
             stack.callback(started.close)
             if wait:
                 started.wait_for("serving")

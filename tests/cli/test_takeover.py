@@ -82,6 +82,7 @@ def test_takeovers_under_load_lose_nothing(
             load.progress()
     assert load.failed == []
     assert set(load.bodies) >= {b"0", str(takeovers).encode()}
+    print(f"{takeovers} takeovers, {load.answered.total()} requests: {dict(load.answered)}")
 
 
 def test_nobody_runs(run: Run, file: Path) -> None:

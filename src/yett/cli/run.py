@@ -24,9 +24,13 @@ def run(
         "--takeover",
         help="Take the sockets over from the gateway that runs with the same control socket, if one does.",
     ),
+    user: str = typer.Option(
+        "", "--user", help="Started as root: bind the listeners, then become this user, or USER:GROUP."
+    ),
 ) -> None:
     """Run the gateway. SIGHUP reloads, SIGTERM and Ctrl-C drain and stop, SIGUSR1 reopens log files."""
-    from yett.control.serve import Options, serve
+    from yett.control.serve import serve
+    from yett.control.start import Options
 
     code = serve(
         Options(
@@ -37,6 +41,7 @@ def run(
             socket=socket,
             zone=zone or None,
             takeover=takeover,
+            user=user or None,
         )
     )
     raise typer.Exit(code)

@@ -46,13 +46,17 @@ def peer(connection: socket.socket) -> Peer:
     return Peer(pid, uid)
 
 
-def socket_path(file: Path) -> Path:
+def socket_path(file: Path, uid: int | None = None) -> Path:
     """Where the gateway of a configuration file listens: the same for everyone who names the same file.
 
-    The directory is `$XDG_RUNTIME_DIR/yett`, else `yett-UID` in the directory for temporary files.
+    The directory is `$XDG_RUNTIME_DIR/yett`, else `yett-UID` in the directory for temporary files. For another user it is
+    the former only where it is there and belongs to that user.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    directory = Path(runtime) / "yett" if runtime else Path(tempfile.gettempdir()) / f"yett-{os.getuid()}"
+    theirs = Path(tempfile.gettempdir()) / f"yett-{os.getuid() if uid is None else uid}"
+    directory = Path(runtime) / "yett" if runtime else theirs
+    if uid not in {None, os.getuid()} and not (directory.is_dir() and directory.stat().st_uid == uid):
+        directory = theirs
     # absolute, not resolved: the file may be a symbolic link that is swapped while the gateway runs
     name = hashlib.sha256(os.fsencode(Path(os.path.abspath(file)))).hexdigest()[:20]
     return directory / f"{name}.sock"

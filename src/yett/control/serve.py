@@ -7,16 +7,15 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from yett.control import channel, logs, predecessor, source, watch
-from yett.control.channel import Claim, Conversation
+from yett.control import channel, logs, privileges, source, watch
+from yett.control.channel import Conversation
 from yett.control.handover import Handover
 from yett.control.logs import log
-from yett.control.plane import Plane
-from yett.control.predecessor import Predecessor
+from yett.control.plane import Plane, report_problems
+from yett.control.start import Options, Start, prepare
 from yett.control.supervise import Supervisor
 from yett.control.systemd import Notifier, watchdog_interval_s
 
@@ -25,56 +24,40 @@ EVENTS_WAIT_S = 0.5
 HURRY_S = 2.0
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a gateway is run."""
-
-    file: Path
-    workers: int
-    admin: str | None = None
-    watch: bool = False
-    socket: Path | None = None
-    zone: str | None = None
-    takeover: bool = False
-
-
 def serve(options: Options) -> int:
     """Runs until a signal or a successor ends it. Returns the exit code: 1 when it did not come to serve."""
     logs.configure()
-    path = options.socket or channel.socket_path(options.file)
-    before: Predecessor | None = None
-    try:
-        if options.takeover:
-            before = predecessor.connect(path, os.getuid())
-            if before is None:
-                log().info("nobody_to_take_over_from", socket=str(path))
-        claimed = before.claimed if before else channel.claim(path, derived=options.socket is None)
-        with claimed:
-            return asyncio.run(_main(options, claimed, before))
-    except channel.Unreachable as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    finally:
-        if before is not None:
-            before.close()
-
-
-async def _main(options: Options, claimed: Claim, before: Predecessor | None) -> int:
-    signals = _Signals()
     # until the first configuration serves, there is nothing to read again and no log to reopen
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        begun = prepare(options)
+        with begun.claimed:
+            try:
+                return asyncio.run(_main(options, begun))
+            finally:
+                if begun.before is not None:
+                    begun.before.close()
+    except source.Refused as refused:
+        report_problems("start", refused.problems)
+    except (channel.Unreachable, privileges.Denied) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+    return 1
 
-    adopted = before.adopted if before else []
-    gateway = source.new_gateway(json.dumps({"workers": options.workers, "adopted": adopted}).encode())
+
+async def _main(options: Options, begun: Start) -> int:
+    signals = _Signals()
+    before, claimed = begun.before, begun.claimed
+    settings = {"workers": options.workers, "adopted": begun.adopted}
+    gateway = source.new_gateway(json.dumps(settings).encode())
     notifier = Notifier(os.environ)
-    plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone)
+    plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone, begun.weakened)
     supervisor = Supervisor()
     handover = Handover(gateway, claimed, plane)
     control = channel.Channel(claimed, _Commands(plane, supervisor, handover))
     leaving = False
     try:
-        first = await plane.reload("start")
+        first = await plane.reload("start", begun.loaded)
         if not first.ok or signals.stop.is_set():
             if before is not None:
                 before.fail("its configuration does not load" if not first.ok else "it was stopped")

@@ -95,10 +95,17 @@ def apply(gateway: Any, loaded: Loaded) -> None:
 
 
 def new_gateway(options: bytes) -> Any:
-    """A data plane without a configuration."""
+    """A data plane without a configuration.
+
+    Raises:
+        Refused: it does not start.
+    """
     from yett import _core
 
-    return _core.Gateway(options)
+    try:
+        return _core.Gateway(options)
+    except RuntimeError as error:
+        raise Refused([{"text": str(error)}]) from None
 
 
 def schema_text() -> str:
