@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -249,7 +250,9 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float) -> dict[str, Any]
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(timeout_s)
             client.connect(str(path))
-            client.sendall(json.dumps(request).encode() + b"\n")
+            # who is refused unheard may still read why
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(json.dumps(request).encode() + b"\n")
             with client.makefile("rb") as lines:
                 line = lines.readline()
     except OSError as error:

@@ -96,7 +96,9 @@ def connect(path: Path, uid: int) -> Predecessor | None:
                 f"the gateway on `{path}` belongs to user {other.uid}, this one to {uid}; "
                 "a takeover needs the same user"
             )
-        _say(connection, {"command": "takeover", "protocol": PROTOCOL})
+        # who is refused unheard may still read why
+        with contextlib.suppress(BrokenPipeError):
+            _say(connection, {"command": "takeover", "protocol": PROTOCOL})
         document = _receive(connection, received)
         return _understood(connection, path, document, received)
     except BaseException as error:
