@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
+    from yett.config.service_http2 import ServiceHttp2
     from yett.config.types import Secret
     from yett.errors import ConfigError, ConfigurationError, YettError
 
@@ -82,6 +83,7 @@ __all__ = [
     "Secret",
     "SecurityHeaders",
     "Service",
+    "ServiceHttp2",
     "ServiceTls",
     "TrustedProxies",
     "YettError",
@@ -129,6 +131,7 @@ _WHERE = {
     "RouteTimeouts": "yett.config.route",
     "Pool": "yett.config.service",
     "Service": "yett.config.service",
+    "ServiceHttp2": "yett.config.service_http2",
     "ServiceTls": "yett.config.service",
     "Secret": "yett.config.types",
     "ConfigError": "yett.errors",

@@ -47,6 +47,7 @@ REASONS: tuple[str, ...] = (
     "tenant_missing",
     "tenant_mismatch",
     "rate_limited",
+    "service_overloaded",
     "service_unreachable",
     "service_connect_timeout",
     "service_tls_failed",

@@ -451,6 +451,60 @@ pub struct Service {
     pub idle_connections: u32,
     /// How long an idle connection is kept.
     pub idle_ms: u64,
+    /// HTTP/1.1, HTTP/2, or what the service prefers.
+    #[serde(default)]
+    pub speaks: Speaks,
+}
+
+/// What is spoken to a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2; without TLS with prior knowledge.
+    Http2(ServiceHttp2),
+    /// What the service chooses in the TLS handshake (ALPN).
+    Auto(ServiceHttp2),
+}
+
+impl Speaks {
+    /// Bounds of HTTP/2 where it is spoken, and whether nothing else is.
+    #[must_use]
+    pub fn http2(&self) -> Option<(&ServiceHttp2, bool)> {
+        match self {
+            Self::Http1 => None,
+            Self::Http2(http2) => Some((http2, true)),
+            Self::Auto(http2) => Some((http2, false)),
+        }
+    }
+
+    /// What is offered in the TLS handshake.
+    #[must_use]
+    pub fn alpn(&self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2(_) => &[b"h2"],
+            Self::Auto(_) => &[b"h2", b"http/1.1"],
+        }
+    }
+}
+
+/// HTTP/2 of a service, for each endpoint and worker.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceHttp2 {
+    /// Connections that take new requests.
+    pub connections: u32,
+    /// Requests that one connection has under way, where the service allows as many.
+    pub streams: u32,
+    /// Bytes of one answer that are held while its client does not take them.
+    pub window: u32,
+    /// How long a connection with requests may be silent before it is asked whether it lives.
+    pub ping_ms: u64,
+    /// How long its answer may take.
+    pub ping_timeout_ms: u64,
 }
 
 /// One address of a service.

@@ -108,6 +108,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::IdentityProviderUnavailable
         | Reason::CallerNotAllowed
         | Reason::RoleMissing
+        | Reason::ServiceOverloaded
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited

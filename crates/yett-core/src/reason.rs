@@ -139,6 +139,7 @@ reasons! {
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     // forward
+    ServiceOverloaded "service_overloaded" 503 Service Later "the service has too many requests under way";
     ServiceUnreachable "service_unreachable" 502 Service Later "the service cannot be reached";
     ServiceConnectTimeout "service_connect_timeout" 504 Service Later "the service could not be reached in time";
     ServiceTlsFailed "service_tls_failed" 502 Service Later "the service could not prove who it is";

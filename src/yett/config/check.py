@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from yett.config import template
+from yett.config import service_http2, template
 from yett.config.base import Location, listed
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
@@ -250,6 +250,8 @@ def _services(merger: Merger) -> None:
                 "endpoints_mixed",
                 "some endpoints speak TLS and some do not; make them alike, or two services",
             )
+        for part, code, message in service_http2.faults(service, service.urls):
+            merger.fault((*at, *part), code, message, True)
         if service.tls is not None:
             if len(plain) == len(service.endpoints):
                 merger.fault(

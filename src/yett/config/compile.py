@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, units
+from yett.config import endpoint, service_http2, units
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -308,6 +308,7 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         "forward_credential": service.forward_credential,
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
+        **service_http2.compiled(service),
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Endpoints
 from yett.config.match import host_fault
+from yett.config.service_http2 import ServiceHttp2
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
 
@@ -113,6 +114,10 @@ class Service(Model):
     """The Host header that the service sees: `endpoint`, `preserve` (the client's), or a literal."""
     balance: Balance = "round_robin"
     """How one of several endpoints is chosen."""
+    protocol: Literal["http1", "http2", "auto"] = "http1"
+    """`http2` without TLS is spoken with prior knowledge; `auto` is what the service chooses in the TLS handshake."""
+    http2: ServiceHttp2 | None = None
+    """Bounds of HTTP/2."""
     forward_credential: bool = False
     """Whether the service sees the caller's credential."""
     pool: Pool = Pool()

@@ -1,5 +1,6 @@
 //! One use of one connection to a service: send the request, read the answer's head, pass its body on.
 
+use super::attempt_http2::Sending;
 use super::buffers::ReadBuffer;
 use super::client::Client;
 use super::clock::{http_date, monotonic_ns};
@@ -43,8 +44,12 @@ impl<C: Client> Lane<C> {
             HostPolicy::Endpoint => &endpoint.host,
             HostPolicy::Literal(host) => host.as_bytes(),
         };
-        let out = self.up.start(self.client.body_framing(framing), framing == Framing::Chunked, job.route.body_limit);
-        write::request(out, request.method.as_str(), &self.exchange.forward_target, host, &request.headers, framing);
+        let http2 = matches!(stream, Stream::Http2(_));
+        let chunked = framing == Framing::Chunked && !http2;
+        let out = self.up.start(self.client.body_framing(framing), chunked, job.route.body_limit);
+        if !http2 {
+            write::request(out, request.method.as_str(), &self.exchange.forward_target, host, &request.headers, framing);
+        }
         if job.head.expect_continue && framing != Framing::Empty && self.buffer.data().is_empty() {
             let deadline = limits.total.min(after(time, limits.client_ms));
             if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
@@ -67,7 +72,13 @@ impl<C: Client> Lane<C> {
             down_moved: time,
             polled: false,
         };
-        let (complete, first_byte) = match transfer.head(head_request, &mut self.response).await {
+        let answered = if http2 {
+            let sending = Sending { job, exchange: &self.exchange, endpoint: &endpoint, host };
+            Box::pin(transfer.head_http2(&sending, &mut self.response)).await
+        } else {
+            transfer.head(head_request, &mut self.response).await
+        };
+        let (complete, first_byte) = match answered {
             Ok(found) => {
                 endpoint.report(Report::Answered(self.response.status), found.1);
                 found
@@ -99,7 +110,8 @@ impl<C: Client> Lane<C> {
         let last = job.last || job.worker.closes(&self.exchange.connection);
         let mut keep = sent && !last && !(complete.framing == Framing::Close && announce == Announce::Nothing);
         keep &= !(complete.framing == Framing::Chunked && announce == Announce::Nothing);
-        let out = transfer.down.start(complete.framing, announce == Announce::Chunked && !C::FRAMED, u64::MAX);
+        let read_as = transfer.service.body_framing(complete.framing);
+        let out = transfer.down.start(read_as, announce == Announce::Chunked && !C::FRAMED, u64::MAX);
         if transfer.client.start(out, &self.response, announce, !keep, &http_date(job.started.unix_ms)).is_err() {
             return Once::Ended(Outcome::Gone);
         }

@@ -1,6 +1,7 @@
 //! Listening sockets, workers, connections.
 pub mod accept;
 mod attempt;
+mod attempt_http2;
 pub mod buffers;
 pub mod client;
 pub mod clock;

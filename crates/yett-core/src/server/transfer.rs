@@ -81,7 +81,7 @@ pub struct Transfer<'a, C> {
 }
 
 /// Seconds that something may still take, and what it means when it does not.
-type Due = (u64, Failure);
+pub(super) type Due = (u64, Failure);
 
 impl<C: Client> Transfer<'_, C> {
     /// Sends the request and reads the answer's head; says also when its first byte came.
@@ -186,7 +186,7 @@ impl<C: Client> Transfer<'_, C> {
     }
 
     /// Moves the request on; while it is under way, says what it waits for.
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Option<Due>, Failure> {
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Option<Due>, Failure> {
         if self.upload != Upload::Active {
             return Ok(None);
         }
@@ -199,6 +199,7 @@ impl<C: Client> Transfer<'_, C> {
         match outcome {
             Ok(Wait::Done) => {
                 self.upload = Upload::Sent;
+                self.service.finish();
                 Ok(None)
             }
             Ok(Wait::Read) => Ok(Some((after(self.up_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)))),
@@ -215,7 +216,7 @@ impl<C: Client> Transfer<'_, C> {
         }
     }
 
-    fn poll_due(&mut self, cx: &mut Context<'_>, due: Due) -> Poll<Failure> {
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>, due: Due) -> Poll<Failure> {
         let due = if self.limits.total < due.0 { (self.limits.total, Failure::Because(Reason::TotalTimeout)) } else { due };
         self.timer.poll(cx, due.0).map(|()| due.1)
     }

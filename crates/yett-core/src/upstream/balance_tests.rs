@@ -17,7 +17,7 @@ fn made(policy: Balance, specs: &[(u16, u32, u32, &str)], zone: Option<&str>) ->
     });
     let specs: Vec<_> = specs.collect();
     let balancer = Balancer::new(&policy, specs.iter().map(|spec| Place::new(spec, zone)).collect());
-    (balancer, specs.iter().map(|spec| Rc::new(Endpoint::new(spec, None).unwrap())).collect())
+    (balancer, specs.iter().map(|spec| Rc::new(Endpoint::new(spec, None, &ir::Speaks::default()).unwrap())).collect())
 }
 
 fn plain(count: u16) -> Vec<(u16, u32, u32, &'static str)> {

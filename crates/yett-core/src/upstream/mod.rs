@@ -5,6 +5,7 @@
 //! worker's own: `idle_connections` is per endpoint and worker.
 
 pub mod balance;
+pub mod http2;
 pub mod network;
 pub mod pins;
 pub mod pool;
@@ -60,8 +61,8 @@ impl Pools {
             let mut endpoints = Vec::with_capacity(spec.endpoints.len());
             let mut places = Vec::with_capacity(spec.endpoints.len());
             for described in &spec.endpoints {
-                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(described, tls)).cloned());
-                let Some(endpoint) = kept.or_else(|| Endpoint::new(described, tls).map(Rc::new)) else { continue };
+                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(described, tls, &spec.speaks)).cloned());
+                let Some(endpoint) = kept.or_else(|| Endpoint::new(described, tls, &spec.speaks).map(Rc::new)) else { continue };
                 endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
                 places.push(Place::new(described, snapshot.ir.zone.as_deref()));
                 endpoints.push(endpoint);

@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::http2::Http2Pool;
 use super::stream::Stream;
 use super::tls::{Identity, ServiceTls};
 use super::tls_cause::TlsCause;
@@ -63,6 +64,8 @@ pub struct Endpoint {
     spec: ir::Endpoint,
     identity: Option<Identity>,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Where HTTP/2 is spoken.
+    http2: Option<Rc<Http2Pool>>,
     idle: RefCell<VecDeque<(Stream, u64)>>,
     bounds: Cell<(usize, u64)>,
     /// Requests under way.
@@ -74,7 +77,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint without connections. `None` where it speaks TLS and nothing to verify it with was built.
     #[must_use]
-    pub fn new(spec: &ir::Endpoint, tls: Option<&ServiceTls>) -> Option<Self> {
+    pub fn new(spec: &ir::Endpoint, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> Option<Self> {
         let bracketed = if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.clone() };
         let default_port = if spec.tls { 443 } else { 80 };
         let label = format!("{bracketed}:{}", spec.port);
@@ -95,6 +98,7 @@ impl Endpoint {
             spec: spec.clone(),
             identity: tls.as_ref().map(|(_, _, identity)| *identity),
             tls: tls.map(|(config, name, _)| (config, name)),
+            http2: speaks.http2().map(|(http2, only)| Http2Pool::new(http2, only)),
             idle: RefCell::default(),
             bounds: Cell::new((0, 0)),
             active: Cell::new(0),
@@ -102,10 +106,21 @@ impl Endpoint {
         })
     }
 
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.spec.tls
+    }
+
     /// Whether connections made for `self` may serve an endpoint described like this.
     #[must_use]
-    pub fn fits(&self, spec: &ir::Endpoint, tls: Option<&ServiceTls>) -> bool {
-        self.spec.is_same_address(spec) && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
+    pub fn fits(&self, spec: &ir::Endpoint, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> bool {
+        let same = match (&self.http2, speaks.http2()) {
+            (Some(pool), Some((http2, only))) => pool.fits(http2, only),
+            (None, None) => true,
+            _ => false,
+        };
+        same && self.spec.is_same_address(spec) && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
     }
 
     /// Idle connections kept, and for how many milliseconds.
@@ -135,6 +150,9 @@ impl Endpoint {
     /// The connection used last that is still open and quiet.
     pub fn take_idle(&self, now: u64) -> Option<Stream> {
         let (_, idle_ms) = self.bounds.get();
+        if let Some(stream) = self.http2.as_ref().and_then(|pool| pool.take(now, idle_ms)) {
+            return Some(Stream::Http2(Box::new(stream)));
+        }
         let mut idle = self.idle.borrow_mut();
         while let Some((mut stream, since)) = idle.pop_back() {
             if now > after(since, idle_ms) {
@@ -148,8 +166,11 @@ impl Endpoint {
         None
     }
 
-    /// Keeps a connection whose last answer was read to its end.
+    /// Keeps a connection whose last answer was read to its end. One of HTTP/2 stays in its pool anyway.
     pub fn keep(&self, stream: Stream, now: u64) {
+        if matches!(stream, Stream::Http2(_)) {
+            return;
+        }
         let (connections, _) = self.bounds.get();
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= connections {
@@ -168,13 +189,27 @@ impl Endpoint {
             idle.pop_front();
         }
         idle.retain_mut(|(stream, _)| stream.is_quiet());
+        if let Some(pool) = &self.http2 {
+            pool.sweep(now, idle_ms);
+        }
+    }
+
+    /// A connection, or a place on one.
+    ///
+    /// # Errors
+    /// Those of [`Self::dial`]; `service_overloaded` where too many wait for a place.
+    pub async fn connect(&self, shared: &Shared) -> Result<Stream, Reason> {
+        match &self.http2 {
+            Some(pool) => pool.connect(self, shared).await,
+            None => self.dial(shared).await,
+        }
     }
 
     /// Resolves, connects to one address after the other and shakes hands.
     ///
     /// # Errors
     /// `service_unreachable`, `service_address_forbidden`, `service_tls_failed`.
-    pub async fn connect(&self, shared: &Shared) -> Result<Stream, Reason> {
+    pub async fn dial(&self, shared: &Shared) -> Result<Stream, Reason> {
         let addresses = shared.network.resolve(&self.spec.host, self.spec.port, &shared.service_runtime).await?;
         let tcp = connect_any(&addresses, self.spec.port).await?;
         // Small requests leave at once; a socket that refuses the option still works.

@@ -8,6 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::http2::Http2Stream;
+use crate::exchange::Framing;
+
 /// A connection to a service.
 #[derive(Debug)]
 pub enum Stream {
@@ -15,9 +18,28 @@ pub enum Stream {
     Plain(TcpStream),
     /// Verified TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One request's part of a connection that speaks HTTP/2.
+    Http2(Box<Http2Stream>),
 }
 
 impl Stream {
+    /// Ends the request's body, where that has to be said.
+    pub fn finish(&mut self) {
+        if let Self::Http2(stream) = self {
+            stream.finish();
+        }
+    }
+
+    /// How the answer's body is framed as it is read from here, where the head announced `announced`.
+    #[must_use]
+    pub fn body_framing(&self, announced: Framing) -> Framing {
+        match self {
+            // To its end: the library compares with the length.
+            Self::Http2(_) if announced != Framing::Empty => Framing::Close,
+            Self::Plain(_) | Self::Tls(_) | Self::Http2(_) => announced,
+        }
+    }
+
     /// Whether a connection that waits for its next request is still usable: nothing may have arrived. Asks the
     /// runtime's readiness; the system is asked only where something did arrive.
     pub fn is_quiet(&mut self) -> bool {
@@ -33,6 +55,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Http2(stream) => stream.poll_read(cx, buf),
         }
     }
 }
@@ -42,6 +65,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Http2(stream) => stream.poll_write(cx, buf),
         }
     }
 
@@ -49,17 +73,22 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Http2(stream) => {
+                let first = bufs.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
+                stream.poll_write(cx, first)
+            }
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        !matches!(self, Self::Http2(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Http2(stream) => stream.poll_again(cx),
         }
     }
 
@@ -67,6 +96,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Tls {
             }
             let default = ir::ServiceTls::default();
             let spec = service.tls.as_ref().unwrap_or(&default);
-            match build_service(spec, secrets, &mut system_roots) {
+            match build_service(spec, secrets, &mut system_roots, service.speaks.alpn()) {
                 Ok(tls) => services.push(Some(tls)),
                 Err((part, message)) => errors.push(LoadError {
                     pointer: format!("/services/{index}/tls/{part}"),
@@ -66,7 +66,12 @@ impl Tls {
 
 type Fault = (&'static str, String);
 
-fn build_service(spec: &ir::ServiceTls, secrets: &Secrets, system: &mut Option<Arc<RootCertStore>>) -> Result<ServiceTls, Fault> {
+fn build_service(
+    spec: &ir::ServiceTls,
+    secrets: &Secrets,
+    system: &mut Option<Arc<RootCertStore>>,
+    alpn: &[&[u8]],
+) -> Result<ServiceTls, Fault> {
     let roots = match &spec.ca {
         Some(pem) => Arc::new(own_roots(pem)?),
         None => match system {
@@ -106,7 +111,7 @@ fn build_service(spec: &ir::ServiceTls, secrets: &Secrets, system: &mut Option<A
         (Some(_), None) => return Err(("key", "a client certificate needs its key".to_owned())),
         (None, Some(_)) => return Err(("certificate", "a key needs its client certificate".to_owned())),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let server_name = match &spec.server_name {
         Some(name) => Some(
             ServerName::try_from(name.clone())

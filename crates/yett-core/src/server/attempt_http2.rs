@@ -1,0 +1,115 @@
+//! One request on an HTTP/2 connection to a service, up to its answer's head; the body goes the way of all bodies.
+//!
+//! What the service says it has not looked at (a stream above the last one of its GOAWAY, or REFUSED_STREAM; RFC 9113
+//! section 8.7) is sent again on another connection to it, whatever the method is.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::client::Client;
+use super::clock::monotonic_ns;
+use super::deadline::after;
+use super::forward::Job;
+use super::transfer::{Failure, Transfer};
+use crate::exchange::{Exchange, Method, ResponseHead};
+use crate::http1::response::Complete;
+use crate::reason::Reason;
+use crate::upstream::http2::{Broken, Http2Stream, Kept, request_head};
+use crate::upstream::{Endpoint, Stream};
+
+/// How often a request is sent that the service does not look at.
+const SENDS: u32 = 3;
+
+/// What sending a request takes.
+pub(super) struct Sending<'a> {
+    pub job: Job<'a>,
+    pub exchange: &'a Exchange,
+    pub endpoint: &'a Endpoint,
+    /// Host as the service sees it.
+    pub host: &'a [u8],
+}
+
+impl<C: Client> Transfer<'_, C> {
+    /// As [`Transfer::head`], on a place of an HTTP/2 connection.
+    ///
+    /// # Errors
+    /// See [`Failure`]. Nothing has been sent to the client.
+    pub(super) async fn head_http2(
+        &mut self,
+        sending: &Sending<'_>,
+        head: &mut ResponseHead,
+    ) -> Result<(Complete, u64), Failure> {
+        let head_request = sending.exchange.request.method == Method::Head;
+        let mut kept = Kept::new();
+        for last in (0..SENDS).rev() {
+            let broken = match self.begin(sending, std::mem::take(&mut kept))? {
+                Ok(()) => match self.answer(head_request, head).await? {
+                    Ok(complete) => return Ok((complete, monotonic_ns())),
+                    Err(broken) => broken,
+                },
+                Err(broken) => broken,
+            };
+            let again = match (broken, self.http2()) {
+                (Broken::Malformed, _) => return Err(Failure::Because(Reason::ServiceResponseInvalid)),
+                (Broken::Unseen, Some(stream)) if last > 0 => stream.take_kept(),
+                (Broken::Unseen | Broken::Reset, _) => None,
+            };
+            kept = again.ok_or(Failure::Silent)?;
+            self.reconnect(sending).await?;
+        }
+        Err(Failure::Silent)
+    }
+
+    fn http2(&mut self) -> Option<&mut Http2Stream> {
+        match self.service {
+            Stream::Http2(stream) => Some(stream),
+            Stream::Plain(_) | Stream::Tls(_) => None,
+        }
+    }
+
+    fn begin(&mut self, sending: &Sending<'_>, kept: Kept) -> Result<Result<(), Broken>, Failure> {
+        let Sending { exchange, endpoint, host, .. } = sending;
+        let request = &exchange.request;
+        let head =
+            request_head(&request.method, endpoint.is_tls(), host, &exchange.forward_target, &request.headers, request.framing)
+                .map_err(|_| Failure::Because(Reason::MalformedRequest))?;
+        // A service that has changed to HTTP/1.1 meanwhile: what the client sent is framed for the other one.
+        let stream = self.http2().ok_or(Failure::Silent)?;
+        Ok(stream.begin(head, request.framing, kept))
+    }
+
+    async fn answer(&mut self, head_request: bool, head: &mut ResponseHead) -> Result<Result<Complete, Broken>, Failure> {
+        poll_fn(|cx| {
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            let waiting = match self.poll_upload(cx) {
+                Ok(due) => due,
+                Err(failure) => return Poll::Ready(Err(failure)),
+            };
+            let Some(stream) = self.http2() else { return Poll::Ready(Err(Failure::Silent)) };
+            if let Poll::Ready(answer) = stream.poll_head(cx, head_request, head) {
+                return Poll::Ready(Ok(answer));
+            }
+            let timeout = Failure::Because(Reason::ServiceTimeout);
+            let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
+            self.poll_due(cx, due).map(Err)
+        })
+        .await
+    }
+
+    async fn reconnect(&mut self, sending: &Sending<'_>) -> Result<(), Failure> {
+        let Sending { job, endpoint, .. } = sending;
+        let deadline = self.limits.total.min(after(monotonic_ns(), job.route.timeouts.connect_ms));
+        let connected = self.timer.within(deadline, endpoint.connect(&job.worker.shared)).await;
+        match connected {
+            Some(Ok(stream)) => *self.service = stream,
+            Some(Err(reason)) => return Err(Failure::Because(reason)),
+            None if monotonic_ns() >= self.limits.total => return Err(Failure::Because(Reason::TotalTimeout)),
+            None => return Err(Failure::Because(Reason::ServiceConnectTimeout)),
+        }
+        self.upload = super::transfer::Upload::Active;
+        self.up_moved = monotonic_ns();
+        Ok(())
+    }
+}
