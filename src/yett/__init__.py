@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yett.config.filters.rewrite import Rewrite
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
+    from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.listener import (
         Certificate,
         Http2,
@@ -58,6 +59,7 @@ __all__ = [
     "Gateway",
     "Group",
     "HashKey",
+    "HealthCheck",
     "Hsts",
     "Http2",
     "HttpsRedirect",
@@ -67,6 +69,7 @@ __all__ = [
     "ListenerTls",
     "LogFile",
     "Match",
+    "OutlierDetection",
     "PathRules",
     "Pool",
     "Process",
@@ -112,6 +115,8 @@ _WHERE = {
     "Gateway": "yett.config.gateway",
     "LogFile": "yett.config.gateway",
     "Process": "yett.config.gateway",
+    "HealthCheck": "yett.config.health",
+    "OutlierDetection": "yett.config.health",
     "Certificate": "yett.config.listener",
     "Http2": "yett.config.listener",
     "HttpsRedirect": "yett.config.listener",

@@ -47,6 +47,7 @@ REASONS: tuple[str, ...] = (
     "tenant_missing",
     "tenant_mismatch",
     "rate_limited",
+    "no_healthy_endpoint",
     "service_overloaded",
     "service_unreachable",
     "service_connect_timeout",

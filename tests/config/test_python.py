@@ -94,8 +94,8 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
-        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
-        "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
+        "OutlierDetection", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceTls", "TrustedProxies", "YettError",
         "__version__",
     ]  # fmt: skip

@@ -454,6 +454,15 @@ pub struct Service {
     /// HTTP/1.1, HTTP/2, or what the service prefers.
     #[serde(default)]
     pub speaks: Speaks,
+    /// How endpoints are asked whether they serve.
+    #[serde(default)]
+    pub health_check: Option<HealthCheck>,
+    /// When failing requests keep an endpoint away.
+    #[serde(default)]
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How long an endpoint that is back takes to get its whole share; 0 is not at all.
+    #[serde(default)]
+    pub slow_start_ms: u64,
 }
 
 /// What is spoken to a service.
@@ -505,6 +514,60 @@ pub struct ServiceHttp2 {
     pub ping_ms: u64,
     /// How long its answer may take.
     pub ping_timeout_ms: u64,
+}
+
+/// How endpoints are asked whether they serve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub protocol: CheckProtocol,
+    /// Path and query of a request.
+    #[serde(default)]
+    pub path: String,
+    /// Statuses that pass.
+    #[serde(default)]
+    pub status: Vec<u16>,
+    /// The Host field; the service's own otherwise.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The name that gRPC is asked about; empty for all of it.
+    #[serde(default)]
+    pub service: String,
+    /// From the end of one check to the next.
+    pub interval_ms: u64,
+    /// For one check.
+    pub timeout_ms: u64,
+    /// Passed checks in a row after which an endpoint is healthy.
+    pub healthy: u32,
+    /// Failed checks in a row after which it is not.
+    pub unhealthy: u32,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CheckProtocol {
+    /// A request that is answered with one of the statuses.
+    Http,
+    /// A connection.
+    Tcp,
+    /// `grpc.health.v1.Health/Check`.
+    Grpc,
+}
+
+/// When failing requests keep an endpoint away.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutlierDetection {
+    /// Failures in a row; 0 does not count them.
+    pub consecutive_errors: u32,
+    /// Least share of requests that succeed, in parts of 10,000; 0 does not count them.
+    pub success_rate: u32,
+    /// How long the first time.
+    pub eject_ms: u64,
+    /// Most endpoints at once, in parts of 10,000 of all.
+    pub max_ejected: u32,
 }
 
 /// One address of a service.
@@ -570,7 +633,7 @@ pub enum San {
 }
 
 /// The Host header that a service sees.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum HostPolicy {
     /// As the client sent it.

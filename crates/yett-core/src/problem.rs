@@ -112,6 +112,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited
+        | Reason::NoHealthyEndpoint
         | Reason::ServiceUnreachable
         | Reason::ServiceConnectTimeout
         | Reason::ServiceTlsFailed

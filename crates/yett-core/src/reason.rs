@@ -139,6 +139,7 @@ reasons! {
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     // forward
+    NoHealthyEndpoint "no_healthy_endpoint" 503 Service Later "no endpoint of the service is healthy";
     ServiceOverloaded "service_overloaded" 503 Service Later "the service has too many requests under way";
     ServiceUnreachable "service_unreachable" 502 Service Later "the service cannot be reached";
     ServiceConnectTimeout "service_connect_timeout" 504 Service Later "the service could not be reached in time";

@@ -26,6 +26,8 @@ pub struct Shared {
     pub buffers: BufferBudget,
     /// Name resolution, and the addresses that no service may resolve to: `network.set_own_addresses` after every bind.
     pub network: Network,
+    /// What is known of endpoints; it outlives a reload.
+    pub health: crate::upstream::health::Registry,
     /// The multi-thread runtime for everything that may be slow.
     pub service_runtime: tokio::runtime::Handle,
     /// What Python should log or count.
@@ -49,6 +51,7 @@ impl Shared {
             jwks: Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
             network: Network::default(),
+            health: crate::upstream::health::Registry::default(),
             service_runtime,
             events: Events::default(),
             counters: Counters::default(),

@@ -43,6 +43,9 @@ def show(answer: dict[str, Any]) -> None:
         typer.echo(f"admin          {gateway['admin']['address']}")
     if "connections" in gateway:
         typer.echo(f"connections    {gateway['connections']}")
+    for endpoint in gateway.get("endpoints") or []:
+        state = "healthy" if endpoint["healthy"] else "ejected" if endpoint["ejected"] else "UNHEALTHY"
+        typer.echo(f"endpoint       {endpoint['service']} {endpoint['endpoint']} {state}")
     last = answer["last_reload"]
     if last is not None:
         outcome = "ok" if last["ok"] else f"FAILED, {len(last['problems'])} errors, the old revision serves"

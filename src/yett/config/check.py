@@ -8,14 +8,16 @@ from urllib.parse import urlsplit
 
 from yett.config import service_http2, template
 from yett.config.base import Location, listed
+from yett.config.endpoint import ConsistentHash
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_redirects, check_special
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.service import Service
 from yett.config.types import is_loopback, socket_address
-from yett.config.units import milliseconds, size_bytes
+from yett.config.units import milliseconds, share, size_bytes
 
 _CREDENTIAL_CARRIERS = {
     "cookie",
@@ -267,6 +269,7 @@ def _services(merger: Merger) -> None:
                     "`certificate` and `key` belong together; give both, or neither",
                     True,
                 )
+        _health(merger, at, service)
         for index, url in enumerate(service.urls):
             parts = urlsplit(url)
             target = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
@@ -276,6 +279,33 @@ def _services(merger: Merger) -> None:
                     "endpoint_loop",
                     f"`{url}` is this gateway's own address; requests would run in circles",
                 )
+
+
+def _health(merger: Merger, at: Location, service: Service) -> None:
+    outlier, count = service.outlier_detection, len(service.endpoints)
+    if outlier is not None and count * share(outlier.max_ejected) < 10_000:
+        merger.fault(
+            (*at, "outlier_detection"),
+            "key_unused",
+            f"`max_ejected: {outlier.max_ejected}` of {count} endpoints is none, so nothing is ever ejected; raise it, or remove `outlier_detection`",
+            True,
+        )
+    if service.slow_start is None:
+        return
+    if service.health_check is None and outlier is None:
+        merger.fault(
+            (*at, "slow_start"),
+            "key_unused",
+            "without `health_check` or `outlier_detection` no endpoint ever comes back; add one, or remove `slow_start`",
+            True,
+        )
+    if isinstance(service.balance, ConsistentHash):
+        merger.fault(
+            (*at, "slow_start"),
+            "key_unused",
+            "`consistent_hash` sends each key to its endpoint, however long that one is back; remove `slow_start`",
+            True,
+        )
 
 
 def _groups(merger: Merger) -> None:

@@ -309,7 +309,20 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
         **service_http2.compiled(service),
+        **_health(service),
     }
+
+
+def _health(service: Service) -> dict[str, Any]:
+    """Nothing where nothing is said."""
+    document: dict[str, Any] = {}
+    if service.health_check is not None:
+        document["health_check"] = service.health_check.compiled()
+    if service.outlier_detection is not None:
+        document["outlier_detection"] = service.outlier_detection.compiled()
+    if service.slow_start is not None:
+        document["slow_start_ms"] = units.milliseconds(service.slow_start)
+    return document
 
 
 def _route(policy: Policy) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Endpoints
+from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
 from yett.config.service_http2 import ServiceHttp2
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
@@ -118,6 +119,12 @@ class Service(Model):
     """`http2` without TLS is spoken with prior knowledge; `auto` is what the service chooses in the TLS handshake."""
     http2: ServiceHttp2 | None = None
     """Bounds of HTTP/2."""
+    health_check: HealthCheck | None = None
+    """Asks endpoints whether they serve; without it they are taken for healthy."""
+    outlier_detection: OutlierDetection | None = None
+    """Keeps endpoints away whose requests fail."""
+    slow_start: Duration | None = None
+    """How long an endpoint that is healthy again takes to get its whole share."""
     forward_credential: bool = False
     """Whether the service sees the caller's credential."""
     pool: Pool = Pool()

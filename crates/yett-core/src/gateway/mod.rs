@@ -30,6 +30,8 @@ use crate::server::seat::{Command, Drain, Installed, Seat};
 use crate::server::signals;
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets};
+use crate::upstream::Health;
+use crate::upstream::health::EndpointHealth;
 
 /// Threads of the service runtime.
 const SERVICE_THREADS: usize = 2;
@@ -195,6 +197,7 @@ impl Gateway {
             "applied": inner.applied.load(Ordering::Relaxed),
             "workers": inner.commands.len(),
             "listeners": listeners.collect::<Vec<_>>(),
+            "endpoints": current.as_ref().map(|current| endpoints(&current.health)),
             "admin": lock(&inner.admin).map(|address| serde_json::json!({"address": address.to_string()})),
             "connections": inner.metrics.iter().map(|metrics| metrics.open.get()).sum::<u64>(),
             "ready": inner.ready(),
@@ -308,7 +311,7 @@ impl Inner {
         self.shared.buffers.set(process.buffered_bytes);
         self.shared.limits.set_keys(process.limit_keys, clock::now());
         self.shared.network.set_own_addresses(plan.own_addresses(control));
-        let (installed, target) = plan.install(control, self.commands.len());
+        let (installed, target) = plan.install(control, self.commands.len(), &self.shared);
         if let Some(target) = target {
             self.log.set(target);
         }
@@ -346,6 +349,7 @@ impl Inner {
             ready: self.ready(),
             started: self.started,
             applied: self.applied.load(Ordering::Relaxed),
+            health: current.as_ref().map(|current| &*current.health),
             certificates: current.as_ref().map_or(&[], |current| &current.snapshot.ir.certificates),
         };
         prometheus::render(&self.metrics, &self.shared, &gauges)
@@ -363,6 +367,20 @@ impl Probe for WeakProbe {
     fn metrics(&self) -> String {
         self.0.upgrade().map(|inner| inner.render_metrics()).unwrap_or_default()
     }
+}
+
+/// Those that are watched.
+fn endpoints(health: &Health) -> Vec<serde_json::Value> {
+    let now = clock::monotonic_ns();
+    let one = |endpoint: &Arc<EndpointHealth>| {
+        serde_json::json!({
+            "service": &*endpoint.service,
+            "endpoint": &*endpoint.label,
+            "healthy": endpoint.is_healthy(now),
+            "ejected": endpoint.is_ejected(now),
+        })
+    };
+    health.endpoints().into_iter().map(one).collect()
 }
 
 fn error(pointer: &str, message: &str) -> LoadError {

@@ -17,7 +17,7 @@ use crate::server::tls::ServerTls;
 use crate::server::tls::handshake::{Gate, Terms};
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
-use crate::upstream::Tls;
+use crate::upstream::{Health, Tls};
 
 /// What serves now, as far as the next apply has to know it.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ impl Plan {
     }
 
     /// Replaces what `control` remembers; gives what the workers take and, where it changed, the log's target.
-    pub(super) fn install(self, control: &mut Control, workers: usize) -> (Arc<Installed>, Option<Target>) {
+    pub(super) fn install(self, control: &mut Control, workers: usize, shared: &Arc<Shared>) -> (Arc<Installed>, Option<Target>) {
         let names = self.listeners.iter().map(|known| Arc::clone(&known.settings.name)).collect();
         let routes = self.snapshot.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let labels = Arc::new(Labels::new(Arc::clone(&self.snapshot.revision), names, routes, &control.labels));
@@ -157,6 +157,7 @@ impl Plan {
         let installed = Arc::new(Installed {
             listeners: self.listeners.iter().map(|known| Arc::clone(&known.settings)).collect(),
             labels: Arc::clone(&labels),
+            health: Health::build(&self.snapshot, &self.tls, shared),
             tls: self.tls,
             verdict_entries: entries.div_ceil(workers.max(1)),
             snapshot: Arc::clone(&self.snapshot),

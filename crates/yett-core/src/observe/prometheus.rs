@@ -9,6 +9,8 @@ use crate::reason::Reason;
 use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
 use crate::upstream::tls_cause::TlsCause;
+use crate::upstream::Health;
+use crate::upstream::health::{Cause as CheckFailure, EndpointHealth};
 
 /// What is not counted but read at the scrape.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Gauges<'a> {
     pub started: u64,
     /// Seconds since 1970 of the last configuration applied; 0 before the first.
     pub applied: u64,
+    /// Endpoints that are watched.
+    pub health: Option<&'a Health>,
     /// Certificates that the configuration uses.
     pub certificates: &'a [crate::ir::Certificate],
 }
@@ -78,7 +82,38 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     head(&mut out, "yett_revision_info", "the configuration that serves", "gauge");
     let _ = writeln!(out, "yett_revision_info{{revision=\"{}\"}} 1", Label(gauges.revision));
     certificates(&mut out, gauges.certificates);
+    health(&mut out, gauges.health);
     out
+}
+
+fn health(out: &mut String, health: Option<&Health>) {
+    let endpoints = health.map(Health::endpoints).unwrap_or_default();
+    if endpoints.is_empty() {
+        return;
+    }
+    let now = crate::server::clock::monotonic_ns();
+    let mut each = |name: &str, help: &str, kind: &str, value: &dyn Fn(&EndpointHealth) -> u64| {
+        head(out, name, help, kind);
+        for one in &endpoints {
+            let _ =
+                writeln!(out, "{name}{{service=\"{}\",endpoint=\"{}\"}} {}", Label(&one.service), Label(&one.label), value(one));
+        }
+    };
+    let healthy = |one: &EndpointHealth| u64::from(one.is_healthy(now));
+    each("yett_endpoint_healthy", "1 while requests go to the endpoint", "gauge", &healthy);
+    each("yett_endpoint_ejections_total", "times that failing requests took an endpoint away", "counter", &|one| {
+        one.ejections.get()
+    });
+    each("yett_health_checks_total", "checks of an endpoint", "counter", &|one| one.checks.get());
+    let name = "yett_health_check_failures_total";
+    head(out, name, "checks of an endpoint that failed, by cause", "counter");
+    for one in &endpoints {
+        for (cause, count) in CheckFailure::ALL.iter().zip(&one.failures).filter(|(_, count)| count.get() > 0) {
+            let (service, endpoint) = (Label(&one.service), Label(&one.label));
+            let (cause, count) = (cause.code(), count.get());
+            let _ = writeln!(out, "{name}{{service=\"{service}\",endpoint=\"{endpoint}\",cause=\"{cause}\"}} {count}");
+        }
+    }
 }
 
 fn certificates(out: &mut String, all: &[crate::ir::Certificate]) {

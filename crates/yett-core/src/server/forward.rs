@@ -85,7 +85,7 @@ impl<C: Client> Lane<C> {
         let key = service.key(&self.exchange);
         let mut chosen = service.choose(key, time, &mut tried);
         let mut fresh = false;
-        let mut failure = Reason::ServiceUnreachable;
+        let mut failure = Reason::NoHealthyEndpoint;
         while let Some(endpoint) = chosen {
             attempted.attempts += 1;
             let kept = if fresh { None } else { endpoint.take_idle(time) };

@@ -21,7 +21,7 @@ use crate::pipeline::PipelineState;
 use crate::providers::verdict::VerdictCache;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Pools, Tls};
+use crate::upstream::{Health, Pools, Tls};
 
 /// A configuration as the workers take it.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Installed {
     pub snapshot: Arc<Snapshot>,
     /// TLS towards its services.
     pub tls: Arc<Tls>,
+    /// Health of their endpoints; its checks run as long as this is there.
+    pub health: Arc<Health>,
     /// Its listeners.
     pub listeners: Vec<Arc<Settings>>,
     /// Names of its series.
@@ -158,7 +160,7 @@ impl Desk {
 
     fn install(&mut self, installed: &Arc<Installed>) {
         let previous = self.worker.as_ref().map(|worker| Rc::clone(&worker.view().pools));
-        let pools = Rc::new(Pools::new(&installed.snapshot, &installed.tls, previous.as_ref(), &self.shared));
+        let pools = Rc::new(Pools::new(&installed.snapshot, &installed.tls, &installed.health, previous.as_ref(), &self.shared));
         // Not one of `tasks`, for which a drain waits: it ends with the pools.
         tokio::task::spawn_local(Pools::sweep(Rc::downgrade(&pools)));
         let view = View { snapshot: Arc::clone(&installed.snapshot), pools };

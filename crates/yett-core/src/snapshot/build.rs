@@ -178,12 +178,26 @@ fn client_certificates(tls: &ir::ListenerTls) -> Option<ClientCertificates> {
     Some(ClientCertificates { required, trust: trust(tls) })
 }
 
+/// What a check needs, so that it neither runs without a pause nor never ends.
+fn check_is_sound(check: &ir::HealthCheck) -> bool {
+    let path = check.protocol != ir::CheckProtocol::Http || (check.path.starts_with('/') && !check.status.is_empty());
+    path && check.interval_ms >= 50
+        && check.timeout_ms > 0
+        && check.healthy > 0
+        && check.unhealthy > 0
+        && check.service.len() < 126
+}
+
 /// A service has at least one endpoint, and at most as many as are told apart.
 fn endpoints(ir: &Ir, errors: &mut Errors) {
     for (index, service) in ir.services.iter().enumerate() {
         if service.endpoints.is_empty() || service.endpoints.len() > MAX_ENDPOINTS {
             let message = format!("service `{}` needs 1 to {MAX_ENDPOINTS} endpoints", service.name);
             errors.0.push(LoadError { pointer: format!("/services/{index}/endpoints"), message });
+        }
+        if service.health_check.as_ref().is_some_and(|check| !check_is_sound(check)) {
+            let message = format!("the health check of service `{}` cannot be carried out", service.name);
+            errors.0.push(LoadError { pointer: format!("/services/{index}/health_check"), message });
         }
         if service.endpoints.iter().any(|endpoint| endpoint.weight == 0) {
             let message = format!("an endpoint of service `{}` has no weight, so nothing would go there", service.name);

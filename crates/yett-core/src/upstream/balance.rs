@@ -6,9 +6,11 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::health::{EndpointHealth, WHOLE};
 use super::{Endpoint, Service};
 use crate::exchange::Exchange;
 use crate::filters::keyed_hash::KeyedHash;
@@ -18,8 +20,6 @@ use crate::ir::{self, Balance, HashKey};
 
 /// Endpoints of one service, at most.
 pub const MAX_ENDPOINTS: usize = 256;
-/// A weight of 1, so that a part of it can be said.
-const WHOLE: u64 = 256;
 
 /// Endpoints of one service that a request has tried, by their place.
 #[derive(Debug, Default, Clone)]
@@ -48,26 +48,43 @@ pub(super) struct Place {
     weight: u32,
     priority: u32,
     near: bool,
+    health: Option<Arc<EndpointHealth>>,
     /// How far its turn is owed (smooth weighted round robin, as in nginx).
     owed: Cell<i64>,
 }
 
 impl Place {
-    pub(super) fn new(spec: &ir::Endpoint, zone: Option<&str>) -> Self {
+    pub(super) fn new(spec: &ir::Endpoint, zone: Option<&str>, health: Option<&Arc<EndpointHealth>>) -> Self {
         let id = STABLE.parts(&[spec.host.as_bytes(), &spec.port.to_be_bytes()]);
         let near = zone.is_some() && spec.zone.as_deref() == zone;
-        Self { id, weight: spec.weight, priority: spec.priority, near, owed: Cell::new(0) }
+        Self { id, weight: spec.weight, priority: spec.priority, near, health: health.cloned(), owed: Cell::new(0) }
+    }
+
+    fn is_healthy(&self, now: u64) -> bool {
+        self.health.as_ref().is_none_or(|health| health.is_healthy(now))
+    }
+
+    /// Its weight now, in parts of [`WHOLE`].
+    fn weight(&self, now: u64, slow_start_ns: u64) -> u64 {
+        let ramp = self.health.as_ref().filter(|_| slow_start_ns > 0).map_or(WHOLE, |health| health.ramp(now, slow_start_ns));
+        u64::from(self.weight) * ramp
     }
 }
 
 /// The same in every process: `consistent_hash` has to lead to the same endpoint from each of several gateways.
 const STABLE: KeyedHash = KeyedHash::fixed();
 
+/// A number that nobody foresees, but no secret.
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 /// How one service's endpoints are chosen.
 #[derive(Debug)]
 pub(super) struct Balancer {
     policy: Balance,
     places: Vec<Place>,
+    slow_start_ns: u64,
     random: Cell<u64>,
 }
 
@@ -75,9 +92,8 @@ pub(super) struct Balancer {
 type Candidates = SmallVec<[(usize, u64); 16]>;
 
 impl Balancer {
-    pub(super) fn new(policy: &Balance, places: Vec<Place>) -> Self {
-        let random = RandomState::new().hash_one(places.len());
-        let balancer = Self { policy: policy.clone(), places, random: Cell::new(random) };
+    pub(super) fn new(policy: &Balance, places: Vec<Place>, slow_start_ns: u64) -> Self {
+        let balancer = Self { policy: policy.clone(), places, slow_start_ns, random: Cell::new(random()) };
         // Workers do not all begin with the first one.
         let all: Candidates = (0..balancer.places.len()).map(|at| (at, WHOLE)).collect();
         for _ in 0..balancer.below(all.len()) {
@@ -92,6 +108,11 @@ impl Balancer {
             let old = before.places.iter().find(|old| old.id == place.id);
             place.owed.set(old.map_or(0, |old| old.owed.get()));
         }
+    }
+
+    /// Whether anything is known of the endpoints' health.
+    fn watches(&self) -> bool {
+        self.places.iter().any(|place| place.health.is_some())
     }
 
     fn random(&self) -> u64 {
@@ -114,11 +135,11 @@ impl Balancer {
         }
     }
 
-    /// Those of the first priority that has any, and of them those nearby, while at least half of these are there.
+    /// The healthy ones of the first priority that has any, and of them those nearby, while at least half of these are there.
     /// What could not be reached a moment ago comes last, whatever its priority.
     fn candidates(&self, endpoints: &[Rc<Endpoint>], now: u64, tried: &Tried) -> Candidates {
         let rank = |at: usize, place: &Place| {
-            let endpoint = endpoints.get(at)?;
+            let endpoint = endpoints.get(at).filter(|_| place.is_healthy(now))?;
             Some((!endpoint.is_preferred(now), place.priority))
         };
         let mut best: Option<(bool, u32)> = None;
@@ -137,7 +158,7 @@ impl Balancer {
             near += u32::from(place.near);
             near_there += u32::from(place.near && there);
             if there && !tried.contains(at) {
-                found.push((at, u64::from(place.weight) * WHOLE));
+                found.push((at, place.weight(now, self.slow_start_ns)));
             }
         }
         if near > 0 && near_there * 2 >= near {
@@ -246,12 +267,12 @@ impl Service {
         }
     }
 
-    /// The endpoint for the next attempt of a request, which becomes one of `tried`; `None` when none is left. `key` is
+    /// The endpoint for the next attempt of a request, which becomes one of `tried`; `None` when no healthy one is left. `key` is
     /// what [`Self::key`] says.
     #[must_use]
     pub fn choose(&self, key: Option<u64>, now: u64, tried: &mut Tried) -> Option<&Rc<Endpoint>> {
         let place = match &*self.endpoints {
-            [_] => Some(0).filter(|only| !tried.contains(*only)),
+            [_] if !self.balancer.watches() => Some(0).filter(|only| !tried.contains(*only)),
             several => self.balancer.pick(several, key, now, tried),
         }?;
         tried.insert(place);

@@ -16,7 +16,7 @@ fn made(policy: Balance, specs: &[(u16, u32, u32, &str)], zone: Option<&str>) ->
         zone: Some((*zone).to_owned()).filter(|zone| !zone.is_empty()),
     });
     let specs: Vec<_> = specs.collect();
-    let balancer = Balancer::new(&policy, specs.iter().map(|spec| Place::new(spec, zone)).collect());
+    let balancer = Balancer::new(&policy, specs.iter().map(|spec| Place::new(spec, zone, None)).collect(), 0);
     (balancer, specs.iter().map(|spec| Rc::new(Endpoint::new(spec, None, &ir::Speaks::default()).unwrap())).collect())
 }
 

@@ -5,6 +5,7 @@
 //! worker's own: `idle_connections` is per endpoint and worker.
 
 pub mod balance;
+pub mod health;
 pub mod http2;
 pub mod network;
 pub mod pins;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use balance::Tried;
 use balance::{Balancer, Place};
+pub use health::Health;
 pub use network::Network;
 pub use pool::{Active, Endpoint, Report};
 pub use stream::Stream;
@@ -53,21 +55,29 @@ pub struct Service {
 impl Pools {
     /// Made on the worker at a swap; cheap. TLS configurations were built in `Tls::build`.
     #[must_use]
-    pub fn new(snapshot: &Arc<Snapshot>, tls: &Arc<Tls>, previous: Option<&Rc<Self>>, shared: &Arc<Shared>) -> Self {
+    pub fn new(
+        snapshot: &Arc<Snapshot>,
+        tls: &Arc<Tls>,
+        health: &Health,
+        previous: Option<&Rc<Self>>,
+        shared: &Arc<Shared>,
+    ) -> Self {
         let mut services = Vec::with_capacity(snapshot.ir.services.len());
         for (index, spec) in snapshot.ir.services.iter().enumerate() {
             let tls = tls.service(index);
+            let health = health.service(index);
             let before = previous.and_then(|p| p.services.iter().find(|s| *s.name == *spec.name));
             let mut endpoints = Vec::with_capacity(spec.endpoints.len());
             let mut places = Vec::with_capacity(spec.endpoints.len());
-            for described in &spec.endpoints {
+            for (place, described) in spec.endpoints.iter().enumerate() {
                 let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(described, tls, &spec.speaks)).cloned());
                 let Some(endpoint) = kept.or_else(|| Endpoint::new(described, tls, &spec.speaks).map(Rc::new)) else { continue };
                 endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
-                places.push(Place::new(described, snapshot.ir.zone.as_deref()));
+                endpoint.set_watch(health.and_then(|health| health.watch(place)));
+                places.push(Place::new(described, snapshot.ir.zone.as_deref(), health.and_then(|h| h.endpoints().get(place))));
                 endpoints.push(endpoint);
             }
-            let balancer = Balancer::new(&spec.balance, places);
+            let balancer = Balancer::new(&spec.balance, places, health.map_or(0, |health| health.slow_start_ns()));
             if let Some(before) = before {
                 balancer.go_on(&before.balancer);
             }

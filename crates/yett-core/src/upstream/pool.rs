@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::health::Watch;
 use super::http2::Http2Pool;
 use super::stream::Stream;
 use super::tls::{Identity, ServiceTls};
@@ -72,29 +73,23 @@ pub struct Endpoint {
     active: Cell<u32>,
     /// Tried last until then.
     avoid_until: Cell<u64>,
+    /// What hears of its outcomes.
+    watch: RefCell<Option<Watch>>,
 }
 
 impl Endpoint {
     /// An endpoint without connections. `None` where it speaks TLS and nothing to verify it with was built.
     #[must_use]
     pub fn new(spec: &ir::Endpoint, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> Option<Self> {
-        let bracketed = if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.clone() };
-        let default_port = if spec.tls { 443 } else { 80 };
-        let label = format!("{bracketed}:{}", spec.port);
-        let host = if spec.port == default_port { bracketed } else { label.clone() };
         let tls = if spec.tls {
             let tls = tls?;
-            let name = match &tls.server_name {
-                Some(name) => name.clone(),
-                None => ServerName::try_from(spec.host.clone()).ok()?,
-            };
-            Some((tls.config.clone(), name, tls.identity))
+            Some((tls.config.clone(), server_name(spec, tls)?, tls.identity))
         } else {
             None
         };
         Some(Self {
-            label: label.into(),
-            host: host.into_bytes().into(),
+            label: label(spec).into(),
+            host: endpoint_host(spec).into_bytes().into(),
             spec: spec.clone(),
             identity: tls.as_ref().map(|(_, _, identity)| *identity),
             tls: tls.map(|(config, name, _)| (config, name)),
@@ -103,6 +98,7 @@ impl Endpoint {
             bounds: Cell::new((0, 0)),
             active: Cell::new(0),
             avoid_until: Cell::new(0),
+            watch: RefCell::default(),
         })
     }
 
@@ -126,6 +122,11 @@ impl Endpoint {
     /// Idle connections kept, and for how many milliseconds.
     pub fn set_bounds(&self, connections: u32, idle_ms: u64) {
         self.bounds.set((usize::try_from(connections).unwrap_or(usize::MAX), idle_ms));
+    }
+
+    /// What hears of its outcomes.
+    pub fn set_watch(&self, watch: Option<Watch>) {
+        self.watch.replace(watch);
     }
 
     /// Requests under way.
@@ -239,7 +240,31 @@ impl Endpoint {
         if report == Report::ConnectFailed {
             self.avoid_until.set(after(now, AVOID_MS));
         }
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.observe(report, now);
+        }
     }
+}
+
+/// Name or address, an IPv6 one in brackets.
+fn bracketed(spec: &ir::Endpoint) -> String {
+    if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.clone() }
+}
+
+/// `host:port`.
+pub(super) fn label(spec: &ir::Endpoint) -> String {
+    format!("{}:{}", bracketed(spec), spec.port)
+}
+
+/// The Host field of `host: endpoint`.
+pub(super) fn endpoint_host(spec: &ir::Endpoint) -> String {
+    let default_port = if spec.tls { 443 } else { 80 };
+    if spec.port == default_port { bracketed(spec) } else { label(spec) }
+}
+
+/// The name that its certificate has to carry.
+pub(super) fn server_name(spec: &ir::Endpoint, tls: &ServiceTls) -> Option<ServerName<'static>> {
+    tls.server_name.clone().or_else(|| ServerName::try_from(spec.host.clone()).ok())
 }
 
 async fn connect_any(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Reason> {

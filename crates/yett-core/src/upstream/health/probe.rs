@@ -1,0 +1,205 @@
+//! One question to an endpoint: does it connect, answer a request, say that it serves?
+//!
+//! Connections are new ones, with the service's TLS and the rules for addresses of any other. An answer is read to the end
+//! of its head (at most 16 KiB), of gRPC to its trailers (at most 4 KiB).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use http_body_util::Empty;
+use hyper::header;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use super::super::pool::{endpoint_host, server_name};
+use super::super::tls::ServiceTls;
+use crate::ir::{self, CheckProtocol, HostPolicy};
+use crate::providers::hyper_io::HyperIo;
+use crate::reason::Reason;
+use crate::shared::Shared;
+
+const HEAD_BYTES: usize = 16 * 1024;
+const GRPC_BYTES: usize = 4 * 1024;
+/// `grpc.health.v1.HealthCheckResponse` with the status SERVING, framed.
+const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+
+macro_rules! causes {
+    ($($cause:ident $code:literal $help:literal;)*) => {
+        /// Why a check failed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Cause {
+            $(#[doc = $help] $cause,)*
+        }
+
+        impl Cause {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$cause,)*];
+
+            /// The word in metrics and events.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$cause => $code,)* }
+            }
+        }
+    };
+}
+
+causes! {
+    Unresolved "unresolved" "The name has no address.";
+    Forbidden "forbidden" "It has an address that no service may have.";
+    Connect "connect" "It takes no connection.";
+    Tls "tls" "The TLS handshake failed.";
+    Timeout "timeout" "No answer in time.";
+    Status "status" "Another status.";
+    Invalid "invalid" "No answer, or none that can be read.";
+    NotServing "not_serving" "It says that it does not serve.";
+}
+
+/// What is asked, decided at load.
+#[derive(Debug)]
+pub(super) struct Target {
+    endpoint: ir::Endpoint,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    spec: ir::HealthCheck,
+    authority: String,
+}
+
+impl Target {
+    /// `None` where it speaks TLS and nothing to verify it with was built.
+    pub(super) fn new(
+        service: &ir::Service,
+        endpoint: &ir::Endpoint,
+        spec: &ir::HealthCheck,
+        tls: Option<&ServiceTls>,
+    ) -> Option<Self> {
+        let tls = if endpoint.tls {
+            let tls = tls?;
+            let mut config = ClientConfig::clone(&tls.config);
+            let protocol: &[u8] = if spec.protocol == CheckProtocol::Grpc { b"h2" } else { b"http/1.1" };
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Some((Arc::new(config), server_name(endpoint, tls)?))
+        } else {
+            None
+        };
+        let authority = match (&spec.host, &service.host) {
+            (Some(host), _) | (None, HostPolicy::Literal(host)) => host.clone(),
+            (None, HostPolicy::Endpoint | HostPolicy::Preserve) => endpoint_host(endpoint),
+        };
+        Some(Self { endpoint: endpoint.clone(), tls, spec: spec.clone(), authority })
+    }
+
+    /// Asks once. The time limit is the caller's.
+    pub(super) async fn ask(&self, shared: &Shared) -> Result<(), Cause> {
+        let stream = self.connect(shared).await?;
+        if self.spec.protocol == CheckProtocol::Tcp {
+            return Ok(());
+        }
+        match &self.tls {
+            None => self.question(stream).await,
+            Some((config, name)) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                self.question(connector.connect(name.clone(), stream).await.map_err(|_| Cause::Tls)?).await
+            }
+        }
+    }
+
+    async fn connect(&self, shared: &Shared) -> Result<TcpStream, Cause> {
+        let found = shared.network.resolve(&self.endpoint.host, self.endpoint.port, &shared.service_runtime).await;
+        let addresses = found.map_err(|reason| match reason {
+            Reason::ServiceAddressForbidden => Cause::Forbidden,
+            _ => Cause::Unresolved,
+        })?;
+        for address in &*addresses {
+            if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, self.endpoint.port)).await {
+                return Ok(stream);
+            }
+        }
+        Err(Cause::Connect)
+    }
+
+    async fn question<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+        match self.spec.protocol {
+            CheckProtocol::Tcp => Ok(()),
+            CheckProtocol::Http => self.http(stream).await,
+            CheckProtocol::Grpc => self.grpc(stream).await,
+        }
+    }
+
+    async fn http<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+        let mut builder = hyper::client::conn::http1::Builder::new();
+        let handshake = builder.max_buf_size(HEAD_BYTES).handshake(HyperIo(stream));
+        let (mut sender, connection) = handshake.await.map_err(|_| Cause::Invalid)?;
+        // Dropped, and with it the connection, when this function ends in whatever way.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let request = http::Request::get(self.spec.path.as_str())
+            .header(header::HOST, self.authority.as_str())
+            .header(header::USER_AGENT, "yett-health-check")
+            .header(header::ACCEPT, "*/*")
+            .header(header::CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| Cause::Invalid)?;
+        let response = sender.send_request(request).await.map_err(|_| Cause::Invalid)?;
+        if self.spec.status.contains(&response.status().as_u16()) { Ok(()) } else { Err(Cause::Status) }
+    }
+
+    /// `grpc.health.v1.Health/Check` (the gRPC health checking protocol).
+    async fn grpc<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+        let invalid = |_| Cause::Invalid;
+        let mut builder = h2::client::Builder::new();
+        builder.max_header_list_size(16 * 1024).enable_push(false).initial_window_size(64 * 1024);
+        let (client, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(invalid)?;
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let request = http::Request::post(format!("{scheme}://{}/grpc.health.v1.Health/Check", self.authority))
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers")
+            .header(header::USER_AGENT, "yett-health-check")
+            .body(())
+            .map_err(|_| Cause::Invalid)?;
+        let mut client = client.ready().await.map_err(invalid)?;
+        let (response, mut body) = client.send_request(request, false).map_err(invalid)?;
+        body.send_data(question_for(&self.spec.service), true).map_err(invalid)?;
+        let response = response.await.map_err(invalid)?;
+        if response.status() != http::StatusCode::OK {
+            return Err(Cause::Status);
+        }
+        if response.headers().get("grpc-status").is_some_and(|status| status != "0") {
+            return Err(Cause::NotServing);
+        }
+        let mut answer = response.into_body();
+        let mut message = Vec::new();
+        while let Some(data) = answer.data().await {
+            let data = data.map_err(invalid)?;
+            let _ = answer.flow_control().release_capacity(data.remaining());
+            if message.len() + data.len() > GRPC_BYTES {
+                return Err(Cause::Invalid);
+            }
+            message.extend_from_slice(&data);
+        }
+        let trailers = answer.trailers().await.map_err(invalid)?.ok_or(Cause::Invalid)?;
+        if trailers.get("grpc-status").is_none_or(|status| status != "0") || message != SERVING {
+            return Err(Cause::NotServing);
+        }
+        Ok(())
+    }
+}
+
+/// `grpc.health.v1.HealthCheckRequest`, framed. A name of a service has at most 127 bytes.
+fn question_for(service: &str) -> Bytes {
+    let length = u8::try_from(service.len()).unwrap_or(0);
+    let mut out = vec![0, 0, 0, 0];
+    if length == 0 {
+        out.push(0);
+    } else {
+        out.extend_from_slice(&[length + 2, 0x0a, length]);
+        out.extend_from_slice(service.as_bytes());
+    }
+    out.into()
+}
