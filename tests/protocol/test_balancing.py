@@ -188,14 +188,15 @@ def test_the_own_zone_is_preferred(gateway, origin):
     )
     gate = gateway(balanced(*endpoints, gateway_zone="north"))
     ask(gate, 10)
-    assert seen(north, more, south) == [5, 5, 0]
+    assert len(south.requests) == 0
+    assert min(seen(north, more)) >= 4
     # half of it is still enough
     north.close()
     ask(gate, 10)
-    assert seen(north, more, south) == [5, 15, 0]
+    assert sum(seen(north, more)) == 20
     more.close()
     ask(gate, 10)
-    assert seen(north, more, south) == [5, 15, 10]
+    assert len(south.requests) == 10
 
 
 def test_without_a_zone_of_its_own_a_gateway_takes_all(gateway, origin):

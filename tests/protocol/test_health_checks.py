@@ -7,12 +7,14 @@ import json
 import os
 import re
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from tests.support import configs
+from tests.support.go_tools import go_program
 from tests.support.origin import reply
 from tests.support.waiting import eventually
 
@@ -217,6 +219,55 @@ def test_checks_use_the_service_s_tls(gateway, origin, server_tls, authority_fil
     gate.reload(config)
     eventually(lambda: gate.metric("yett_endpoint_healthy") == 0)
     assert gate.metric("yett_health_check_failures_total", cause="tls") >= 1
+
+
+def test_grpc_is_asked_by_its_own_protocol(gateway, origin):
+    """Against gRPC's own server and health service, which knows `` and what it is told."""
+    program = go_program("health")
+    server = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+
+        def say(service, status):
+            server.stdin.write(f"{service} {status}\n")
+            server.stdin.flush()
+            assert server.stdout.readline() == "set\n"
+
+        config = configs.public(origin())
+        check = {"protocol": "grpc", "interval": "50ms", "healthy": 1, "unhealthy": 1}
+        config["services"]["origin"].update(endpoints=f"http://127.0.0.1:{port}", health_check=check)
+        gate = gateway(config)
+        checks, failures = "yett_health_checks_total", "yett_health_check_failures_total"
+        eventually(lambda: gate.metric(checks) >= 2)
+        assert (gate.metric("yett_endpoint_healthy"), gate.metric(failures)) == (1, 0)
+        say("", "NOT_SERVING")
+        eventually(lambda: gate.metric("yett_endpoint_healthy") == 0)
+        assert gate.get("/a").reason == "no_healthy_endpoint"
+        assert gate.metric(failures, cause="not_serving") >= 1
+        say("", "SERVING")
+        eventually(lambda: gate.metric("yett_endpoint_healthy") == 1)
+        # a service that the server does not know, then does
+        config["services"]["origin"]["health_check"] = {**check, "service": "shop.Orders"}
+        gate.reload(config)
+        eventually(lambda: gate.metric("yett_endpoint_healthy") == 0)
+        say("shop.Orders", "SERVING")
+        eventually(lambda: gate.metric("yett_endpoint_healthy") == 1)
+    finally:
+        server.kill()
+        server.communicate()
+    eventually(lambda: gate.metric("yett_endpoint_healthy") == 0)
+
+
+def test_grpc_is_not_http(gateway, origin):
+    service = origin()
+    config = configs.public(service)
+    config["services"]["origin"]["health_check"] = {"protocol": "grpc", "interval": "50ms"}
+    service.behaviour = lambda stage: stage.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    gate = gateway(config)
+    turns(gate, service, 0)
+    service.faults.clear()
 
 
 def test_our_own_listener_is_not_asked(gateway, origin):

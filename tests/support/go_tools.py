@@ -33,17 +33,34 @@ def go_tool(name: str) -> Path:
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
-            go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
-            if go is None:
-                raise RuntimeError(f"`{name}` is installed with Go, which is not here: https://go.dev/dl")
-            done = subprocess.run(
-                [go, "install", module],
-                env={**os.environ, "GOBIN": str(directory), "GOFLAGS": "-mod=mod"},
-                cwd=directory,
-                text=True,
-                capture_output=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise RuntimeError(f"`go install {module}` failed:\n{done.stderr[-2000:]}")
+            environment = {**os.environ, "GOBIN": str(directory), "GOFLAGS": "-mod=mod"}
+            _go(["install", module], directory, environment)
     return program
+
+
+def go_program(name: str) -> Path:
+    """A program whose source is in `tests/support/go`; builds it where its source has changed.
+
+    Raises:
+        RuntimeError: there is no Go, or the build failed.
+    """
+    source = Path(__file__).parent / "go" / name
+    program = HOME / f"{name}-program"
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest = max(file.stat().st_mtime for file in source.iterdir())
+        if not program.exists() or program.stat().st_mtime < newest:
+            _go(["build", "-o", str(program), "."], source, {**os.environ})
+    return program
+
+
+def _go(arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+    go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
+    if go is None:
+        raise RuntimeError("a program of the tests is built with Go, which is not here: https://go.dev/dl")
+    done = subprocess.run(
+        [go, *arguments], env=environment, cwd=directory, text=True, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"`go {' '.join(arguments)}` failed:\n{done.stderr[-2000:]}")
