@@ -8,9 +8,9 @@ use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::reason::Reason;
 use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
-use crate::upstream::tls_cause::TlsCause;
 use crate::upstream::Health;
 use crate::upstream::health::{Cause as CheckFailure, EndpointHealth};
+use crate::upstream::tls_cause::TlsCause;
 
 /// What is not counted but read at the scrape.
 #[derive(Debug)]
