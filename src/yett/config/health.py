@@ -67,7 +67,7 @@ class HealthCheck(Model):
     """Asks each endpoint again and again whether it serves; requests go only to those that do."""
 
     protocol: Literal["http", "tcp", "grpc"] = "http"
-    """A request over HTTP/1.1, a connection, or `grpc.health.v1.Health/Check`."""
+    """A request over what is spoken to the service, a connection, or `grpc.health.v1.Health/Check`."""
     path: Annotated[str, BeforeValidator(_path)] | None = None
     """Path and query of the request; `http` needs it."""
     status: Status | None = None

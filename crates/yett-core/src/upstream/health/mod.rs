@@ -28,8 +28,8 @@ use crate::snapshot::Snapshot;
 
 /// Service, protocol, host and port.
 type StateKey = (Box<str>, bool, Box<str>, u16);
-/// Everything that makes one check differ from another.
-type CheckKey = (StateKey, ir::HealthCheck, Option<Identity>, ir::HostPolicy);
+/// Everything that makes one check differ from another; the last is what is offered by ALPN.
+type CheckKey = (StateKey, ir::HealthCheck, Option<Identity>, ir::HostPolicy, &'static [&'static [u8]]);
 
 /// What outlives a reload; holds nothing alive.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ impl Health {
                     None => state.unchecked(),
                     Some(check) => {
                         let identity = tls.service(index).filter(|_| endpoint.tls).map(|tls| tls.identity);
-                        let key = (key, check.clone(), identity, spec.host.clone());
+                        let key = (key, check.clone(), identity, spec.host.clone(), spec.speaks.alpn());
                         let running = known.checks.get(&key).and_then(Weak::upgrade);
                         let running = running.or_else(|| {
                             let target = probe::Target::new(spec, endpoint, check, tls.service(index))?;

@@ -67,6 +67,8 @@ pub(super) struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     spec: ir::HealthCheck,
     authority: String,
+    /// Whether the service speaks nothing but HTTP/2.
+    http2: bool,
 }
 
 impl Target {
@@ -80,8 +82,9 @@ impl Target {
         let tls = if endpoint.tls {
             let tls = tls?;
             let mut config = ClientConfig::clone(&tls.config);
-            let protocol: &[u8] = if spec.protocol == CheckProtocol::Grpc { b"h2" } else { b"http/1.1" };
-            config.alpn_protocols = vec![protocol.to_vec()];
+            if spec.protocol == CheckProtocol::Grpc {
+                config.alpn_protocols = vec![b"h2".to_vec()];
+            }
             Some((Arc::new(config), server_name(endpoint, tls)?))
         } else {
             None
@@ -90,7 +93,8 @@ impl Target {
             (Some(host), _) | (None, HostPolicy::Literal(host)) => host.clone(),
             (None, HostPolicy::Endpoint | HostPolicy::Preserve) => endpoint_host(endpoint),
         };
-        Some(Self { endpoint: endpoint.clone(), tls, spec: spec.clone(), authority })
+        let http2 = service.speaks.http2().is_some_and(|(_, only)| only);
+        Some(Self { endpoint: endpoint.clone(), tls, spec: spec.clone(), authority, http2 })
     }
 
     /// Asks once. The time limit is the caller's.
@@ -100,10 +104,12 @@ impl Target {
             return Ok(());
         }
         match &self.tls {
-            None => self.question(stream).await,
+            None => self.question(stream, self.http2).await,
             Some((config, name)) => {
                 let connector = TlsConnector::from(Arc::clone(config));
-                self.question(connector.connect(name.clone(), stream).await.map_err(|_| Cause::Tls)?).await
+                let stream = connector.connect(name.clone(), stream).await.map_err(|_| Cause::Tls)?;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.question(stream, http2).await
             }
         }
     }
@@ -122,15 +128,16 @@ impl Target {
         Err(Cause::Connect)
     }
 
-    async fn question<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+    async fn question<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, http2: bool) -> Result<(), Cause> {
         match self.spec.protocol {
             CheckProtocol::Tcp => Ok(()),
-            CheckProtocol::Http => self.http(stream).await,
+            CheckProtocol::Http if http2 => self.http2(stream).await,
+            CheckProtocol::Http => self.http1(stream).await,
             CheckProtocol::Grpc => self.grpc(stream).await,
         }
     }
 
-    async fn http<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+    async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
         let mut builder = hyper::client::conn::http1::Builder::new();
         let handshake = builder.max_buf_size(HEAD_BYTES).handshake(HyperIo(stream));
         let (mut sender, connection) = handshake.await.map_err(|_| Cause::Invalid)?;
@@ -145,19 +152,36 @@ impl Target {
             .body(Empty::<Bytes>::new())
             .map_err(|_| Cause::Invalid)?;
         let response = sender.send_request(request).await.map_err(|_| Cause::Invalid)?;
-        if self.spec.status.contains(&response.status().as_u16()) { Ok(()) } else { Err(Cause::Status) }
+        self.judge(response.status())
+    }
+
+    fn judge(&self, status: http::StatusCode) -> Result<(), Cause> {
+        if self.spec.status.contains(&status.as_u16()) { Ok(()) } else { Err(Cause::Status) }
+    }
+
+    async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
+        let mut driver = JoinSet::new();
+        let client = http2_client(stream, &mut driver).await?;
+        let request = http::Request::get(self.uri(&self.spec.path))
+            .header(header::USER_AGENT, "yett-health-check")
+            .header(header::ACCEPT, "*/*")
+            .body(())
+            .map_err(|_| Cause::Invalid)?;
+        let mut client = client.ready().await.map_err(|_| Cause::Invalid)?;
+        let (response, _) = client.send_request(request, true).map_err(|_| Cause::Invalid)?;
+        self.judge(response.await.map_err(|_| Cause::Invalid)?.status())
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("{}://{}{path}", if self.tls.is_some() { "https" } else { "http" }, self.authority)
     }
 
     /// `grpc.health.v1.Health/Check` (the gRPC health checking protocol).
     async fn grpc<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T) -> Result<(), Cause> {
         let invalid = |_| Cause::Invalid;
-        let mut builder = h2::client::Builder::new();
-        builder.max_header_list_size(16 * 1024).enable_push(false).initial_window_size(64 * 1024);
-        let (client, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(invalid)?;
         let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let request = http::Request::post(format!("{scheme}://{}/grpc.health.v1.Health/Check", self.authority))
+        let client = http2_client(stream, &mut driver).await?;
+        let request = http::Request::post(self.uri("/grpc.health.v1.Health/Check"))
             .header(header::CONTENT_TYPE, "application/grpc")
             .header(header::TE, "trailers")
             .header(header::USER_AGENT, "yett-health-check")
@@ -189,6 +213,18 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// A client of HTTP/2; dropped with `driver`.
+async fn http2_client<T>(stream: T, driver: &mut JoinSet<Result<(), h2::Error>>) -> Result<h2::client::SendRequest<Bytes>, Cause>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = h2::client::Builder::new();
+    builder.max_header_list_size(16 * 1024).enable_push(false).initial_window_size(64 * 1024);
+    let (client, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(|_| Cause::Invalid)?;
+    driver.spawn(connection);
+    Ok(client)
 }
 
 /// `grpc.health.v1.HealthCheckRequest`, framed. A name of a service has at most 127 bytes.
