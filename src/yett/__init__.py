@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yett.config.acme import Acme, State
     from yett.config.endpoint import ConsistentHash, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Acme",
     "AddressLimit",
     "Admin",
     "ApiKey",
@@ -88,12 +90,15 @@ __all__ = [
     "Service",
     "ServiceHttp2",
     "ServiceTls",
+    "State",
     "TrustedProxies",
     "YettError",
     "__version__",
 ]
 
 _WHERE = {
+    "Acme": "yett.config.acme",
+    "State": "yett.config.acme",
     "ConsistentHash": "yett.config.endpoint",
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",

@@ -43,6 +43,14 @@ class Gateway:
     def metrics(self) -> bytes:
         """Prometheus text."""
 
+    def set_challenges(self, document: bytes, /) -> None:
+        """Answer these challenges of certificate authorities on plain listeners: JSON of `{token: answer}`.
+
+        They replace those before. Raises ValueError."""
+
+    def count_order(self, issued: bool, /) -> None:
+        """Count an order of a certificate, for the metrics."""
+
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""
 

@@ -93,10 +93,10 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
-        "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
+        "Acme", "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
         "OutlierDetection", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
-        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceTls", "TrustedProxies", "YettError",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceTls", "State", "TrustedProxies", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

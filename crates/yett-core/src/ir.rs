@@ -46,6 +46,9 @@ pub struct Ir {
     /// Certificates in use, for their metric; their contents stand where they are used.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Whether challenges of certificate authorities (ACME) are answered on plain listeners.
+    #[serde(default)]
+    pub challenges: bool,
 }
 
 /// A certificate in use.
@@ -167,8 +170,11 @@ pub struct ListenerTls {
     /// The version of Mozilla's guideline that the profile is taken from; absent for the newest known.
     #[serde(default)]
     pub guideline: Option<Guideline>,
-    /// At least one; the first one is the default where SNI names none.
+    /// At least one, unless there are names in `pending`; the first one is the default where SNI names none.
     pub certificates: Vec<CertificatePair>,
+    /// Names whose certificate is still to come (ACME), lower case: handshakes for them fail.
+    #[serde(default)]
+    pub pending: Vec<String>,
     /// Certificates that clients are asked for.
     #[serde(default)]
     pub client_certificates: Option<ClientCertificates>,

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` tells the life of a request and of a configuration; the modules follow it.
 
 pub mod certificate;
+pub mod challenges;
 pub mod exchange;
 pub mod filters;
 pub mod gateway;

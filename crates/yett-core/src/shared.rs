@@ -1,8 +1,10 @@
 //! What the whole process shares: limits, key sets, the buffer bound, the service runtime, events.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
@@ -38,6 +40,8 @@ pub struct Shared {
     pub handshake_failures: Failures,
     /// TLS with services that failed, by cause.
     pub service_tls_failures: TlsFailures,
+    /// Challenges of certificate authorities that are open now.
+    pub challenges: Arc<Challenges>,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -57,6 +61,7 @@ impl Shared {
             counters: Counters::default(),
             handshake_failures: Failures::default(),
             service_tls_failures: TlsFailures::default(),
+            challenges: Arc::default(),
             seed,
         }
     }
@@ -123,6 +128,8 @@ counters! {
     http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
+    acme_orders "yett_acme_orders_total" "certificates that an authority issued to this instance (ACME)";
+    acme_order_failures "yett_acme_order_failures_total" "orders of certificates that failed (ACME)";
     reloads "yett_reloads_total" "configurations applied";
     reload_failures "yett_reload_failures_total" "configurations refused";
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Rule;
@@ -62,6 +63,8 @@ pub struct Snapshot {
     pub security_headers: Option<SecurityHeaders>,
     /// Finds routes.
     pub router: Router,
+    /// Challenges to answer on plain listeners, where certificates are ordered.
+    pub challenges: Option<Arc<Challenges>>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
     pub key_headers: Vec<Arc<str>>,
 }

@@ -99,6 +99,18 @@ impl Gateway {
         Ok(PyBytes::new(py, outside(py, || self.0.metrics())?.as_bytes()))
     }
 
+    /// Replaces the challenges of certificate authorities: JSON of `{token: answer}`.
+    #[pyo3(signature = (document, /))]
+    fn set_challenges(&self, py: Python<'_>, document: &[u8]) -> PyResult<()> {
+        outside(py, || self.0.set_challenges(document))?.map_err(PyValueError::new_err)
+    }
+
+    /// Counts an order of a certificate, for the metrics.
+    #[pyo3(signature = (issued, /))]
+    fn count_order(&self, py: Python<'_>, issued: bool) -> PyResult<()> {
+        outside(py, || self.0.count_order(issued))
+    }
+
     /// Opens access log files again.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         outside(py, || self.0.reopen_logs())

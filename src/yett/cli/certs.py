@@ -41,12 +41,15 @@ def list_(
     within: int = typer.Option(14, "--within", min=0, help="Days; fewer left than these are a finding."),
     format: Format = _FORMAT,
 ) -> None:
-    """List every certificate in use with the days that it has left; exit 1 where one has too few."""
+    """List every certificate in use with the days that it has left; exit 1 where one has too few, or is still to come."""
     from yett.config.certificates import utc_now
+    from yett.control.certificates import pending
 
     now = utc_now()
-    found = sorted(compiled(file, format).certificates, key=lambda one: (one.not_after, str(one.at)))
+    ready = compiled(file, format)
+    found = sorted(ready.certificates, key=lambda one: (one.not_after, str(one.at)))
     short = [one for one in found if one.days_left(now) < within or one.not_before > now]
+    waiting = pending(ready.ordered)
     if format is Format.JSON:
         rows = [
             {
@@ -56,11 +59,11 @@ def list_(
             }
             for one in found
         ]  # fmt: skip
-        print_json({"ok": not short, "certificates": rows})
-    elif not found:
+        print_json({"ok": not short and not waiting, "certificates": rows, "pending": waiting})
+    elif not found and not waiting:
         typer.echo("no certificate is in use")
     else:
-        width = max(len(one.use) + len(one.owner) for one in found) + 2
+        width = max((len(one.use) + len(one.owner) for one in found), default=0) + 2
         for one in found:
             mark = "!" if one in short else " "
             what = f"{one.use} {one.owner}".ljust(width)
@@ -68,7 +71,9 @@ def list_(
             typer.echo(
                 f"{mark} {one.days_left(now):>6} days  {one.not_after:%Y-%m-%d}  {what} {names}  (serial {one.serial})"
             )
-    if short:
+        for line in waiting:
+            typer.echo(f"! pending: {line}")
+    if short or waiting:
         raise typer.Exit(FINDINGS)
 
 

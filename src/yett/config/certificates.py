@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Literal
 
 from yett.config.base import Location
 from yett.config.places import Places
-from yett.config.resolve import Material
 from yett.errors import ConfigError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from yett.config.resolve import Material
+
 MAX_CHAIN = 10
 """Certificates of a chain that is served; TLS clients stop reading not far beyond."""
 
-Use = Literal["listener", "client_ca", "service_ca", "service_client", "provider_ca"]
+Use = Literal["listener", "client_ca", "service_ca", "service_client", "provider_ca", "acme_ca"]
 _USES: dict[tuple[str, str], Use] = {
     ("listeners", "chain"): "listener",
     ("listeners", "ca"): "client_ca",
@@ -71,6 +72,8 @@ def files(material: Material) -> Iterator[tuple[Use, str, Location, str]]:
     """Every PEM text of certificates: use, owner, place, text."""
     for at, text in sorted(material.texts.items(), key=lambda item: [str(step) for step in item[0]]):
         use = _USES.get((str(at[0]), str(at[-1])))
+        if use == "client_ca" and at[-2] == "acme":
+            use = "acme_ca"
         if use is not None and "BEGIN CERTIFICATE" in text:
             yield use, str(at[1]), at, text
 

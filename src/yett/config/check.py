@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from yett.config import service_http2, template
 from yett.config.base import Location, listed
+from yett.config.check_acme import check_acme
 from yett.config.endpoint import ConsistentHash
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
@@ -38,6 +39,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     """Everything that is not the merge of one route."""
     gateway = merger.gateway
     _listeners(merger)
+    check_acme(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)

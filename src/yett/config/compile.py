@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config import endpoint, service_http2, units
+from yett.config.acme import Ordered
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -59,6 +60,8 @@ class Compiled:
     """What is weaker than it could be, for the start and for `yett check`."""
     certificates: tuple[Certificate, ...] = ()
     """Every certificate in use."""
+    ordered: tuple[Ordered, ...] = ()
+    """Certificates that are ordered from an authority."""
 
     def __repr__(self) -> str:
         return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
@@ -107,7 +110,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
-        weakened=tuple(weakened(loaded.gateway)), certificates=certificates,
+        weakened=tuple(weakened(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
     )  # fmt: skip
 
 
@@ -118,6 +121,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
     return {
         **({"security_headers": security_headers.merged([(shared, ())])[0]} if shared else {}),
         **({"zone": gateway.zone} if gateway.zone else {}),
+        **({"challenges": True} if material.ordered else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -216,6 +220,13 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
             for index in range(len(tls.certificates))
         ],
     }
+    if tls.acme:
+        if (*at, "acme", "chain") in material.texts:
+            pair = {"chain": material.texts[(*at, "acme", "chain")], "key": secret_name((*at, "acme", "key"))}
+            document["certificates"].append(pair)
+        pending = [name for one in material.ordered if one.listener == at[1] for name in one.pending]
+        if pending:
+            document["pending"] = pending
     if guideline:
         document["guideline"] = guideline
     if tls.client_certificates:

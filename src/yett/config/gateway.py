@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from yett.config.acme import State
 from yett.config.base import Model, refuse
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
@@ -100,6 +101,8 @@ class Gateway(Model):
     """The admin listener."""
     access_log: Annotated[Literal["stdout", "off"] | LogFile, BeforeValidator(_access_log)] = "stdout"
     """Where access log lines go."""
+    state: State | None = None
+    """Where state is kept that outlives the process."""
     defaults: Defaults = Defaults()
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]

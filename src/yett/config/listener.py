@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from yett.config.acme import Acme
 from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.types import Address, Name, Networks, Plaintext, PublicFile, Secret, one_or_list
@@ -55,8 +56,10 @@ class ListenerTls(Model):
         "intermediate"
     )
     """Mozilla's profiles, with a version of the guideline (`intermediate-6.0`) or the newest known; or `fips`."""
-    certificates: Annotated[tuple[Certificate, ...], BeforeValidator(one_or_list)]
-    """At least one; the first is the default where a client names none."""
+    certificates: Annotated[tuple[Certificate, ...], BeforeValidator(one_or_list)] = ()
+    """At least one, unless `acme` orders one; the first is the default where a client names none."""
+    acme: Acme | None = None
+    """A certificate that is ordered and renewed; it comes after those of `certificates`."""
     client_certificates: ClientCertificates | None = None
     """Certificates that clients are asked for; none otherwise."""
 

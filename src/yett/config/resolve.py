@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from yett.config.acme import Ordered, ordered
 from yett.config.base import Location
 from yett.config.gateway import Gateway
 from yett.config.messages import translate
@@ -36,6 +37,7 @@ class Material:
     secrets: dict[str, bytes] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     watched: list[Path] = field(default_factory=list)
+    ordered: list[Ordered] = field(default_factory=list)
 
 
 def secret_name(location: Location) -> str:
@@ -56,7 +58,21 @@ def resolve(gateway: Gateway, places: Places) -> tuple[Material, list[ConfigErro
                 material.fingerprints[name] = fingerprint(name, value)
         else:
             _public(item, location, places, material, errors)
+    for one in ordered(gateway, places, material.texts):
+        _ordered(one, material)
     return material, errors
+
+
+def _ordered(one: Ordered, material: Material) -> None:
+    """What is stored of a certificate stands beside those that files hold."""
+    material.ordered.append(one)
+    material.watched.append(one.file)
+    if one.stored:
+        at: Location = ("listeners", one.listener, "tls", "acme")
+        name = secret_name((*at, "key"))
+        material.texts[(*at, "chain")] = one.stored.chain
+        material.secrets[name] = one.stored.key
+        material.fingerprints[name] = fingerprint(name, one.stored.key)
 
 
 def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secret]]:

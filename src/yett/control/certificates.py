@@ -8,6 +8,7 @@ import warnings as notices
 from collections.abc import Iterable
 from datetime import datetime
 
+from yett.config.acme import Ordered
 from yett.config.certificates import Certificate
 
 SOON_DAYS = 14
@@ -41,11 +42,28 @@ def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] 
     return said
 
 
+def pending(ordered: Iterable[Ordered]) -> list[str]:
+    """A sentence for each listener with names that have no certificate yet."""
+    said = []
+    for one in ordered:
+        if one.fault:
+            said.append(
+                f"the stored certificate of listener `{one.listener}` {one.fault}; a new one is ordered"
+            )
+        if one.pending:
+            names = ", ".join(f"`{name}`" for name in one.pending)
+            said.append(
+                f"listener `{one.listener}` has no certificate for {names} yet; handshakes for it fail until it is issued"
+            )
+    return said
+
+
 _WORDS = {
     "listener": "listener",
     "client_ca": "the authority for clients of listener",
     "service_ca": "the authority of service",
     "service_client": "our client certificate for service",
+    "acme_ca": "the authority of the ACME directory of listener",
     "provider_ca": "the authority of identity provider",
 }
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from yett.config.acme import Ordered
 from yett.control import source
 from yett.control.logs import log
 from yett.control.systemd import Notifier
@@ -58,6 +59,7 @@ class Plane:
         self._weakened: list[str] = []
         self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
+        self.ordered: list[Ordered] = []
         self._started = time.monotonic()
         self._one_at_a_time = asyncio.Lock()
 
@@ -103,6 +105,7 @@ class Plane:
                 self._files = loaded.files
                 self.revision = loaded.revision
                 self.drain_s = loaded.drain_s
+                self.ordered = loaded.ordered
                 self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from yett.control import channel, logs, privileges, source, watch
+from yett.control.acme.manager import Manager
 from yett.control.channel import Conversation
 from yett.control.handover import Handover
 from yett.control.logs import log
@@ -74,6 +75,7 @@ async def _main(options: Options, begun: Start) -> int:
             await asyncio.sleep(0)
             before.done()
         supervisor.start("sighup", lambda: _reload_on_signal(reloads, plane))
+        supervisor.start("acme", Manager(plane, gateway).run)
         supervisor.start("events", lambda: _events(gateway))
         if options.watch:
             supervisor.start("watch", lambda: _reload_on_change(plane))

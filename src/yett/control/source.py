@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import ipaddress
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yett.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from yett.config.acme import Ordered
 
 
 class Refused(Exception):
@@ -34,6 +38,7 @@ class Loaded:
     warnings: list[str]
     counts: dict[str, int]
     drain_s: float
+    ordered: list[Ordered]
 
 
 def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
@@ -44,7 +49,7 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
     """
     from yett.config import compile_file
     from yett.config.certificates import utc_now
-    from yett.control.certificates import warnings
+    from yett.control.certificates import pending, warnings
 
     try:
         compiled = compile_file(file)
@@ -52,6 +57,11 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         raise Refused([_problem(one) for one in error.errors]) from None
     except OSError as error:
         raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
+    if compiled.ordered and importlib.util.find_spec("acme") is None:
+        text = (
+            f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
+        )
+        raise Refused([{"text": text}])
     ir = json.loads(compiled.ir)
     raw, revision = bytes(compiled.ir), compiled.revision
     if admin is not None:
@@ -67,9 +77,10 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         revision=revision,
         files=frozenset(Path(found) for found in compiled.watched) | {file},
         weakened=[str(line) for line in compiled.weakened],
-        warnings=warnings(compiled.certificates, utc_now()),
+        warnings=warnings(compiled.certificates, utc_now()) + pending(compiled.ordered),
         counts={kind: len(ir[kind]) for kind in ("listeners", "providers", "services", "routes")},
         drain_s=ir["process"]["drain_ms"] / 1000,
+        ordered=list(compiled.ordered),
     )
 
 

@@ -217,6 +217,21 @@ impl Gateway {
         self.inner.log.reopen();
     }
 
+    /// The challenges of certificate authorities that are open now: JSON of `{token: answer}`. They replace those before.
+    ///
+    /// # Errors
+    /// In words, where the document is none or names what no authority gives.
+    pub fn set_challenges(&self, document: &[u8]) -> Result<(), String> {
+        let wanted = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+        self.inner.shared.challenges.set(wanted)
+    }
+
+    /// Counts an order of a certificate.
+    pub fn count_order(&self, issued: bool) {
+        let counters = &self.inner.shared.counters;
+        if issued { counters.acme_orders.increment() } else { counters.acme_order_failures.increment() }
+    }
+
     /// Events since the last call, as JSON lines; waits at most `timeout` for the first.
     #[must_use]
     pub fn events(&self, timeout: Duration) -> Vec<String> {

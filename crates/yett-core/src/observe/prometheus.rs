@@ -61,6 +61,9 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     for (name, help, value) in shared.counters.all() {
         single(&mut out, name, help, "counter", value);
     }
+    let answered = shared.challenges.answered.get();
+    let help = "challenges of certificate authorities that were answered (ACME)";
+    single(&mut out, "yett_acme_challenges_answered_total", help, "counter", answered);
     single(
         &mut out,
         "yett_limit_overflow_total",

@@ -7,6 +7,9 @@ use crate::router::{Match, Source, Wanted};
 use crate::snapshot::Snapshot;
 
 pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
+        return Step::Answer(answer);
+    }
     let wanted = Wanted {
         host: &exchange.host,
         path: &exchange.path,

@@ -63,6 +63,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.dedup();
     Ok(Snapshot {
         revision: revision(bytes),
+        challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
         ir: Arc::new(ir),
         routes,
         providers,

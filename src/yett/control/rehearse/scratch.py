@@ -76,6 +76,7 @@ class Scratch:
         tls = document["listeners"][0]["tls"]
         tls["certificates"] = [{"chain": pair.chain, "key": _KEY}]
         tls.pop("client_certificates", None)
+        tls.pop("pending", None)
         if trust:
             tls["client_certificates"] = {"mode": trust.mode, "ca": trust.ca, "crls": list(trust.crls)}
             document["routes"].append(_route("closed", CLOSED, self._name, closed=True))

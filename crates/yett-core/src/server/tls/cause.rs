@@ -38,6 +38,7 @@ causes! {
     NoSharedVersion "no_shared_version" "no protocol version in common";
     NoSharedCipher "no_shared_cipher" "no cipher suite, key exchange or signature in common";
     NoSharedProtocol "no_shared_protocol" "no application protocol (ALPN) in common";
+    NoCertificate "no_certificate" "we have no certificate for that name yet: it is ordered (ACME)";
     NoClientCertificate "no_client_certificate" "a certificate is required, and the client has none";
     ClientCertificateExpired "client_certificate_expired" "the client's certificate, or one above it, has expired";
     ClientCertificateNotYetValid "client_certificate_not_yet_valid" "its validity has not begun";

@@ -88,6 +88,7 @@ pub async fn handshake(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms, li
 async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Result<Done, Cause> {
     let end = Instant::now() + terms.time;
     let hello = hello(stream, end).await?;
+    let served = terms.tls.has_certificate(hello.client_hello().server_name());
     let permit = match terms.gate.permits.try_acquire() {
         Ok(permit) => permit,
         Err(_) => match timeout_at(end, terms.gate.permits.acquire()).await {
@@ -96,10 +97,11 @@ async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Resul
         },
     };
     let stream = if is_crowded(&worker.handshakes).await {
-        elsewhere(&worker.shared.service_runtime, finish(hello, terms.tls.clone(), end)).await?
+        elsewhere(&worker.shared.service_runtime, finish(hello, terms.tls.clone(), end)).await
     } else {
-        finish(hello, terms.tls.clone(), end).await?
+        finish(hello, terms.tls.clone(), end).await
     };
+    let stream = stream.map_err(|cause| if served { cause } else { Cause::NoCertificate })?;
     drop(permit);
     let (_, session) = stream.get_ref();
     let sni = session.server_name().map(|name| name.to_ascii_lowercase().into());

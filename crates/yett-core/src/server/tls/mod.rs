@@ -6,6 +6,7 @@ pub mod handshake;
 pub mod names;
 pub mod profile;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub struct ServerTls {
     pub asks: bool,
     /// Milliseconds since 1970 from when on a revocation list is out of date.
     pub lists_end_ms: Option<u64>,
+    certificates: Arc<Certificates>,
     digest: [u8; 32],
 }
 
@@ -70,7 +72,8 @@ impl ServerTls {
                 Err((field, message)) => errors.push(at(&format!("certificates/{index}/{field}"), message)),
             }
         }
-        if tls.certificates.is_empty() {
+        keys.pending = tls.pending.iter().map(|name| name.to_ascii_lowercase().into()).collect();
+        if tls.certificates.is_empty() && tls.pending.is_empty() {
             errors.push(at("certificates", "a TLS listener needs at least one certificate".to_owned()));
         }
         let clients = tls.client_certificates.as_ref().map(|spec| clients::build(spec, &provider)).transpose();
@@ -81,11 +84,12 @@ impl ServerTls {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let keys = Arc::new(keys);
         let (asks, lists_end_ms) = (clients.is_some(), clients.as_ref().and_then(|clients| clients.lists_end_ms));
         let verifier = clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| clients.verifier);
         let failed = |error: rustls::Error| vec![LoadError { pointer: pointer.to_owned(), message: format!("TLS: {error}") }];
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(failed)?;
-        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(keys));
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::clone(&keys) as _);
         config.alpn_protocols = alpn_protocols();
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -96,7 +100,13 @@ impl ServerTls {
         if tls.profile == ir::TlsProfile::Fips && !config.fips() {
             return Err(vec![at("profile", profile::NOT_FIPS.to_owned())]);
         }
-        Ok(Self { config: Arc::new(config), trust, asks, lists_end_ms, digest })
+        Ok(Self { config: Arc::new(config), trust, asks, lists_end_ms, certificates: keys, digest })
+    }
+
+    /// Whether there is a certificate for a client that asks for this name.
+    #[must_use]
+    pub fn has_certificate(&self, name: Option<&str>) -> bool {
+        self.certificates.find(name).is_some()
     }
 }
 
@@ -141,6 +151,7 @@ pub fn trust(tls: &ir::ListenerTls) -> [u8; 32] {
 fn digest(tls: &ir::ListenerTls, trust: &[u8; 32], secrets: &Secrets) -> [u8; 32] {
     let mut digest = Digest::new();
     digest.part(trust);
+    tls.pending.iter().for_each(|name| digest.part(name.as_bytes()));
     for pair in &tls.certificates {
         digest.part(pair.chain.as_bytes());
         digest.part(secrets.get(&pair.key).map_or(&[], |key| key.as_slice()));
@@ -173,6 +184,7 @@ impl Digest {
 struct Certificates {
     keys: Vec<Arc<CertifiedKey>>,
     names: Names,
+    pending: HashSet<Box<str>>,
 }
 
 impl Certificates {
@@ -181,6 +193,20 @@ impl Certificates {
             self.names.add(u32::try_from(self.keys.len()).unwrap_or(u32::MAX), leaf);
         }
         self.keys.push(key);
+    }
+
+    /// A name whose certificate is still to come gets none: another's would only look like a mistake.
+    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
+        let name = name.map(str::to_ascii_lowercase);
+        let index = match name.as_deref() {
+            None => 0,
+            Some(name) => match self.names.own_certificate(name) {
+                Some(index) => index,
+                None if self.pending.contains(name) => return None,
+                None => 0,
+            },
+        };
+        self.keys.get(usize::try_from(index).ok()?)
     }
 }
 
@@ -192,9 +218,7 @@ impl fmt::Debug for Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(str::to_ascii_lowercase);
-        let index = self.names.certificate(name.as_deref());
-        self.keys.get(usize::try_from(index).ok()?).cloned()
+        self.find(hello.server_name()).cloned()
     }
 }
 
@@ -211,7 +235,28 @@ mod tests {
     }
 
     fn listener(certificates: Vec<ir::CertificatePair>) -> ir::ListenerTls {
-        ir::ListenerTls { profile: ir::TlsProfile::Modern, guideline: None, certificates, client_certificates: None }
+        ir::ListenerTls {
+            profile: ir::TlsProfile::Modern,
+            guideline: None,
+            certificates,
+            pending: vec![],
+            client_certificates: None,
+        }
+    }
+
+    #[test]
+    fn a_name_whose_certificate_is_to_come_gets_none() {
+        let mut secrets = Secrets::new();
+        let mut tls = listener(vec![]);
+        tls.pending = vec!["A.test".to_owned(), "w.b.test".to_owned()];
+        let none = ServerTls::build(&tls, &secrets, "", None).unwrap();
+        assert!(!none.has_certificate(Some("a.test")) && !none.has_certificate(None) && !none.has_certificate(Some("x.test")));
+        tls.certificates = vec![pair(&["*.b.test"], "b", &mut secrets)];
+        let some = ServerTls::build(&tls, &secrets, "", Some(&none)).unwrap();
+        assert!(!some.has_certificate(Some("a.Test")));
+        assert!(some.has_certificate(Some("w.b.test")) && some.has_certificate(None) && some.has_certificate(Some("x.test")));
+        tls.pending.clear();
+        assert!(ServerTls::build(&tls, &secrets, "", Some(&some)).unwrap().has_certificate(Some("a.test")));
     }
 
     #[test]

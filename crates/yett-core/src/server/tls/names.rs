@@ -28,10 +28,14 @@ impl Names {
     /// The certificate of a lower-case name; of none, and of a name that no certificate carries, the first.
     #[must_use]
     pub fn certificate(&self, name: Option<&str>) -> u32 {
-        let Some(name) = name else { return 0 };
+        name.and_then(|name| self.own_certificate(name)).unwrap_or(0)
+    }
+
+    /// The certificate that carries a lower-case name.
+    #[must_use]
+    pub fn own_certificate(&self, name: &str) -> Option<u32> {
         let parent = name.split_once('.').map(|(_, parent)| parent);
-        let found = self.exact.get(name).or_else(|| self.wildcard.get(parent?));
-        found.copied().unwrap_or(0)
+        self.exact.get(name).or_else(|| self.wildcard.get(parent?)).copied()
     }
 }
 

@@ -79,7 +79,8 @@ mod tests {
     use rustls::NamedGroup;
 
     fn groups(profile_name: TlsProfile, guideline: Option<Guideline>) -> Vec<NamedGroup> {
-        let tls = ListenerTls { profile: profile_name, guideline, certificates: vec![], client_certificates: None };
+        let tls =
+            ListenerTls { profile: profile_name, guideline, certificates: vec![], pending: vec![], client_certificates: None };
         profile(&tls).unwrap().0.kx_groups.iter().map(|group| group.name()).collect()
     }
 
@@ -97,7 +98,13 @@ mod tests {
 
     #[test]
     fn fips_needs_a_validated_module() {
-        let tls = ListenerTls { profile: TlsProfile::Fips, guideline: None, certificates: vec![], client_certificates: None };
+        let tls = ListenerTls {
+            profile: TlsProfile::Fips,
+            guideline: None,
+            certificates: vec![],
+            pending: vec![],
+            client_certificates: None,
+        };
         let validated = ::aws_lc_rs::try_fips_mode().is_ok();
         assert_eq!(profile(&tls).is_ok(), validated);
     }

@@ -1,0 +1,1 @@
+"""Certificates that are ordered from an authority and renewed (ACME, RFC 8555)."""
