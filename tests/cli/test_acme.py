@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import signal
 import socket
 import ssl
 import stat
@@ -106,6 +107,12 @@ def metrics(yett: Yett, file: Path) -> str:
         return wire.ask("GET", "/metrics", host=admin).body.decode()
 
 
+def issued(running: Running, count: int = 1) -> None:
+    eventually(
+        lambda: len(running.events("acme_issued")) >= count, 40, f"an order; log: {''.join(running.lines)}"
+    )
+
+
 def files(state: Path) -> dict[str, int]:
     return {
         str(path.relative_to(state)): stat.S_IMODE(path.stat().st_mode)
@@ -118,7 +125,7 @@ def test_the_first_order_its_renewal_and_a_restart(
     run: Callable[..., Running], pebble: Callable[..., Pebble], yett: Yett, tmp_path: Path
 ) -> None:
     http = free_port()
-    authority = pebble(http, lifetime_s=8)
+    authority = pebble(http, lifetime_s=9)
     static = make("static", names=["static.example.test"])
     (tmp_path / "static.pem").write_text(static.pem)
     (tmp_path / "static.key").write_text(static.key_pem)
@@ -133,7 +140,7 @@ def test_the_first_order_its_renewal_and_a_restart(
     assert running.wait_for("tls_handshake_failed")["cause"] == "no_certificate"
     assert "has no certificate for `api.example.test` yet" in running.wait_for("certificate")["what"]
 
-    running.wait_for("acme_issued")
+    issued(running)
     eventually(lambda: [one for one in running.events("configuration_applied") if one["cause"] == "acme"])
     root = authority.root()
     first = served(running, root)
@@ -143,7 +150,7 @@ def test_the_first_order_its_renewal_and_a_restart(
     assert not [name for name in files(state) if "challenges" in name or name.endswith(".retry")]
     assert stat.S_IMODE((state / "acme").stat().st_mode) == 0o700
 
-    running.wait_for("acme_issued", 2)
+    issued(running, 2)
     eventually(
         lambda: quietly(lambda: served(running, root).serial_number) not in {None, first.serial_number}
     )
@@ -184,7 +191,7 @@ def test_a_restart_orders_nothing(
     assert pending.returncode == 1
     assert "pending" in pending.stdout
     first = run(file)
-    first.wait_for("acme_issued")
+    issued(first)
     first.process.terminate()
     assert first.end() == 0
     root = authority.root()
@@ -201,7 +208,7 @@ def test_a_restart_orders_nothing(
     write(tmp_path, config)
     assert yett("reload", file).returncode == 0
     assert served(second, root).serial_number == serial
-    second.wait_for("acme_issued")
+    issued(second)
     assert eventually(lambda: quietly(lambda: served(second, root, "more.example.test")))
     assert (authority.orders, authority.accounts) == (2, 1)
 
@@ -222,7 +229,7 @@ def test_an_authority_that_fails_leaves_the_old_one_serving(
     store(state, directory, old)
     file = write(tmp_path, document(directory, None, free_port()))
     running = run(file)
-    failed = running.wait_for("acme_failed")
+    failed = eventually(lambda: running.events("acme_failed"), 40)[0]
     assert failed["failures"] == 1
     assert 40 <= failed["again_in_s"] <= 80
     assert "cannot be reached" in failed["problem"]
@@ -245,7 +252,7 @@ def test_a_proof_that_is_not_accepted_says_why(
     # the authority asks where nobody answers
     authority = pebble(free_port())
     running = run(write(tmp_path, document(authority.url, authority.ca, free_port())))
-    failed = running.wait_for("acme_failed")
+    failed = eventually(lambda: running.events("acme_failed"), 40)[0]
     assert "did not accept the proof: api.example.test:" in failed["problem"]
     with pytest.raises(ssl.SSLError):
         connect(running, NAME)
@@ -268,12 +275,41 @@ def test_two_instances_order_once_and_answer_for_each_other(
         assert authority.orders == 0
     root = authority.root()
     serials = {
-        eventually(lambda gate=gate: quietly(lambda: served(gate, root)), 20).serial_number
+        eventually(lambda gate=gate: quietly(lambda: served(gate, root)), 40).serial_number
         for gate in running
     }
     assert len(serials) == 1
     assert (authority.orders, authority.accounts) == (1, 1)
     assert sum(len(gate.events("acme_issued")) for gate in running) == 1
+
+
+def test_what_another_instance_renewed_is_picked_up(run: Callable[..., Running], tmp_path: Path) -> None:
+    directory = f"https://127.0.0.1:{free_port()}/dir"
+    first, second, third = (make(name, names=[NAME]) for name in ("first", "second", "third"))
+    stored = store(tmp_path / "state", directory, first)
+    config = document(directory, None, free_port())
+    running = run(write(tmp_path, config))
+    assert served(running, first.pem)
+
+    def renew(made: Made) -> None:
+        (tmp_path / "new.pem").write_text(made.key_pem + made.pem)
+        (tmp_path / "new.pem").replace(stored)
+
+    renew(second)
+    assert eventually(lambda: quietly(lambda: served(running, second.pem)))
+    # while what is on disk does not load, the certificate waits and the old one serves
+    write(tmp_path, config | {"routes": {}})
+    renew(third)
+    running.wait_for("acme_certificate_waits")
+    assert served(running, second.pem)
+    # it comes with the next reload; what is damaged meanwhile is ordered anew, and does not take its place
+    write(tmp_path, config)
+    running.signal(signal.SIGHUP)
+    assert eventually(lambda: quietly(lambda: served(running, third.pem)))
+    assert not running.events("acme_ordering")
+    stored.write_text("noise")
+    eventually(lambda: running.events("acme_failed"), 40)
+    assert served(running, third.pem)
 
 
 def test_only_known_challenges_are_answered_and_only_in_plain(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from yett.config.acme import Ordered, mark_of, read_stored
+from yett.config.acme import Ordered, Stored, mark_of, read_stored
 from yett.control.acme.renewal import is_due, pause_s
 from yett.control.acme.store import Retry, Store
 from yett.control.logs import log
@@ -50,7 +50,8 @@ class Manager:
         if not ordered and not self._challenges:
             return
         self._answer(Store(ordered[0].root).challenges() if ordered else {})
-        if any(mark_of(one.file) != one.mark for one in ordered) and time.monotonic() >= self._reload_after:
+        now = [_now(one) for one in ordered]
+        if any(is_new for _, is_new in now) and time.monotonic() >= self._reload_after:
             outcome = await self._plane.reload("acme")
             if not outcome.ok:
                 log().error("acme_certificate_waits", problem="the configuration on disk does not load")
@@ -58,8 +59,8 @@ class Manager:
             return
         if self._order is not None and not self._order.done():
             return
-        for one in ordered:
-            if self._is_due(one):
+        for one, (stored, _) in zip(ordered, now, strict=True):
+            if self._is_due(one, stored):
                 self._order = _on_a_thread(lambda one=one: self._try(one))  # type: ignore[misc]
                 return
 
@@ -68,9 +69,9 @@ class Manager:
             self._gateway.set_challenges(json.dumps(challenges).encode())
             self._challenges = challenges
 
-    def _is_due(self, one: Ordered) -> bool:
+    def _is_due(self, one: Ordered, stored: Stored | None) -> bool:
         waiting = self._wait_until.get(_name(one), 0.0) > time.time()
-        return not waiting and is_due(one, one.stored, datetime.now(UTC), self._jitter)
+        return not waiting and is_due(one, stored, datetime.now(UTC), self._jitter)
 
     def _try(self, one: Ordered) -> None:
         """One order, unless another instance is at it, or has just done it, or failed lately."""
@@ -125,6 +126,14 @@ class Manager:
             "acme_failed", listener=one.listener, names=list(one.acme.domains), problem=why, failures=failures,
             again_in_s=round(pause), serving_until=serving,
         )  # fmt: skip
+
+
+def _now(one: Ordered) -> tuple[Stored | None, bool]:
+    """What is stored by now, and whether to load it. What was lost or damaged is ordered anew; what is loaded serves on."""
+    if mark_of(one.file) == one.mark:
+        return one.stored, False
+    stored, _ = read_stored(one.file)
+    return stored, stored is not None
 
 
 def _name(one: Ordered) -> str:

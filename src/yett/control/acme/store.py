@@ -55,9 +55,15 @@ class Store:
         self.root = root
 
     def prepare(self) -> None:
-        """Makes the directories. Raises `OSError`; `PermissionError` where others than owner and group get in."""
+        """Makes the directories. Raises `OSError`; `PermissionError` where others than owner and group get in.
+
+        Also where nothing can be written: a certificate that cannot be kept is not ordered.
+        """
         for part in ("", "accounts", "certificates", "challenges"):
-            (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = self.root / part
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(0, "cannot be written by this user", str(folder))
         if self.root.stat().st_mode & 0o007:
             text = "is open to everyone on this machine, and would hold keys; `chmod 700` it"
             raise PermissionError(0, text, str(self.root))
