@@ -125,7 +125,7 @@ def test_the_first_order_its_renewal_and_a_restart(
     run: Callable[..., Running], pebble: Callable[..., Pebble], yett: Yett, tmp_path: Path
 ) -> None:
     http = free_port()
-    authority = pebble(http, lifetime_s=9)
+    authority = pebble(http, lifetime_s=12)
     static = make("static", names=["static.example.test"])
     (tmp_path / "static.pem").write_text(static.pem)
     (tmp_path / "static.key").write_text(static.key_pem)
@@ -190,6 +190,7 @@ def test_a_restart_orders_nothing(
     pending = yett("certs", "list", file)
     assert pending.returncode == 1
     assert "pending" in pending.stdout
+    assert "`api.example.test`" in yett("certs", "check", file).stdout
     first = run(file)
     issued(first)
     first.process.terminate()

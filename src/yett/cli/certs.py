@@ -88,10 +88,10 @@ def check(
 ) -> None:
     """Verify every chain; with --connect also that listeners serve these certificates, and that services prove who they are."""
     from yett.config.certificates import utc_now
-    from yett.control.certificates import warnings
+    from yett.control.certificates import pending, warnings
 
     ready = compiled(file, format)
-    findings = warnings(ready.certificates, utc_now())
+    findings = warnings(ready.certificates, utc_now()) + pending(ready.ordered)
     probes: list[dict[str, Any]] = []
     if connect:
         from yett.control.probes import probe_all

@@ -53,7 +53,7 @@ def pending(ordered: Iterable[Ordered]) -> list[str]:
         if one.pending:
             names = ", ".join(f"`{name}`" for name in one.pending)
             said.append(
-                f"listener `{one.listener}` has no certificate for {names} yet; handshakes for it fail until it is issued"
+                f"listener `{one.listener}` has no certificate for {names} yet; such handshakes fail until it is issued"
             )
     return said
 
