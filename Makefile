@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check format bench clean
+.PHONY: help setup run test check format bench fuzz clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,11 @@ format: setup    ## format Python and Rust in place
 
 bench: setup     ## CPU a request beside nginx, HAProxy, Envoy and Caddy; writes bench/RESULTS.md
 	@exec $(BIN)/python -m bench
+
+fuzz:            ## the fuzz targets, a minute each (FUZZ_SECONDS=3600 make fuzz); a second each is part of `make test`
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test -p yett-core --lib --locked --quiet -- --nocapture --test-threads 2 \
+		fuzz:: fuzz_tests:: hygiene::tests::nothing path::tests::what_is proxy_protocol::tests::a_header_is_one \
+		watch::tests::frames_cost yaml::tests::fuzzed jwt_tests::no_token_but
 
 clean:           ## remove what the targets made
 	@rm -rf $(VENV) target dist .setup-stamp-* .mypy_cache .ruff_cache

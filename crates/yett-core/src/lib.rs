@@ -6,6 +6,8 @@ pub mod certificate;
 pub mod challenges;
 pub mod exchange;
 pub mod filters;
+#[cfg(test)]
+mod fuzz;
 pub mod gateway;
 pub mod headers;
 pub mod http1;

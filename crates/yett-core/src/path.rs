@@ -315,4 +315,34 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_is_accepted_means_one_thing() {
+        let seeds: [&[u8]; 4] = [b"/a/%62/c%20d/%C3%A9", b"/", b"/a//b;c=d/%2Fe", b"/%25%2e/x"];
+        let words: [&[u8]; 14] =
+            [b"/", b"//", b"/../", b"/./", b"%2e", b"%2F", b"%5c", b"%00", b"%25", b"%252e", b";", b"%c3", b"%a9", b"\\"];
+        crate::fuzz::run("path", &seeds, &words, |data| {
+            let mut path = CanonicalPath::default();
+            let Ok(used) = path.parse_into(data) else { return false };
+            assert_eq!(path.raw(), data, "it is forwarded as it came");
+            assert!(data.first() == Some(&b'/') && data.is_ascii() && !data.contains(&b'\\') && !data.contains(&b'?'));
+            let segments: Vec<&str> = path.segments().collect();
+            for (index, segment) in segments.iter().enumerate() {
+                assert!(!segment.chars().any(|c| c.is_ascii_control() || c == '\\'), "{segment:?}");
+                assert!(!matches!(*segment, "." | ".."), "{segment:?}");
+                let last = index + 1 == segments.len();
+                assert!(!segment.is_empty() || last || !used.is_plain(), "an empty segment is an exception");
+                assert!(!segment.contains('/') || !used.is_plain(), "an encoded slash is an exception");
+            }
+            // Who splits first and decodes later, and who decodes first, see the same, but for the exceptions.
+            if used.is_plain() {
+                let decoded = segments.join("/");
+                assert_eq!(decoded.split('/').collect::<Vec<_>>(), segments);
+                assert!(!decoded.contains(';') || !data.contains(&b';'));
+            }
+            let mut again = CanonicalPath::default();
+            assert_eq!(again.parse_into(path.raw()).ok(), Some(used));
+            true
+        });
+    }
 }

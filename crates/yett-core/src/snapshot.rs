@@ -1,6 +1,8 @@
 //! A whole configuration, ready to serve: built off the workers, swapped in by one pointer.
 
 mod build;
+#[cfg(test)]
+mod fuzz_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -152,3 +152,25 @@ proptest! {
         prop_assert_eq!(value(&expected.to_string()), expected);
     }
 }
+
+#[test]
+fn fuzzed_documents_are_read_as_json_or_refused_with_a_place() {
+    let seeds: [&[u8]; 3] = [
+        b"version: 1\nlisteners: {a: {address: 127.0.0.1:0, plaintext: \"x\"}}\nroutes:\n  b:\n    match: {hosts: any, path: /c}\n",
+        b"- 'it''s'\n- |\n  block\n  text\n- >-\n  folded\n- [1, 0x1f, 1e3, ~, true]\n",
+        b"\"a\\u00e9\": {\"b\": [null, -1.5]} # comment\n",
+    ];
+    let words: [&[u8]; 14] =
+        [b": ", b"- ", b"&a ", b"*a", b"<<: ", b"!!str ", b"{", b"}", b"[", b"]", b"\n  ", b"---\n", b"|\n", b"\xef\xbb\xbf"];
+    crate::fuzz::run("yaml", &seeds, &words, |data| match parse_bytes(data) {
+        Ok(json) => {
+            let read: Value = serde_json::from_str(&json).expect("what is given on is JSON");
+            assert!(read.get("value").is_some() && read.get("marks").is_some());
+            true
+        }
+        Err(error) => {
+            assert!(error.line >= 1 && error.column >= 1 && !error.message.is_empty());
+            false
+        }
+    });
+}

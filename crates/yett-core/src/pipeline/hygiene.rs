@@ -107,7 +107,7 @@ fn folds_onto(name: &[u8], list: &[&[u8]]) -> bool {
 
 /// Whether another spelling of a name that is not ours to take from a client.
 fn is_alias(name: &[u8]) -> bool {
-    let forwarded = || FORWARDED.len() < name.len() && FORWARDED.iter().zip(name).all(|(f, n)| *f == fold(*n));
+    let forwarded = || FORWARDED.len() <= name.len() && FORWARDED.iter().zip(name).all(|(f, n)| *f == fold(*n));
     name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_onto(name, &OWN) || folds_onto(name, &OVERRIDES) || forwarded())
 }
 
@@ -223,5 +223,50 @@ mod tests {
         assert_eq!(cleaned(&[("content-type", "a/b"), ("Content-Type", "c/d")]), Err(Reason::HeaderInvalid));
         assert_eq!(cleaned(&[("host", "a"), ("host", "a")]), Err(Reason::HostInvalid));
         assert!(cleaned(&[("accept", "a/b"), ("accept", "c/d")]).is_ok());
+    }
+
+    #[test]
+    fn nothing_that_is_ours_survives_under_another_spelling() {
+        let seeds: [&[u8]; 3] =
+            [b"Connection: x-a, close\nx-a: 1", b"X_Forwarded.For: 1\nX-Method-Override: PUT", b"authorization: a\nUpgrade: h2c"];
+        let words: [&[u8]; 12] = [
+            b"connection: ",
+            b"x-forwarded-for",
+            b"_",
+            b".",
+            b"-",
+            b"authorization",
+            b"\n",
+            b": ",
+            b"content_length",
+            b"x.real.ip",
+            b"keep-alive",
+            b"x-original-url: /",
+        ];
+        crate::fuzz::run("hygiene", &seeds, &words, |data| {
+            let mut headers = Headers::default();
+            for line in data.split(|b| *b == b'\n') {
+                let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
+                let _ = headers.push(&line[..colon], line[colon + 1..].trim_ascii());
+            }
+            let mut request =
+                RequestHead { method: Method::Get, target: vec![], version: Version::Http11, headers, framing: Framing::Empty };
+            if clean(&mut request).is_err() {
+                return false;
+            }
+            let names = |request: &RequestHead| -> Vec<Vec<u8>> { request.headers.iter().map(|(_, n, _)| n.to_vec()).collect() };
+            let once = names(&request);
+            for name in &once {
+                let folded: Vec<u8> = name.iter().map(|b| if matches!(b, b'_' | b'.') { b'-' } else { *b }).collect();
+                let forwarded = folded.starts_with(b"x-forwarded-");
+                let ours = super::OWN.contains(&folded.as_slice()) || super::OVERRIDES.contains(&folded.as_slice()) || forwarded;
+                assert!(!ours || *name == folded, "`{}` passed", String::from_utf8_lossy(name));
+                assert!(!super::OVERRIDES.contains(&name.as_slice()), "`{}` passed", String::from_utf8_lossy(name));
+                assert!(!matches!(name.as_slice(), b"connection" | b"te" | b"upgrade" | b"keep-alive" | b"transfer-encoding"));
+            }
+            clean(&mut request).unwrap();
+            assert_eq!(names(&request), once, "a second time changes nothing");
+            !once.is_empty()
+        });
     }
 }

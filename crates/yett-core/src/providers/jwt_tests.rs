@@ -405,3 +405,31 @@ proptest! {
         prop_assert!(base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(b64(&claims)).is_ok());
     }
 }
+
+#[test]
+fn no_token_but_the_signed_ones_is_believed() {
+    let jwt = jwt();
+    let signed: Vec<String> = [json!({}), json!({"aud": ["shop", "other"]}), json!({"scope": "", "tenant": "acme"})]
+        .iter()
+        .map(|changes| {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            Signer::shared().token(&header(), &claims)
+        })
+        .collect();
+    let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(claims().to_string()));
+    let mut seeds: Vec<&[u8]> = signed.iter().map(String::as_bytes).collect();
+    seeds.push(unsigned.as_bytes());
+    let words: Vec<String> =
+        [r#"{"alg":"none"}"#, r#"{"alg":"HS256","kid":"k1"}"#, r#"{"alg":"ES256","kid":"k2","jwk":{}}"#].map(b64).into();
+    let mut words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    words.extend([&b"."[..], b"=", b"..", b"A", b"AAAA"]);
+    crate::fuzz::run("jwt", &seeds, &words, |data| {
+        let Ok(text) = std::str::from_utf8(data) else { return false };
+        let verdict = judge(&jwt, text, now());
+        // A signature that was made over these very bytes is the only one that counts.
+        let known = signed.iter().any(|token| token.rsplit_once('.').unwrap().0 == text.rsplit_once('.').unwrap_or(("", "")).0);
+        assert!(verdict.is_err() || known, "believed: {text}");
+        !matches!(verdict, Err(Reason::CredentialMalformed))
+    });
+}

@@ -364,4 +364,36 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_header_is_one_however_it_arrives() {
+        let mut six_tlvs = six("2001:db8::1");
+        six_tlvs.extend(tlv(0x04, b"pad"));
+        let seeds =
+            [header(0x21, 0x11, &FOUR), header(0x21, 0x21, &six_tlvs), header(0x20, 0x00, &[]), header(0x21, 0x31, &[0; 216])];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        let words: [&[u8]; 4] = [SIGNATURE, b"\x03\0\x04\0\0\0\0", b"\x20\0\x05", b"PROXY TCP4 "];
+        crate::fuzz::run("proxy_protocol", &seeds, &words, |data| {
+            let whole = parse(data);
+            if let Ok(Parsed::Done(_, end)) = whole {
+                assert!((FIXED..=FIXED + MAX_REST).contains(&end) && end <= data.len());
+                assert_eq!(parse(&data[..end]), whole, "what follows does not count");
+                for cut in 0..end {
+                    match parse(&data[..cut]) {
+                        Ok(Parsed::Needs(needs)) => assert!(cut < needs && needs <= end, "{cut} {needs} {end}"),
+                        other => panic!("the first {cut} bytes give {other:?}"),
+                    }
+                }
+            }
+            // It asks for what is missing, never for what is there, and a fault is not taken back.
+            if let Ok(Parsed::Needs(needs)) = whole {
+                assert!(needs > data.len() && needs <= FIXED + MAX_REST);
+            }
+            if whole.is_err() {
+                let more: Vec<u8> = data.iter().copied().chain([0; 8]).collect();
+                assert!(parse(&more).is_err(), "taken back");
+            }
+            whole.is_ok()
+        });
+    }
 }

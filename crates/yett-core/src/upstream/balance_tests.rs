@@ -93,7 +93,9 @@ fn the_own_zone_serves_while_half_of_it_is_there() {
         }
         counts
     };
-    assert_eq!(counts(0), BTreeMap::from([(0, 30), (1, 30)]));
+    // Where a turn begins is random.
+    let near = counts(0);
+    assert!(near.keys().copied().eq([0, 1]) && near.values().all(|count| (29..=31).contains(count)), "{near:?}");
     endpoints[0].report(Report::ConnectFailed, 0);
     assert_eq!(counts(1), BTreeMap::from([(1, 60)]));
     endpoints[1].report(Report::ConnectFailed, 0);

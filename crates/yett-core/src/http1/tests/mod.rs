@@ -1,5 +1,6 @@
 //! Whatever this codec accepts, other servers read in the same way; everything else is refused.
 
+mod fuzz;
 mod oracle;
 mod requests;
 mod responses;

@@ -49,7 +49,7 @@ impl hyper::rt::Write for Io {
 }
 
 /// The messages that hyper reads whole.
-fn hyper_reads(text: &[u8]) -> Vec<Message> {
+pub(super) fn hyper_reads(text: &[u8]) -> Vec<Message> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
@@ -82,7 +82,7 @@ fn hyper_reads(text: &[u8]) -> Vec<Message> {
 }
 
 /// hyper keeps equal names together; the order among different names says nothing.
-fn sorted(mut message: Message) -> Message {
+pub(super) fn sorted(mut message: Message) -> Message {
     message.fields.sort_by(|a, b| a.0.cmp(&b.0));
     message
 }

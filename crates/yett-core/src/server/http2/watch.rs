@@ -209,4 +209,25 @@ mod tests {
         watch.read(&frame(0, 0, b"0123456789")[..12], || 0);
         assert!(!watch.is_inside(), "a body may be slow");
     }
+
+    #[test]
+    fn frames_cost_the_same_however_they_arrive() {
+        let mut seed = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        for (kind, flags, payload) in [(4, 0, &[0; 6][..]), (1, 4, b"abc"), (0, 1, b"0123456789"), (6, 0, &[0; 8]), (9, 4, b"")] {
+            seed.extend(frame(kind, flags, payload));
+        }
+        let words: [&[u8]; 4] = [&frame(3, 0, &[0; 4]), &frame(4, 0, b""), &frame(0, 0, b""), &frame(9, 0, b"")];
+        crate::fuzz::run("http2_watch", &[&seed], &words, |data| {
+            let mut whole = Watch::new(0);
+            whole.read(data, || 0);
+            let mut pieces = Watch::new(0);
+            for piece in data.chunks(3) {
+                pieces.read(piece, || 0);
+            }
+            let state = |watch: &Watch| (watch.allowance, watch.is_flooded(), watch.is_inside());
+            assert_eq!(state(&whole), state(&pieces));
+            assert!(whole.allowance <= super::MOST);
+            data.len() > seed.len()
+        });
+    }
 }
