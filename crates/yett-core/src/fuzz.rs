@@ -4,6 +4,8 @@
 //! to go by; a target says which inputs it took further than the first check, and those are mutated on. What made a
 //! target panic is written to `fuzz/corpus/TARGET/`, and is replayed from then on.
 
+#![expect(clippy::print_stdout, reason = "how many inputs were tried, and which one failed")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
