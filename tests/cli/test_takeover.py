@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from tests.cli.conftest import Running, Yett, config
-from tests.support.load import Load, fresh, kept, posted, streams
+from tests.support.load import Load, document, fresh, kept, posted, streams
 from tests.support.origin import Origin
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -29,28 +29,8 @@ def takeovers(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--takeovers"))
 
 
-def document(body: str, origin: Origin, listener_tls: dict[str, Any]) -> str:
-    respond = {"access": "public", "respond": {"status": 200, "body": body}}
-    match = {"hosts": "any", "methods": "GET"}
-    return json.dumps(
-        {
-            "version": 1,
-            "process": {"drain": "10s"},
-            "access_log": "off",
-            "admin": {"address": "127.0.0.1:0"},
-            "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
-            "services": {"origin": {"endpoints": origin.url, "plaintext": "test"}},
-            "routes": {
-                "hello": {"match": {**match, "path": "/hello"}, **respond},
-                "index": {"match": {**match, "path": "/index.html"}, **respond},
-                "echo": {
-                    "match": {"hosts": "any", "path": "/echo", "methods": "POST"},
-                    "access": "public",
-                    "service": "origin",
-                },
-            },
-        }
-    )
+def configured(body: str, origin: Origin, listener_tls: dict[str, Any]) -> str:
+    return json.dumps({**document(origin, listener_tls, body), "admin": {"address": "127.0.0.1:0"}})
 
 
 def test_takeovers_under_load_lose_nothing(
@@ -64,13 +44,13 @@ def test_takeovers_under_load_lose_nothing(
 ) -> None:
     service = origin()
     service.answers(body=b"y" * 5000)
-    file.write_text(document("0", service, listener_tls))
+    file.write_text(configured("0", service, listener_tls))
     now = run(file, "--workers", "4")
     port = now.port
     with Load(("127.0.0.1", port), authority, fresh, fresh, kept, posted, streams) as load:
         load.progress()
         for number, workers in zip(range(1, takeovers + 1), [1, 4, 2] * takeovers, strict=False):
-            file.write_text(document(str(number), service, listener_tls))
+            file.write_text(configured(str(number), service, listener_tls))
             before, now = now, run(file, "--workers", str(workers), "--takeover")
             assert now.port == port
             assert now.events("serving")[0]["took_over_from"] == before.process.pid

@@ -9,10 +9,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import Any
 
 import trustme
 
 from tests.support import http2
+from tests.support.origin import Origin
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
@@ -21,6 +23,25 @@ REQUEST = b"\x82\x87\x85\x41\x01a"
 
 Address = tuple[str, int]
 Client = Callable[["Load"], Iterator[None]]
+
+
+def document(service: Origin, tls: dict[str, Any], body: str) -> dict[str, Any]:
+    """A configuration that answers these clients; `body` tells which one it was."""
+    match = {"hosts": "any", "methods": "GET"}
+    respond = {"access": "public", "respond": {"status": 200, "body": body}}
+    echo = {"match": {**match, "path": "/echo", "methods": "POST"}, "access": "public", "service": "origin"}
+    return {
+        "version": 1,
+        "process": {"drain": "10s"},
+        "access_log": "off",
+        "listeners": {"main": {"address": "127.0.0.1:0", "tls": tls}},
+        "services": {"origin": {"endpoints": service.url, "plaintext": "test"}},
+        "routes": {
+            "hello": {"match": {**match, "path": "/hello"}, **respond},
+            "index": {"match": {**match, "path": "/index.html"}, **respond},
+            "echo": echo,
+        },
+    }
 
 
 class Load:

@@ -41,7 +41,7 @@ const BLOCKING_THREADS: usize = 8;
 const COMMANDS: usize = 16;
 /// How long an apply waits for the workers. They take a configuration between two polls, so this is only met by a bug.
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
-/// How long past the deadline a stop waits for threads.
+/// How long past the deadline a stop waits for threads, and then for the log.
 const GRACE: Duration = Duration::from_secs(2);
 /// Most workers; beyond any machine's cores.
 const MAX_WORKERS: u32 = 1024;
@@ -260,7 +260,7 @@ impl Gateway {
     }
 
     /// Drains (readiness false, no new connections, requests finish) for at most `deadline`, then closes. Idempotent: a
-    /// second call waits for the first.
+    /// second call brings the deadline forward, and waits for the first.
     pub fn stop(&self, deadline: Duration) {
         self.end(Drain { deadline, patience: Duration::ZERO });
     }
@@ -275,15 +275,17 @@ impl Gateway {
     fn end(&self, drain: Drain) {
         let inner = &self.inner;
         let deadline = drain.deadline;
-        inner.draining.store(true, Ordering::Relaxed);
+        let again = inner.draining.swap(true, Ordering::Relaxed);
+        let tell = || inner.commands.iter().for_each(|commands| drop(commands.try_send(Command::Drain(drain))));
+        if again {
+            tell();
+        }
         let mut control = lock(&inner.control);
         if control.stopped {
             return;
         }
         control.stopped = true;
-        for commands in &inner.commands {
-            let _ = commands.try_send(Command::Drain(drain));
-        }
+        tell();
         // The workers accept what is queued, and then nobody holds the sockets: a late client is refused at once.
         *lock(&inner.current) = None;
         control.release_listeners();
@@ -300,7 +302,7 @@ impl Gateway {
         }
         *lock(&inner.admin) = None;
         *control = Control::stopped();
-        inner.log.stop();
+        inner.log.stop(GRACE);
         inner.shared.events.push("info", "stopped", &[]);
         if let Some(runtime) = lock(&self.runtime).take() {
             runtime.shutdown_background();

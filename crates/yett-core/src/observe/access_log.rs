@@ -151,11 +151,18 @@ impl LogWriter {
         self.order(|orders| orders.reopen = true);
     }
 
-    /// Writes what waits, and ends the thread.
-    pub fn stop(&self) {
+    /// Writes what waits, and ends the thread; gives up after `within`, as on a pipe that nobody reads.
+    pub fn stop(&self, within: Duration) {
         self.order(|orders| orders.stop = true);
-        if let Some(thread) = lock(&self.thread).take() {
+        let Some(thread) = lock(&self.thread).take() else { return };
+        let end = Instant::now() + within;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if thread.is_finished() {
             let _ = thread.join();
+        } else {
+            self.queue.shared.events.push("error", "access_log_stuck", &[("detail", "the last lines were not written")]);
         }
     }
 

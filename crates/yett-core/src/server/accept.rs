@@ -110,7 +110,12 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<LocalListener>, socket: Tcp
             reap(&worker, ended);
         }
     };
-    let _ = tokio::time::timeout(drain, all).await;
+    if worker.draining.get() {
+        // The worker has the deadline, and counts what it cuts.
+        all.await;
+    } else {
+        let _ = tokio::time::timeout(drain, all).await;
+    }
 }
 
 async fn handed(mailbox: &mut Option<Receiver<Moved>>) -> Option<Moved> {

@@ -121,7 +121,7 @@ impl Seat {
                         desk.install(&installed);
                         let _ = done.try_send(());
                     }
-                    Some(Command::Drain(drain)) => return desk.drain(drain).await,
+                    Some(Command::Drain(drain)) => return desk.drain(drain, &mut self.commands).await,
                     Some(Command::Ping(here)) => drop(here.try_send(())),
                     None => return,
                     #[cfg(test)]
@@ -246,7 +246,7 @@ impl Desk {
         }
     }
 
-    async fn drain(&mut self, drain: Drain) {
+    async fn drain(&mut self, drain: Drain, commands: &mut Receiver<Command>) {
         let Some(worker) = self.worker.clone() else { return };
         worker.draining.set(true);
         worker.patient.set(!drain.patience.is_zero());
@@ -255,23 +255,32 @@ impl Desk {
         }
         worker.drain.notify_waiters();
         let begun = Instant::now();
+        let mut end = begun + drain.deadline;
         if worker.patient.get() {
-            self.wait(begun + drain.patience.min(drain.deadline)).await;
+            self.wait(begun + drain.patience, &mut end, commands).await;
             worker.patient.set(false);
             worker.drain.notify_waiters();
         }
-        self.wait(begun + drain.deadline).await;
+        self.wait(end, &mut end, commands).await;
+        let cut = worker.recorder.metrics().open.get();
+        if cut > 0 {
+            let (index, cut) = (self.index.to_string(), cut.to_string());
+            self.shared.events.push("warning", "connections_cut", &[("worker", &index), ("connections", &cut)]);
+        }
         self.tasks.shutdown().await;
         worker.recorder.flush();
     }
 
-    /// Until no connection is left.
-    async fn wait(&mut self, end: Instant) {
+    /// Until no connection is left, at most until `until` and `end`; a second drain may bring the end forward.
+    async fn wait(&mut self, until: Instant, end: &mut Instant, commands: &mut Receiver<Command>) {
         // The task that flushes the log never ends by itself.
         while self.tasks.len() > 1 {
-            match tokio::time::timeout_at(end, self.tasks.join_next()).await {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
+            tokio::select! {
+                () = tokio::time::sleep_until(until.min(*end)) => return,
+                _ = self.tasks.join_next() => {}
+                Some(command) = commands.recv() => if let Command::Drain(sooner) = command {
+                    *end = (*end).min(Instant::now() + sooner.deadline);
+                },
             }
         }
     }
