@@ -49,8 +49,9 @@ class Manager:
         ordered = self._plane.ordered
         if not ordered and not self._challenges:
             return
-        self._answer(Store(ordered[0].root).challenges() if ordered else {})
-        now = [_now(one) for one in ordered]
+        # a file system that hangs holds up no one else
+        challenges, now = await asyncio.to_thread(_look, ordered)
+        self._answer(challenges)
         if any(is_new for _, is_new in now) and time.monotonic() >= self._reload_after:
             outcome = await self._plane.reload("acme")
             if not outcome.ok:
@@ -126,6 +127,13 @@ class Manager:
             "acme_failed", listener=one.listener, names=list(one.acme.domains), problem=why, failures=failures,
             again_in_s=round(pause), serving_until=serving,
         )  # fmt: skip
+
+
+def _look(ordered: list[Ordered]) -> tuple[dict[str, str], list[tuple[Stored | None, bool]]]:
+    """What is open, and what is stored, in the state directory now."""
+    if not ordered:
+        return {}, []
+    return Store(ordered[0].root).challenges(), [_now(one) for one in ordered]
 
 
 def _now(one: Ordered) -> tuple[Stored | None, bool]:
