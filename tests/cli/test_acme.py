@@ -239,11 +239,16 @@ def test_an_authority_that_fails_leaves_the_old_one_serving(
     assert "yett_acme_order_failures_total 1\n" in metrics(yett, file)
     running.process.terminate()
     assert running.end() == 0
-    # who restarts does not try again before its time
+    # who restarts does not try again before its time: it takes the lock, sees what failed, and leaves it
+    lock = state / "acme" / "lock"
+    lock.unlink()
     again = run(file)
+    eventually(lock.exists)
     assert served(again, old.pem).serial_number == old.certificate.serial_number
     retry = json.loads(stored_file(state, directory).with_suffix(".retry").read_text())
     assert retry["failures"] == 1
+    again.process.terminate()
+    assert again.end() == 0
     assert not again.events("acme_ordering")
 
 
