@@ -9,6 +9,7 @@ pub mod filters;
 #[cfg(test)]
 mod fuzz;
 pub mod gateway;
+pub mod grpc;
 pub mod headers;
 pub mod http1;
 pub mod ir;

@@ -13,6 +13,7 @@ mod receive;
 mod redirect;
 mod respond;
 mod route;
+pub mod trailers;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
 use crate::providers::authenticate;

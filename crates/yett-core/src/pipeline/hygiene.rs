@@ -111,7 +111,7 @@ fn is_alias(name: &[u8]) -> bool {
     name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_onto(name, &OWN) || folds_onto(name, &OVERRIDES) || forwarded())
 }
 
-fn is_override(name: &[u8]) -> bool {
+pub(super) fn is_override(name: &[u8]) -> bool {
     matches!(name.first(), Some(b'x' | b't' | b'c' | b'p')) && (name.starts_with(FORWARDED) || OVERRIDES.contains(&name))
 }
 

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::exchange::{Answer, Exchange, LimitReport, Refusal, ResponseHead};
+use crate::grpc;
 use crate::headers::{FieldError, Known};
 use crate::pipeline::hygiene;
 use crate::problem::{self, ProblemContext};
@@ -51,6 +52,9 @@ pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: 
     };
     if let Some(security) = security {
         security.finish(&mut answer, exchange.is_some_and(|e| e.https));
+    }
+    if exchange.is_some_and(grpc::is_grpc) {
+        grpc::refuse(&mut answer, refusal);
     }
     answer
 }

@@ -9,6 +9,7 @@ use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use crate::exchange::{Framing, Method, Version};
+use crate::grpc;
 use crate::http1::response;
 use crate::http1::write::{self, Announce};
 use crate::ir::HostPolicy;
@@ -71,6 +72,7 @@ impl<C: Client> Lane<C> {
             up_moved: time,
             down_moved: time,
             polled: false,
+            duplex: http2 && grpc::is_grpc(&self.exchange),
         };
         let answered = if http2 {
             let sending = Sending { job, exchange: &self.exchange, endpoint: &endpoint, host };
@@ -112,6 +114,9 @@ impl<C: Client> Lane<C> {
         keep &= !(complete.framing == Framing::Chunked && announce == Announce::Nothing);
         let read_as = transfer.service.body_framing(complete.framing);
         let out = transfer.down.start(read_as, announce == Announce::Chunked && !C::FRAMED, u64::MAX);
+        if http2 {
+            transfer.client.expect_trailers();
+        }
         if transfer.client.start(out, &self.response, announce, !keep, &http_date(job.started.unix_ms)).is_err() {
             return Once::Ended(Outcome::Gone);
         }

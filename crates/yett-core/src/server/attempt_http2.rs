@@ -4,7 +4,7 @@
 //! section 8.7) is sent again on another connection to it, whatever the method is.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::client::Client;
 use super::clock::monotonic_ns;
@@ -13,6 +13,7 @@ use super::forward::Job;
 use super::transfer::{Failure, Transfer};
 use crate::exchange::{Exchange, Method, ResponseHead};
 use crate::http1::response::Complete;
+use crate::pipeline::trailers;
 use crate::reason::Reason;
 use crate::upstream::http2::{Broken, Http2Stream, Kept, request_head};
 use crate::upstream::{Endpoint, Stream};
@@ -58,6 +59,30 @@ impl<C: Client> Transfer<'_, C> {
             self.reconnect(sending).await?;
         }
         Err(Failure::Silent)
+    }
+
+    /// The request has been sent: ends it, with its trailer fields if client and service both know them.
+    pub(super) fn end_upload(&mut self) -> Result<(), Failure> {
+        let Stream::Http2(stream) = &mut *self.service else { return Ok(()) };
+        let trailers = match self.client.take_trailers() {
+            Some(trailers) => Some(Box::new(trailers::clean(*trailers).map_err(|_| Failure::Because(Reason::BodyMalformed))?)),
+            None => None,
+        };
+        stream.finish(trailers);
+        Ok(())
+    }
+
+    /// The answer has been written: ends it, with its trailer fields if there are any.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Stream::Http2(stream) = &mut *self.service
+            && let Some(trailers) = stream.take_trailers()
+        {
+            match trailers::clean(*trailers) {
+                Ok(trailers) => self.client.set_trailers(Box::new(trailers)),
+                Err(_) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
+            }
+        }
+        self.client.poll_finish(cx).map_err(|_| Failure::ClientGone)
     }
 
     fn http2(&mut self) -> Option<&mut Http2Stream> {

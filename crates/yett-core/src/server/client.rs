@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::clock::HttpDate;
@@ -59,6 +60,17 @@ pub trait Client: AsyncRead + AsyncWrite + Unpin {
 
     /// Ends the answer after everything before it was written and flushed.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>>;
+
+    /// The request's trailer fields, where its body has been read to its end and the protocol knows them.
+    fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
+        None
+    }
+
+    /// Says before [`Client::start`] that trailer fields may follow the answer, whatever its length.
+    fn expect_trailers(&mut self) {}
+
+    /// What [`Client::poll_finish`] ends the answer with. They are dropped where the client's protocol has no place for them.
+    fn set_trailers(&mut self, _: Box<HeaderMap>) {}
 
     /// Ready when the client has taken its request back; never where that shows in reading only.
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {

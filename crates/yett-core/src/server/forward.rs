@@ -12,6 +12,7 @@ use super::lane::Lane;
 use super::transfer::Limits;
 use super::worker::{View, Worker};
 use crate::exchange::{Framing, Now, Refusal};
+use crate::grpc;
 use crate::http1::request;
 use crate::reason::Reason;
 use crate::snapshot::Route;
@@ -80,6 +81,10 @@ impl<C: Client> Lane<C> {
         }
         let total_ms = job.route.timeouts.total_ms;
         let total = if total_ms == 0 { NEVER } else { after(job.started.monotonic_ns, total_ms) };
+        let total = match grpc::deadline(&self.exchange, job.started) {
+            Ok(deadline) => total.min(deadline),
+            Err(reason) => return reason.into(),
+        };
         let mut time = job.started.monotonic_ns;
         let mut tried = Tried::default();
         let key = service.key(&self.exchange);

@@ -225,7 +225,12 @@ impl<C: Client> Lane<C> {
 
     async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool) -> Next {
         let answer = pipeline::refuse(&view.snapshot, Some(&self.exchange), refusal);
-        self.answer(&answer, last, client_closes).await
+        let next = self.answer(&answer, last, client_closes).await;
+        // A client of gRPC reads 200 and a status of its own; what is recorded is why.
+        if self.status != 0 {
+            self.status = refusal.reason.status();
+        }
+        next
     }
 
     /// Sends an answer of our own. The connection lives on if the request's whole body has been read.

@@ -78,6 +78,8 @@ pub struct Transfer<'a, C> {
     pub down_moved: u64,
     /// Whether the request's way was polled before.
     pub polled: bool,
+    /// Both ways stay open for as long as something moves on either (gRPC).
+    pub duplex: bool,
 }
 
 /// Seconds that something may still take, and what it means when it does not.
@@ -161,8 +163,9 @@ impl<C: Client> Transfer<'_, C> {
                 self.down_moved = monotonic_ns();
             }
             let due = match outcome {
-                Ok(Wait::Done) => match self.client.poll_finish(cx) {
-                    Poll::Ready(finished) => return Poll::Ready(finished.map_err(|_| Failure::ClientGone)),
+                Ok(Wait::Done) => match self.poll_end(cx) {
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                     Poll::Pending => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
                 },
                 Ok(Wait::Write) => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
@@ -199,8 +202,12 @@ impl<C: Client> Transfer<'_, C> {
         match outcome {
             Ok(Wait::Done) => {
                 self.upload = Upload::Sent;
-                self.service.finish();
+                self.end_upload()?;
                 Ok(None)
+            }
+            Ok(Wait::Read) if self.duplex => {
+                let quiet = after(self.up_moved.max(self.down_moved), self.limits.idle_ms);
+                Ok(Some((quiet, Failure::Because(Reason::ServiceTimeout))))
             }
             Ok(Wait::Read) => Ok(Some((after(self.up_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)))),
             Ok(Wait::Write) => Ok(Some((after(self.up_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout)))),

@@ -23,13 +23,6 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Ends the request's body, where that has to be said.
-    pub fn finish(&mut self) {
-        if let Self::Http2(stream) = self {
-            stream.finish();
-        }
-    }
-
     /// How the answer's body is framed as it is read from here, where the head announced `announced`.
     #[must_use]
     pub fn body_framing(&self, announced: Framing) -> Framing {

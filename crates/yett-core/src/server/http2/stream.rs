@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::Response;
+use http::{HeaderMap, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer;
@@ -39,6 +39,11 @@ pub(super) struct Stream {
     left: Option<u64>,
     /// END_STREAM was sent, or RST_STREAM.
     ended: bool,
+    /// Of the request.
+    read_trailers: Option<Box<HeaderMap>>,
+    /// Of the answer.
+    trailers: Option<Box<HeaderMap>>,
+    expects_trailers: bool,
 }
 
 impl Stream {
@@ -52,6 +57,7 @@ impl Stream {
             head_request,
             left: None,
             ended: false,
+            ..Self::default()
         };
     }
 
@@ -124,7 +130,8 @@ impl Client for Stream {
             Announce::Length(length) => Some(length),
             Announce::Chunked | Announce::Nothing => None,
         };
-        self.left = length;
+        // The last byte of a body ends the stream, but where trailer fields may follow.
+        self.left = length.filter(|_| !self.expects_trailers);
         let end = !self.has_body(head.status) || length == Some(0);
         self.respond(answer::service(head, length, date).ok_or(Gone)?, end)
     }
@@ -151,9 +158,24 @@ impl Client for Stream {
         if !self.ended {
             self.ended = true;
             let send = self.send.as_mut().ok_or(Gone)?;
-            send.send_data(Bytes::new(), true).map_err(|_| Gone)?;
+            match self.trailers.take() {
+                Some(trailers) if !trailers.is_empty() => send.send_trailers(*trailers).map_err(|_| Gone)?,
+                Some(_) | None => send.send_data(Bytes::new(), true).map_err(|_| Gone)?,
+            }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
+        self.read_trailers.take()
+    }
+
+    fn expect_trailers(&mut self) {
+        self.expects_trailers = true;
+    }
+
+    fn set_trailers(&mut self, trailers: Box<HeaderMap>) {
+        self.trailers = Some(trailers);
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -180,8 +202,13 @@ impl AsyncRead for Stream {
             match ready!(body.poll_data(cx)) {
                 Some(Ok(chunk)) => this.chunk = chunk,
                 Some(Err(_)) => return Poll::Ready(Err(broken())),
-                // Trailers are read by the library and dropped with the stream.
-                None => return Poll::Ready(Ok(())),
+                None => {
+                    if let Ok(Some(trailers)) = ready!(body.poll_trailers(cx)) {
+                        this.read_trailers = Some(Box::new(trailers));
+                    }
+                    this.body = None;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
         let count = this.chunk.len().min(buf.remaining());

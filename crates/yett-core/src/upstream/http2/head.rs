@@ -1,11 +1,12 @@
 //! Heads in the library's form: a request's made from ours, an answer's read as strictly as one of HTTP/1.1.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 
 use crate::exchange::{Framing, Method, ResponseHead};
+use crate::grpc;
 use crate::headers::{Headers, Known};
 use crate::http1::fields::Announced;
 use crate::http1::response::{Complete, MAX_BYTES, MAX_FIELDS};
@@ -41,6 +42,9 @@ pub fn request_head(
     *request.version_mut() = http::Version::HTTP_2;
     let fields = fields(headers, matches!(framing, Framing::Length(_) | Framing::Empty)).ok_or(Unsendable)?;
     *request.headers_mut() = fields;
+    if headers.get(Known::ContentType).is_some_and(grpc::is_content_type) {
+        request.headers_mut().append(TE, HeaderValue::from_static("trailers"));
+    }
     let length = match framing {
         Framing::Length(length) => Some(length),
         // A method that usually has a body says that it has none (RFC 9110 section 8.6).

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::Request;
+use http::{HeaderMap, Request};
 use tokio::io::ReadBuf;
 
 use super::head;
@@ -48,6 +48,8 @@ pub struct Http2Stream {
     /// Read from the library and not yet by the exchange.
     chunk: Bytes,
     interim: u32,
+    /// Of the answer.
+    trailers: Option<Box<HeaderMap>>,
     /// Bytes of the request's body to come, where that is known.
     left: Option<u64>,
     /// END_STREAM was sent.
@@ -73,6 +75,7 @@ impl Http2Stream {
             body: None,
             chunk: Bytes::new(),
             interim: 0,
+            trailers: None,
             left: None,
             ended: false,
             again: Vec::new(),
@@ -143,15 +146,24 @@ impl Http2Stream {
         }
     }
 
-    /// Ends the request's body.
-    pub fn finish(&mut self) {
+    /// Ends the request, with trailer fields where there are any and its length was not known.
+    pub fn finish(&mut self, trailers: Option<Box<HeaderMap>>) {
         if !self.ended && self.again.is_empty() {
             self.ended = true;
             if let Some(send) = &mut self.send {
                 // Where the service takes no more, its answer says why.
-                let _ = send.send_data(Bytes::new(), true);
+                let _ = match trailers.filter(|trailers| !trailers.is_empty()) {
+                    Some(trailers) => send.send_trailers(*trailers),
+                    None => send.send_data(Bytes::new(), true),
+                };
             }
         }
+    }
+
+    /// The trailer fields, once the answer has been read to its end.
+    #[must_use]
+    pub fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
+        self.trailers.take()
     }
 
     /// Reads of the answer's body; nothing at its end.
@@ -168,7 +180,14 @@ impl Http2Stream {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(_)) => return Poll::Ready(Err(broken())),
-                None => return Poll::Ready(Ok(())),
+                None => {
+                    match ready!(body.poll_trailers(cx)) {
+                        Ok(trailers) => self.trailers = trailers.map(Box::new),
+                        Err(_) => return Poll::Ready(Err(broken())),
+                    }
+                    self.body = None;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
         let count = self.chunk.len().min(buf.remaining());
