@@ -15,6 +15,7 @@ from tests.support.gateway import Config, Gateway
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
 from tests.support.process import Process
+from tests.support.websocket import WebSocketService
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,6 +78,18 @@ def origin(_cleanup: contextlib.ExitStack) -> Callable[..., Origin]:
 
     def start(**options: Any) -> Origin:
         started = Origin(**options)
+        _cleanup.callback(started.close)
+        return started
+
+    return start
+
+
+@pytest.fixture
+def websocket(_cleanup: contextlib.ExitStack) -> Callable[..., WebSocketService]:
+    """`websocket()` starts a WebSocket service; it echoes unless told otherwise."""
+
+    def start(*arguments: Any, **options: Any) -> WebSocketService:
+        started = WebSocketService(*arguments, **options)
         _cleanup.callback(started.close)
         return started
 

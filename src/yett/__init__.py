@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
+    from yett.config.filters.websocket import WebSocket
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
     from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.listener import (
@@ -92,6 +93,7 @@ __all__ = [
     "ServiceTls",
     "State",
     "TrustedProxies",
+    "WebSocket",
     "YettError",
     "__version__",
 ]
@@ -114,6 +116,7 @@ _WHERE = {
     "Cookies": "yett.config.filters.security_headers",
     "Hsts": "yett.config.filters.security_headers",
     "SecurityHeaders": "yett.config.filters.security_headers",
+    "WebSocket": "yett.config.filters.websocket",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",
     "Defaults": "yett.config.gateway",

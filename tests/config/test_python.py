@@ -96,7 +96,7 @@ def test_public_names_are_pinned() -> None:
         "Acme", "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "Claim", "ConfigError",
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LogFile", "Match",
         "OutlierDetection", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Rewrite",
-        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceTls", "State", "TrustedProxies", "YettError",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceTls", "State", "TrustedProxies", "WebSocket", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

@@ -238,6 +238,68 @@ def test_bytes_before_a_switch_of_protocols_are_not_forwarded(gateway, origin):
     assert all("upgrade" not in seen.names for seen in service.requests)
 
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+
+
+def test_bytes_before_a_101_wait_for_it(gateway, origin):
+    service = origin()
+    before: list[bytes] = []
+
+    def switch(stage):
+        stage.socket.settimeout(0.3)
+        try:
+            before.append(stage.pending + stage.socket.recv(100))
+        except TimeoutError:
+            before.append(stage.pending)
+        stage.socket.settimeout(10)
+        stage.send(SWITCH)
+        stage.send(stage.more())
+        stage.close()
+
+    service.behaviour = switch
+    gate = gateway(configs.public(service, websocket={}))
+    with gate.connect() as wire:
+        wire.send(head("GET", "/a", UPGRADE) + HIDDEN)
+        assert wire.read_head()[0] == 101
+        assert wire.rest() == HIDDEN
+    assert before == [b""], "bytes passed the gateway before the service had agreed to switch"
+    assert service.saw_no_more_than(1)
+
+
+@pytest.mark.parametrize("status", [200, 400, 426, 502])
+def test_bytes_after_an_upgrade_that_failed_are_no_request(gateway, origin, status):
+    service = origin()
+    service.sends(SWITCH.replace(b"xOo=", b"xxx=")) if status == 502 else service.answers(status)
+    gate = gateway(configs.public(service, websocket={}))
+    with gate.connect() as wire:
+        wire.send(head("GET", "/a", UPGRADE) + HIDDEN)
+        answer = wire.reply()
+        assert (answer.status, answer["connection"]) == (status, "close")
+        assert wire.closed()
+    assert service.saw_no_more_than(1)
+    assert not any(b"hidden" in bytes(data) for data in service.received)
+
+
+@pytest.mark.parametrize("spoilt", ["Sec-WebSocket-Key", "Origin"])
+def test_bytes_after_an_upgrade_that_was_refused_are_no_request(gateway, origin, spoilt):
+    service = origin()
+    gate = gateway(configs.public(service, websocket={}))
+    with gate.connect() as wire:
+        wire.send(head("GET", "/a", {**UPGRADE, spoilt: "https://evil.example"}) + HIDDEN)
+        assert wire.reply().status in (400, 403)
+        assert wire.closed()
+    assert service.saw_nothing()
+
+
 RESPONSES = {
     "length and coding": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",

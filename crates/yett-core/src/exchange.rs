@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::certificate::ClientCertificate;
+use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 use crate::reason::Reason;
@@ -117,6 +118,17 @@ pub struct ResponseHead {
     /// Fields. After `pipeline::respond` they are the fields to send, all but those that the server writes itself from the
     /// framing and the connection. A Content-Length stays as the service sent it (a HEAD or 304 has one without a body).
     pub headers: Headers,
+}
+
+/// Whether a request asks to go on with WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// No, or with something else, which is ignored (RFC 9110 section 7.8).
+    None,
+    /// It does; set by receive.
+    Asked,
+    /// Its route takes such requests; set by route. Whatever follows the head is no further request.
+    Taken,
 }
 
 /// What is known of the connection; one per connection.
@@ -313,6 +325,10 @@ pub struct Exchange {
     pub route: Option<RouteIndex>,
     /// Values of the template's variables, decoded, in the template's order; set by route.
     pub variables: Variables,
+    /// Set by receive and route.
+    pub upgrade: Upgrade,
+    /// Its place among the WebSocket connections of the route; set by limit.
+    pub place: Option<Place>,
     /// Set by authenticate.
     pub principal: Option<Rc<Principal>>,
     /// Set by limit.
@@ -351,6 +367,8 @@ impl Exchange {
             traceparent: [0; 55],
             route: None,
             variables: Variables::default(),
+            upgrade: Upgrade::None,
+            place: None,
             principal: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
@@ -374,6 +392,8 @@ impl Exchange {
         self.traceparent = [0; 55];
         self.route = None;
         self.variables.clear();
+        self.upgrade = Upgrade::None;
+        self.place = None;
         self.principal = None;
         self.limits.clear();
         self.forward_target.clear();

@@ -418,7 +418,7 @@ pub struct ApiKeyProvider {
 }
 
 /// One key, hashed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// The public part of the key, 12 characters of `[a-z0-9]`.
@@ -713,10 +713,37 @@ pub struct Route {
     /// What browsers are told; absent where nothing is asked for.
     #[serde(default)]
     pub security_headers: Option<SecurityHeaders>,
+    /// WebSocket connections, and nothing else; absent where Upgrade is ignored.
+    #[serde(default)]
+    pub websocket: Option<WebSocket>,
     /// Bytes of a request body; beyond it 413.
     pub body_limit: u64,
     /// Time limits.
     pub timeouts: RouteTimeouts,
+}
+
+/// WebSocket connections of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// From which pages.
+    pub origins: Origins,
+    /// Longest time without a byte either way.
+    pub idle_ms: u64,
+    /// Open ones at a time, in the whole process.
+    pub connections: u32,
+}
+
+/// Pages that may open WebSocket connections.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origins {
+    /// Those of the same host.
+    Same,
+    /// All, without cookies and client certificates; with them, those of the same host.
+    Any,
+    /// These and those of the same host; `https://shop.example.com`, lower case.
+    Listed(Vec<String>),
 }
 
 /// Which requests a route takes.

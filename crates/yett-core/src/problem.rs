@@ -27,6 +27,8 @@ enum Extra {
     Error(&'static str),
     /// Allow.
     Allow,
+    /// Upgrade to WebSocket (RFC 6455 section 4.4); not over HTTP/2, which knows no such field.
+    Upgrade,
 }
 
 /// The one place where a refusal becomes HTTP.
@@ -38,6 +40,10 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
         Extra::Plain => {}
         Extra::Challenge => challenge(&mut headers, context.challenges, None, refusal),
         Extra::Error(code) => challenge(&mut headers, context.challenges, Some(code), refusal),
+        Extra::Upgrade => {
+            let fields = [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")];
+            headers.extend(fields.map(|(name, value)| (name.into(), value.into())));
+        }
         Extra::Allow => {
             if let Some(allow) = &refusal.allow {
                 headers.push(("allow".into(), allow.as_ref().into()));
@@ -85,6 +91,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
         Reason::ScopeMissing => Extra::Error("insufficient_scope"),
         Reason::MethodNotAllowed => Extra::Allow,
+        Reason::UpgradeRequired => Extra::Upgrade,
         Reason::MalformedRequest
         | Reason::HttpVersionUnsupported
         | Reason::MethodNotSupported
@@ -104,6 +111,12 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ClientCertificateRequired
         | Reason::AddressLimited
         | Reason::RouteNotFound
+        | Reason::WebsocketHandshakeInvalid
+        | Reason::OriginForbidden
+        | Reason::WebsocketLimit
+        | Reason::WebsocketIdle
+        | Reason::CredentialExpired
+        | Reason::RouteChanged
         | Reason::CredentialInUrl
         | Reason::IdentityProviderUnavailable
         | Reason::CallerNotAllowed

@@ -110,6 +110,9 @@ reasons! {
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";
     MethodNotAllowed "method_not_allowed" 405 Client No "this method is not allowed here";
+    UpgradeRequired "upgrade_required" 426 Client No "only WebSocket connections are served here";
+    WebsocketHandshakeInvalid "websocket_handshake_invalid" 400 Client No "the request opens no WebSocket connection";
+    OriginForbidden "origin_forbidden" 403 Policy No "pages of this origin may not connect";
     // authenticate
     ClientCertificateRequired "client_certificate_required" 403 Client No "a client certificate is needed";
     CredentialMissing "credential_missing" 401 Client No "a credential is needed";
@@ -138,6 +141,7 @@ reasons! {
     TenantMismatch "tenant_mismatch" 403 Policy No "the caller belongs to another tenant";
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
+    WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
     // forward
     NoHealthyEndpoint "no_healthy_endpoint" 503 Service Later "no endpoint of the service is healthy";
     ServiceOverloaded "service_overloaded" 503 Service Later "the service has too many requests under way";
@@ -149,6 +153,9 @@ reasons! {
     ServiceResponseInvalid "service_response_invalid" 502 Service Later "the service's answer is not valid";
     ServiceTimeout "service_timeout" 504 Service Later "the service did not answer in time";
     TotalTimeout "total_timeout" 504 Service Later "the request took too long";
+    CredentialExpired "credential_expired" 401 Client No "the credential expired while the stream was open";
+    RouteChanged "route_changed" 503 Configuration Later "the route was changed or removed while the stream was open";
+    WebsocketIdle "websocket_idle" 408 Client Later "nothing was sent for too long";
     RewriteNotCanonical "rewrite_not_canonical" 400 Configuration No "the path cannot be rewritten";
     // any phase
     ShuttingDown "shutting_down" 503 Gateway Later "the gateway is shutting down";

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
+use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::server::buffers::BufferBudget;
@@ -22,6 +23,8 @@ const DEFAULT_LIMIT_KEYS: u32 = 100_000;
 pub struct Shared {
     /// Rate limit tables, by scope and name; they outlive a reload.
     pub limits: Tables,
+    /// WebSocket connections, by route; they outlive a reload.
+    pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
     pub jwks: Registry,
     /// The bound on buffered bytes.
@@ -52,6 +55,7 @@ impl Shared {
     pub fn new(service_runtime: tokio::runtime::Handle, seed: [u8; 32]) -> Self {
         Self {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
+            websockets: OpenConnections::default(),
             jwks: Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
             network: Network::default(),

@@ -21,6 +21,7 @@ use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
+use crate::filters::websocket::WebSocket;
 use crate::ir;
 use crate::providers::Provider;
 use crate::router::Router;
@@ -82,6 +83,8 @@ pub struct Route {
     pub client_certificate: bool,
     /// Who may use it.
     pub access: Access,
+    /// SHA-256 of all on which its decisions stand, but the list of API keys.
+    pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
     pub challenges: Vec<Challenge>,
     /// Limits by address.
@@ -100,6 +103,8 @@ pub struct Route {
     pub response_headers: ResponseHeaders,
     /// What browsers are told.
     pub security_headers: Option<SecurityHeaders>,
+    /// WebSocket connections, and nothing else.
+    pub websocket: Option<WebSocket>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.

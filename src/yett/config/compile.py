@@ -358,6 +358,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         "request_headers": policy.request_headers,
         "response_headers": policy.response_headers,
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
+        **({"websocket": policy.websocket} if policy.websocket else {}),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
     }  # fmt: skip

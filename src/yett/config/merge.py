@@ -42,6 +42,7 @@ class Policy:
     request_headers: dict[str, Any] = field(default_factory=dict)
     response_headers: dict[str, Any] = field(default_factory=dict)
     security_headers: dict[str, Any] | None = None
+    websocket: dict[str, Any] | None = None
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class Merger:
         self._limits(policy, parts)
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
+        self._websocket(policy, route, here, at)
         self._security(policy, parts)
         self._bounds(policy, parts)
         self._variables(policy, route, here, at)
@@ -348,7 +350,7 @@ class Merger:
         return {"forward": [{"service": name, "weight": weight} for name, weight in shares.items()]}
 
     def _edits(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
-        for key in ("rewrite", "request_headers", "response_headers"):
+        for key in ("rewrite", "request_headers", "response_headers", "websocket"):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
                     (*at, key),
@@ -374,6 +376,25 @@ class Merger:
                 else empty
             )
             setattr(policy, key, filled)
+
+    def _websocket(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
+        websocket = route.websocket or group.websocket
+        if websocket is None:
+            return
+        policy.websocket = websocket.compiled()
+        source = "" if route.websocket else f" (the group `{route.group}` says `websocket`)"
+        where = (*at, "websocket") if route.websocket else at
+        if route.redirect or route.respond:
+            message = f"there is no service for WebSocket connections{source}; name a `service`, or remove `websocket`"
+            self.fault(where, "websocket_unused", message, True)
+        for share in policy.action.get("forward", ()):
+            service = self.gateway.services.get(share["service"])
+            if service is not None and service.protocol != "http1":
+                message = f"`{share['service']}` says `protocol: {service.protocol}`, and WebSocket is spoken over HTTP/1.1{source}; give the route a service with `protocol: http1`"
+                self.fault(where, "websocket_protocol", message, True)
+        if "GET" not in policy.methods:
+            message = f"a WebSocket connection is opened with GET{source}; add it to `methods`"
+            self.fault((*at, "match", "methods"), "websocket_unused", message, True)
 
     def _security(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         shared = self.gateway.defaults.security_headers

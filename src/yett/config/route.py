@@ -17,6 +17,7 @@ from yett.config.filters.response_headers import ResponseHeaders
 from yett.config.filters.rewrite import Rewrite
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
+from yett.config.filters.websocket import WebSocket
 from yett.config.match import Hosts, Match, Methods
 from yett.config.types import Name, OneOrAny, Text
 from yett.config.units import AnyDuration, Duration, Size
@@ -106,6 +107,8 @@ class Group(Model):
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None
     """What browsers are told."""
+    websocket: WebSocket | None = None
+    """WebSocket connections, and nothing else."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None
@@ -151,6 +154,8 @@ class Route(Model):
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None
     """What browsers are told."""
+    websocket: WebSocket | None = None
+    """WebSocket connections, and nothing else."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None

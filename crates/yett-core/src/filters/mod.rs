@@ -12,3 +12,4 @@ pub mod response_headers;
 pub mod rewrite;
 pub mod security_headers;
 pub mod split;
+pub mod websocket;

@@ -26,8 +26,24 @@ pub struct Complete {
 /// it is moved on.
 ///
 /// # Errors
-/// Anything that is not exactly one valid head.
+/// Anything that is not exactly one valid head, and a switch of protocols, which was not asked for.
 pub fn parse(
+    bytes: &[u8],
+    scanned: &mut usize,
+    head_request: bool,
+    head: &mut ResponseHead,
+) -> Result<Option<Complete>, Malformed> {
+    match parse_or_switch(bytes, scanned, head_request, head) {
+        Ok(Some(_)) if head.status == 101 => Err(Malformed),
+        other => other,
+    }
+}
+
+/// As [`parse`], where a switch of protocols was asked for: 101 is taken, and what follows it is not HTTP.
+///
+/// # Errors
+/// Anything that is not exactly one valid head.
+pub fn parse_or_switch(
     bytes: &[u8],
     scanned: &mut usize,
     head_request: bool,
@@ -89,8 +105,7 @@ fn status_line(line: &[u8], head: &mut ResponseHead) -> Result<bool, Malformed> 
 /// RFC 9112 section 6.3.
 fn finish(bytes: usize, old: bool, head_request: bool, head: &ResponseHead) -> Result<Complete, Malformed> {
     let announced = Announced::read(&head.headers)?;
-    // A switch of protocols was never asked for: the hop-by-hop fields do not reach services.
-    if (old && announced.chunked) || head.status == 101 {
+    if old && (announced.chunked || head.status == 101) {
         return Err(Malformed);
     }
     let bodiless = head_request || head.status < 200 || head.status == 204 || head.status == 304;

@@ -61,6 +61,13 @@ pub fn request(out: &mut Vec<u8>, method: &str, target: &[u8], host: &[u8], head
     out.extend_from_slice(b"\r\n");
 }
 
+/// A request head that asks for WebSocket.
+pub fn upgrade_request(out: &mut Vec<u8>, method: &str, target: &[u8], host: &[u8], headers: &Headers) {
+    request(out, method, target, host, headers, Framing::Empty);
+    out.truncate(out.len().saturating_sub(2));
+    ask_for_websocket(out);
+}
+
 /// How an answer's body is announced to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announce {
@@ -68,6 +75,8 @@ pub enum Announce {
     Length(u64),
     /// Transfer-Encoding: chunked.
     Chunked,
+    /// What follows is WebSocket.
+    WebSocket,
     /// Neither: no body can follow, or it ends with the connection.
     Nothing,
 }
@@ -104,8 +113,14 @@ fn announce_body(out: &mut Vec<u8>, announce: Announce, close: bool) {
         Announce::Length(length) => number(out, b"content-length", length),
         Announce::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Announce::Nothing => {}
+        Announce::WebSocket => return ask_for_websocket(out),
     }
     out.extend_from_slice(if close { b"connection: close\r\n\r\n" } else { b"\r\n" });
+}
+
+/// Ends a head that switches to WebSocket, or asks for it.
+fn ask_for_websocket(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
 }
 
 /// The head of one chunk.

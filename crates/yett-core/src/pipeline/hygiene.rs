@@ -1,6 +1,7 @@
 //! Header fields and parameters that a client may not decide.
 
-use crate::exchange::RequestHead;
+use crate::exchange::{RequestHead, Upgrade};
+use crate::filters::websocket;
 use crate::headers::{Headers, Known, fold};
 use crate::path::decode_query;
 use crate::reason::Reason;
@@ -40,6 +41,8 @@ const fn is_kept_from_connection(known: Known) -> bool {
     )
 }
 
+const UPGRADE: u8 = 32;
+
 /// Fields that may stand once; which of two a service would read is unknown.
 const fn once(known: Known) -> Option<u8> {
     match known {
@@ -48,7 +51,7 @@ const fn once(known: Known) -> Option<u8> {
         Known::ContentLength => Some(4),
         Known::Origin => Some(8),
         Known::Expect => Some(16),
-        Known::Upgrade => Some(32),
+        Known::Upgrade => Some(UPGRADE),
         _ => None,
     }
 }
@@ -117,7 +120,9 @@ pub(super) fn is_override(name: &[u8]) -> bool {
 
 /// Refuses what stands twice, then drops hop-by-hop fields, those that `Connection` lists, overrides and aliases. The
 /// forwarding fields stay for the moment: a trusted proxy's is read next.
-pub(super) fn clean(request: &mut RequestHead) -> Result<(), Reason> {
+///
+/// Says whether the request asked for WebSocket before its connection's fields went.
+pub(super) fn clean(request: &mut RequestHead) -> Result<Upgrade, Reason> {
     let headers = &mut request.headers;
     let mut seen = 0_u8;
     let mut drops = false;
@@ -130,12 +135,16 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<(), Reason> {
         }
         drops |= is_hop_by_hop(known) || (known == Known::Other && (is_alias(name) || is_override(name)));
     }
+    let mut upgrade = Upgrade::None;
     if drops {
+        if seen & UPGRADE != 0 && websocket::is_upgrade(headers) {
+            upgrade = Upgrade::Asked;
+        }
         drop_connection_fields(headers);
         headers
             .retain(|known, name, _| !is_hop_by_hop(known) && (known != Known::Other || !(is_alias(name) || is_override(name))));
     }
-    Ok(())
+    Ok(upgrade)
 }
 
 /// Drops what `Connection` lists (RFC 9110 section 7.6.1), but never what the gateway itself reads.

@@ -46,5 +46,12 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             }
         }
     }
-    Step::Continue
+    match &route.websocket {
+        None => Step::Continue,
+        // Taken before the service is asked, held until the connection ends.
+        Some(websocket) => {
+            exchange.place = websocket.enter();
+            if exchange.place.is_some() { Step::Continue } else { Step::Refuse(Reason::WebsocketLimit.into()) }
+        }
+    }
 }

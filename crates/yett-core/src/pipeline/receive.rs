@@ -33,7 +33,7 @@ fn received(listener: Option<&Listener>, random: &mut Random, exchange: &mut Exc
     if matches!(exchange.request.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotSupported);
     }
-    hygiene::clean(&mut exchange.request)?;
+    exchange.upgrade = hygiene::clean(&mut exchange.request)?;
     host(exchange)?;
     path(exchange)
 }

@@ -1,10 +1,10 @@
 //! Route: which one takes this request, or 404, or 405.
 
-use crate::exchange::{Exchange, Now, Refusal, Step};
+use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade};
 use crate::pipeline::{limit, redirect};
 use crate::reason::Reason;
 use crate::router::{Match, Source, Wanted};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Route, Snapshot};
 
 pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
@@ -28,7 +28,10 @@ pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
                 return Step::Refuse(Reason::PathNotCanonical.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
-            limit::charge_address(&route.address_limits, exchange, now)
+            match limit::charge_address(&route.address_limits, exchange, now) {
+                Step::Continue => upgrade(route, exchange),
+                other => other,
+            }
         }
         // An unusual path that nobody asked for says no more than that it is unusual.
         _ if !used.is_plain() => Step::Refuse(Reason::PathNotCanonical.into()),
@@ -44,5 +47,18 @@ pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             Step::Refuse(refusal)
         }
         Match::NotFound => redirect::to_https(snapshot, exchange).unwrap_or_else(|| Step::Refuse(Reason::RouteNotFound.into())),
+    }
+}
+
+/// A route for WebSocket connections takes nothing else; on any other route Upgrade is ignored. Before authenticate, so that
+/// a foreign page learns nothing about the caller.
+fn upgrade(route: &Route, exchange: &mut Exchange) -> Step {
+    let Some(websocket) = &route.websocket else { return Step::Continue };
+    if exchange.upgrade == Upgrade::Asked {
+        exchange.upgrade = Upgrade::Taken;
+    }
+    match websocket.check(exchange) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
     }
 }

@@ -7,8 +7,10 @@ use super::clock::{http_date, monotonic_ns};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
+use super::lifetime::Lifetime;
 use super::transfer::{Failure, Limits, Transfer, Upload};
-use crate::exchange::{Framing, Method, Version};
+use crate::exchange::{Framing, Method, Upgrade, Version};
+use crate::filters::websocket;
 use crate::grpc;
 use crate::http1::response;
 use crate::http1::write::{self, Announce};
@@ -27,7 +29,7 @@ pub(super) enum Once {
 impl<C: Client> Lane<C> {
     pub(super) async fn forward_once(
         &mut self,
-        job: Job<'_>,
+        job: &Job<'_>,
         service: &Service,
         mut stream: Stream,
         limits: Limits,
@@ -48,8 +50,14 @@ impl<C: Client> Lane<C> {
         let http2 = matches!(stream, Stream::Http2(_));
         let chunked = framing == Framing::Chunked && !http2;
         let out = self.up.start(self.client.body_framing(framing), chunked, job.route.body_limit);
-        if !http2 {
-            write::request(out, request.method.as_str(), &self.exchange.forward_target, host, &request.headers, framing);
+        let upgrade = self.exchange.upgrade == Upgrade::Taken;
+        let target = &self.exchange.forward_target;
+        match upgrade {
+            // Does not load.
+            true if http2 => return Once::Ended(Reason::Internal.into()),
+            false if http2 => {}
+            false => write::request(out, request.method.as_str(), target, host, &request.headers, framing),
+            true => write::upgrade_request(out, request.method.as_str(), target, host, &request.headers),
         }
         if job.head.expect_continue && framing != Framing::Empty && self.buffer.data().is_empty() {
             let deadline = limits.total.min(after(time, limits.client_ms));
@@ -73,9 +81,11 @@ impl<C: Client> Lane<C> {
             down_moved: time,
             polled: false,
             duplex: http2 && grpc::is_grpc(&self.exchange),
+            upgrade,
+            lifetime: None,
         };
         let answered = if http2 {
-            let sending = Sending { job, exchange: &self.exchange, endpoint: &endpoint, host };
+            let sending = Sending { job: *job, exchange: &self.exchange, endpoint: &endpoint, host };
             Box::pin(transfer.head_http2(&sending, &mut self.response)).await
         } else {
             transfer.head(head_request, &mut self.response).await
@@ -103,6 +113,14 @@ impl<C: Client> Lane<C> {
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);
         let status = self.response.status;
+        // Only where it was asked for; anything else is an ordinary answer.
+        let switched = status == 101;
+        if switched && !(complete.keep_alive && websocket::is_accepted(&request.headers, &self.response)) {
+            return Once::Ended(Reason::ServiceResponseInvalid.into());
+        }
+        if matches!(complete.framing, Framing::Chunked | Framing::Close) {
+            transfer.lifetime = Some(Box::new(Lifetime::new(*job, &self.exchange)));
+        }
         if let Err(refusal) = pipeline::respond(&job.view.snapshot, &self.exchange, &mut self.response) {
             return Once::Ended(Outcome::Refused(refusal));
         }
@@ -121,14 +139,22 @@ impl<C: Client> Lane<C> {
             return Once::Ended(Outcome::Gone);
         }
         self.status = status;
+        // What follows holds no more of the head than this: an idle connection has the room, too.
+        let keep_alive = complete.keep_alive;
         let body = transfer.body().await;
         let moved = transfer.down_moved;
+        drop(transfer);
+        if self.status == 101 && body.is_ok() {
+            let idle_ms = job.route.websocket.as_ref().map_or(0, |websocket| websocket.idle_ms);
+            // Boxed: other requests do not carry the room.
+            return Once::Ended(Box::pin(self.tunnel(*job, idle_ms, &mut stream, &mut service_buffer)).await);
+        }
         let outcome = match body {
             Ok(()) => Outcome::Done { keep },
             Err(Failure::Because(reason)) => Outcome::Truncated(Some(reason.into())),
             Err(Failure::ClientGone | Failure::Silent) => Outcome::Truncated(None),
         };
-        if matches!(outcome, Outcome::Done { .. }) && sent && complete.keep_alive && service_buffer.data().is_empty() {
+        if matches!(outcome, Outcome::Done { .. }) && sent && keep_alive && service_buffer.data().is_empty() {
             endpoint.keep(stream, moved);
         }
         Once::Ended(outcome)
@@ -138,6 +164,7 @@ impl<C: Client> Lane<C> {
 /// How the answer's body is announced to the client.
 fn announce(complete: &response::Complete, status: u16, version: Version) -> Announce {
     match (complete.framing, complete.length) {
+        _ if status == 101 => Announce::WebSocket,
         (Framing::Empty, _) if status == 204 => Announce::Nothing,
         (Framing::Empty, Some(length)) => Announce::Length(length),
         (Framing::Length(length), _) => Announce::Length(length),

@@ -72,7 +72,7 @@ pub struct Job<'a> {
 
 impl<C: Client> Lane<C> {
     /// Forwards the request of `self.exchange`, which every check has passed.
-    pub async fn forward(&mut self, job: Job<'_>, attempted: &mut Attempted) -> Outcome {
+    pub async fn forward(&mut self, job: &Job<'_>, attempted: &mut Attempted) -> Outcome {
         let Some(service) = self.exchange.service.and_then(|index| job.view.pools.service(index)) else {
             return Reason::Internal.into();
         };

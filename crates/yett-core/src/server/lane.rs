@@ -11,7 +11,7 @@ use super::deadline::{Timer, after};
 use super::forward::{Attempted, Job, Outcome};
 use super::pipe::Pipe;
 use super::worker::{View, Worker};
-use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step};
+use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step, Upgrade};
 use crate::http1::body::{Decoder, Piece};
 use crate::http1::request::{Complete, HeadLimits};
 use crate::ir;
@@ -125,7 +125,8 @@ impl<C: Client> Lane<C> {
     /// A request with a valid head.
     pub(super) async fn request(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Next {
         let step = self.decide(worker, view, started).await;
-        let last = head.close || worker.closes(&self.exchange.connection);
+        // What follows a request for WebSocket was sent for that, and is never read as a request.
+        let last = head.close || self.exchange.upgrade == Upgrade::Taken || worker.closes(&self.exchange.connection);
         let mut attempted = Attempted::default();
         let mut failed = None;
         let mut truncated = false;
@@ -153,7 +154,7 @@ impl<C: Client> Lane<C> {
                     None => Outcome::from(Reason::Internal),
                     Some(route) => {
                         let job = Job { view, worker, route, started, head, last };
-                        self.forward(job, &mut attempted).await
+                        self.forward(&job, &mut attempted).await
                     }
                 };
                 self.bytes_out = self.down.bytes();

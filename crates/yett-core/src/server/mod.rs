@@ -11,6 +11,7 @@ pub mod descriptors;
 pub mod forward;
 pub mod http2;
 mod lane;
+mod lifetime;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
@@ -21,4 +22,5 @@ pub mod sockets;
 pub mod spread;
 pub mod tls;
 pub mod transfer;
+mod upgrade;
 pub mod worker;

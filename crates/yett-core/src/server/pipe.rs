@@ -103,6 +103,11 @@ impl Pipe {
         self.bytes
     }
 
+    /// Counts bytes that went another way.
+    pub fn count(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     /// Whether anything moved since the last call.
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)

@@ -12,6 +12,8 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
 use super::accept::{LocalListener, Settings, accept};
+use super::clock::monotonic_ns;
+use super::deadline::after;
 use super::signals;
 use super::worker::{View, Worker};
 use crate::observe::Recorder;
@@ -22,6 +24,9 @@ use crate::providers::verdict::VerdictCache;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Health, Pools, Tls};
+
+/// So long before the deadline of a drain streams end.
+const CUT_AHEAD: Duration = Duration::from_secs(1);
 
 /// A configuration as the workers take it.
 #[derive(Debug)]
@@ -169,6 +174,7 @@ impl Desk {
                 let worker = Rc::clone(worker);
                 worker.recorder.relabel(&installed.labels);
                 worker.view.replace(Rc::new(view));
+                worker.streams.notify_waiters();
                 if self.verdict_entries != installed.verdict_entries {
                     worker.state.borrow_mut().verdicts = VerdictCache::new(installed.verdict_entries);
                 }
@@ -254,6 +260,10 @@ impl Desk {
             listener.stop();
         }
         worker.drain.notify_waiters();
+        // Before the deadline, so that what is cut is also recorded.
+        let cut = drain.deadline.saturating_sub(CUT_AHEAD.min(drain.deadline / 4));
+        worker.cut_at.set(after(monotonic_ns(), u64::try_from(cut.as_millis()).unwrap_or(u64::MAX)));
+        worker.streams.notify_waiters();
         let begun = Instant::now();
         let mut end = begun + drain.deadline;
         if worker.patient.get() {

@@ -7,6 +7,7 @@ use super::buffers::{FillError, ReadBuffer};
 use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, Timer, after};
+use super::lifetime::Lifetime;
 use super::pipe::{Fault, Pipe, Wait};
 use crate::exchange::ResponseHead;
 use crate::http1::response::{self, Complete};
@@ -25,6 +26,12 @@ pub enum Failure {
     ClientGone,
     /// The service closed before the first byte of an answer.
     Silent,
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self::Because(reason)
+    }
 }
 
 /// Time limits of an exchange, in milliseconds, and its absolute end.
@@ -80,6 +87,10 @@ pub struct Transfer<'a, C> {
     pub polled: bool,
     /// Both ways stay open for as long as something moves on either (gRPC).
     pub duplex: bool,
+    /// Whether the service may switch to WebSocket.
+    pub upgrade: bool,
+    /// How long an answer without a known end may go on.
+    pub lifetime: Option<Box<Lifetime<'a>>>,
 }
 
 /// Seconds that something may still take, and what it means when it does not.
@@ -103,11 +114,12 @@ impl<C: Client> Transfer<'_, C> {
                 Err(failure) => return Poll::Ready(Err(failure)),
             };
             loop {
-                match response::parse(self.service_buffer.data(), &mut scanned, head_request, head) {
+                let parse = if self.upgrade { response::parse_or_switch } else { response::parse };
+                match parse(self.service_buffer.data(), &mut scanned, head_request, head) {
                     Err(_) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
                     Ok(Some(complete)) => {
                         self.service_buffer.consume(complete.bytes);
-                        if head.status >= 200 {
+                        if head.status >= 200 || head.status == 101 {
                             return Poll::Ready(Ok((complete, first_byte)));
                         }
                         interim += 1;
@@ -225,6 +237,9 @@ impl<C: Client> Transfer<'_, C> {
 
     pub(super) fn poll_due(&mut self, cx: &mut Context<'_>, due: Due) -> Poll<Failure> {
         let due = if self.limits.total < due.0 { (self.limits.total, Failure::Because(Reason::TotalTimeout)) } else { due };
-        self.timer.poll(cx, due.0).map(|()| due.1)
+        match &mut self.lifetime {
+            None => self.timer.poll(cx, due.0).map(|()| due.1),
+            Some(lifetime) => lifetime.poll(cx, self.timer, due),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
+use super::deadline::NEVER;
 use crate::exchange::ConnectionInfo;
 use crate::observe::Recorder;
 use crate::pipeline::PipelineState;
@@ -37,6 +38,10 @@ pub struct Worker {
     pub patient: Cell<bool>,
     /// Wakes idle connections on a drain or when their listener goes; ask [`Worker::closes`] then.
     pub drain: tokio::sync::Notify,
+    /// Wakes streams that last on a reload and on a drain.
+    pub streams: tokio::sync::Notify,
+    /// While draining: when streams that still go on are cut, in monotonic nanoseconds.
+    pub cut_at: Cell<u64>,
     /// Client hellos that wait for their turn on this worker.
     pub handshakes: Cell<u32>,
     /// Listeners that are gone while connections of theirs may live on.
@@ -55,6 +60,8 @@ impl Worker {
             draining: Cell::new(false),
             patient: Cell::new(false),
             drain: tokio::sync::Notify::new(),
+            streams: tokio::sync::Notify::new(),
+            cut_at: Cell::new(NEVER),
             handshakes: Cell::new(0),
             gone: RefCell::new(Vec::new()),
         }

@@ -18,6 +18,7 @@ use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
+use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
 use crate::providers::Provider;
 use crate::router::{Router, variable_names};
@@ -101,6 +102,24 @@ fn revision(bytes: &[u8]) -> Arc<str> {
             out
         })
         .into()
+}
+
+/// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
+fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
+    let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
+    if let ir::Access::Authenticated(authenticated) = &spec.access {
+        for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
+            let _ = match provider {
+                ir::Provider::Jwt(jwt) => write!(text, "{jwt:?}"),
+                ir::Provider::ApiKey(keys) => {
+                    let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));
+                    write!(text, "{:?}", (&keys.name, &keys.header, &keys.salt, pepper))
+                }
+            };
+        }
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// Every name stands once, every listener and service that a route names exists.
@@ -261,7 +280,7 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
     let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let services: HashMap<&str, u32> = ir.services.iter().enumerate().map(|(i, s)| (s.name.as_str(), index(i))).collect();
     let by_name: HashMap<&str, u32> = providers.iter().enumerate().map(|(i, p)| (&**p.name(), index(i))).collect();
-    let context = Context { providers, by_name, services, shared };
+    let context = Context { ir, providers, by_name, services, shared };
     let mut out = Vec::with_capacity(ir.routes.len());
     for (index, spec) in ir.routes.iter().enumerate() {
         out.extend(context.route(spec, index, errors));
@@ -270,6 +289,7 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
 }
 
 struct Context<'a> {
+    ir: &'a Ir,
     providers: &'a [Provider],
     by_name: HashMap<&'a str, u32>,
     services: HashMap<&'a str, u32>,
@@ -301,12 +321,23 @@ impl Context<'_> {
         let request_headers = errors.take(|| at("request_headers"), RequestHeaders::build(&spec.request_headers));
         let response_headers = errors.take(|| at("response_headers"), ResponseHeaders::build(&spec.response_headers));
         let security_headers = security_headers(spec.security_headers.as_ref(), || at("security_headers"), errors);
+        let websocket = spec.websocket.as_ref().map(|one| WebSocket::build(one, &spec.name, &self.shared.websockets)).transpose();
+        let websocket = errors.take(|| at("websocket"), websocket);
+        let speaks = |share: &ir::WeightedService| {
+            let service = self.ir.services.iter().find(|service| service.name == share.service);
+            service.is_some_and(|service| service.speaks.http2().is_none())
+        };
+        if spec.websocket.is_some() && !matches!(&spec.action, ir::Action::Forward(shares) if shares.iter().all(speaks)) {
+            let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
+            errors.0.push(LoadError { pointer: at("websocket"), message });
+        }
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         Some(Route {
             name: spec.name.as_str().into(),
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
+            decision: decision(spec, self.ir),
             access: access?,
             challenges,
             address_limits,
@@ -317,6 +348,7 @@ impl Context<'_> {
             own_headers: own.map(|name| name.to_ascii_lowercase().into()).collect(),
             response_headers: response_headers?,
             security_headers: security_headers?,
+            websocket: websocket?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })

@@ -32,7 +32,7 @@ pub(super) fn service(head: &ResponseHead, length: Option<u64>, date: &HttpDate)
 /// The head of an answer of our own.
 pub(super) fn own(answer: &Answer, date: &HttpDate) -> Option<Response<()>> {
     let mut fields = HeaderMap::with_capacity(answer.headers.len() + 2);
-    for (name, value) in &answer.headers {
+    for (name, value) in answer.headers.iter().filter(|(name, _)| !is_ours(Known::of(name.as_bytes()))) {
         push(&mut fields, name.as_bytes(), Bytes::copy_from_slice(value.as_bytes()))?;
     }
     fields.append(DATE, HeaderValue::from_bytes(date).ok()?);

@@ -128,7 +128,7 @@ impl Client for Stream {
     ) -> Result<(), Gone> {
         let length = match announce {
             Announce::Length(length) => Some(length),
-            Announce::Chunked | Announce::Nothing => None,
+            Announce::Chunked | Announce::Nothing | Announce::WebSocket => None,
         };
         // The last byte of a body ends the stream, but where trailer fields may follow.
         self.left = length.filter(|_| !self.expects_trailers);

@@ -1,0 +1,77 @@
+"""WebSocket connections (RFC 6455): which upgrades a route takes, from which origins, and for how long."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from yett.config import units
+from yett.config.base import Model, refuse
+from yett.config.match import host_fault
+from yett.config.types import quantified
+
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?", re.ASCII)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def _origin(value: str) -> str | None:
+    """What is wrong with an origin, in words."""
+    found = _ORIGIN.fullmatch(value)
+    if found is None:
+        lower = value.lower().rstrip("/")
+        hint = f"; write `{lower}`" if lower != value and _ORIGIN.fullmatch(lower) else ""
+        return f"`{value}` is not an origin{hint or '; write scheme and host, such as `https://shop.example.com`'}"
+    scheme, host, port = found.groups()
+    if port == _DEFAULT_PORTS[scheme]:
+        return f"browsers leave out the port {port} of {scheme}; write `{scheme}://{host}`"
+    if port is not None and not 0 < int(port) <= 65535:
+        return f"`{port}` is no port"
+    fault = None if host.startswith("[") else host_fault(host)
+    return f"`{host}` is not a host: {fault}" if fault else None
+
+
+def _origins(value: Any) -> Any:
+    if value == "any":
+        return value
+    quantifier, items = quantified(value, ("any_of",))
+    for index, item in enumerate(items):
+        fault = _origin(item)
+        if fault:
+            at = () if isinstance(value, str) else (quantifier, index)
+            raise refuse("origin_invalid", fault, at)
+    return items
+
+
+_ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object", "required": ["any_of"], "additionalProperties": False,
+            "properties": {"any_of": _ITEMS},
+        },
+    ]
+}  # fmt: skip
+Origins = Annotated[Literal["any"] | tuple[str, ...], BeforeValidator(_origins), WithJsonSchema(_SCHEMA)]
+
+
+class WebSocket(Model):
+    """WebSocket connections, and nothing else, on this route."""
+
+    origins: Origins | None = None
+    """Pages that may connect beside those of the same host, such as `https://shop.example.com`; then every client has to name one. `any`: all pages, but without cookies or a client certificate."""
+    idle: units.Duration = "60s"
+    """Longest time without a byte either way; pings count."""
+    connections: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] = 10_000
+    """Open ones at a time, in the whole process."""
+
+    def compiled(self) -> dict[str, Any]:
+        """Its part of the intermediate representation."""
+        origins: Any = "same" if self.origins is None else self.origins
+        return {
+            "origins": {"listed": sorted(origins)} if isinstance(origins, tuple) else origins,
+            "idle_ms": units.milliseconds(self.idle),
+            "connections": self.connections,
+        }
