@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check format bench fuzz clean
+.PHONY: help setup run test check format bench soak fuzz clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,9 @@ format: setup    ## format Python and Rust in place
 
 bench: setup     ## CPU a request beside nginx, HAProxy, Envoy and Caddy; writes bench/RESULTS.md
 	@exec $(BIN)/python -m bench
+
+soak: setup      ## half an hour of mixed load; memory and descriptors have to be flat (MINUTES=5 make soak)
+	@exec $(BIN)/python -m bench.soak --minutes $${MINUTES:-30}
 
 fuzz:            ## the fuzz targets, a minute each (FUZZ_SECONDS=3600 make fuzz); a second each is part of `make test`
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test -p yett-core --lib --locked --quiet -- --nocapture --test-threads 2 \
