@@ -147,6 +147,14 @@ def test_a_gateway_that_lets_too_much_through_is_a_surprise(
     assert [(one.case, one.happened) for one in surprises] == [("client certificate: revoked", "served")]
 
 
+def test_a_certificate_that_is_still_to_come(yett: Yett) -> None:
+    done = yett("certs", "rehearse", Path(__file__).parents[2] / "examples" / "acme.yaml", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    happened = {one["case"]: one["happened"] for one in json.loads(done.stdout)["cases"]}
+    case = "our certificate for api.example.com: still to come (ACME)"
+    assert happened[case] == "the gateway refuses: no_certificate"
+
+
 def test_usage_and_configuration_errors(yett: Yett, tmp_path: Path, root: Made) -> None:
     leaf = make("edge", by=root, names=["localhost"])
     plain = write(tmp_path, leaf, "127.0.0.1:8080", tls=False)

@@ -25,6 +25,8 @@ def our_cases(
     for pair in reversed(tls["certificates"]):
         name, played = _as_configured(scratch, listener, Pair(pair["chain"], secrets[pair["key"]]))
         yield played
+    for waiting in tls.get("pending", ())[:1]:
+        yield _still_to_come(scratch, listener, waiting, now)
     for case, expected, make in _CASES:
         stage = Stage.built(Authority("yett rehearsal root", now))
         pair = make(stage, name)
@@ -43,6 +45,15 @@ def _as_configured(scratch: Scratch, listener: str, pair: Pair) -> tuple[str, Pl
     happened, detail = refused or (scratch.ask(name, trusted), "")
     case = f"our certificate for {name}: as configured"
     return name, Played(listener, case, SERVED, happened, detail)
+
+
+def _still_to_come(scratch: Scratch, listener: str, name: str, now: datetime) -> Played:
+    """A name whose certificate is ordered, beside one that is served."""
+    stage = Stage.built(Authority("yett rehearsal root", now))
+    scratch.load(stage.pair(_OTHER_NAME), None, [name])
+    happened = scratch.ask(name, stage.root.pem)
+    case = f"our certificate for {name}: still to come (ACME)"
+    return Played(listener, case, "the gateway refuses: no_certificate", happened)
 
 
 def _leaf(stage: Stage, name: str, **options: Any) -> Pair:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class Scratch:
         """Ends it with its connections."""
         self._gateway.stop(0.0)
 
-    def load(self, pair: Pair, trust: Trust | None) -> None:
+    def load(self, pair: Pair, trust: Trust | None, pending: Sequence[str] = ()) -> None:
         """Takes the same gates as a reload. Raises `NotLoaded`, and then serves what it served."""
         from yett import _core
 
@@ -76,7 +77,7 @@ class Scratch:
         tls = document["listeners"][0]["tls"]
         tls["certificates"] = [{"chain": pair.chain, "key": _KEY}]
         tls.pop("client_certificates", None)
-        tls.pop("pending", None)
+        tls["pending"] = list(pending)
         if trust:
             tls["client_certificates"] = {"mode": trust.mode, "ca": trust.ca, "crls": list(trust.crls)}
             document["routes"].append(_route("closed", CLOSED, self._name, closed=True))
