@@ -469,6 +469,25 @@ pub struct Service {
     /// How long an endpoint that is back takes to get its whole share; 0 is not at all.
     #[serde(default)]
     pub slow_start_ms: u64,
+    /// How names of endpoints are kept fresh.
+    #[serde(default)]
+    pub dns: Dns,
+}
+
+/// How names of endpoints are kept fresh.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// From one answer to the next question.
+    pub refresh_ms: u64,
+    /// How long the last answer is used on while the resolver fails.
+    pub stale_ms: u64,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { refresh_ms: 10_000, stale_ms: 600_000 }
+    }
 }
 
 /// What is spoken to a service.

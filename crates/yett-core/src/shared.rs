@@ -123,6 +123,7 @@ counters! {
     upstream_connect_failures "yett_upstream_connect_failures_total" "connections to services that could not be opened";
     connection_panics "yett_connection_panics_total" "connections that ended in a bug of the gateway";
     worker_restarts "yett_worker_restarts_total" "workers that were restarted after a bug of the gateway";
+    dns_failures "yett_dns_failures_total" "names of endpoints that could not be resolved, each time";
     accept_errors "yett_accept_errors_total" "connections that could not be accepted (descriptors or memory ran out)";
     connections_moved "yett_connections_moved_total" "connections handed to a worker that had fewer";
     connection_limit "yett_connections_refused_total" "connections refused because a listener had too many";

@@ -3,6 +3,7 @@ use std::rc::Rc;
 
 use super::{Balancer, MAX_ENDPOINTS, Place, Tried, cookie, mix};
 use crate::ir::{self, Balance, HashKey};
+use crate::upstream::resolve::Host;
 use crate::upstream::{Endpoint, Report};
 
 /// Endpoints written as (port, weight, priority, zone).
@@ -17,7 +18,11 @@ fn made(policy: Balance, specs: &[(u16, u32, u32, &str)], zone: Option<&str>) ->
     });
     let specs: Vec<_> = specs.collect();
     let balancer = Balancer::new(&policy, specs.iter().map(|spec| Place::new(spec, zone, None)).collect(), 0);
-    (balancer, specs.iter().map(|spec| Rc::new(Endpoint::new(spec, None, &ir::Speaks::default()).unwrap())).collect())
+    (balancer, specs.iter().map(|spec| Rc::new(Endpoint::new(spec, nowhere(), None, &ir::Speaks::default()).unwrap())).collect())
+}
+
+fn nowhere() -> Host {
+    Host::Literal(std::sync::Arc::from([]))
 }
 
 fn plain(count: u16) -> Vec<(u16, u32, u32, &'static str)> {

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod network;
 pub mod pins;
 pub mod pool;
+pub mod resolve;
 pub mod stream;
 pub mod tls;
 pub mod tls_cause;
@@ -23,6 +24,7 @@ use balance::{Balancer, Place};
 pub use health::Health;
 pub use network::Network;
 pub use pool::{Active, Endpoint, Report};
+use resolve::Host;
 pub use stream::Stream;
 pub use tls::Tls;
 
@@ -70,8 +72,11 @@ impl Pools {
             let mut endpoints = Vec::with_capacity(spec.endpoints.len());
             let mut places = Vec::with_capacity(spec.endpoints.len());
             for (place, described) in spec.endpoints.iter().enumerate() {
-                let kept = before.and_then(|s| s.endpoints.iter().find(|e| e.fits(described, tls, &spec.speaks)).cloned());
-                let Some(endpoint) = kept.or_else(|| Endpoint::new(described, tls, &spec.speaks).map(Rc::new)) else { continue };
+                let host = Host::new(&described.host, &spec.dns, shared);
+                let fits = |endpoint: &&Rc<Endpoint>| endpoint.fits(described, &host, tls, &spec.speaks);
+                let kept = before.and_then(|s| s.endpoints.iter().find(fits).cloned());
+                let new = || Endpoint::new(described, host.clone(), tls, &spec.speaks).map(Rc::new);
+                let Some(endpoint) = kept.or_else(new) else { continue };
                 endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
                 endpoint.set_watch(health.and_then(|health| health.watch(place)));
                 places.push(Place::new(described, snapshot.ir.zone.as_deref(), health.and_then(|h| h.endpoints().get(place))));

@@ -1,33 +1,17 @@
-//! Name resolution for the whole process, and the addresses that no service may have.
+//! The addresses that no service may have.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
+use super::resolve::{Addresses, Host, Names};
 use crate::reason::Reason;
-use crate::server::clock::monotonic_ns;
-use crate::server::deadline::after;
 
-/// Names that are remembered at once; when all are fresh, further ones are resolved every time.
-const MAX_NAMES: usize = 1024;
-/// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
-/// How long an answer is used.
-const FRESH_MS: u64 = 10_000;
-/// How long an old answer is used on while the resolver fails.
-const STALE_MS: u64 = 600_000;
-
-/// Name resolution and forbidden addresses, for the whole process.
+/// Names and forbidden addresses, for the whole process.
 #[derive(Debug, Default)]
 pub struct Network {
     own: RwLock<Vec<SocketAddr>>,
-    names: Mutex<HashMap<Box<str>, Known>>,
-}
-
-#[derive(Debug, Clone)]
-struct Known {
-    addresses: Arc<[IpAddr]>,
-    at: u64,
+    /// Names of endpoints.
+    pub names: Names,
 }
 
 impl Network {
@@ -36,57 +20,20 @@ impl Network {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    /// The addresses of a service's host, literal or by name. Names are resolved on `runtime`, not on the worker.
+    /// The addresses of an endpoint, from now on those that may be connected to.
     ///
     /// # Errors
     /// `service_unreachable` when the name does not resolve, `service_address_forbidden` when any of its addresses is one
     /// that no service may have: a name that points there once is not trusted for its other addresses either.
-    pub async fn resolve(&self, host: &str, port: u16, runtime: &tokio::runtime::Handle) -> Result<Arc<[IpAddr]>, Reason> {
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(literal) => Arc::from([literal]),
-            Err(_) => self.lookup(host, runtime).await.ok_or(Reason::ServiceUnreachable)?,
-        };
+    pub async fn resolve(&self, host: &Host, port: u16) -> Result<Addresses, Reason> {
+        let addresses = host.addresses().await;
+        if addresses.is_empty() {
+            return Err(Reason::ServiceUnreachable);
+        }
         if addresses.iter().any(|address| self.is_forbidden(SocketAddr::new(*address, port))) {
             return Err(Reason::ServiceAddressForbidden);
         }
         Ok(addresses)
-    }
-
-    async fn lookup(&self, host: &str, runtime: &tokio::runtime::Handle) -> Option<Arc<[IpAddr]>> {
-        let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
-        let now = monotonic_ns();
-        if let Some(known) = &known
-            && now < after(known.at, FRESH_MS)
-        {
-            return Some(known.addresses.clone());
-        }
-        let name: Box<str> = host.into();
-        let query = name.clone();
-        let found = runtime
-            .spawn(async move {
-                let found = tokio::net::lookup_host((&*query, 0)).await.ok()?;
-                let mut addresses: Vec<IpAddr> = Vec::new();
-                for address in found.map(|a| a.ip()) {
-                    if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {
-                        addresses.push(address);
-                    }
-                }
-                (!addresses.is_empty()).then(|| Arc::<[IpAddr]>::from(addresses))
-            })
-            .await
-            .ok()
-            .flatten();
-        let Some(addresses) = found else {
-            return known.filter(|k| now < after(k.at, STALE_MS)).map(|k| k.addresses);
-        };
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_NAMES {
-            names.retain(|_, known| now < after(known.at, FRESH_MS));
-        }
-        if names.len() < MAX_NAMES || names.contains_key(&name) {
-            names.insert(name, Known { addresses: addresses.clone(), at: now });
-        }
-        Some(addresses)
     }
 
     /// Whether no service may have this address: special ranges, cloud metadata, our own listeners.
@@ -117,7 +64,8 @@ fn unmapped(ip: IpAddr) -> IpAddr {
     }
 }
 
-fn is_special(ip: IpAddr) -> bool {
+/// Whether no service may have it, whatever the port.
+pub(super) fn is_special(ip: IpAddr) -> bool {
     const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match ip {
@@ -135,8 +83,13 @@ fn is_local(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Network;
+    use crate::ir;
     use crate::reason::Reason;
+    use crate::shared::Shared;
+    use crate::upstream::resolve::Host;
 
     #[test]
     fn special_addresses_are_forbidden() {
@@ -176,11 +129,14 @@ mod tests {
 
     #[tokio::test]
     async fn names_and_literals_resolve() {
-        let network = Network::default();
-        let runtime = tokio::runtime::Handle::current();
-        assert!(network.resolve("127.0.0.1", 80, &runtime).await.is_ok());
-        assert!(network.resolve("localhost", 80, &runtime).await.is_ok());
-        assert_eq!(network.resolve("169.254.169.254", 80, &runtime).await, Err(Reason::ServiceAddressForbidden));
-        assert_eq!(network.resolve("name.invalid", 80, &runtime).await, Err(Reason::ServiceUnreachable));
+        let shared = Arc::new(Shared::new(tokio::runtime::Handle::current(), [0; 32]));
+        let resolve = async |host: &str| {
+            let host = Host::new(host, &ir::Dns::default(), &shared);
+            shared.network.resolve(&host, 80).await
+        };
+        assert!(resolve("127.0.0.1").await.is_ok());
+        assert!(resolve("localhost").await.is_ok());
+        assert_eq!(resolve("169.254.169.254").await, Err(Reason::ServiceAddressForbidden));
+        assert_eq!(resolve("name.invalid").await, Err(Reason::ServiceUnreachable));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -13,6 +14,8 @@ use tokio_rustls::TlsConnector;
 
 use super::health::Watch;
 use super::http2::Http2Pool;
+use super::network::is_special;
+use super::resolve::Host;
 use super::stream::Stream;
 use super::tls::{Identity, ServiceTls};
 use super::tls_cause::TlsCause;
@@ -24,6 +27,8 @@ use crate::shared::Shared;
 
 /// How long an endpoint that could not be reached is tried last.
 const AVOID_MS: u64 = 1_000;
+/// How long one of several addresses may take to answer before the next one is tried.
+const NEXT_ADDRESS: Duration = Duration::from_millis(500);
 
 /// What became of one use of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,11 @@ pub struct Endpoint {
     /// The Host field of `host: endpoint`: without a port that is the scheme's own.
     pub host: Box<[u8]>,
     spec: ir::Endpoint,
+    at: Host,
+    /// The changes of its addresses that its idle connections are known to have outlived.
+    seen: Cell<u32>,
+    /// Whose turn it is among its addresses.
+    turn: Cell<usize>,
     identity: Option<Identity>,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Where HTTP/2 is spoken.
@@ -80,7 +90,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint without connections. `None` where it speaks TLS and nothing to verify it with was built.
     #[must_use]
-    pub fn new(spec: &ir::Endpoint, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> Option<Self> {
+    pub fn new(spec: &ir::Endpoint, at: Host, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> Option<Self> {
         let tls = if spec.tls {
             let tls = tls?;
             Some((tls.config.clone(), server_name(spec, tls)?, tls.identity))
@@ -91,6 +101,9 @@ impl Endpoint {
             label: label(spec).into(),
             host: endpoint_host(spec).into_bytes().into(),
             spec: spec.clone(),
+            seen: Cell::new(at.changes()),
+            at,
+            turn: Cell::new(0),
             identity: tls.as_ref().map(|(_, _, identity)| *identity),
             tls: tls.map(|(config, name, _)| (config, name)),
             http2: speaks.http2().map(|(http2, only)| Http2Pool::new(http2, only)),
@@ -110,13 +123,13 @@ impl Endpoint {
 
     /// Whether connections made for `self` may serve an endpoint described like this.
     #[must_use]
-    pub fn fits(&self, spec: &ir::Endpoint, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> bool {
+    pub fn fits(&self, spec: &ir::Endpoint, at: &Host, tls: Option<&ServiceTls>, speaks: &ir::Speaks) -> bool {
         let same = match (&self.http2, speaks.http2()) {
             (Some(pool), Some((http2, only))) => pool.fits(http2, only),
             (None, None) => true,
             _ => false,
         };
-        same && self.spec.is_same_address(spec) && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
+        same && self.at.is(at) && self.spec.is_same_address(spec) && self.identity == tls.filter(|_| spec.tls).map(|t| t.identity)
     }
 
     /// Idle connections kept, and for how many milliseconds.
@@ -151,6 +164,7 @@ impl Endpoint {
     /// The connection used last that is still open and quiet.
     pub fn take_idle(&self, now: u64) -> Option<Stream> {
         let (_, idle_ms) = self.bounds.get();
+        self.leave_addresses();
         if let Some(stream) = self.http2.as_ref().and_then(|pool| pool.take(now, idle_ms)) {
             return Some(Stream::Http2(Box::new(stream)));
         }
@@ -169,7 +183,7 @@ impl Endpoint {
 
     /// Keeps a connection whose last answer was read to its end. One of HTTP/2 stays in its pool anyway.
     pub fn keep(&self, stream: Stream, now: u64) {
-        if matches!(stream, Stream::Http2(_)) {
+        if matches!(stream, Stream::Http2(_)) || (self.at.changes() != 0 && !self.is_current(&stream)) {
             return;
         }
         let (connections, _) = self.bounds.get();
@@ -185,6 +199,7 @@ impl Endpoint {
     /// Closes connections that waited too long.
     pub fn sweep(&self, now: u64) {
         let (_, idle_ms) = self.bounds.get();
+        self.leave_addresses();
         let mut idle = self.idle.borrow_mut();
         while idle.front().is_some_and(|(_, since)| now > after(*since, idle_ms)) {
             idle.pop_front();
@@ -193,6 +208,24 @@ impl Endpoint {
         if let Some(pool) = &self.http2 {
             pool.sweep(now, idle_ms);
         }
+    }
+
+    /// Lets go of connections to addresses that its name has lost; requests under way on them go on.
+    fn leave_addresses(&self) {
+        let changes = self.at.changes();
+        if self.seen.replace(changes) == changes {
+            return;
+        }
+        self.idle.borrow_mut().retain(|(stream, _)| self.is_current(stream));
+        if let Some(pool) = &self.http2 {
+            pool.retire();
+        }
+    }
+
+    /// Whether its name still leads where this connection does.
+    fn is_current(&self, stream: &Stream) -> bool {
+        let known = self.at.known();
+        stream.peer().is_some_and(|peer| known.contains(&peer)) && !known.iter().any(|address| is_special(*address))
     }
 
     /// A connection, or a place on one.
@@ -211,8 +244,10 @@ impl Endpoint {
     /// # Errors
     /// `service_unreachable`, `service_address_forbidden`, `service_tls_failed`.
     pub async fn dial(&self, shared: &Shared) -> Result<Stream, Reason> {
-        let addresses = shared.network.resolve(&self.spec.host, self.spec.port, &shared.service_runtime).await?;
-        let tcp = connect_any(&addresses, self.spec.port).await?;
+        let addresses = shared.network.resolve(&self.at, self.spec.port).await?;
+        let turn = self.turn.get() % addresses.len().max(1);
+        self.turn.set(turn + 1);
+        let tcp = connect_any(&addresses, turn, self.spec.port).await.ok_or(Reason::ServiceUnreachable)?;
         // Small requests leave at once; a socket that refuses the option still works.
         let _ = tcp.set_nodelay(true);
         match &self.tls {
@@ -267,13 +302,19 @@ pub(super) fn server_name(spec: &ir::Endpoint, tls: &ServiceTls) -> Option<Serve
     tls.server_name.clone().or_else(|| ServerName::try_from(spec.host.clone()).ok())
 }
 
-async fn connect_any(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Reason> {
-    for address in addresses {
-        if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, port)).await {
-            return Ok(stream);
+/// The first address that takes a connection, beginning with the one whose turn it is. One that says nothing is given up
+/// after a while, where there are others.
+pub(super) async fn connect_any(addresses: &[IpAddr], turn: usize, port: u16) -> Option<TcpStream> {
+    let count = addresses.len();
+    for (tried, address) in addresses.iter().cycle().skip(turn).take(count).enumerate() {
+        let connecting = TcpStream::connect(SocketAddr::new(*address, port));
+        let connected =
+            if tried + 1 < count { tokio::time::timeout(NEXT_ADDRESS, connecting).await.ok() } else { Some(connecting.await) };
+        if let Some(Ok(stream)) = connected {
+            return Some(stream);
         }
     }
-    Err(Reason::ServiceUnreachable)
+    None
 }
 
 /// A request under way at an endpoint.

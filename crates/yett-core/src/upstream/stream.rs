@@ -1,6 +1,7 @@
 //! A connection to a service, plain or TLS.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -23,6 +24,17 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The address at the other end; of a part of a connection it is not asked for.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Http2(_) => return None,
+        };
+        socket.peer_addr().ok().map(|peer| peer.ip())
+    }
+
     /// How the answer's body is framed as it is read from here, where the head announced `announced`.
     #[must_use]
     pub fn body_framing(&self, announced: Framing) -> Framing {

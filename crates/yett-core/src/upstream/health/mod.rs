@@ -21,6 +21,7 @@ pub use state::{EndpointHealth, WHOLE};
 use self::check::Check;
 use self::outlier::ServiceHealth;
 use super::Tls;
+use super::resolve::Host;
 use super::tls::Identity;
 use crate::ir;
 use crate::shared::Shared;
@@ -28,8 +29,8 @@ use crate::snapshot::Snapshot;
 
 /// Service, protocol, host and port.
 type StateKey = (Box<str>, bool, Box<str>, u16);
-/// Everything that makes one check differ from another; the last is what is offered by ALPN.
-type CheckKey = (StateKey, ir::HealthCheck, Option<Identity>, ir::HostPolicy, &'static [&'static [u8]]);
+/// Everything that makes one check differ from another; also what is offered by ALPN.
+type CheckKey = (StateKey, ir::HealthCheck, Option<Identity>, ir::HostPolicy, &'static [&'static [u8]], ir::Dns);
 
 /// What outlives a reload; holds nothing alive.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ struct Known {
 pub struct Health {
     services: Vec<Option<Arc<ServiceHealth>>>,
     _checks: Vec<Arc<Check>>,
+    /// So that names are asked for before the first request, and not anew after a reload.
+    _hosts: Vec<Host>,
 }
 
 impl Health {
@@ -59,7 +62,10 @@ impl Health {
         known.checks.retain(|_, check| check.strong_count() > 0);
         let mut services = Vec::with_capacity(snapshot.ir.services.len());
         let mut checks = Vec::new();
+        let mut hosts = Vec::new();
         for (index, spec) in snapshot.ir.services.iter().enumerate() {
+            let first = hosts.len();
+            hosts.extend(spec.endpoints.iter().map(|endpoint| Host::new(&endpoint.host, &spec.dns, shared)));
             if spec.health_check.is_none() && spec.outlier_detection.is_none() {
                 services.push(None);
                 continue;
@@ -69,7 +75,7 @@ impl Health {
                 .iter()
                 .any(|(key, state)| *key.0 == *spec.name && state.upgrade().is_some_and(|state| state.is_known()));
             let mut states = Vec::with_capacity(spec.endpoints.len());
-            for endpoint in &spec.endpoints {
+            for (endpoint, host) in spec.endpoints.iter().zip(hosts.iter().skip(first)) {
                 let key: StateKey = (spec.name.as_str().into(), endpoint.tls, endpoint.host.as_str().into(), endpoint.port);
                 let old = known.states.get(&key).and_then(Weak::upgrade);
                 let state = old.unwrap_or_else(|| {
@@ -81,10 +87,10 @@ impl Health {
                     None => state.unchecked(),
                     Some(check) => {
                         let identity = tls.service(index).filter(|_| endpoint.tls).map(|tls| tls.identity);
-                        let key = (key, check.clone(), identity, spec.host.clone(), spec.speaks.alpn());
+                        let key = (key, check.clone(), identity, spec.host.clone(), spec.speaks.alpn(), spec.dns.clone());
                         let running = known.checks.get(&key).and_then(Weak::upgrade);
                         let running = running.or_else(|| {
-                            let target = probe::Target::new(spec, endpoint, check, tls.service(index))?;
+                            let target = probe::Target::new(spec, endpoint, check, tls.service(index), host.clone())?;
                             Some(Arc::new(Check::start(target, check.clone(), Arc::clone(&state), Arc::clone(shared))))
                         });
                         if let Some(running) = running {
@@ -97,7 +103,7 @@ impl Health {
             }
             services.push(Some(Arc::new(ServiceHealth::new(spec, states, shared))));
         }
-        Arc::new(Self { services, _checks: checks })
+        Arc::new(Self { services, _checks: checks, _hosts: hosts })
     }
 
     /// Of the service with this index; nothing where it is not watched.

@@ -3,7 +3,6 @@
 //! Connections are new ones, with the service's TLS and the rules for addresses of any other. An answer is read to the end
 //! of its head (at most 16 KiB), of gRPC to its trailers (at most 4 KiB).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -16,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::super::pool::{endpoint_host, server_name};
+use super::super::pool::{connect_any, endpoint_host, server_name};
+use super::super::resolve::Host;
 use super::super::tls::ServiceTls;
 use crate::ir::{self, CheckProtocol, HostPolicy};
 use crate::providers::hyper_io::HyperIo;
@@ -64,6 +64,7 @@ causes! {
 #[derive(Debug)]
 pub(super) struct Target {
     endpoint: ir::Endpoint,
+    at: Host,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     spec: ir::HealthCheck,
     authority: String,
@@ -78,6 +79,7 @@ impl Target {
         endpoint: &ir::Endpoint,
         spec: &ir::HealthCheck,
         tls: Option<&ServiceTls>,
+        at: Host,
     ) -> Option<Self> {
         let tls = if endpoint.tls {
             let tls = tls?;
@@ -94,7 +96,7 @@ impl Target {
             (None, HostPolicy::Endpoint | HostPolicy::Preserve) => endpoint_host(endpoint),
         };
         let http2 = service.speaks.http2().is_some_and(|(_, only)| only);
-        Some(Self { endpoint: endpoint.clone(), tls, spec: spec.clone(), authority, http2 })
+        Some(Self { endpoint: endpoint.clone(), at, tls, spec: spec.clone(), authority, http2 })
     }
 
     /// Asks once. The time limit is the caller's.
@@ -115,17 +117,12 @@ impl Target {
     }
 
     async fn connect(&self, shared: &Shared) -> Result<TcpStream, Cause> {
-        let found = shared.network.resolve(&self.endpoint.host, self.endpoint.port, &shared.service_runtime).await;
+        let found = shared.network.resolve(&self.at, self.endpoint.port).await;
         let addresses = found.map_err(|reason| match reason {
             Reason::ServiceAddressForbidden => Cause::Forbidden,
             _ => Cause::Unresolved,
         })?;
-        for address in &*addresses {
-            if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, self.endpoint.port)).await {
-                return Ok(stream);
-            }
-        }
-        Err(Cause::Connect)
+        connect_any(&addresses, 0, self.endpoint.port).await.ok_or(Cause::Connect)
     }
 
     async fn question<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, http2: bool) -> Result<(), Cause> {

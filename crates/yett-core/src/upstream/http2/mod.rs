@@ -181,6 +181,12 @@ impl Http2Pool {
         Ok(Stream::Http2(Box::new(Http2Stream::new(lease))))
     }
 
+    /// Lets go of all connections; each ends with the last request under way on it.
+    pub fn retire(&self) {
+        self.links.borrow_mut().clear();
+        self.room.notify_waiters();
+    }
+
     /// Lets go of connections that waited too long; they close by themselves.
     pub fn sweep(&self, now: u64, idle_ms: u64) {
         self.links.borrow_mut().retain(|link| link.is_open() && !link.is_idle_since(now, idle_ms));
