@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yett.config.acme import Acme, State
-    from yett.config.endpoint import ConsistentHash, Endpoint, HashKey
+    from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers
     from yett.config.filters.rate_limit import RateLimit
@@ -58,6 +58,7 @@ __all__ = [
     "ConsistentHash",
     "Cookies",
     "Defaults",
+    "Dns",
     "Endpoint",
     "Gateway",
     "Group",
@@ -102,6 +103,7 @@ _WHERE = {
     "Acme": "yett.config.acme",
     "State": "yett.config.acme",
     "ConsistentHash": "yett.config.endpoint",
+    "Dns": "yett.config.endpoint",
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",

@@ -156,6 +156,7 @@ class Origin:
     name: str = "origin"
     tls: ssl.SSLContext | None = None
     address: str = "127.0.0.1"
+    at_port: int = 0
     requests: list[Seen] = field(default_factory=list)
     received: list[bytearray] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -166,7 +167,7 @@ class Origin:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         self.listener = socket.socket(family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((self.address, 0))
+        self.listener.bind((self.address, self.at_port))
         self.listener.listen(512)
         self.port: int = self.listener.getsockname()[1]
         self._lock = threading.Lock()

@@ -27,14 +27,29 @@ def free_port() -> int:
 class Process:
     """`yett run` with a configuration file; `port` and `admin_port` are its listener's and the probes'."""
 
-    def __init__(self, config: Config, directory: Path, *options: str, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        *options: str,
+        file: Path | None = None,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         self.directory = directory
         self.port, self.admin_port = free_port(), free_port()
         self.file = file or directory / "gateway.yaml"
         self.write(config)
         self.stderr_path = directory / "stderr.txt"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from yett.cli import main; main()", "run", str(self.file), *options],
+            [
+                *prefix,
+                sys.executable,
+                "-c",
+                "from yett.cli import main; main()",
+                "run",
+                str(self.file),
+                *options,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=self.stderr_path.open("wb"),
             cwd=directory,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from yett.config import service_http2, template
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
-from yett.config.endpoint import ConsistentHash
+from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_redirects, check_special
@@ -285,6 +285,13 @@ def _services(merger: Merger) -> None:
 
 def _health(merger: Merger, at: Location, service: Service) -> None:
     outlier, count = service.outlier_detection, len(service.endpoints)
+    if service.dns is not None and not any(is_name(url) for url in service.urls):
+        merger.fault(
+            (*at, "dns"),
+            "key_unused",
+            "every endpoint is an address, so nothing is resolved; remove `dns`",
+            True,
+        )
     if outlier is not None and count * share(outlier.max_ejected) < 10_000:
         merger.fault(
             (*at, "outlier_detection"),

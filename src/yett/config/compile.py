@@ -327,6 +327,8 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
 def _health(service: Service) -> dict[str, Any]:
     """Nothing where nothing is said."""
     document: dict[str, Any] = {}
+    if service.dns is not None:
+        document["dns"] = service.dns.compiled()
     if service.health_check is not None:
         document["health_check"] = service.health_check.compiled()
     if service.outlier_detection is not None:

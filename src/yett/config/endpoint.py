@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.headers import FieldName, owned, valid_name
 from yett.config.providers.jwt import url_fault
 from yett.config.types import Name, forbidden_host
+from yett.config.units import Duration, milliseconds
 
 MAX_ENDPOINTS = 256
 
@@ -26,6 +28,40 @@ class Endpoint(Model):
     """Used only when no endpoint of a smaller one is healthy."""
     zone: Name | None = None
     """Where it stands; see `zone` of the gateway."""
+
+
+_LEAST_REFRESH_MS = 100
+
+
+def _refresh(value: Any) -> Any:
+    if milliseconds(value) < _LEAST_REFRESH_MS:
+        raise refuse(
+            "duration_zero",
+            f"`{value}` is too often; at least {_LEAST_REFRESH_MS} ms lie between two questions",
+        )
+    return value
+
+
+class Dns(Model):
+    """How names of endpoints are kept fresh."""
+
+    refresh: Annotated[Duration, AfterValidator(_refresh)] = "10s"
+    """From one answer to the next question, or up to a tenth earlier."""
+    stale: Duration = "10m"
+    """How long the last answer is used on while the resolver fails."""
+
+    def compiled(self) -> dict[str, Any]:
+        """Its part of the IR."""
+        return {"refresh_ms": milliseconds(self.refresh), "stale_ms": milliseconds(self.stale)}
+
+
+def is_name(url: str) -> bool:
+    """Whether its host has to be resolved."""
+    try:
+        ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return True
+    return False
 
 
 def _url(item: Any) -> tuple[Any, Location]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
-from yett.config.endpoint import Balance, Endpoints
+from yett.config.endpoint import Balance, Dns, Endpoints
 from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
 from yett.config.service_http2 import ServiceHttp2
@@ -119,6 +119,8 @@ class Service(Model):
     """`http2` without TLS is spoken with prior knowledge; `auto` is what the service chooses in the TLS handshake."""
     http2: ServiceHttp2 | None = None
     """Bounds of HTTP/2."""
+    dns: Dns | None = None
+    """How names of endpoints are kept fresh."""
     health_check: HealthCheck | None = None
     """Asks endpoints whether they serve; without it they are taken for healthy."""
     outlier_detection: OutlierDetection | None = None

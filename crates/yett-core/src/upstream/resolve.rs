@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::balance::random;
+use super::network::is_special;
 use crate::ir;
 use crate::shared::Shared;
 
@@ -152,7 +153,7 @@ impl Host {
         }
     }
 
-    /// Grows whenever an address went.
+    /// Grows whenever an address went, or one came that no service may have.
     #[must_use]
     pub fn changes(&self) -> u32 {
         match self {
@@ -226,8 +227,9 @@ impl Task {
         } else if addresses.is_empty() {
             self.shared.events.push("warning", "name_unresolved", &[("host", &self.host)]);
         }
+        let leave = went || addresses.iter().any(|address| is_special(*address));
         self.answers.send_replace(Some(addresses.into()));
-        if went {
+        if leave {
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
