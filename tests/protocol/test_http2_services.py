@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -438,7 +439,7 @@ def test_goaway_lets_what_is_under_way_end(gateway, service):
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(gate.get, "/a")
         there.wait_for(1)
-        there.connections[0].say_goaway(there.only.number)
+        there.only.connection.say_goaway(there.only.number)
         there.paths["/b"] = reply(b"new")
         assert gate.get("/b").body == b"new"
         assert there.accepted == 2
@@ -588,11 +589,12 @@ def nginx(tmp_path, certificate) -> Iterator[Callable[[str], int]]:
         (tmp_path / "n.key").write_bytes(certificate.private_key_pem.bytes())
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = int(probe.getsockname()[1])
+        (tmp_path / "slow").write_bytes(BIG[:50_000])
         (tmp_path / "nginx.conf").write_text(f"""
-            daemon off; worker_processes 1; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;
+            daemon off; worker_processes 1; {"user root;" if os.geteuid() == 0 else ""} pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;
             events {{ worker_connections 512; }}
             http {{
-              access_log {tmp_path}/access.log; client_body_temp_path {tmp_path}/body;
+              log_format numbered $connection; access_log {tmp_path}/access.log numbered; client_body_temp_path {tmp_path}/body;
               proxy_temp_path {tmp_path}/proxy; fastcgi_temp_path {tmp_path}/fastcgi;
               uwsgi_temp_path {tmp_path}/uwsgi; scgi_temp_path {tmp_path}/scgi;
               {directives}
@@ -600,6 +602,7 @@ def nginx(tmp_path, certificate) -> Iterator[Callable[[str], int]]:
                 listen 127.0.0.1:{port} ssl http2;
                 ssl_certificate {tmp_path}/n.pem; ssl_certificate_key {tmp_path}/n.key;
                 location / {{ return 200 "hello"; }}
+                location /slow {{ alias {tmp_path}/slow; limit_rate 100k; }}
               }}
             }}""")
         running.append(subprocess.Popen([program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]))
@@ -636,3 +639,18 @@ def test_nginx_that_ends_connections_loses_no_request(gateway, nginx, origin, au
     with ThreadPoolExecutor(10) as pool:
         found = [answer for answers in pool.map(several, range(10)) for answer in answers]
     assert found == [(200, b"hello")] * 400
+
+
+def test_nginx_that_takes_two_streams_gets_more_connections(gateway, nginx, origin, authority_file, tmp_path):
+    port = nginx("http2_max_concurrent_streams 2;")
+    config = to(origin(), http2={"connections": 3}, **trusting(authority_file))
+    config["services"]["origin"]["endpoints"] = f"https://127.0.0.1:{port}"
+    del config["services"]["origin"]["plaintext"]
+    gate = gateway(config)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: gate.get("/slow"), range(12)))
+    assert [(answer.status, answer.body == BIG[:50_000]) for answer in answers] == [(200, True)] * 12
+    log = eventually(
+        lambda: (lines := (tmp_path / "access.log").read_text().split()) and len(lines) == 12 and lines
+    )
+    assert len(set(log)) == 3

@@ -142,8 +142,10 @@ class Connection:
         self.lib.local_settings = h2.settings.Settings(client, {**dict(self.lib.local_settings), **settings})
         self.lib.initiate_connection()
         self.flush()
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
+
+    def start(self) -> Connection:
+        threading.Thread(target=self._read, daemon=True).start()
+        return self
 
     def flush(self) -> None:
         data = self.lib.data_to_send()
@@ -293,7 +295,9 @@ class Http2Service:
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections.append(Connection(sock, False, self.settings, self._serve))
+            connection = Connection(sock, False, self.settings, self._serve)
+            self.connections.append(connection)
+            connection.start()
         except OSError:
             sock.close()
 
@@ -325,7 +329,7 @@ class Http2Client:
         chosen = {
             int(getattr(h2.settings.SettingCodes, name.upper())): value for name, value in settings.items()
         }
-        self.connection = Connection(sock, True, chosen, lambda _: None)
+        self.connection = Connection(sock, True, chosen, lambda _: None).start()
 
     def __enter__(self) -> Http2Client:
         return self

@@ -111,8 +111,11 @@ impl<C: Client> Lane<C> {
                         _ if time >= total => return Reason::TotalTimeout.into(),
                         failed => {
                             failure = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
-                            active.endpoint().report(Report::ConnectFailed, time);
-                            job.worker.shared.counters.upstream_connect_failures.increment();
+                            // Full is not unreachable.
+                            if failure != Reason::ServiceOverloaded {
+                                active.endpoint().report(Report::ConnectFailed, time);
+                                job.worker.shared.counters.upstream_connect_failures.increment();
+                            }
                             chosen = service.choose(key, time, &mut tried);
                             fresh = false;
                             continue;
