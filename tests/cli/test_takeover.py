@@ -179,27 +179,27 @@ def test_a_newcomer_that_is_killed(serving: Serving, run: Run, file: Path) -> No
         gateway.wait_for("takeover_failed", count)
 
 
-@pytest.mark.parametrize("stage", ["received", "ready", "go"])
-def test_a_newcomer_that_goes_away(serving: Serving, stage: str) -> None:
+def test_a_newcomer_that_goes_away(serving: Serving) -> None:
     gateway, path = serving
     mine = descriptors(os.getpid())
-    found = predecessor.connect(path, os.getuid())
-    assert found is not None
-    assert found.pid == gateway.process.pid
-    assert [one["listener"] for one in found.adopted] == ["local"]
-    assert len(found.adopted[0]["sockets"]) == 2
-    if stage == "ready":
-        found._connection.sendall(b'{"ready": true}\n')
-    if stage == "go":
-        assert found.ready() is True
-    found.close()
-    gateway.wait_for("takeover_failed")
-    for one in found.adopted:
-        for number in (*one["sockets"], one["lock"]):
-            os.close(number)
-    with found.claimed:
-        pass
-    assert descriptors(os.getpid()) == mine
+    for count, stage in enumerate(["received", "ready", "go"], start=1):
+        found = predecessor.connect(path, os.getuid())
+        assert found is not None
+        assert found.pid == gateway.process.pid
+        assert [one["listener"] for one in found.adopted] == ["local"]
+        assert len(found.adopted[0]["sockets"]) == 2
+        if stage == "ready":
+            found._connection.sendall(b'{"ready": true}\n')
+        if stage == "go":
+            assert found.ready() is True
+        found.close()
+        gateway.wait_for("takeover_failed", count)
+        for one in found.adopted:
+            for number in (*one["sockets"], one["lock"]):
+                os.close(number)
+        with found.claimed:
+            pass
+        assert descriptors(os.getpid()) == mine, stage
 
 
 def test_one_takeover_at_a_time_and_no_reload_meanwhile(serving: Serving, run: Run, file: Path) -> None:

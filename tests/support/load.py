@@ -75,7 +75,7 @@ class Load:
         for thread in self._threads:
             thread.join(20)
 
-    def progress(self, count: int = 20) -> None:
+    def progress(self, count: int = 10) -> None:
         """Waits until every client has had so many more answers."""
         goal = {name: self.answered[name] + count for name in self._names}
         eventually(
