@@ -106,7 +106,7 @@ def main() -> int:
                     say("latency added")
                     extras = latency.measure(directory, port, maximum, seconds, asked.rounds)
                 if not asked.no_extras and "yett" in keys:
-                    extras += yett_figures.measure(directory, port, quick=asked.quick)
+                    extras += yett_figures.measure(directory, port, made, quick=asked.quick)
         report.write(asked.output, comparison, rows, extras, seconds=seconds, quick=asked.quick)
     except Missing as problem:
         say(str(problem))
