@@ -242,7 +242,7 @@ def test_so_many_connections_and_no_more(
         with pytest.raises(InvalidStatus) as refused:
             dial(front)
         assert refused.value.response.status_code == 503
-        assert len(echo.requests) == 3
+        eventually(lambda: len(echo.requests) == 3, what="three connections at the service")
         front.reload(sockets(echo, {"connections": 3, "idle": "50s"}))
     assert front.log_line(status=503)["reason"] == "websocket_limit"
 
