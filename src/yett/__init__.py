@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
+    from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
@@ -52,6 +53,7 @@ __all__ = [
     "Callers",
     "Ceiling",
     "Certificate",
+    "CircuitBreaker",
     "Claim",
     "ConfigError",
     "ConfigurationError",
@@ -83,6 +85,7 @@ __all__ = [
     "RequestHeaders",
     "Respond",
     "ResponseHeaders",
+    "Retry",
     "Rewrite",
     "Route",
     "RouteLimits",
@@ -91,6 +94,7 @@ __all__ = [
     "SecurityHeaders",
     "Service",
     "ServiceHttp2",
+    "ServiceLimits",
     "ServiceTls",
     "State",
     "TrustedProxies",
@@ -139,6 +143,9 @@ _WHERE = {
     "Claim": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "JwksUrl": "yett.config.providers.jwt",
+    "CircuitBreaker": "yett.config.resilience",
+    "Retry": "yett.config.resilience",
+    "ServiceLimits": "yett.config.resilience",
     "Group": "yett.config.route",
     "PathRules": "yett.config.route",
     "Route": "yett.config.route",

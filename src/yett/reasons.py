@@ -53,6 +53,7 @@ REASONS: tuple[str, ...] = (
     "websocket_limit",
     "no_healthy_endpoint",
     "service_overloaded",
+    "circuit_open",
     "service_unreachable",
     "service_connect_timeout",
     "service_tls_failed",

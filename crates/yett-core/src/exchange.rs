@@ -94,6 +94,18 @@ pub enum Framing {
     Close,
 }
 
+impl Framing {
+    /// Bytes of the body, where they are announced.
+    #[must_use]
+    pub fn length(self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Chunked | Self::Close => None,
+        }
+    }
+}
+
 /// A request head as the codec read it. Field syntax and framing are already checked by the codec.
 #[derive(Debug)]
 pub struct RequestHead {

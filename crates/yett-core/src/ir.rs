@@ -472,6 +472,15 @@ pub struct Service {
     /// How names of endpoints are kept fresh.
     #[serde(default)]
     pub dns: Dns,
+    /// Requests under way at once.
+    #[serde(default)]
+    pub limits: Option<ServiceLimits>,
+    /// When an endpoint that fails is left alone.
+    #[serde(default)]
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// What is tried again.
+    #[serde(default)]
+    pub retry: Option<Retry>,
 }
 
 /// How names of endpoints are kept fresh.
@@ -593,6 +602,64 @@ pub struct OutlierDetection {
     pub eject_ms: u64,
     /// Most endpoints at once, in parts of 10,000 of all.
     pub max_ejected: u32,
+}
+
+/// Requests under way at a service at once, for the process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceLimits {
+    /// Under way.
+    pub concurrency: u32,
+    /// Waiting until one of them ends; beyond it 503 `service_overloaded`.
+    pub pending: u32,
+    /// How long one waits; then the same.
+    pub wait_ms: u64,
+}
+
+/// When an endpoint that fails is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitBreaker {
+    /// Failures in a row that open the circuit.
+    pub failures: u32,
+    /// How long it stays open.
+    pub open_ms: u64,
+    /// Requests that try the endpoint at once after that.
+    pub probes: u32,
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Further tries of one request.
+    pub retries: u32,
+    /// After which failures.
+    pub on: Vec<RetryOn>,
+    /// Retries among the requests of the last seconds, in parts of 10,000.
+    pub budget: u32,
+    /// Bytes of a request body that is held to be sent again.
+    pub body: u64,
+}
+
+/// A failure after which a request may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum RetryOn {
+    /// No endpoint could be reached.
+    #[serde(rename = "connect")]
+    Connect,
+    /// The service closed or reset the connection.
+    #[serde(rename = "reset")]
+    Reset,
+    /// The service answered 502.
+    #[serde(rename = "502")]
+    BadGateway,
+    /// The service answered 503.
+    #[serde(rename = "503")]
+    Unavailable,
+    /// The service answered 504.
+    #[serde(rename = "504")]
+    GatewayTimeout,
 }
 
 /// One address of a service.

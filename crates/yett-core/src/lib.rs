@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod problem;
 pub mod providers;
 pub mod reason;
+pub mod resilience;
 pub mod router;
 pub mod server;
 pub mod shared;

@@ -126,6 +126,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMismatch
         | Reason::RateLimited
         | Reason::NoHealthyEndpoint
+        | Reason::CircuitOpen
         | Reason::ServiceUnreachable
         | Reason::ServiceConnectTimeout
         | Reason::ServiceTlsFailed

@@ -145,6 +145,7 @@ reasons! {
     // forward
     NoHealthyEndpoint "no_healthy_endpoint" 503 Service Later "no endpoint of the service is healthy";
     ServiceOverloaded "service_overloaded" 503 Service Later "the service has too many requests under way";
+    CircuitOpen "circuit_open" 503 Service Later "the service has failed too often and is left alone for a while";
     ServiceUnreachable "service_unreachable" 502 Service Later "the service cannot be reached";
     ServiceConnectTimeout "service_connect_timeout" 504 Service Later "the service could not be reached in time";
     ServiceTlsFailed "service_tls_failed" 502 Service Later "the service could not prove who it is";

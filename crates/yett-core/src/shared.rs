@@ -1,4 +1,4 @@
-//! What the whole process shares: limits, key sets, the buffer bound, the service runtime, events.
+//! What the whole process shares: limits, key sets, the state of services, the buffer bound, the service runtime, events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
+use crate::resilience;
 use crate::server::buffers::BufferBudget;
 use crate::server::tls::cause::Failures;
 use crate::upstream::Network;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
     pub jwks: Registry,
+    /// Circuit breakers, retry budgets and places of services; they outlive a reload.
+    pub resilience: resilience::Registry,
     /// The bound on buffered bytes.
     pub buffers: BufferBudget,
     /// Name resolution, and the addresses that no service may resolve to: `network.set_own_addresses` after every bind.
@@ -57,6 +60,7 @@ impl Shared {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
+            resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
             network: Network::default(),
             health: crate::upstream::health::Registry::default(),

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, service_http2, units
+from yett.config import endpoint, resilience, service_http2, units
 from yett.config.acme import Ordered
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
@@ -321,6 +321,7 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
         **service_http2.compiled(service),
         **_health(service),
+        **resilience.compiled(service.limits, service.circuit_breaker, service.retry),
     }
 
 

@@ -12,6 +12,7 @@ from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Dns, Endpoints
 from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
+from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
 from yett.config.service_http2 import ServiceHttp2
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
@@ -131,6 +132,12 @@ class Service(Model):
     """Whether the service sees the caller's credential."""
     pool: Pool = Pool()
     """Idle connections."""
+    limits: ServiceLimits | None = None
+    """Requests under way at once."""
+    circuit_breaker: CircuitBreaker | None = None
+    """When an endpoint that fails is left alone."""
+    retry: Retry | None = None
+    """What is tried again."""
 
     @property
     def urls(self) -> tuple[str, ...]:

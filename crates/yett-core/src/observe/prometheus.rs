@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::reason::Reason;
+use crate::resilience::State;
+use crate::resilience::breaker::Breaker;
 use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
 use crate::upstream::Health;
@@ -85,8 +87,43 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     head(&mut out, "yett_revision_info", "the configuration that serves", "gauge");
     let _ = writeln!(out, "yett_revision_info{{revision=\"{}\"}} 1", Label(gauges.revision));
     certificates(&mut out, gauges.certificates);
+    services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
+}
+
+/// Services with limits, circuit breakers or retries; nothing where there are none.
+fn services(out: &mut String, all: &[Arc<State>]) {
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&State) -> u64| {
+        head(out, name, help, kind);
+        for state in all {
+            let _ = writeln!(out, "{name}{{service=\"{}\"}} {}", Label(&state.service), value(state));
+        }
+    };
+    each("yett_service_requests_active", "requests under way at services with `limits`", "gauge", |s| s.limiter.active().into());
+    each("yett_service_requests_pending", "requests that wait for services with `limits`", "gauge", |s| {
+        s.limiter.waiting().into()
+    });
+    each("yett_service_retries_total", "requests tried again", "counter", |s| s.retries.get());
+    each(
+        "yett_service_retries_refused_total",
+        "requests not tried again because the service's budget of retries was spent",
+        "counter",
+        |s| s.refused.get(),
+    );
+    let breakers: Vec<_> = all.iter().flat_map(|s| s.breakers().into_iter().map(|one| (s.service.clone(), one))).collect();
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&Breaker) -> u64| {
+        head(out, name, help, kind);
+        for (service, (endpoint, breaker)) in &breakers {
+            let _ = writeln!(out, "{name}{{service=\"{}\",endpoint=\"{}\"}} {}", Label(service), Label(endpoint), value(breaker));
+        }
+    };
+    each("yett_circuit_state", "circuit breakers: 0 closed, 1 half open, 2 open", "gauge", Breaker::state);
+    each("yett_circuit_opened_total", "times that a circuit opened, or stayed open after a probe", "counter", |b| b.opened.get());
+    each("yett_circuit_closed_total", "times that a circuit closed again", "counter", |b| b.closed.get());
 }
 
 fn health(out: &mut String, health: Option<&Health>) {

@@ -17,16 +17,23 @@ use crate::http1::write::{self, Announce};
 use crate::ir::HostPolicy;
 use crate::pipeline;
 use crate::reason::Reason;
-use crate::upstream::{Report, Service, Stream};
+use crate::resilience::tries::{Tries, is_idempotent};
+use crate::upstream::{Endpoint, Report, Service, Stream};
+
+/// For a guarded service: the request's tries, and its body where it is held.
+pub(super) type Guarded<'a, 'g> = Option<(&'a mut Tries<'g>, &'a mut Option<ReadBuffer>)>;
 
 /// How one use of one connection ended.
 pub(super) enum Once {
     Ended(Outcome),
     /// A kept connection was closed before it was used.
     Stale,
+    /// The answer was dropped, and the request is tried again.
+    Rejected,
 }
 
 impl<C: Client> Lane<C> {
+    #[expect(clippy::too_many_arguments, reason = "two callers; what they are stands there")]
     pub(super) async fn forward_once(
         &mut self,
         job: &Job<'_>,
@@ -35,7 +42,9 @@ impl<C: Client> Lane<C> {
         limits: Limits,
         time: u64,
         attempted: &mut Attempted,
+        guarded: Guarded<'_, '_>,
     ) -> Once {
+        let (mut tries, mut held) = guarded.map_or((None, None), |(tries, held)| (Some(tries), held.as_mut()));
         let Some(endpoint) = attempted.active.as_ref().map(|a| a.endpoint().clone()) else {
             return Once::Ended(Reason::Internal.into());
         };
@@ -49,7 +58,8 @@ impl<C: Client> Lane<C> {
         };
         let http2 = matches!(stream, Stream::Http2(_));
         let chunked = framing == Framing::Chunked && !http2;
-        let out = self.up.start(self.client.body_framing(framing), chunked, job.route.body_limit);
+        let read_as = if held.is_some() { framing } else { self.client.body_framing(framing) };
+        let out = self.up.start(read_as, chunked, job.route.body_limit);
         let upgrade = self.exchange.upgrade == Upgrade::Taken;
         let target = &self.exchange.forward_target;
         match upgrade {
@@ -59,7 +69,9 @@ impl<C: Client> Lane<C> {
             false => write::request(out, request.method.as_str(), target, host, &request.headers, framing),
             true => write::upgrade_request(out, request.method.as_str(), target, host, &request.headers),
         }
-        if job.head.expect_continue && framing != Framing::Empty && self.buffer.data().is_empty() {
+        if let Some(held) = &mut held {
+            held.rewind(framing.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+        } else if job.head.expect_continue && framing != Framing::Empty && self.buffer.data().is_empty() {
             let deadline = limits.total.min(after(time, limits.client_ms));
             if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
                 return Once::Ended(Outcome::Gone);
@@ -67,9 +79,10 @@ impl<C: Client> Lane<C> {
         }
         let mut service_buffer = ReadBuffer::new(job.view.pools.buffers().clone());
         let head_request = request.method == Method::Head;
+        let repeatable = (framing == Framing::Empty || held.is_some()) && is_idempotent(&request.method);
         let mut transfer = Transfer {
             client: &mut self.client,
-            client_buffer: &mut self.buffer,
+            client_buffer: held.unwrap_or(&mut self.buffer),
             service: &mut stream,
             service_buffer: &mut service_buffer,
             up: &mut self.up,
@@ -95,24 +108,30 @@ impl<C: Client> Lane<C> {
                 endpoint.report(Report::Answered(self.response.status), found.1);
                 found
             }
-            Err(Failure::Silent) if attempted.reused && framing == Framing::Empty && is_idempotent(&request.method) => {
-                return Once::Stale;
-            }
-            Err(Failure::Silent) => {
-                endpoint.report(Report::Reset, monotonic_ns());
-                return Once::Ended(Reason::ServiceReset.into());
-            }
-            Err(Failure::ClientGone) => return Once::Ended(Outcome::Gone),
-            Err(Failure::Because(reason)) => {
-                if let Some(report) = Report::of(reason) {
-                    endpoint.report(report, monotonic_ns());
-                }
-                return Once::Ended(reason.into());
-            }
+            Err(Failure::Silent) if attempted.reused && repeatable => return Once::Stale,
+            Err(failure) => return Once::Ended(failed(&endpoint, failure)),
         };
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);
         let status = self.response.status;
+        if let Some(tries) = &mut tries {
+            if tries.rejects(status) {
+                let sent = transfer.upload == Upload::Sent;
+                let length = complete.framing.length().and_then(|length| usize::try_from(length).ok());
+                let whole = sent && complete.keep_alive && length == Some(transfer.service_buffer.data().len());
+                drop(transfer);
+                if whole {
+                    endpoint.keep(stream, first_byte);
+                }
+                return Once::Rejected;
+            }
+            if let Framing::Length(length) = complete.framing
+                && tries.holds(length)
+                && let Err(failure) = transfer.hold(usize::try_from(length).unwrap_or(usize::MAX)).await
+            {
+                return Once::Ended(failed(&endpoint, failure));
+            }
+        }
         // Only where it was asked for; anything else is an ordinary answer.
         let switched = status == 101;
         if switched && !(complete.keep_alive && websocket::is_accepted(&request.headers, &self.response)) {
@@ -173,7 +192,15 @@ fn announce(complete: &response::Complete, status: u16, version: Version) -> Ann
     }
 }
 
-/// Methods that may be sent twice; without a body.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(method, Method::Get | Method::Head | Method::Options | Method::Put | Method::Delete)
+/// A failure before anything was sent to the client.
+fn failed(endpoint: &Endpoint, failure: Failure) -> Outcome {
+    let reason = match failure {
+        Failure::Silent => Reason::ServiceReset,
+        Failure::ClientGone => return Outcome::Gone,
+        Failure::Because(reason) => reason,
+    };
+    if let Some(report) = Report::of(reason) {
+        endpoint.report(report, monotonic_ns());
+    }
+    reason.into()
 }

@@ -157,6 +157,31 @@ impl ReadBuffer {
         Self { pool, block: Box::default(), start: 0, end: 0, size: BLOCK }
     }
 
+    /// An empty one with room for so many bytes; `None` when the process-wide bound is reached.
+    #[must_use]
+    pub fn with_room(pool: Rc<BufferPool>, bytes: usize) -> Option<Self> {
+        let size = [BLOCK, LARGE_BLOCK].into_iter().find(|size| bytes <= *size).unwrap_or(bytes);
+        let block = pool.take(size)?;
+        Some(Self { pool, block, start: 0, end: 0, size: BLOCK })
+    }
+
+    /// Adds what there is room for; says how much that was.
+    pub fn append(&mut self, data: &[u8]) -> usize {
+        let room = self.block.get_mut(self.end..).unwrap_or_default();
+        let count = room.len().min(data.len());
+        if let (Some(room), Some(data)) = (room.get_mut(..count), data.get(..count)) {
+            room.copy_from_slice(data);
+        }
+        self.end += count;
+        count
+    }
+
+    /// Brings back the first bytes of what was appended, whatever was consumed. Only where nothing was read into it.
+    pub fn rewind(&mut self, bytes: usize) {
+        self.start = 0;
+        self.end = bytes.min(self.block.len());
+    }
+
     /// The bytes in it.
     #[must_use]
     pub fn data(&self) -> &[u8] {

@@ -2,7 +2,10 @@
 //!
 //! A connection failure is tried at the next endpoint; nothing of the request has left then. Once a byte of it was
 //! sent, it is sent again in one case only: a kept connection turns out to be closed before any byte of an answer, the
-//! method is idempotent (RFC 9110 section 9.2.2) and there is no body. Then once more, on a fresh connection.
+//! method is idempotent (RFC 9110 section 9.2.2) and there is no body. Then once more, on a fresh connection. A service
+//! with retries, circuit breakers or limits has a loop of its own (`guarded.rs`).
+
+use std::rc::Rc;
 
 use super::attempt::Once;
 use super::client::Client;
@@ -16,7 +19,7 @@ use crate::grpc;
 use crate::http1::request;
 use crate::reason::Reason;
 use crate::snapshot::Route;
-use crate::upstream::{Active, Report, Tried};
+use crate::upstream::{Active, Endpoint, Report, Stream, Tried};
 
 /// The service's part, for the record.
 #[derive(Debug, Default)]
@@ -85,6 +88,9 @@ impl<C: Client> Lane<C> {
             Ok(deadline) => total.min(deadline),
             Err(reason) => return reason.into(),
         };
+        if let Some(guard) = &service.guard {
+            return Box::pin(self.forward_guarded(job, service, guard, total, attempted)).await;
+        }
         let mut time = job.started.monotonic_ns;
         let mut tried = Tried::default();
         let key = service.key(&self.exchange);
@@ -92,48 +98,75 @@ impl<C: Client> Lane<C> {
         let mut fresh = false;
         let mut failure = Reason::NoHealthyEndpoint;
         while let Some(endpoint) = chosen {
-            attempted.attempts += 1;
-            let kept = if fresh { None } else { endpoint.take_idle(time) };
-            attempted.reused = kept.is_some();
-            let active = attempted.active.insert(endpoint.enter());
-            let stream = match kept {
-                Some(stream) => stream,
-                None => {
-                    let deadline = total.min(after(time, job.route.timeouts.connect_ms));
-                    let connected = self.timer.within(deadline, Box::pin(endpoint.connect(&job.worker.shared))).await;
-                    time = monotonic_ns();
-                    match connected {
-                        Some(Ok(stream)) => {
-                            job.worker.shared.counters.upstream_connects.increment();
-                            active.endpoint().report(Report::Connected, time);
-                            stream
-                        }
-                        _ if time >= total => return Reason::TotalTimeout.into(),
-                        failed => {
-                            failure = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
-                            // Full is not unreachable.
-                            if failure != Reason::ServiceOverloaded {
-                                active.endpoint().report(Report::ConnectFailed, time);
-                                job.worker.shared.counters.upstream_connect_failures.increment();
-                            }
-                            chosen = service.choose(key, time, &mut tried);
-                            fresh = false;
-                            continue;
-                        }
-                    }
+            let stream = match self.reach(job, endpoint, fresh, total, &mut time, attempted).await {
+                Ok(stream) => stream,
+                Err(Reason::TotalTimeout) => return Reason::TotalTimeout.into(),
+                Err(reason) => {
+                    failure = reason;
+                    chosen = service.choose(key, time, &mut tried);
+                    fresh = false;
+                    continue;
                 }
             };
-            let limits = Limits {
-                first_byte_ms: job.route.timeouts.first_byte_ms,
-                idle_ms: job.route.timeouts.idle_ms,
-                client_ms: self.settings.timeouts.body_ms,
-                total,
-            };
-            match self.forward_once(job, service, stream, limits, time, attempted).await {
+            let limits = self.limits(job, total);
+            match self.forward_once(job, service, stream, limits, time, attempted, None).await {
                 Once::Ended(outcome) => return outcome,
-                Once::Stale => fresh = true,
+                Once::Stale | Once::Rejected => fresh = true,
             }
         }
         failure.into()
+    }
+
+    /// A connection to the endpoint: a kept one, unless it has to be `fresh`, or a new one. `time` moves on.
+    ///
+    /// # Errors
+    /// It could not be opened; or `total_timeout`.
+    pub(super) async fn reach(
+        &mut self,
+        job: &Job<'_>,
+        endpoint: &Rc<Endpoint>,
+        fresh: bool,
+        total: u64,
+        time: &mut u64,
+        attempted: &mut Attempted,
+    ) -> Result<Stream, Reason> {
+        attempted.attempts += 1;
+        let kept = if fresh { None } else { endpoint.take_idle(*time) };
+        attempted.reused = kept.is_some();
+        attempted.active = Some(endpoint.enter());
+        if let Some(stream) = kept {
+            return Ok(stream);
+        }
+        let counters = &job.worker.shared.counters;
+        let deadline = total.min(after(*time, job.route.timeouts.connect_ms));
+        let connected = self.timer.within(deadline, Box::pin(endpoint.connect(&job.worker.shared))).await;
+        *time = monotonic_ns();
+        match connected {
+            Some(Ok(stream)) => {
+                counters.upstream_connects.increment();
+                endpoint.report(Report::Connected, *time);
+                Ok(stream)
+            }
+            _ if *time >= total => Err(Reason::TotalTimeout),
+            failed => {
+                let reason = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
+                // Full is not unreachable.
+                if reason != Reason::ServiceOverloaded {
+                    endpoint.report(Report::ConnectFailed, *time);
+                    counters.upstream_connect_failures.increment();
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// The time limits of an attempt.
+    pub(super) fn limits(&self, job: &Job<'_>, total: u64) -> Limits {
+        Limits {
+            first_byte_ms: job.route.timeouts.first_byte_ms,
+            idle_ms: job.route.timeouts.idle_ms,
+            client_ms: self.settings.timeouts.body_ms,
+            total,
+        }
     }
 }

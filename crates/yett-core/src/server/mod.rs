@@ -9,6 +9,7 @@ pub mod connection;
 pub mod deadline;
 pub mod descriptors;
 pub mod forward;
+mod guarded;
 pub mod http2;
 mod lane;
 mod lifetime;

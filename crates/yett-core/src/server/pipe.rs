@@ -119,6 +119,12 @@ impl Pipe {
         self.ended
     }
 
+    /// Notes that a body of so many bytes was read to its end, by another use of this pipe.
+    pub fn read_already(&mut self, bytes: u64) {
+        self.start(Framing::Empty, false, 0);
+        self.bytes = bytes;
+    }
+
     /// Prepares what can be written of what has been read.
     fn stage(&mut self, buffer: &mut ReadBuffer) -> Result<(), Fault> {
         while !self.ended && self.raw == 0 && self.tail == 0 && self.out.len() < COPY * 4 {

@@ -156,6 +156,44 @@ impl<C: Client> Transfer<'_, C> {
         .await
     }
 
+    /// Waits until so many bytes of the answer's body are there.
+    ///
+    /// # Errors
+    /// See [`Failure`]. Nothing has been sent to the client.
+    pub async fn hold(&mut self, length: usize) -> Result<(), Failure> {
+        poll_fn(|cx| {
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            // The answer stands: what becomes of the request does not change it.
+            let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
+                self.upload = Upload::Broken;
+                None
+            });
+            while self.service_buffer.data().len() < length {
+                match self.service_buffer.poll_fill(cx, self.service) {
+                    Poll::Pending => {
+                        let idle = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
+                        let due = waiting.filter(|waiting| waiting.0 < idle.0).unwrap_or(idle);
+                        return self.poll_due(cx, due).map(Err);
+                    }
+                    Poll::Ready(Ok(count)) if count > 0 => self.down_moved = monotonic_ns(),
+                    Poll::Ready(Err(FillError::Full)) => {
+                        if self.service_buffer.grow().is_err() {
+                            return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted)));
+                        }
+                    }
+                    Poll::Ready(Err(FillError::Exhausted)) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
+                    Poll::Ready(Ok(_) | Err(FillError::Io(_))) => {
+                        return Poll::Ready(Err(Failure::Because(Reason::ServiceReset)));
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     /// Passes the answer on, head and body; `down` was started with the head in it.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub use stream::Stream;
 pub use tls::Tls;
 
 use crate::ir;
+use crate::resilience::Guard;
 use crate::server::buffers::BufferPool;
 use crate::server::clock;
 use crate::shared::Shared;
@@ -52,6 +53,8 @@ pub struct Service {
     pub host: ir::HostPolicy,
     endpoints: Vec<Rc<Endpoint>>,
     balancer: Balancer,
+    /// Limits, circuit breakers and retries, where it asks for any.
+    pub guard: Option<Box<Guard>>,
 }
 
 impl Pools {
@@ -68,6 +71,7 @@ impl Pools {
         for (index, spec) in snapshot.ir.services.iter().enumerate() {
             let tls = tls.service(index);
             let health = health.service(index);
+            let guard = shared.resilience.guard(spec);
             let before = previous.and_then(|p| p.services.iter().find(|s| *s.name == *spec.name));
             let mut endpoints = Vec::with_capacity(spec.endpoints.len());
             let mut places = Vec::with_capacity(spec.endpoints.len());
@@ -79,14 +83,19 @@ impl Pools {
                 let Some(endpoint) = kept.or_else(new) else { continue };
                 endpoint.set_bounds(spec.idle_connections, spec.idle_ms);
                 endpoint.set_watch(health.and_then(|health| health.watch(place)));
+                let breaker = guard.as_ref().zip(spec.circuit_breaker.as_ref());
+                endpoint.set_breaker(breaker.map(|(guard, breaker)| guard.state.breaker(&endpoint.label, breaker)));
                 places.push(Place::new(described, snapshot.ir.zone.as_deref(), health.and_then(|h| h.endpoints().get(place))));
                 endpoints.push(endpoint);
+            }
+            if let Some(guard) = &guard {
+                guard.state.keep_breakers(|label| endpoints.iter().any(|endpoint| *endpoint.label == *label));
             }
             let balancer = Balancer::new(&spec.balance, places, health.map_or(0, |health| health.slow_start_ns()));
             if let Some(before) = before {
                 balancer.go_on(&before.balancer);
             }
-            services.push(Service { name: spec.name.as_str().into(), host: spec.host.clone(), endpoints, balancer });
+            services.push(Service { name: spec.name.as_str().into(), host: spec.host.clone(), endpoints, balancer, guard });
         }
         let buffers = previous.map_or_else(|| Rc::new(BufferPool::new(shared.clone())), |p| p.buffers.clone());
         Self { services, buffers }

@@ -21,6 +21,7 @@ use super::tls::{Identity, ServiceTls};
 use super::tls_cause::TlsCause;
 use crate::ir;
 use crate::reason::Reason;
+use crate::resilience::breaker::Breaker;
 use crate::server::clock::monotonic_ns;
 use crate::server::deadline::after;
 use crate::shared::Shared;
@@ -85,6 +86,8 @@ pub struct Endpoint {
     avoid_until: Cell<u64>,
     /// What hears of its outcomes.
     watch: RefCell<Option<Watch>>,
+    /// Shared by the workers; where the service has circuit breakers.
+    breaker: RefCell<Option<Arc<Breaker>>>,
 }
 
 impl Endpoint {
@@ -112,6 +115,7 @@ impl Endpoint {
             active: Cell::new(0),
             avoid_until: Cell::new(0),
             watch: RefCell::default(),
+            breaker: RefCell::default(),
         })
     }
 
@@ -142,16 +146,27 @@ impl Endpoint {
         self.watch.replace(watch);
     }
 
+    /// The circuit breaker from now on.
+    pub fn set_breaker(&self, breaker: Option<Arc<Breaker>>) {
+        self.breaker.replace(breaker);
+    }
+
+    /// The circuit breaker, where the service has them.
+    #[must_use]
+    pub fn breaker(&self) -> Option<Arc<Breaker>> {
+        self.breaker.borrow().clone()
+    }
+
     /// Requests under way.
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.get()
     }
 
-    /// Whether it could be reached lately, as far as this worker knows.
+    /// Whether it could be reached lately, as far as this worker knows, and its circuit is not open.
     #[must_use]
     pub fn is_preferred(&self, now: u64) -> bool {
-        now >= self.avoid_until.get()
+        now >= self.avoid_until.get() && self.breaker.borrow().as_ref().is_none_or(|breaker| breaker.admits(now))
     }
 
     /// Counts a request until the guard is dropped.

@@ -1,0 +1,237 @@
+//! Forwarding to a service with limits, circuit breakers or retries; requests of other services do not come here.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::attempt::Once;
+use super::buffers::ReadBuffer;
+use super::client::Client;
+use super::clock::monotonic_ns;
+use super::deadline::after;
+use super::forward::{Attempted, Job, Outcome};
+use super::lane::Lane;
+use super::pipe::{Fault, Wait};
+use crate::exchange::{Framing, Refusal};
+use crate::reason::Reason;
+use crate::resilience::Guard;
+use crate::resilience::limiter::Place;
+use crate::resilience::tries::{Tries, is_endpoint_failure};
+use crate::upstream::{Service, Tried};
+
+impl<C: Client> Lane<C> {
+    /// As [`Self::forward`], for a service with a guard. `total` is when the request's time is over.
+    pub(super) async fn forward_guarded(
+        &mut self,
+        job: &Job<'_>,
+        service: &Service,
+        guard: &Guard,
+        total: u64,
+        attempted: &mut Attempted,
+    ) -> Outcome {
+        let mut time = job.started.monotonic_ns;
+        let _place = match self.place(guard, total, &mut time).await {
+            Ok(place) => place,
+            Err(outcome) => return outcome,
+        };
+        let mut tries = Tries::new(guard, &job.worker.shared, total);
+        let mut body = None;
+        if let Some(length) = tries.request(&self.exchange.request.method, self.exchange.request.framing, time) {
+            match self.hold_body(job, length, total).await {
+                Ok(held) => body = Some(held),
+                Err(outcome) => return outcome,
+            }
+            time = monotonic_ns();
+        }
+        let outcome = self.tries(job, service, &mut tries, &mut body, total, time, attempted).await;
+        if let Some(length) = body.and(self.exchange.request.framing.length()) {
+            self.up.read_already(length);
+        }
+        outcome
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller; what they are stands there")]
+    async fn tries(
+        &mut self,
+        job: &Job<'_>,
+        service: &Service,
+        tries: &mut Tries<'_>,
+        body: &mut Option<ReadBuffer>,
+        total: u64,
+        mut time: u64,
+        attempted: &mut Attempted,
+    ) -> Outcome {
+        let key = service.key(&self.exchange);
+        let mut tried = Tried::default();
+        let mut failure = None;
+        // A retry was granted, and nobody asked since.
+        let mut granted = false;
+        let mut again = None;
+        loop {
+            let fresh = again.is_some();
+            let Some(endpoint) = again.take().or_else(|| service.choose(key, time, &mut tried)) else {
+                let reason =
+                    failure.unwrap_or(if tries.met_open_circuit() { Reason::CircuitOpen } else { Reason::NoHealthyEndpoint });
+                if !granted {
+                    if !tries.again_after_connect(reason) {
+                        let retry_after_s = (reason == Reason::CircuitOpen).then(|| tries.reopens_s(time));
+                        return Outcome::Refused(Refusal { retry_after_s, ..reason.into() });
+                    }
+                    if !self.pause(tries.resume()).await {
+                        return Outcome::Gone;
+                    }
+                    time = monotonic_ns();
+                }
+                // There is no other: those that failed once more.
+                granted = false;
+                tried = Tried::default();
+                continue;
+            };
+            if !fresh && !tries.enter(endpoint, time) {
+                continue;
+            }
+            granted = false;
+            let stream = match self.reach(job, endpoint, fresh, total, &mut time, attempted).await {
+                Ok(stream) => stream,
+                Err(reason) => {
+                    if is_endpoint_failure(reason) || reason == Reason::TotalTimeout {
+                        tries.failed();
+                    }
+                    if reason == Reason::TotalTimeout {
+                        return reason.into();
+                    }
+                    failure = Some(reason);
+                    continue;
+                }
+            };
+            let limits = self.limits(job, total);
+            match self.forward_once(job, service, stream, limits, time, attempted, Some((&mut *tries, &mut *body))).await {
+                Once::Stale => {
+                    again = Some(endpoint);
+                    time = monotonic_ns();
+                    continue;
+                }
+                Once::Rejected => failure = None,
+                Once::Ended(outcome) => {
+                    self.report(tries, &outcome);
+                    let reset = matches!(&outcome, Outcome::Refused(refusal) if refusal.reason == Reason::ServiceReset);
+                    if !reset || !tries.again_after_reset() {
+                        return outcome;
+                    }
+                    failure = Some(Reason::ServiceReset);
+                }
+            }
+            if !self.pause(tries.resume()).await {
+                return Outcome::Gone;
+            }
+            time = monotonic_ns();
+            granted = true;
+        }
+    }
+
+    /// Tells the circuit breaker how a try ended; a client that left, or was at fault, says nothing of the endpoint.
+    fn report(&self, tries: &mut Tries<'_>, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done { .. } => tries.succeeded(),
+            Outcome::Refused(refusal) | Outcome::Truncated(Some(refusal)) if is_endpoint_failure(refusal.reason) => {
+                tries.failed()
+            }
+            // The client had sent everything, and the service not a byte.
+            Outcome::Refused(refusal) if refusal.reason == Reason::TotalTimeout && self.up.is_read() => tries.failed(),
+            _ => {}
+        }
+    }
+
+    /// A place among the requests under way, if the service limits them; waits for one where it may.
+    async fn place(&mut self, guard: &Guard, total: u64, time: &mut u64) -> Result<Option<Place>, Outcome> {
+        let Some(limits) = &guard.limits else { return Ok(None) };
+        let limiter = &guard.state.limiter;
+        if let Some(place) = limiter.try_enter() {
+            return Ok(Some(place));
+        }
+        let Some(waiting) = limiter.queue() else { return Err(Reason::ServiceOverloaded.into()) };
+        let deadline = total.min(after(monotonic_ns(), limits.wait_ms));
+        let mut turn = pin!(waiting.turn());
+        let Self { client, timer, .. } = self;
+        let outcome = poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Outcome::Gone));
+            }
+            match turn.as_mut().poll(cx) {
+                Poll::Ready(place) => Poll::Ready(place.ok_or_else(|| Reason::Internal.into())),
+                Poll::Pending => timer.poll(cx, deadline).map(|()| Err(Reason::ServiceOverloaded.into())),
+            }
+        })
+        .await;
+        *time = monotonic_ns();
+        match outcome {
+            Err(Outcome::Refused(_)) if *time >= total => Err(Reason::TotalTimeout.into()),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Waits; false if the client left meanwhile.
+    async fn pause(&mut self, until: u64) -> bool {
+        let Self { client, timer, .. } = self;
+        timer.within(until, poll_fn(|cx| client.poll_gone(cx))).await.is_none()
+    }
+
+    /// Reads the request's whole body before anything is sent, so that it can be sent again.
+    async fn hold_body(&mut self, job: &Job<'_>, length: u64, total: u64) -> Result<ReadBuffer, Outcome> {
+        let room = usize::try_from(length).unwrap_or(usize::MAX);
+        let held = ReadBuffer::with_room(job.view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
+        let mut held = Held(held);
+        self.body_taken = true;
+        self.up.start(self.client.body_framing(Framing::Length(length)), false, job.route.body_limit);
+        let mut moved = monotonic_ns();
+        let client_ms = self.settings.timeouts.body_ms;
+        if job.head.expect_continue && self.buffer.data().is_empty() {
+            let deadline = total.min(after(moved, client_ms));
+            if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
+                return Err(Outcome::Gone);
+            }
+        }
+        let Self { client, buffer, up, timer, .. } = self;
+        poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Outcome::Gone));
+            }
+            let outcome = up.poll(cx, client, buffer, &mut held);
+            if up.take_moved() {
+                moved = monotonic_ns();
+            }
+            let late = match outcome {
+                Ok(Wait::Done) => return Poll::Ready(Ok(())),
+                Ok(Wait::Read) => after(moved, client_ms),
+                Ok(Wait::Write) | Err(Fault::Write) => return Poll::Ready(Err(Reason::Internal.into())),
+                Err(Fault::Eof | Fault::Malformed) => return Poll::Ready(Err(Reason::BodyMalformed.into())),
+                Err(Fault::TooLarge) => return Poll::Ready(Err(Reason::BodyTooLarge.into())),
+                Err(Fault::Exhausted) => return Poll::Ready(Err(Reason::BufferExhausted.into())),
+                Err(Fault::Read) => return Poll::Ready(Err(Outcome::Gone)),
+            };
+            let reason = if late < total { Reason::RequestTimeout } else { Reason::TotalTimeout };
+            timer.poll(cx, late.min(total)).map(|()| Err(reason.into()))
+        })
+        .await?;
+        Ok(held.0)
+    }
+}
+
+/// Takes a request's body; there is room for all of it.
+struct Held(ReadBuffer);
+
+impl AsyncWrite for Held {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(self.get_mut().0.append(data)))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
