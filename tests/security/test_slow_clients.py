@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 
-from tests.support import configs
+from tests.support import configs, http2
 from tests.support.crowd import hold
-from tests.support.origin import Stage
+from tests.support.origin import Stage, reply
 
 LIMITS = {"handshake": "1s", "head": "1s", "body": "1s", "keep_alive": "1s"}
 HEAD = b"POST /upload HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 100000\r\n\r\n"
@@ -57,6 +58,24 @@ def test_slow_readers(process):
         count=100,
         growth=64 << 20,
         receive_buffer=4096,
+    )
+
+
+def test_readers_of_a_byte_now_and_again(run, origin):
+    """A window that is opened byte by byte: as good as one that stays shut."""
+    service = origin()
+    service.behaviour = reply(body=b"x" * 200_000)
+    listener = http2.listener(timeouts=LIMITS, limits={"connections": 2000})
+    process = run({**configs.public(service), "listeners": listener})
+    request = http2.frame(http2.HEADERS, http2.END_STREAM | http2.END_HEADERS, 1, http2.REQUEST)
+    begin = http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0, struct.pack(">HI", 4, 0)) + request
+    one = http2.frame(http2.WINDOW_UPDATE, 0, 1, b"\0\0\0\1")
+    hold(
+        process,
+        lambda client: client.sendall(begin),
+        lambda client: client.sendall(one),
+        count=50,
+        growth=64 << 20,
     )
 
 

@@ -433,3 +433,54 @@ fn no_token_but_the_signed_ones_is_believed() {
         !matches!(verdict, Err(Reason::CredentialMalformed))
     });
 }
+
+#[test]
+fn of_signed_tokens_only_what_the_rules_allow_is_believed() {
+    const LEEWAY_S: u64 = 30;
+    let lines = |header: &Value, claims: &Value| format!("{header}\n{claims}").into_bytes();
+    let mut rich = claims();
+    rich["realm"] = json!({"roles": ["auditor"]});
+    rich["nbf"] = json!(NOW_S - 5);
+    rich["aud"] = json!(["shop", "other"]);
+    let twice = claims().to_string().replacen('{', r#"{"sub":"bob","#, 1);
+    let seeds = [lines(&header(), &claims()), lines(&header(), &rich), format!("{}\n{twice}", header()).into_bytes()];
+    let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+    let words: [&[u8]; 14] = [
+        b"null",
+        b"-1",
+        b"1e300",
+        b"0.5",
+        b"\"\"",
+        b"[]",
+        b"{}",
+        b"true",
+        b"\\u0000",
+        b",",
+        b"\"crit\":[],",
+        b"\"jwk\":{},",
+        b"\"sub\":\"bob\",",
+        b"\"nbf\":1900000000,",
+    ];
+    crate::fuzz::run("jwt_claims", &seeds, &words, |data| {
+        let Some(at) = data.iter().position(|b| *b == b'\n') else { return false };
+        let (head, body) = (&data[..at], &data[at + 1..]);
+        let Ok(verdict) = judge(&jwt(), &Signer::shared().raw_token(head, body, "ES256"), now()) else { return false };
+        let head: Value = serde_json::from_slice(head).unwrap();
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(head["alg"], "ES256");
+        for name in ["jwk", "jku", "x5c", "x5u", "crit", "b64"] {
+            assert!(head.get(name).is_none(), "{name}");
+        }
+        assert!(body["aud"] == "shop" || body["aud"].as_array().is_some_and(|all| all.contains(&json!("shop"))));
+        let expires = body["exp"].as_u64().unwrap();
+        assert!(expires + LEEWAY_S > NOW_S && verdict.until_ms <= (expires + LEEWAY_S) * 1000);
+        assert!(body.get("nbf").is_none_or(|nbf| nbf.as_u64().unwrap() <= NOW_S + LEEWAY_S));
+        let caller = &verdict.principal;
+        assert!(!caller.subject.is_empty() && !caller.subject.chars().any(char::is_control));
+        // Another reader of JSON, which takes the last of two equal names, sees the same caller.
+        let again = Signer::shared().raw_token(head.to_string().as_bytes(), body.to_string().as_bytes(), "ES256");
+        let again = judge(&jwt(), &again, now()).unwrap();
+        assert_eq!(format!("{:?}", again.principal), format!("{caller:?}"));
+        true
+    });
+}

@@ -16,6 +16,8 @@ use crate::http1::write::chunk_head;
 
 /// Up to here a piece is copied behind what leaves before it.
 const COPY: usize = 4096;
+/// Bytes that a receiver who is behind has to take before that counts as moving: who takes one now and again stands still.
+const PACE: usize = 4096;
 /// Memory that stays with an idle pipe.
 const KEEP: usize = 2048;
 const TAIL: &[u8] = b"\r\n";
@@ -62,6 +64,8 @@ pub struct Pipe {
     bytes: u64,
     ended: bool,
     moved: bool,
+    /// What the receiver has taken since it fell behind, or since that last counted as moving.
+    behind: Option<usize>,
 }
 
 impl Default for Pipe {
@@ -77,6 +81,7 @@ impl Default for Pipe {
             bytes: 0,
             ended: true,
             moved: false,
+            behind: None,
         }
     }
 }
@@ -94,6 +99,7 @@ impl Pipe {
         (self.limit, self.bytes) = (limit, 0);
         self.ended = framing == Framing::Empty;
         self.moved = false;
+        self.behind = None;
         &mut self.out
     }
 
@@ -205,7 +211,10 @@ impl Pipe {
             }
         };
         match outcome {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.behind = self.behind.or(Some(0));
+                Poll::Pending
+            }
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.wrote(count, buffer);
                 Poll::Ready(Ok(()))
@@ -215,7 +224,14 @@ impl Pipe {
     }
 
     fn wrote(&mut self, count: usize, buffer: &mut ReadBuffer) {
-        self.moved = true;
+        match &mut self.behind {
+            Some(taken) if *taken + count < PACE => *taken += count,
+            Some(taken) => {
+                *taken = 0;
+                self.moved = true;
+            }
+            None => self.moved = true,
+        }
         let head = count.min(self.out.len() - self.sent);
         self.sent += head;
         if self.sent == self.out.len() {
@@ -249,6 +265,9 @@ impl Pipe {
                     Poll::Pending => return Ok(Wait::Write),
                     Poll::Ready(()) => continue,
                 }
+            }
+            if self.behind.take().is_some() {
+                self.moved = true;
             }
             if self.ended {
                 return match Pin::new(writer).poll_flush(cx) {

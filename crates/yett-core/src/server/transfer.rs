@@ -41,7 +41,7 @@ pub struct Limits {
     pub first_byte_ms: u64,
     /// Longest pause of the service.
     pub idle_ms: u64,
-    /// Longest pause of the client.
+    /// Longest pause of the client; while it is behind, the longest that it may need for 4 KiB.
     pub client_ms: u64,
     /// Monotonic nanoseconds.
     pub total: u64,

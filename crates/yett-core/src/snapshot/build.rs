@@ -84,6 +84,7 @@ fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
         });
         LoadError { pointer, message: error.inner().to_string() }
     })?;
+    json.end().map_err(|error| LoadError { pointer: String::new(), message: error.to_string() })?;
     if ir.version == ir::IR_VERSION {
         Ok(ir)
     } else {

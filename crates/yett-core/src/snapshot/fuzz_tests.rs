@@ -39,6 +39,8 @@ fn a_document_is_built_whole_or_refused_with_places() {
         let shared = Arc::new(Shared::new(runtime.handle().clone(), [3; 32]));
         match Snapshot::build(data, &Secrets::default(), &shared) {
             Ok(snapshot) => {
+                let more = [data, b" x"].concat();
+                assert!(Snapshot::build(&more, &Secrets::default(), &shared).is_err(), "nothing may follow a document");
                 assert_eq!(snapshot.routes.len(), snapshot.ir.routes.len(), "no route is dropped");
                 assert_eq!(snapshot.providers.len(), snapshot.ir.providers.len(), "no provider is dropped");
                 true

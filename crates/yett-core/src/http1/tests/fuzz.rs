@@ -60,6 +60,13 @@ fn request_head() {
         let mut head = empty_head();
         let Ok(Some(complete)) = RequestParser::default().advance(data, &mut head, &LIMITS) else { return false };
         assert!(complete.bytes <= data.len());
+        for cut in 0..=complete.bytes {
+            let (mut parser, mut early) = (RequestParser::default(), empty_head());
+            let read = parser.advance(&data[..cut], &mut early, &LIMITS).expect("a part of what is accepted is no fault");
+            assert_eq!(read.is_some(), cut == complete.bytes, "{cut} of {} bytes", complete.bytes);
+            let rest = if read.is_some() { read } else { parser.advance(data, &mut early, &LIMITS).expect("it goes on") };
+            assert_eq!((rest, format!("{early:?}")), (Some(complete), format!("{head:?}")), "cut at {cut}");
+        }
         let fields = |head: &crate::exchange::RequestHead| -> Vec<(Vec<u8>, Vec<u8>)> {
             head.headers.iter().filter(|f| !write::is_ours(f.0)).map(|(_, n, v)| (n.to_vec(), v.to_vec())).collect()
         };

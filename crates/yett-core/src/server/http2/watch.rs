@@ -210,6 +210,30 @@ mod tests {
         assert!(!watch.is_inside(), "a body may be slow");
     }
 
+    /// What the frames after the preface cost, and whether the last one leaves something open.
+    fn plainly(data: &[u8]) -> (u64, bool) {
+        let Some(mut rest) = data.get(24..) else { return (0, true) };
+        let (mut cost, mut block, mut partial) = (0, false, false);
+        while let Some((head, payload)) = rest.split_first_chunk::<9>() {
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            cost += match (head[3], head[4]) {
+                (0, flags) if length == 0 && flags & 1 == 0 => 640,
+                (9, _) if length == 0 => 640,
+                (0 | 1 | 9, _) => 0,
+                (3, _) => 320,
+                (4 | 7, _) => 640,
+                (6, _) => 128,
+                _ => 64,
+            };
+            if matches!(head[3], 1 | 9) {
+                block = head[4] & 4 == 0;
+            }
+            partial = head[3] != 0 && payload.len() < length;
+            rest = payload.get(length..).unwrap_or_default();
+        }
+        (cost, block || partial)
+    }
+
     #[test]
     fn frames_cost_the_same_however_they_arrive() {
         let mut seed = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -227,6 +251,8 @@ mod tests {
             let state = |watch: &Watch| (watch.allowance, watch.is_flooded(), watch.is_inside());
             assert_eq!(state(&whole), state(&pieces));
             assert!(whole.allowance <= super::MOST);
+            let (cost, inside) = plainly(data);
+            assert_eq!((whole.is_flooded(), whole.is_inside()), (cost > super::MOST, inside), "{cost}");
             data.len() > seed.len()
         });
     }
