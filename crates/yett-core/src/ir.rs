@@ -131,6 +131,27 @@ pub struct Listener {
     /// Every request is told where HTTPS is; such a listener has neither TLS nor routes.
     #[serde(default)]
     pub redirect: Option<HttpsRedirect>,
+    /// TLS is passed on unopened; such a listener has neither TLS of its own nor routes.
+    #[serde(default)]
+    pub passthrough: Option<Passthrough>,
+}
+
+/// TLS that is passed on unopened.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passthrough {
+    /// Services by the name that the client asks for; `*.` stands for one or more labels.
+    pub hosts: BTreeMap<String, String>,
+    /// Networks that may connect; everyone where it is empty.
+    #[serde(default)]
+    pub allow: Vec<IpNet>,
+    /// Networks that may not, also where `allow` names them.
+    #[serde(default)]
+    pub deny: Vec<IpNet>,
+    /// Time for a connection to an endpoint.
+    pub connect_ms: u64,
+    /// Longest time in which no byte moves in either direction.
+    pub idle_ms: u64,
 }
 
 /// Where HTTPS is.

@@ -11,6 +11,7 @@ use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::resilience;
 use crate::server::buffers::BufferBudget;
+use crate::server::passthrough::Ends;
 use crate::server::tls::cause::Failures;
 use crate::upstream::Network;
 use crate::upstream::tls_cause::TlsFailures;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub counters: Counters,
     /// Handshakes of clients that failed, by cause.
     pub handshake_failures: Failures,
+    /// How connections that were passed on unopened ended.
+    pub passthrough: Ends,
     /// TLS with services that failed, by cause.
     pub service_tls_failures: TlsFailures,
     /// Challenges of certificate authorities that are open now.
@@ -68,6 +71,7 @@ impl Shared {
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),
+            passthrough: Ends::default(),
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
             seed,
@@ -134,6 +138,8 @@ counters! {
     proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
     proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";
     proxy_protocol_untrusted "yett_proxy_protocol_untrusted_total" "connections closed because of a PROXY protocol header from an address that is not trusted";
+    passthrough_bytes_in "yett_passthrough_bytes_in_total" "bytes of connections that were passed on unopened, from clients";
+    passthrough_bytes_out "yett_passthrough_bytes_out_total" "bytes of connections that were passed on unopened, to clients";
     http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";

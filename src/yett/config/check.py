@@ -12,7 +12,7 @@ from yett.config.check_acme import check_acme
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
-from yett.config.listener_check import check_redirects, check_special
+from yett.config.listener_check import check_passthrough, check_redirects, check_special
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
@@ -55,6 +55,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
     check_redirects(merger, policies)
+    check_passthrough(merger, policies)
     _sensitive(merger, policies)
     _ambiguous(merger, policies)
 
@@ -83,7 +84,8 @@ def _listeners(merger: Merger) -> None:
         merger.fault(
             ("listeners",), "listener_missing", "no listener is defined; name one with its `address`", True
         )
-    if not merger.gateway.routes and not merger.dropped:
+    passes = any(listener.passthrough for listener in listeners.values())
+    if not merger.gateway.routes and not merger.dropped and not passes:
         merger.fault(("routes",), "route_missing", "no route is defined; every request would be 404", True)
     seen: dict[tuple[str, int], str] = {}
     for name, listener in listeners.items():

@@ -186,6 +186,22 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
         **_http2(listener),
         **_redirect(listener, gateway),
+        **_passthrough(listener),
+    }
+
+
+def _passthrough(listener: Listener) -> dict[str, Any]:
+    found = listener.passthrough
+    if found is None:
+        return {}
+    return {
+        "passthrough": {
+            "hosts": {host: target.service for host, target in found.hosts.items()},
+            **({"allow": list(found.allow)} if found.allow else {}),
+            **({"deny": list(found.deny)} if found.deny else {}),
+            "connect_ms": units.milliseconds(found.connect),
+            "idle_ms": units.milliseconds(found.idle),
+        }
     }
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from yett.config.acme import Acme
 from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
+from yett.config.match import host_fault
 from yett.config.types import Address, Name, Networks, Plaintext, PublicFile, Secret, one_or_list
 from yett.config.units import Duration, Size
 
@@ -126,6 +127,39 @@ class HttpsRedirect(Model):
     """Its port as clients see it; that of its `address` otherwise."""
 
 
+class PassedHost(Model):
+    """Where TLS for one name goes."""
+
+    service: Name
+    """A service whose endpoints speak TLS; it is reached by TCP, and the client meets its certificate."""
+
+
+def _passed_hosts(value: Any) -> Any:
+    if isinstance(value, dict):
+        if not value:
+            raise refuse("list_empty", "no host is named, so nothing could be passed on; name at least one")
+        for host in value:
+            fault = host_fault(host) if isinstance(host, str) else "a host is text"
+            if fault:
+                raise refuse("host_invalid", fault, (host,))
+    return value
+
+
+class Passthrough(Model):
+    """TLS that is forwarded unopened, by the name that the client asks for."""
+
+    hosts: Annotated[dict[str, PassedHost], BeforeValidator(_passed_hosts)]
+    """By name (SNI), exact or `*.`; connections for other names, and for none, are closed."""
+    allow: Networks | None = None
+    """Networks that may connect; everyone otherwise."""
+    deny: Networks | None = None
+    """Networks that may not, also where `allow` has them."""
+    connect: Duration = "2s"
+    """Time for a connection to an endpoint."""
+    idle: Duration = "5m"
+    """Longest time in which no byte moves."""
+
+
 def _redirect(value: Any) -> Any:
     if isinstance(value, str) and value != "https":
         raise refuse("value_unknown", f"`{value}` is not known here; write `https`, or `{{port: 443}}`")
@@ -156,14 +190,19 @@ class Listener(Model):
     redirect: Annotated[Literal["https"] | HttpsRedirect | None, BeforeValidator(_redirect)] = None
     """In place of routes: every request is told, with 308, to come back with HTTPS."""
 
+    passthrough: Passthrough | None = None
+    """In place of routes: TLS is forwarded unopened."""
+
     @property
     def takes_routes(self) -> bool:
         """Whether routes can stand on it."""
         return self.kind == "requests"
 
     @property
-    def kind(self) -> Literal["requests", "redirect"]:
+    def kind(self) -> Literal["requests", "redirect", "passthrough"]:
         """What it does with connections."""
+        if self.passthrough:
+            return "passthrough"
         return "redirect" if self.redirect else "requests"
 
     @property

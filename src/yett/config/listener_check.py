@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from yett.config.base import Location, listed
+from yett.config.endpoint import ConsistentHash
 from yett.config.listener import HttpsRedirect, Listener
 from yett.config.merge import Merger, Policy
 from yett.config.types import socket_address
 
 _UNUSED = {
     "redirect": ("tls", "plaintext", "http2"),
+    "passthrough": ("tls", "plaintext", "http2", "redirect", "trusted_proxies", "address_limit"),
 }
-_UNUSED_LIMITS = {"redirect": ("handshakes",)}
-_WHY = {"redirect": "this listener only redirects to HTTPS"}
+_UNUSED_LIMITS = {
+    "redirect": ("handshakes",),
+    "passthrough": ("handshakes", "request_line", "header_bytes", "headers"),
+}
+_UNUSED_TIMES = {"redirect": (), "passthrough": ("head", "body", "keep_alive")}
+_WHY = {
+    "redirect": "this listener only redirects to HTTPS",
+    "passthrough": "this listener passes TLS on unopened",
+}
+_FOR_REQUESTS = (
+    "tls",
+    "host",
+    "protocol",
+    "http2",
+    "forward_credential",
+    "pool",
+    "limits",
+    "circuit_breaker",
+    "retry",
+)
 
 
 def check_special(merger: Merger, at: Location, listener: Listener) -> None:
@@ -20,10 +40,12 @@ def check_special(merger: Merger, at: Location, listener: Listener) -> None:
     for key in _UNUSED[kind]:
         if key in listener.model_fields_set:
             merger.fault((*at, key), "key_unused", f"{_WHY[kind]}, so `{key}` has no effect; remove it", True)
-    for key in _UNUSED_LIMITS[kind]:
-        if key in listener.limits.model_fields_set:
-            place = (*at, "limits", key)
-            merger.fault(place, "key_unused", f"{_WHY[kind]}, so `{key}` has no effect; remove it", True)
+    inside = (("limits", listener.limits, _UNUSED_LIMITS), ("timeouts", listener.timeouts, _UNUSED_TIMES))
+    for part, given, unused in inside:
+        for key in unused[kind]:
+            if key in given.model_fields_set:
+                message = f"{_WHY[kind]}, so `{key}` has no effect; remove it"
+                merger.fault((*at, part, key), "key_unused", message, True)
 
 
 def https_target(listeners: dict[str, Listener], redirect: HttpsRedirect) -> tuple[str, int] | str:
@@ -64,3 +86,39 @@ def check_redirects(merger: Merger, policies: list[Policy]) -> None:
                 f"every route of `{found[0]}` is for `hosts: any`, and clients would decide where others are sent; "
                 "name the hosts in a route or group",
             )
+
+
+def check_passthrough(merger: Merger, policies: list[Policy]) -> None:
+    """TLS is passed on to services that speak it, and that say nothing in vain."""
+    gateway = merger.gateway
+    forwarded = {share["service"] for policy in policies for share in policy.action.get("forward", ())}
+    checked: set[str] = set()
+    for name, listener in gateway.listeners.items():
+        if listener.passthrough is None:
+            continue
+        for host, target in listener.passthrough.hosts.items():
+            at: Location = ("listeners", name, "passthrough", "hosts", host, "service")
+            service = gateway.services.get(target.service)
+            if service is None:
+                merger.unknown(at, "service", target.service, gateway.services)
+                continue
+            if any(endpoint.url.startswith("http://") for endpoint in service.endpoints):
+                merger.fault(
+                    at,
+                    "passthrough_plain",
+                    f"`{target.service}` speaks no TLS, and clients bring it; write `https://` there",
+                )
+            if isinstance(service.balance, ConsistentHash):
+                merger.fault(
+                    at,
+                    "key_unused",
+                    f"`{target.service}` chooses by requests (`consistent_hash`), which stay closed here",
+                )
+            if target.service in forwarded or target.service in checked:
+                continue
+            checked.add(target.service)
+            for key in _FOR_REQUESTS:
+                # Health checks open connections of their own.
+                if key in service.model_fields_set and not (key == "tls" and service.health_check):
+                    message = f"connections to `{target.service}` are only passed on, so `{key}` has no effect; remove it"
+                    merger.fault(("services", target.service, key), "key_unused", message, True)

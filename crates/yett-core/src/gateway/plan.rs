@@ -11,6 +11,7 @@ use crate::observe::access_log::Target;
 use crate::observe::admin::{Admin, Probe, Token};
 use crate::observe::metrics::Labels;
 use crate::server::accept::Settings;
+use crate::server::passthrough::Passthrough;
 use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::seat::Installed;
 use crate::server::tls::ServerTls;
@@ -73,6 +74,7 @@ struct Known {
     address: SocketAddr,
     tls: Option<ServerTls>,
     proxy: Option<ir::ProxyProtocol>,
+    passthrough: Option<ir::Passthrough>,
     settings: Arc<Settings>,
 }
 
@@ -205,13 +207,23 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                     name: name(old, listener, tls.as_ref()),
                     bound,
                     tls: tls.clone().map(|tls| terms(old, listener, tls)),
+                    passthrough: listener
+                        .passthrough
+                        .as_ref()
+                        .map(|spec| Arc::new(Passthrough::new(spec, Duration::from_millis(listener.timeouts.handshake_ms)))),
                     proxy: listener.proxy_protocol.as_ref().map(|spec| Arc::new(ProxyProtocol::build(spec))),
                     unread: Duration::from_millis(listener.timeouts.body_ms),
                     handshake: Duration::from_millis(listener.timeouts.handshake_ms),
                     connections: usize::try_from(listener.limits.connections).unwrap_or(usize::MAX),
                     drain,
                 });
-                all.push(Known { address: listener.address, tls, proxy: listener.proxy_protocol.clone(), settings });
+                all.push(Known {
+                    address: listener.address,
+                    tls,
+                    proxy: listener.proxy_protocol.clone(),
+                    passthrough: listener.passthrough.clone(),
+                    settings,
+                });
             }
         }
     }
@@ -244,6 +256,7 @@ fn name(old: Option<&Known>, listener: &ir::Listener, tls: Option<&ServerTls>) -
         *old.settings.name == *listener.name
             && old.tls.as_ref().map(trust) == tls.map(trust)
             && old.proxy == listener.proxy_protocol
+            && old.passthrough == listener.passthrough
     };
     old.filter(stays).map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
 }

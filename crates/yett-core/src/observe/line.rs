@@ -3,7 +3,7 @@
 
 use crate::exchange::{Now, PrincipalKind};
 
-use super::Record;
+use super::{PassthroughRecord, Record};
 
 /// Fields in the order of the documentation; absent ones are left out.
 pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
@@ -18,6 +18,26 @@ pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
     if record.truncated {
         flag(out, "truncated", true);
     }
+    out.extend_from_slice(b"}\n");
+}
+
+/// A connection that was passed on; it has no status, but an end.
+pub(super) fn passthrough(out: &mut Vec<u8>, clock: &mut Clock, record: &PassthroughRecord<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    clock.write(out, record.ended.unix_ms);
+    out.push(b'"');
+    text(out, "listener", record.connection.listener.as_bytes());
+    key(out, "client");
+    let _ = std::io::Write::write_fmt(out, format_args!("\"{}\"", record.connection.peer.ip().to_canonical()));
+    flag(out, "passthrough", true);
+    for (name, value) in [("host", record.host), ("service", record.service), ("endpoint", record.endpoint)] {
+        some(out, name, value.unwrap_or_default().as_bytes());
+    }
+    text(out, "end", record.end.as_bytes());
+    number(out, "bytes_in", record.bytes_in);
+    number(out, "bytes_out", record.bytes_out);
+    number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+    text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
     out.extend_from_slice(b"}\n");
 }
 

@@ -60,6 +60,31 @@ pub struct UpstreamRecord<'a> {
     pub reused: bool,
 }
 
+/// A connection that was passed on unopened, or was refused that.
+#[derive(Debug)]
+pub struct PassthroughRecord<'a> {
+    /// Listener and peer.
+    pub connection: &'a crate::exchange::ConnectionInfo,
+    /// The name that the client asked for.
+    pub host: Option<&'a str>,
+    /// The service listed for it.
+    pub service: Option<&'a str>,
+    /// `host:port` of the endpoint.
+    pub endpoint: Option<&'a str>,
+    /// How it ended.
+    pub end: &'static str,
+    /// Revision that decided.
+    pub revision: &'a str,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// When it was accepted.
+    pub started: crate::exchange::Now,
+    /// End.
+    pub ended: crate::exchange::Now,
+}
+
 /// One worker's access log buffer and counters.
 #[derive(Debug)]
 pub struct Recorder {
@@ -107,10 +132,19 @@ impl Recorder {
     /// Formats a line into this worker's buffer and counts; never blocks, never allocates in the steady state.
     pub fn record(&self, record: &Record<'_>) {
         self.count(record);
+        self.line(|bytes, clock| line::write(bytes, clock, record));
+    }
+
+    /// As [`Recorder::record`], for a whole connection.
+    pub fn record_passthrough(&self, record: &PassthroughRecord<'_>) {
+        self.line(|bytes, clock| line::passthrough(bytes, clock, record));
+    }
+
+    fn line(&self, write: impl FnOnce(&mut Vec<u8>, &mut line::Clock)) {
         let Some(log) = self.log.as_ref().filter(|log| log.on()) else { return };
         let mut lines = self.lines.borrow_mut();
         let Lines { bytes, count, clock } = &mut *lines;
-        line::write(bytes, clock, record);
+        write(bytes, clock);
         *count += 1;
         if bytes.len() >= access_log::BATCH_BYTES {
             log.submit(bytes, std::mem::take(count));

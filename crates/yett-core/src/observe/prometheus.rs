@@ -8,6 +8,7 @@ use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::reason::Reason;
 use crate::resilience::State;
 use crate::resilience::breaker::Breaker;
+use crate::server::passthrough::End;
 use crate::server::tls::cause::Cause;
 use crate::shared::Shared;
 use crate::upstream::Health;
@@ -41,6 +42,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     refusals(&mut out, workers);
     handshakes(&mut out, shared);
     service_tls(&mut out, shared);
+    passthrough(&mut out, shared);
     let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
     histogram(
         &mut out,
@@ -236,6 +238,21 @@ fn service_tls(out: &mut String, shared: &Shared) {
         let count = shared.service_tls_failures.get(*cause);
         if count > 0 {
             let _ = writeln!(out, "yett_service_tls_failures_total{{cause=\"{}\"}} {count}", cause.code());
+        }
+    }
+}
+
+fn passthrough(out: &mut String, shared: &Shared) {
+    head(
+        out,
+        "yett_passthrough_connections_total",
+        "connections passed on unopened, or refused that, by how they ended",
+        "counter",
+    );
+    for end in End::ALL {
+        let count = shared.passthrough.get(*end);
+        if count > 0 {
+            let _ = writeln!(out, "yett_passthrough_connections_total{{end=\"{}\"}} {count}", end.code());
         }
     }
 }

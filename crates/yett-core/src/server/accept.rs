@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::connection;
 use super::http2;
+use super::passthrough::Passthrough;
 use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
 use super::spread::{Moved, Ticket};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub bound: Arc<Bound>,
     /// TLS, or plain HTTP.
     pub tls: Option<Terms>,
+    /// What is passed on unopened.
+    pub passthrough: Option<Arc<Passthrough>>,
     /// Who announces clients with the PROXY protocol.
     pub proxy: Option<Arc<ProxyProtocol>>,
     /// Time for a TLS handshake, and for the PROXY protocol header before it.
@@ -187,7 +190,7 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
     if open.ticket.before >= settings.connections {
         worker.shared.counters.connection_limit.increment();
         worker.recorder.metrics().refused(Reason::ConnectionLimit);
-        if settings.tls.is_none() {
+        if settings.tls.is_none() && settings.passthrough.is_none() {
             turn_away(stream);
         }
         return;
@@ -201,6 +204,11 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
         sni: None,
         client_certificate: None,
     };
+    if let Some(passthrough) = &settings.passthrough {
+        let (passthrough, proxy, time) = (Arc::clone(passthrough), settings.proxy.clone(), settings.handshake);
+        connections.spawn_local(passed(open, stream, info, passthrough, proxy, time));
+        return;
+    }
     if let Some(proxy) = &settings.proxy {
         connections.spawn_local(announced(open, stream, info, Arc::clone(proxy), settings.tls.clone(), settings.handshake));
         return;
@@ -228,6 +236,23 @@ async fn announced(
         None => plain(open, stream, info).await,
         Some(terms) => encrypted(open, stream, info, terms).await,
     }
+}
+
+/// Unopened, once it is known who the client is.
+async fn passed(
+    open: Open,
+    mut stream: TcpStream,
+    mut info: ConnectionInfo,
+    passthrough: Arc<Passthrough>,
+    proxy: Option<Arc<ProxyProtocol>>,
+    time: Duration,
+) {
+    if let Some(proxy) = proxy {
+        let identified = Box::pin(proxy.identify(&mut stream, info.peer, time, &open.worker.shared, &info.listener)).await;
+        let Some(peer) = identified else { return };
+        info.peer = peer;
+    }
+    Box::pin(passthrough.serve(&open.worker, stream, &info)).await;
 }
 
 async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {

@@ -13,6 +13,7 @@ mod guarded;
 pub mod http2;
 mod lane;
 mod lifetime;
+pub mod passthrough;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;

@@ -42,6 +42,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     names(&ir, &mut errors);
     client_certificate(&ir, &mut errors);
     redirects(&ir, &mut errors);
+    passthroughs(&ir, &mut errors);
     endpoints(&ir, &mut errors);
     for (name, _) in ir.secrets.iter().filter(|(name, _)| !secrets.contains_key(*name)) {
         let message = format!("the secret `{name}` was not passed along");
@@ -256,6 +257,37 @@ fn redirects(ir: &Ir, errors: &mut Errors) {
             continue;
         };
         errors.0.push(LoadError { pointer: format!("/listeners/{index}/redirect"), message });
+    }
+}
+
+/// A listener that passes TLS on has nothing that would need to read it, and leads to services that speak it.
+fn passthroughs(ir: &Ir, errors: &mut Errors) {
+    for (index, listener) in ir.listeners.iter().enumerate() {
+        let Some(passthrough) = &listener.passthrough else { continue };
+        let mut fault = |message: String| {
+            errors.0.push(LoadError { pointer: format!("/listeners/{index}/passthrough"), message });
+        };
+        let name = &listener.name;
+        if ir.routes.iter().any(|route| route.listeners.contains(name)) {
+            fault(format!("the listener `{name}` passes TLS on unopened and takes no routes"));
+        }
+        if listener.tls.is_some() || listener.redirect.is_some() || listener.trusted_proxies.is_some() {
+            fault(format!(
+                "the listener `{name}` passes TLS on unopened; `tls`, `redirect` and `trusted_proxies` have no place there"
+            ));
+        }
+        if !listener.address_limits.is_empty() || listener.http2 != ir::Http2::default() {
+            fault(format!("the listener `{name}` passes TLS on unopened; it cannot limit or read requests"));
+        }
+        for service in passthrough.hosts.values() {
+            match ir.services.iter().find(|known| known.name == *service) {
+                None => fault(format!("there is no service `{service}`")),
+                Some(known) if known.endpoints.iter().any(|endpoint| !endpoint.tls) => {
+                    fault(format!("an endpoint of `{service}` speaks no TLS"));
+                }
+                Some(_) => {}
+            }
+        }
     }
 }
 

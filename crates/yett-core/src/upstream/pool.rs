@@ -259,12 +259,7 @@ impl Endpoint {
     /// # Errors
     /// `service_unreachable`, `service_address_forbidden`, `service_tls_failed`.
     pub async fn dial(&self, shared: &Shared) -> Result<Stream, Reason> {
-        let addresses = shared.network.resolve(&self.at, self.spec.port).await?;
-        let turn = self.turn.get() % addresses.len().max(1);
-        self.turn.set(turn + 1);
-        let tcp = connect_any(&addresses, turn, self.spec.port).await.ok_or(Reason::ServiceUnreachable)?;
-        // Small requests leave at once; a socket that refuses the option still works.
-        let _ = tcp.set_nodelay(true);
+        let tcp = self.connect_tcp(shared).await?;
         match &self.tls {
             None if self.spec.tls => Err(Reason::ServiceTlsFailed),
             None => Ok(Stream::Plain(tcp)),
@@ -274,6 +269,20 @@ impl Endpoint {
                 Ok(Stream::Tls(Box::new(tls)))
             }
         }
+    }
+
+    /// Resolves and connects to one address after the other.
+    ///
+    /// # Errors
+    /// `service_unreachable`, `service_address_forbidden`.
+    pub async fn connect_tcp(&self, shared: &Shared) -> Result<TcpStream, Reason> {
+        let addresses = shared.network.resolve(&self.at, self.spec.port).await?;
+        let turn = self.turn.get() % addresses.len().max(1);
+        self.turn.set(turn + 1);
+        let tcp = connect_any(&addresses, turn, self.spec.port).await.ok_or(Reason::ServiceUnreachable)?;
+        // Small requests leave at once; a socket that refuses the option still works.
+        let _ = tcp.set_nodelay(true);
+        Ok(tcp)
     }
 
     fn tls_failed(&self, error: &std::io::Error, shared: &Shared) -> Reason {
