@@ -294,6 +294,9 @@ pub enum ForwardingHeader {
 pub struct ListenerLimits {
     /// Open connections, for the process.
     pub connections: u32,
+    /// Open connections of one address (IPv6: one network of 64 bits), for the process.
+    #[serde(default)]
+    pub connections_per_address: Option<u32>,
     /// Bytes of the request line; beyond it 414.
     pub request_line: u32,
     /// Bytes of the whole head; beyond it 431.

@@ -45,6 +45,8 @@ pub struct Shared {
     pub counters: Counters,
     /// Handshakes of clients that failed, by cause.
     pub handshake_failures: Failures,
+    /// Connections closed because there were too many.
+    pub connections_refused: ConnectionsRefused,
     /// How connections that were passed on unopened ended.
     pub passthrough: Ends,
     /// TLS with services that failed, by cause.
@@ -71,6 +73,7 @@ impl Shared {
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),
+            connections_refused: ConnectionsRefused::default(),
             passthrough: Ends::default(),
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
@@ -106,6 +109,15 @@ impl Counter {
     }
 }
 
+/// Connections closed because there were too many, by whose bound it was.
+#[derive(Debug, Default)]
+pub struct ConnectionsRefused {
+    /// The listener's.
+    pub listener: Counter,
+    /// Those of one address.
+    pub address: Counter,
+}
+
 macro_rules! counters {
     ($($name:ident $metric:literal $help:literal;)*) => {
         /// Rare things that are counted for the whole process; what happens on every request is counted per worker.
@@ -134,12 +146,12 @@ counters! {
     dns_failures "yett_dns_failures_total" "names of endpoints that could not be resolved, each time";
     accept_errors "yett_accept_errors_total" "connections that could not be accepted (descriptors or memory ran out)";
     connections_moved "yett_connections_moved_total" "connections handed to a worker that had fewer";
-    connection_limit "yett_connections_refused_total" "connections refused because a listener had too many";
     proxy_protocol_missing "yett_proxy_protocol_missing_total" "connections from trusted balancers that were closed because they did not begin with a PROXY protocol header";
     proxy_protocol_malformed "yett_proxy_protocol_malformed_total" "connections closed because of a PROXY protocol header that cannot be read";
     proxy_protocol_untrusted "yett_proxy_protocol_untrusted_total" "connections closed because of a PROXY protocol header from an address that is not trusted";
     passthrough_bytes_in "yett_passthrough_bytes_in_total" "bytes of connections that were passed on unopened, from clients";
     passthrough_bytes_out "yett_passthrough_bytes_out_total" "bytes of connections that were passed on unopened, to clients";
+    handshakes_elsewhere "yett_tls_handshakes_elsewhere_total" "TLS handshakes computed beside the workers, because many clients came at once";
     http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";

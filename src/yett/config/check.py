@@ -122,6 +122,19 @@ def _listeners(merger: Merger) -> None:
         if address:
             seen[address] = name
         limits = listener.limits
+        total = limits.connections or merger.gateway.defaults.limits.connections or 10_000
+        shared = merger.gateway.defaults.limits.connections_per_address
+        if (limits.connections_per_address or shared or 0) >= total:
+            merger.fault(
+                (
+                    *(at if limits.connections_per_address else ("defaults",)),
+                    "limits",
+                    "connections_per_address",
+                ),
+                "out_of_range",
+                f"the whole listener has at most {total} connections, so one address would get all of them; "
+                "make it less",
+            )
         if (
             limits.request_line
             and limits.header_bytes

@@ -164,6 +164,9 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
     handshakes = own.handshakes or shared.handshakes
     if handshakes:
         limits["handshakes"] = handshakes
+    per_address = own.connections_per_address or shared.connections_per_address
+    if per_address:
+        limits["connections_per_address"] = per_address
     times = {
         key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value
         for key, value in _LISTENER_TIMES.items()

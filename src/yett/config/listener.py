@@ -86,6 +86,8 @@ class ListenerLimits(Model):
 
     connections: Count | None = None
     """Open connections of the process (10000)."""
+    connections_per_address: Count | None = None
+    """Open connections of one client address, or of one IPv6 network of 64 bits; no bound of its own otherwise."""
     request_line: Size | None = None
     """Bytes of the request line; beyond it 414 (8KiB)."""
     header_bytes: Size | None = None

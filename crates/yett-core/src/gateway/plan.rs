@@ -12,6 +12,7 @@ use crate::observe::admin::{Admin, Probe, Token};
 use crate::observe::metrics::Labels;
 use crate::server::accept::Settings;
 use crate::server::passthrough::Passthrough;
+use crate::server::per_address::PerAddress;
 use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::seat::Installed;
 use crate::server::tls::ServerTls;
@@ -212,7 +213,8 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                         .as_ref()
                         .map(|spec| Arc::new(Passthrough::new(spec, Duration::from_millis(listener.timeouts.handshake_ms)))),
                     proxy: listener.proxy_protocol.as_ref().map(|spec| Arc::new(ProxyProtocol::build(spec))),
-                    unread: Duration::from_millis(listener.timeouts.body_ms),
+                    unread: Duration::from_millis(listener.passthrough.as_ref().map_or(listener.timeouts.body_ms, |p| p.idle_ms)),
+                    per_address: per_address(old, listener),
                     handshake: Duration::from_millis(listener.timeouts.handshake_ms),
                     connections: usize::try_from(listener.limits.connections).unwrap_or(usize::MAX),
                     drain,
@@ -235,6 +237,15 @@ fn http1_only(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
     let mut config = rustls::ServerConfig::clone(config);
     config.alpn_protocols.retain(|protocol| protocol != b"h2");
     Arc::new(config)
+}
+
+/// Those that are open count on, also under another limit.
+fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAddress>> {
+    let limit = listener.limits.connections_per_address?;
+    let old = old.and_then(|old| old.settings.per_address.as_ref());
+    let table = old.map_or_else(Arc::default, |old| Arc::clone(&old.table));
+    let exempt = listener.trusted_proxies.as_ref().map(|proxies| proxies.addresses.clone()).unwrap_or_default();
+    Some(Arc::new(PerAddress { limit, table, exempt }))
 }
 
 /// What handshakes are done with; those under way count on.

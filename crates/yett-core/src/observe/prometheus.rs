@@ -42,6 +42,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     refusals(&mut out, workers);
     handshakes(&mut out, shared);
     service_tls(&mut out, shared);
+    connections_refused(&mut out, shared);
     passthrough(&mut out, shared);
     let each = |pick: fn(&WorkerMetrics) -> &Histogram| workers.iter().map(move |worker| pick(worker));
     histogram(
@@ -239,6 +240,19 @@ fn service_tls(out: &mut String, shared: &Shared) {
         if count > 0 {
             let _ = writeln!(out, "yett_service_tls_failures_total{{cause=\"{}\"}} {count}", cause.code());
         }
+    }
+}
+
+fn connections_refused(out: &mut String, shared: &Shared) {
+    let refused = &shared.connections_refused;
+    head(
+        out,
+        "yett_connections_refused_total",
+        "connections refused because there were too many, by whose bound it was",
+        "counter",
+    );
+    for (cause, counter) in [("listener", &refused.listener), ("address", &refused.address)] {
+        let _ = writeln!(out, "yett_connections_refused_total{{cause=\"{cause}\"}} {}", counter.get());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::connection;
 use super::http2;
 use super::passthrough::Passthrough;
+use super::per_address::{Held, PerAddress};
 use super::proxy_protocol::ProxyProtocol;
 use super::sockets::Bound;
 use super::spread::{Moved, Ticket};
@@ -22,6 +24,7 @@ use super::worker::Worker;
 use crate::exchange::{ConnectionInfo, Refusal};
 use crate::problem::{self, ProblemContext};
 use crate::reason::Reason;
+use crate::shared::Counter;
 
 /// Pause after an error that the next `accept` would meet again (no descriptors, no memory).
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -48,6 +51,8 @@ pub struct Settings {
     pub unread: Duration,
     /// Open connections, for the process.
     pub connections: usize,
+    /// Open connections of one address.
+    pub per_address: Option<Arc<PerAddress>>,
     /// How long connections may live on once the listener goes.
     pub drain: Duration,
 }
@@ -184,16 +189,16 @@ fn take(worker: &Rc<Worker>, listener: &LocalListener, moved: Moved, connections
     }
 }
 
-fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ticket, connections: &mut JoinSet<()>) {
+fn admit(worker: &Rc<Worker>, settings: &Arc<Settings>, stream: TcpStream, ticket: Ticket, connections: &mut JoinSet<()>) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let open = Open::new(worker, ticket);
+    let mut open = Open::new(worker, ticket);
+    let speaks_http = settings.tls.is_none() && settings.passthrough.is_none();
     if open.ticket.before >= settings.connections {
-        worker.shared.counters.connection_limit.increment();
-        worker.recorder.metrics().refused(Reason::ConnectionLimit);
-        if settings.tls.is_none() && settings.passthrough.is_none() {
-            turn_away(stream);
-        }
-        return;
+        return refuse(worker, stream, speaks_http, &worker.shared.connections_refused.listener);
+    }
+    // Behind a balancer it is not known yet who the client is.
+    if settings.proxy.is_none() && !open.hold(settings.per_address.as_deref(), peer) {
+        return refuse(worker, stream, speaks_http, &worker.shared.connections_refused.address);
     }
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(settings.unread));
@@ -204,13 +209,13 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
         sni: None,
         client_certificate: None,
     };
-    if let Some(passthrough) = &settings.passthrough {
-        let (passthrough, proxy, time) = (Arc::clone(passthrough), settings.proxy.clone(), settings.handshake);
-        connections.spawn_local(passed(open, stream, info, passthrough, proxy, time));
+    if settings.proxy.is_some() {
+        connections.spawn_local(announced(open, stream, info, Arc::clone(settings)));
         return;
     }
-    if let Some(proxy) = &settings.proxy {
-        connections.spawn_local(announced(open, stream, info, Arc::clone(proxy), settings.tls.clone(), settings.handshake));
+    if let Some(passthrough) = &settings.passthrough {
+        let passthrough = Arc::clone(passthrough);
+        connections.spawn_local(passed(open, stream, info, passthrough));
         return;
     }
     match &settings.tls {
@@ -220,38 +225,28 @@ fn admit(worker: &Rc<Worker>, settings: &Settings, stream: TcpStream, ticket: Ti
 }
 
 /// First who the client is, then as any other connection.
-async fn announced(
-    open: Open,
-    mut stream: TcpStream,
-    mut info: ConnectionInfo,
-    proxy: Arc<ProxyProtocol>,
-    tls: Option<Terms>,
-    time: Duration,
-) {
+async fn announced(mut open: Open, mut stream: TcpStream, mut info: ConnectionInfo, settings: Arc<Settings>) {
+    let Some(proxy) = &settings.proxy else { return };
     let shared = &open.worker.shared;
-    let identified = Box::pin(proxy.identify(&mut stream, info.peer, time, shared, &info.listener)).await;
+    let identified = Box::pin(proxy.identify(&mut stream, info.peer, settings.handshake, shared, &info.listener)).await;
     let Some(peer) = identified else { return };
     info.peer = peer;
-    match tls {
-        None => plain(open, stream, info).await,
-        Some(terms) => encrypted(open, stream, info, terms).await,
+    if !open.hold(settings.per_address.as_deref(), peer) {
+        let speaks_http = settings.tls.is_none() && settings.passthrough.is_none();
+        return refuse(&open.worker, stream, speaks_http, &shared.connections_refused.address);
+    }
+    let (tls, passthrough) = (settings.tls.clone(), settings.passthrough.clone());
+    // What the configuration says of the listener is not kept for as long as the connection lives.
+    drop(settings);
+    match (passthrough, tls) {
+        (Some(passthrough), _) => passed(open, stream, info, passthrough).await,
+        (None, None) => plain(open, stream, info).await,
+        (None, Some(terms)) => encrypted(open, stream, info, terms).await,
     }
 }
 
-/// Unopened, once it is known who the client is.
-async fn passed(
-    open: Open,
-    mut stream: TcpStream,
-    mut info: ConnectionInfo,
-    passthrough: Arc<Passthrough>,
-    proxy: Option<Arc<ProxyProtocol>>,
-    time: Duration,
-) {
-    if let Some(proxy) = proxy {
-        let identified = Box::pin(proxy.identify(&mut stream, info.peer, time, &open.worker.shared, &info.listener)).await;
-        let Some(peer) = identified else { return };
-        info.peer = peer;
-    }
+/// Unopened.
+async fn passed(open: Open, stream: TcpStream, info: ConnectionInfo, passthrough: Arc<Passthrough>) {
     Box::pin(passthrough.serve(&open.worker, stream, &info)).await;
 }
 
@@ -278,6 +273,15 @@ async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, term
         Box::pin(http2::serve(worker, done.stream, Rc::new(info))).await;
     } else {
         connection::serve(worker, done.stream, Rc::new(info)).await;
+    }
+}
+
+/// Closes a connection that is one too many, and counts it.
+fn refuse(worker: &Worker, stream: TcpStream, speaks_http: bool, counter: &Counter) {
+    counter.increment();
+    worker.recorder.metrics().refused(Reason::ConnectionLimit);
+    if speaks_http {
+        turn_away(stream);
     }
 }
 
@@ -308,6 +312,8 @@ fn turn_away(stream: TcpStream) {
 struct Open {
     worker: Rc<Worker>,
     ticket: Ticket,
+    /// Its place among those of its address.
+    held: Option<Held>,
 }
 
 impl Open {
@@ -315,7 +321,19 @@ impl Open {
         let metrics = worker.recorder.metrics();
         metrics.connections.add(1);
         metrics.open.add(1);
-        Self { worker: Rc::clone(worker), ticket }
+        Self { worker: Rc::clone(worker), ticket, held: None }
+    }
+
+    /// Takes a place among the connections of the address, once it is known; false where it has as many as it may.
+    fn hold(&mut self, cap: Option<&PerAddress>, peer: SocketAddr) -> bool {
+        let Some(cap) = cap else { return true };
+        match cap.admit(peer.ip()) {
+            Some(held) => {
+                self.held = held;
+                true
+            }
+            None => false,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod http2;
 mod lane;
 mod lifetime;
 pub mod passthrough;
+pub mod per_address;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;

@@ -97,6 +97,7 @@ async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Resul
         },
     };
     let stream = if is_crowded(&worker.handshakes).await {
+        worker.shared.counters.handshakes_elsewhere.increment();
         elsewhere(&worker.shared.service_runtime, finish(hello, terms.tls.clone(), end)).await
     } else {
         finish(hello, terms.tls.clone(), end).await
