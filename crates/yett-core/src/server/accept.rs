@@ -227,17 +227,18 @@ fn admit(worker: &Rc<Worker>, settings: &Arc<Settings>, stream: TcpStream, ticke
 /// First who the client is, then as any other connection.
 async fn announced(mut open: Open, mut stream: TcpStream, mut info: ConnectionInfo, settings: Arc<Settings>) {
     let Some(proxy) = &settings.proxy else { return };
-    let shared = &open.worker.shared;
+    let worker = Rc::clone(&open.worker);
+    let shared = &worker.shared;
     let identified = Box::pin(proxy.identify(&mut stream, info.peer, settings.handshake, shared, &info.listener)).await;
     let Some(peer) = identified else { return };
     info.peer = peer;
     if !open.hold(settings.per_address.as_deref(), peer) {
         let speaks_http = settings.tls.is_none() && settings.passthrough.is_none();
-        return refuse(&open.worker, stream, speaks_http, &shared.connections_refused.address);
+        return refuse(&worker, stream, speaks_http, &shared.connections_refused.address);
     }
     let (tls, passthrough) = (settings.tls.clone(), settings.passthrough.clone());
     // What the configuration says of the listener is not kept for as long as the connection lives.
-    drop(settings);
+    drop((settings, worker));
     match (passthrough, tls) {
         (Some(passthrough), _) => passed(open, stream, info, passthrough).await,
         (None, None) => plain(open, stream, info).await,
