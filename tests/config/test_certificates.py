@@ -119,3 +119,17 @@ def test_an_unknown_authority_is_a_warning(tmp_path: Path) -> None:
     assert warnings(compiled.certificates, now, frozenset({"CN=root"})) == []
     (line,) = warnings(compiled.certificates, now)
     assert "`CN=root`, which this system does not know" in line
+
+
+def test_an_authority_for_clients_that_has_ended_is_a_warning(tmp_path: Path) -> None:
+    root, middle = authority()
+    file = written(tmp_path, [make("leaf", by=middle), middle])
+    ended = make("partners", authority=True, after=-9 * DAY, until=-DAY)
+    (tmp_path / "partners.pem").write_text(ended.pem)
+    demand = "client_certificates: {mode: required, ca: partners.pem}"
+    text = file.read_text()
+    assert "certificates:" in text
+    file.write_text(text.replace("certificates:", f"{demand}, certificates:", 1))
+    found = warnings(compile_file(file).certificates, datetime.now(UTC), frozenset({"CN=root"}))
+    assert len(found) == 1
+    assert "authority for clients" in found[0] and "accepted all the same" in found[0]

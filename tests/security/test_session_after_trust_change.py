@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import VERSIONS, Authority, configured, shows
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 
@@ -47,3 +48,36 @@ def test_a_session_from_before_does_not_resume_once_the_list_changed(
     with pytest.raises((ssl.SSLError, OSError, AssertionError)):
         ask(session)
     assert len(service.requests) == before
+
+
+def test_watch_sees_a_changed_list_and_a_changed_authority(
+    run, origin, listener_tls, authority, clients, tmp_path
+):
+    """`--watch` takes the files that the configuration names for a part of it."""
+    leaver, serial = clients.issue("leaver")
+    stayer, _ = clients.issue("stayer")
+    demand = {"mode": "required", "ca": str(clients.file), "crl": clients.revoke(serial + 1)}
+    service = origin()
+    process = run(configured(service, listener_tls, **demand), "--watch")
+
+    def served(file: Path) -> bool:
+        try:
+            with process.connect(tls=shows(authority, file), server_name="localhost") as wire:
+                return wire.ask(target="/closed").status == 200
+        except (ssl.SSLError, OSError, AssertionError):
+            return False
+
+    assert served(leaver) and served(stayer)
+    clients.revoke(serial)
+    eventually(lambda: not served(leaver), within=15)
+    assert served(stayer)
+
+    others = Authority(tmp_path, "others")
+    newcomer, _ = others.issue("newcomer")
+    assert not served(newcomer)
+    demand["crl"] = str(tmp_path / "clients.crl")
+    # Both files at once would be two changes; a list of an authority that is not there covers nobody.
+    (tmp_path / "clients.crl").write_bytes(Path(others.revoke(1)).read_bytes())
+    clients.file.write_bytes(others.file.read_bytes())
+    eventually(lambda: served(newcomer), within=15)
+    assert not served(stayer)

@@ -25,8 +25,10 @@ def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] 
         if one.not_before > now:
             said.append(f"{which} of {what} is not valid before {one.not_before:%Y-%m-%d %H:%M} UTC")
         elif one.not_after <= now:
+            ours = one.use in {"listener", "service_client"}
             said.append(
-                f"{which} of {what} ended on {one.not_after:%Y-%m-%d}; everyone who checks it refuses it"
+                f"{which} of {what} ended on {one.not_after:%Y-%m-%d}; "
+                + ("everyone who checks it refuses it" if ours else _STILL_TRUSTED)
             )
         elif one.days_left(now) < SOON_DAYS:
             said.append(f"{which} of {what} ends in {one.days_left(now)} days, on {one.not_after:%Y-%m-%d}")
@@ -58,6 +60,7 @@ def pending(ordered: Iterable[Ordered]) -> list[str]:
     return said
 
 
+_STILL_TRUSTED = "what it signed is accepted all the same, so name the authority that follows it"
 _WORDS = {
     "listener": "listener",
     "client_ca": "the authority for clients of listener",
