@@ -108,10 +108,16 @@ def test_clients_that_stop_half_way_hold_their_places_for_a_while_only(
     for one in stalled:
         one.wire.send(one.hello)
         assert one.wire.socket.recv(1), "it has its place"
+
+    def late() -> bool:
+        try:
+            return bool(gate.get("/x", tls=client_tls, server_name="localhost").status == 200)
+        except (OSError, AssertionError):
+            return False
+
     # Both places are taken: who comes now waits, and is served once they are free.
-    late = eventually(lambda: gate.get("/x", tls=client_tls, server_name="localhost"), within=10)
-    assert late.status == 200
-    eventually(lambda: gate.metric("yett_tls_handshake_failures_total", cause="timeout") == 2)
+    eventually(late, what="the places are free again")
+    assert gate.metric("yett_tls_handshake_failures_total", cause="timeout") >= 2
     assert len(service.requests) == 1
 
 
