@@ -64,6 +64,8 @@ REASONS: tuple[str, ...] = (
     "total_timeout",
     "credential_expired",
     "route_changed",
+    "websocket_fault",
+    "websocket_message_too_large",
     "websocket_idle",
     "rewrite_not_canonical",
     "shutting_down",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
 from tests.support import configs
@@ -80,7 +81,7 @@ def test_over_tls(
 ) -> None:
     echo = websocket(max_size=None)
     listeners = {"main": {"address": "127.0.0.1:0", "tls": listener_tls}}
-    front = gateway({**sockets(echo), "listeners": listeners})
+    front = gateway({**sockets(echo, {"message": "4MiB"}), "listeners": listeners})
     big = b"x" * 3_000_000
     with dial(front, tls=client_tls, max_size=None) as client:
         client.send(big)
@@ -90,12 +91,12 @@ def test_over_tls(
 
 def test_what_the_service_sees(gateway: Callable[..., Gateway], origin: Callable[..., Origin]) -> None:
     back = origin()
-    back.sends(f"{SWITCH}X-More: 1\r\nKeep-Alive: 1\r\n\r\nhello".encode(), close=True)
+    back.sends(f"{SWITCH}X-More: 1\r\nKeep-Alive: 1\r\n\r\n\x01\x05hello".encode(), close=True)
     front = gateway(configs.public(back, websocket={}))
     with front.connect() as wire:
         wire.send(_request(without(Cookie="a=b", Origin="http://gateway.test", X_Forwarded_For="1.2.3.4")))
         status, headers, _ = wire.read_head()
-        assert wire.rest() == b"hello"
+        assert wire.rest() == b"\x01\x05hello"
     reply = Reply(status, headers, b"", b"")
     assert status == 101 and reply["connection"] == "upgrade" and reply["upgrade"] == "websocket"
     assert reply["sec-websocket-accept"] == ACCEPT and reply["x-more"] == "1" and "x-request-id" in reply
@@ -239,6 +240,7 @@ def test_so_many_connections_and_no_more(
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(dial(front))
+        eventually(lambda: len(echo.requests) == 3, what="three connections")
         with pytest.raises(InvalidStatus) as refused:
             dial(front)
         assert refused.value.response.status_code == 503
@@ -256,6 +258,13 @@ def test_so_many_connections_and_no_more(
     eventually(again, what="a free place")
 
 
+def closed(client: ClientConnection) -> int | None:
+    """The code with which the gateway closes."""
+    with pytest.raises(ConnectionClosed):
+        client.recv(timeout=10)
+    return client.close_code
+
+
 def test_an_idle_connection_ends(
     gateway: Callable[..., Gateway], websocket: Callable[..., WebSocketService]
 ) -> None:
@@ -267,10 +276,9 @@ def test_an_idle_connection_ends(
             with contextlib.suppress(TimeoutError):
                 client.recv(timeout=0.6)
             assert client.ping().wait(5)
-        with pytest.raises(ConnectionClosed):
-            client.recv(timeout=10)
+        assert closed(client) == 1001
     assert front.log_line(status=101)["reason"] == "websocket_idle"
-    eventually(lambda: echo.open == 0, what="the service's side closed")
+    eventually(lambda: [code for code, _ in echo.ends] == [1001], what="the service's side closed")
 
 
 @pytest.mark.parametrize("side", ["client", "service"])
@@ -331,9 +339,8 @@ def test_a_drain_ends_connections_at_its_deadline(
     with dial(front) as client:
         client.send("x")
         assert client.recv(timeout=10) == "x"
-        front.stop(1.0)
-        with pytest.raises(ConnectionClosed):
-            client.recv(timeout=10)
+        front.stop(2.0)
+        assert closed(client) == 1001
     assert front.log_line(status=101)["reason"] == "shutting_down"
 
 
@@ -353,9 +360,96 @@ def test_a_reload_ends_connections_of_changed_routes_only(
         goes.send("x")
         assert goes.recv(timeout=10) == "x"
         front.reload(config(path={"allow": "semicolon"}))
-        with pytest.raises(ConnectionClosed):
-            goes.recv(timeout=10)
+        assert closed(goes) == 1001
         stays.send("x")
         assert stays.recv(timeout=10) == "x"
     line = front.log_line(route="other")
     assert (line["status"], line["reason"]) == (101, "route_changed")
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "TLS"])
+def test_a_message_has_a_bound(
+    gateway: Callable[..., Gateway], websocket: Callable[..., WebSocketService], listener_tls: Any, client_tls: Any,
+    over_tls: bool,
+) -> None:  # fmt: skip
+    seen: list[int] = []
+
+    def measure(connection: ServerConnection) -> None:
+        for message in connection:
+            seen.append(len(message))
+            connection.send(str(len(message)))
+
+    echo = websocket(measure)
+    listeners = {"main": {"address": "127.0.0.1:0", "tls": listener_tls}} if over_tls else configs.listener()
+    front = gateway({**sockets(echo, {"message": "1000B"}), "listeners": listeners})
+    with dial(front, tls=client_tls if over_tls else None) as client:
+        client.send("x" * 1000)
+        assert client.recv(timeout=10) == "1000"
+        client.send(iter(["x" * 500, "x" * 500]))
+        assert client.recv(timeout=10) == "1000"
+        client.send(iter(["x" * 500, "x" * 501]))
+        assert closed(client) == 1009
+    assert front.log_line(status=101)["reason"] == "websocket_message_too_large"
+    eventually(lambda: len(echo.ends) == 1, what="the service's side closed")
+    assert seen == [1000, 1000]
+
+
+def test_a_message_of_the_service_has_a_bound(
+    gateway: Callable[..., Gateway], websocket: Callable[..., WebSocketService]
+) -> None:
+    def shout(connection: ServerConnection) -> None:
+        connection.send("x" * 1001)
+        for _ in connection:
+            pass
+
+    echo = websocket(shout)
+    front = gateway(sockets(echo, {"message": "1000B"}))
+    with dial(front) as client:
+        assert closed(client) == 1001
+    eventually(lambda: [code for code, _ in echo.ends] == [1009], what="the service's side closed")
+
+
+NO_FRAMES = {
+    "no mask": b"\x81\x05hello",
+    "an unknown kind": b"\x83\x80abcd",
+    "a reserved bit": b"\xc1\x80abcd",
+    "a request": b"GET /hidden HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_FRAMES)
+def test_what_is_no_frame_does_not_pass(
+    gateway: Callable[..., Gateway], origin: Callable[..., Origin], name: str
+) -> None:
+    back, seen = origin(), bytearray()
+
+    def listen(stage: Stage) -> None:
+        stage.send(f"{SWITCH}\r\n".encode())
+        while True:
+            seen.extend(stage.pending)
+            stage.pending = b""
+            stage.more()
+
+    back.behaviour = listen
+    front = gateway(configs.public(back, websocket={}))
+    with front.connect() as wire:
+        wire.send(_request(without()))
+        assert wire.read_head()[0] == 101
+        wire.send(b"\x82\x82abcd__" + NO_FRAMES[name])
+        assert wire.rest() == b"\x88\x02\x03\xea"
+    assert front.log_line(status=101)["reason"] == "websocket_fault"
+    eventually(lambda: back.open_connections == 0, what="the service's side closed")
+    assert not seen or seen.startswith(b"\x82\x82abcd__") and seen[8:9] in (b"", b"\x88"), bytes(seen)
+
+
+def test_a_service_that_sends_no_frames(
+    gateway: Callable[..., Gateway], origin: Callable[..., Origin]
+) -> None:
+    back = origin()
+    back.sends(f"{SWITCH}\r\n".encode() + b"\x81\x02ok\x81\x82abcdok")
+    front = gateway(configs.public(back, websocket={}))
+    with front.connect() as wire:
+        wire.send(_request(without()))
+        assert wire.read_head()[0] == 101
+        assert wire.rest().endswith(b"\x88\x02\x03\xe9")
+    assert front.log_line(status=101)["reason"] == "service_response_invalid"

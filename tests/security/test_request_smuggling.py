@@ -254,6 +254,9 @@ def test_bytes_before_a_101_wait_for_it(gateway, origin):
     service = origin()
     before: list[bytes] = []
 
+    after: list[bytes] = []
+    frame = b"\x81\xa9\x00\x00\x00\x00" + HIDDEN[:41]
+
     def switch(stage):
         stage.socket.settimeout(0.3)
         try:
@@ -262,16 +265,18 @@ def test_bytes_before_a_101_wait_for_it(gateway, origin):
             before.append(stage.pending)
         stage.socket.settimeout(10)
         stage.send(SWITCH)
-        stage.send(stage.more())
+        after.append(stage.more())
+        stage.send(b"\x81\x02ok")
         stage.close()
 
     service.behaviour = switch
     gate = gateway(configs.public(service, websocket={}))
     with gate.connect() as wire:
-        wire.send(head("GET", "/a", UPGRADE) + HIDDEN)
+        wire.send(head("GET", "/a", UPGRADE) + frame)
         assert wire.read_head()[0] == 101
-        assert wire.rest() == HIDDEN
+        assert wire.rest() == b"\x81\x02ok"
     assert before == [b""], "bytes passed the gateway before the service had agreed to switch"
+    assert after == [frame]
     assert service.saw_no_more_than(1)
 
 

@@ -159,6 +159,7 @@ def test_a_websocket_connection_ends_with_its_token(
         assert client.recv(timeout=10) == "x"
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=10)
+        assert client.close_code == 1008
     eventually(lambda: service.open == 0, what="the service's connection closed")
     assert gate.log_line(status=101)["reason"] == "credential_expired"
 
@@ -181,7 +182,7 @@ def test_a_key_that_is_withdrawn_ends_its_own_answers_only(
     kept.socket.settimeout(0.3)
     with pytest.raises(TimeoutError):
         kept.exactly(3)
-    kept.close()
+    kept.reset()
 
 
 def test_answers_of_a_route_that_is_gone_or_decides_otherwise_end(
@@ -204,7 +205,7 @@ def test_answers_of_a_route_that_is_gone_or_decides_otherwise_end(
     wires["kept"].socket.settimeout(0.3)
     with pytest.raises(TimeoutError):
         wires["kept"].exactly(3)
-    wires["kept"].close()
+    wires["kept"].reset()
 
 
 def test_a_drain_ends_answers_before_its_deadline(

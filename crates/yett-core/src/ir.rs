@@ -823,6 +823,9 @@ pub struct Route {
     /// What browsers are told; absent where nothing is asked for.
     #[serde(default)]
     pub security_headers: Option<SecurityHeaders>,
+    /// Whether early hints (RFC 8297) of services over HTTP/1.1 are passed on.
+    #[serde(default)]
+    pub early_hints: bool,
     /// WebSocket connections, and nothing else; absent where Upgrade is ignored.
     #[serde(default)]
     pub websocket: Option<WebSocket>,
@@ -840,6 +843,8 @@ pub struct WebSocket {
     pub origins: Origins,
     /// Longest time without a byte either way.
     pub idle_ms: u64,
+    /// Bytes of one message, as it is sent.
+    pub message: u64,
     /// Open ones at a time, in the whole process.
     pub connections: u32,
 }

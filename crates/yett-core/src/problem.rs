@@ -115,6 +115,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::OriginForbidden
         | Reason::WebsocketLimit
         | Reason::WebsocketIdle
+        | Reason::WebsocketFault
+        | Reason::WebsocketMessageTooLarge
         | Reason::CredentialExpired
         | Reason::RouteChanged
         | Reason::CredentialInUrl

@@ -156,6 +156,8 @@ reasons! {
     TotalTimeout "total_timeout" 504 Service Later "the request took too long";
     CredentialExpired "credential_expired" 401 Client No "the credential expired while the stream was open";
     RouteChanged "route_changed" 503 Configuration Later "the route was changed or removed while the stream was open";
+    WebsocketFault "websocket_fault" 400 Client No "what was sent is no WebSocket";
+    WebsocketMessageTooLarge "websocket_message_too_large" 413 Client No "a WebSocket message is too large";
     WebsocketIdle "websocket_idle" 408 Client Later "nothing was sent for too long";
     RewriteNotCanonical "rewrite_not_canonical" 400 Configuration No "the path cannot be rewritten";
     // any phase

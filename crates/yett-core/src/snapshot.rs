@@ -103,6 +103,8 @@ pub struct Route {
     pub response_headers: ResponseHeaders,
     /// What browsers are told.
     pub security_headers: Option<SecurityHeaders>,
+    /// Whether early hints of services are passed on.
+    pub early_hints: bool,
     /// WebSocket connections, and nothing else.
     pub websocket: Option<WebSocket>,
     /// Bytes of a request body.

@@ -43,6 +43,7 @@ class Policy:
     response_headers: dict[str, Any] = field(default_factory=dict)
     security_headers: dict[str, Any] | None = None
     websocket: dict[str, Any] | None = None
+    early_hints: bool = False
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -94,6 +95,8 @@ class Merger:
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
         self._websocket(policy, route, here, at)
+        hints = here.early_hints if route.early_hints is None else route.early_hints
+        policy.early_hints = hints is True
         self._security(policy, parts)
         self._bounds(policy, parts)
         self._variables(policy, route, here, at)

@@ -109,6 +109,8 @@ class Group(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    early_hints: bool | None = None
+    """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None
@@ -156,6 +158,8 @@ class Route(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    early_hints: bool | None = None
+    """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
     service: Name | None = None
     """Where requests go."""
     split: Split | None = None

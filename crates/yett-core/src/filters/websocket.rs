@@ -52,6 +52,8 @@ pub struct WebSocket {
     origins: ir::Origins,
     /// Longest time without a byte either way, in milliseconds.
     pub idle_ms: u64,
+    /// Bytes of one message, as it is sent.
+    pub message: u64,
     connections: u32,
     open: Arc<AtomicU32>,
 }
@@ -72,10 +74,22 @@ impl WebSocket {
                 }
             }
         }
-        if spec.connections == 0 || spec.idle_ms == 0 {
-            return Err("`connections` and `idle` have to be above 0".to_owned());
+        if spec.connections == 0 || spec.idle_ms == 0 || spec.message == 0 {
+            return Err("`connections`, `idle` and `message` have to be above 0".to_owned());
         }
-        Ok(Self { origins: spec.origins.clone(), idle_ms: spec.idle_ms, connections: spec.connections, open: open.of(route) })
+        Ok(Self {
+            origins: spec.origins.clone(),
+            idle_ms: spec.idle_ms,
+            message: spec.message,
+            connections: spec.connections,
+            open: open.of(route),
+        })
+    }
+
+    /// Whether a service's 101 agrees to an extension.
+    #[must_use]
+    pub fn is_extended(response: &ResponseHead) -> bool {
+        response.headers.named(EXTENSIONS).flat_map(list).next().is_some()
     }
 
     /// Takes a place among the route's connections.

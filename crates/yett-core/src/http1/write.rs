@@ -123,6 +123,13 @@ fn ask_for_websocket(out: &mut Vec<u8>) {
     out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
 }
 
+/// An interim answer with links (103, RFC 8297).
+pub fn hints(out: &mut Vec<u8>, links: &[&[u8]]) {
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    links.iter().for_each(|link| field(out, b"link", link));
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The head of one chunk.
 pub fn chunk_head(out: &mut Vec<u8>, length: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -28,6 +28,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         request_headers: ir::HeaderEdits::default(),
         response_headers: ir::HeaderEdits::default(),
         security_headers: None,
+        early_hints: false,
         websocket: None,
         body_limit: 0,
         timeouts: ir::RouteTimeouts { connect_ms: 1, first_byte_ms: 1, idle_ms: 1, total_ms: 1 },

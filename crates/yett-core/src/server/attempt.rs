@@ -6,6 +6,7 @@ use super::client::Client;
 use super::clock::{http_date, monotonic_ns};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
+use super::hints;
 use super::lane::Lane;
 use super::lifetime::Lifetime;
 use super::transfer::{Failure, Limits, Transfer, Upload};
@@ -80,6 +81,7 @@ impl<C: Client> Lane<C> {
         let mut service_buffer = ReadBuffer::new(job.view.pools.buffers().clone());
         let head_request = request.method == Method::Head;
         let repeatable = (framing == Framing::Empty || held.is_some()) && is_idempotent(&request.method);
+        let ahead = held.is_none();
         let mut transfer = Transfer {
             client: &mut self.client,
             client_buffer: held.unwrap_or(&mut self.buffer),
@@ -95,6 +97,9 @@ impl<C: Client> Lane<C> {
             polled: false,
             duplex: http2 && grpc::is_grpc(&self.exchange),
             upgrade,
+            ahead,
+            half_closed: 0,
+            hints: if job.route.early_hints { hints::allowed::<C>(request) } else { 0 },
             lifetime: None,
         };
         let answered = if http2 {
@@ -163,10 +168,9 @@ impl<C: Client> Lane<C> {
         let body = transfer.body().await;
         let moved = transfer.down_moved;
         drop(transfer);
-        if self.status == 101 && body.is_ok() {
-            let idle_ms = job.route.websocket.as_ref().map_or(0, |websocket| websocket.idle_ms);
+        if let (101, Ok(()), Some(websocket)) = (self.status, &body, &job.route.websocket) {
             // Boxed: other requests do not carry the room.
-            return Once::Ended(Box::pin(self.tunnel(*job, idle_ms, &mut stream, &mut service_buffer)).await);
+            return Once::Ended(Box::pin(self.tunnel(*job, websocket, &mut stream, &mut service_buffer)).await);
         }
         let outcome = match body {
             Ok(()) => Outcome::Done { keep },

@@ -58,6 +58,9 @@ pub trait Client: AsyncRead + AsyncWrite + Unpin {
         date: &HttpDate,
     ) -> Result<(), Gone>;
 
+    /// An interim answer with these links (RFC 8297): to be written from `out`, or on its way already.
+    fn hint(&mut self, out: &mut Vec<u8>, links: &[&[u8]]);
+
     /// Ends the answer after everything before it was written and flushed.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>>;
 
@@ -116,6 +119,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Client for Http1<I> {
     ) -> Result<(), Gone> {
         write::answer(out, answer, head_request, close, date);
         Ok(())
+    }
+
+    fn hint(&mut self, out: &mut Vec<u8>, links: &[&[u8]]) {
+        write::hints(out, links);
     }
 
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {

@@ -261,7 +261,7 @@ impl Desk {
         }
         worker.drain.notify_waiters();
         // Before the deadline, so that what is cut is also recorded.
-        let cut = drain.deadline.saturating_sub(CUT_AHEAD.min(drain.deadline / 4));
+        let cut = drain.deadline.saturating_sub(CUT_AHEAD.min(drain.deadline / 2));
         worker.cut_at.set(after(monotonic_ns(), u64::try_from(cut.as_millis()).unwrap_or(u64::MAX)));
         worker.streams.notify_waiters();
         let begun = Instant::now();

@@ -1,12 +1,14 @@
 //! One request and its answer on two connections, both ways at once.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 
 use super::buffers::{FillError, ReadBuffer};
 use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, Timer, after};
+use super::hints;
 use super::lifetime::Lifetime;
 use super::pipe::{Fault, Pipe, Wait};
 use crate::exchange::ResponseHead;
@@ -16,6 +18,9 @@ use crate::upstream::Stream;
 
 /// Interim answers that are read and dropped before the answer.
 const MAX_INTERIM: u32 = 8;
+
+/// How long a service may pause in an answer without a known end, once the client has ended its side.
+const HALF_CLOSED_MS: u64 = 5_000;
 
 /// Why an exchange failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,12 @@ pub struct Transfer<'a, C> {
     pub duplex: bool,
     /// Whether the service may switch to WebSocket.
     pub upgrade: bool,
+    /// Whether `client_buffer` is the connection's own, and not a body that is held to be sent again.
+    pub ahead: bool,
+    /// When the client ended its side, in monotonic nanoseconds; 0 before.
+    pub half_closed: u64,
+    /// Early hints that may be passed on.
+    pub hints: u8,
     /// How long an answer without a known end may go on.
     pub lifetime: Option<Box<Lifetime<'a>>>,
 }
@@ -122,6 +133,9 @@ impl<C: Client> Transfer<'_, C> {
                         if head.status >= 200 || head.status == 101 {
                             return Poll::Ready(Ok((complete, first_byte)));
                         }
+                        if hints::pass(&mut self.hints, cx, self.client, head).is_err() {
+                            return Poll::Ready(Err(Failure::ClientGone));
+                        }
                         interim += 1;
                         if interim > MAX_INTERIM {
                             return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid)));
@@ -148,6 +162,9 @@ impl<C: Client> Transfer<'_, C> {
                         return Poll::Ready(Err(failure));
                     }
                 }
+            }
+            if let Poll::Ready(gone) = self.poll_left(cx) {
+                return Poll::Ready(Err(gone));
             }
             let timeout = Failure::Because(Reason::ServiceTimeout);
             let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
@@ -225,7 +242,10 @@ impl<C: Client> Transfer<'_, C> {
                     let due = waiting.unwrap_or((NEVER, Failure::ClientGone));
                     if idle < due.0 { (idle, Failure::Because(Reason::ServiceTimeout)) } else { due }
                 }
-                Ok(Wait::Read) => (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout)),
+                Ok(Wait::Read) => match self.poll_left(cx) {
+                    Poll::Ready(gone) => return Poll::Ready(Err(gone)),
+                    Poll::Pending => self.pause(),
+                },
                 Err(Fault::Write) => return Poll::Ready(Err(Failure::ClientGone)),
                 Err(Fault::Eof | Fault::Read) => return Poll::Ready(Err(Failure::Because(Reason::ServiceReset))),
                 Err(Fault::Malformed | Fault::TooLarge) => {
@@ -236,6 +256,36 @@ impl<C: Client> Transfer<'_, C> {
             self.poll_due(cx, due).map(Err)
         })
         .await
+    }
+
+    /// How long the service may pause. Where the answer has no known end and the client has ended its side, a long pause means
+    /// that the client is gone: only a write would tell, and there is none.
+    fn pause(&self) -> Due {
+        let due = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
+        if self.half_closed == 0 || self.lifetime.is_none() {
+            return due;
+        }
+        let left = after(self.half_closed.max(self.down_moved), HALF_CLOSED_MS);
+        if left < due.0 { (left, Failure::ClientGone) } else { due }
+    }
+
+    /// Looks whether the client is still there, once its request is sent and nothing more is read from it. What it sends
+    /// already for its next request is kept, as much as the buffer holds. An end is no more than that: the answer may be
+    /// awaited (half-closed).
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        while !C::FRAMED && self.ahead && self.upload == Upload::Sent && self.half_closed == 0 && !self.client_buffer.is_full() {
+            match self.client_buffer.poll_fill(cx, self.client) {
+                Poll::Ready(Ok(0)) => self.half_closed = monotonic_ns(),
+                Poll::Ready(Ok(_)) => {}
+                // A TLS client that ends without saying so.
+                Poll::Ready(Err(FillError::Io(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.half_closed = monotonic_ns();
+                }
+                Poll::Ready(Err(FillError::Io(_))) => return Poll::Ready(Failure::ClientGone),
+                Poll::Pending | Poll::Ready(Err(FillError::Full | FillError::Exhausted)) => break,
+            }
+        }
+        Poll::Pending
     }
 
     /// Moves the request on; while it is under way, says what it waits for.

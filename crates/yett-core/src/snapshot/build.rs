@@ -381,6 +381,7 @@ impl Context<'_> {
             own_headers: own.map(|name| name.to_ascii_lowercase().into()).collect(),
             response_headers: response_headers?,
             security_headers: security_headers?,
+            early_hints: spec.early_hints,
             websocket: websocket?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),

@@ -64,6 +64,8 @@ class WebSocket(Model):
     """Pages that may connect beside those of the same host, such as `https://shop.example.com`; then every client has to name one. `any`: all pages, but without cookies or a client certificate."""
     idle: units.Duration = "60s"
     """Longest time without a byte either way; pings count."""
+    message: units.Size = "1MiB"
+    """Bytes of one message as it is sent, either way, all of its frames together."""
     connections: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] = 10_000
     """Open ones at a time, in the whole process."""
 
@@ -73,5 +75,6 @@ class WebSocket(Model):
         return {
             "origins": {"listed": sorted(origins)} if isinstance(origins, tuple) else origins,
             "idle_ms": units.milliseconds(self.idle),
+            "message": units.size_bytes(self.message),
             "connections": self.connections,
         }

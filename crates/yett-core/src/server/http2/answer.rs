@@ -1,7 +1,7 @@
 //! Answers' heads as the library takes them.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, LINK};
 use http::{Response, StatusCode};
 
 use crate::exchange::{Answer, ResponseHead};
@@ -40,6 +40,15 @@ pub(super) fn own(answer: &Answer, date: &HttpDate) -> Option<Response<()>> {
         fields.append(CONTENT_LENGTH, HeaderValue::from(answer.body.len() as u64));
     }
     finish(answer.status, fields)
+}
+
+/// An interim answer with links (RFC 8297).
+pub(super) fn hints(links: &[&[u8]]) -> Option<Response<()>> {
+    let mut fields = HeaderMap::with_capacity(links.len());
+    for link in links {
+        fields.append(LINK, HeaderValue::from_bytes(link).ok()?);
+    }
+    finish(103, fields)
 }
 
 fn push(fields: &mut HeaderMap, name: &[u8], value: Bytes) -> Option<()> {

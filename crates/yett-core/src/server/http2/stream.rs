@@ -154,6 +154,12 @@ impl Client for Stream {
         Ok(())
     }
 
+    fn hint(&mut self, _: &mut Vec<u8>, links: &[&[u8]]) {
+        if let (None, Some(respond), Some(interim)) = (&self.send, &mut self.respond, answer::hints(links)) {
+            let _ = respond.send_informational(interim);
+        }
+    }
+
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if !self.ended {
             self.ended = true;
