@@ -387,7 +387,9 @@ def test_a_message_has_a_bound(
         assert client.recv(timeout=10) == "1000"
         client.send(iter(["x" * 500, "x" * 500]))
         assert client.recv(timeout=10) == "1000"
-        client.send(iter(["x" * 500, "x" * 501]))
+        # The end of the message may meet a connection that is closed already.
+        with contextlib.suppress(ConnectionClosed):
+            client.send(iter(["x" * 500, "x" * 501]))
         assert closed(client) == 1009
     assert front.log_line(status=101)["reason"] == "websocket_message_too_large"
     eventually(lambda: len(echo.ends) == 1, what="the service's side closed")
