@@ -21,7 +21,8 @@ def reload(
     from yett.control import channel
 
     try:
-        answer = channel.ask(socket or channel.socket_path(file), {"command": "reload"}, timeout_s=120.0)
+        path = socket or channel.socket_path(file)
+        answer = channel.ask(path, {"command": "reload"}, timeout_s=120.0, derived=socket is None)
     except channel.Unreachable as error:
         fail(str(error))
     if format is Format.JSON:

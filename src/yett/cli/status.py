@@ -20,7 +20,8 @@ def status(
     from yett.control import channel
 
     try:
-        answer = channel.ask(socket or channel.socket_path(file), {"command": "status"}, timeout_s=10.0)
+        path = socket or channel.socket_path(file)
+        answer = channel.ask(path, {"command": "status"}, timeout_s=10.0, derived=socket is None)
     except channel.Unreachable as error:
         fail(str(error))
     if format is Format.JSON:

@@ -240,16 +240,22 @@ class Channel:
                 log().exception("control_request_crashed", error=str(error))
 
 
-def ask(path: Path, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Sends one command to a running gateway.
+def ask(path: Path, request: dict[str, Any], timeout_s: float, *, derived: bool = False) -> dict[str, Any]:
+    """Sends one command to a running gateway. On a `derived` path it has to be of this user, or of root: the directory
+    may be one that anybody could make.
 
     Raises:
-        Unreachable: nobody answers.
+        Unreachable: nobody answers, or another user does.
     """
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(timeout_s)
             client.connect(str(path))
+            owner = peer(client).uid
+            if derived and owner not in {os.getuid(), 0}:
+                raise Unreachable(
+                    f"what answers on `{path}` belongs to user {owner}; give its --socket if you trust it"
+                )
             # who is refused unheard may still read why
             with contextlib.suppress(BrokenPipeError):
                 client.sendall(json.dumps(request).encode() + b"\n")
