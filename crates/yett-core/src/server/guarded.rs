@@ -96,7 +96,7 @@ impl<C: Client> Lane<C> {
             let stream = match self.reach(job, endpoint, fresh, total, &mut time, attempted).await {
                 Ok(stream) => stream,
                 Err(reason) => {
-                    if is_endpoint_failure(reason) || reason == Reason::TotalTimeout {
+                    if is_endpoint_failure(reason) || (reason == Reason::TotalTimeout && !impatient(job, total)) {
                         tries.failed();
                     }
                     if reason == Reason::TotalTimeout {
@@ -115,7 +115,7 @@ impl<C: Client> Lane<C> {
                 }
                 Once::Rejected => failure = None,
                 Once::Ended(outcome) => {
-                    self.report(tries, &outcome);
+                    self.report(tries, &outcome, impatient(job, total));
                     let reset = matches!(&outcome, Outcome::Refused(refusal) if refusal.reason == Reason::ServiceReset);
                     if !reset || !tries.again_after_reset() {
                         return outcome;
@@ -132,14 +132,16 @@ impl<C: Client> Lane<C> {
     }
 
     /// Tells the circuit breaker how a try ended; a client that left, or was at fault, says nothing of the endpoint.
-    fn report(&self, tries: &mut Tries<'_>, outcome: &Outcome) {
+    fn report(&self, tries: &mut Tries<'_>, outcome: &Outcome, impatient: bool) {
         match outcome {
             Outcome::Done { .. } => tries.succeeded(),
             Outcome::Refused(refusal) | Outcome::Truncated(Some(refusal)) if is_endpoint_failure(refusal.reason) => {
                 tries.failed()
             }
             // The client had sent everything, and the service not a byte.
-            Outcome::Refused(refusal) if refusal.reason == Reason::TotalTimeout && self.up.is_read() => tries.failed(),
+            Outcome::Refused(refusal) if refusal.reason == Reason::TotalTimeout && self.up.is_read() && !impatient => {
+                tries.failed()
+            }
             _ => {}
         }
     }
@@ -217,6 +219,12 @@ impl<C: Client> Lane<C> {
         .await?;
         Ok(held.0)
     }
+}
+
+/// Whether the client gave the service less time than the route does (`grpc-timeout`): that it was over blames nobody.
+fn impatient(job: &Job<'_>, total: u64) -> bool {
+    let own = job.route.timeouts.total_ms;
+    own == 0 || total < after(job.started.monotonic_ns, own)
 }
 
 /// Takes a request's body; there is room for all of it.
