@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from yett.config.filters.rewrite import Rewrite
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.filters.websocket import WebSocket
-    from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LogFile, Process
+    from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LoadShedding, LogFile, Process
     from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.listener import (
         Certificate,
@@ -75,6 +75,7 @@ __all__ = [
     "Jwt",
     "Listener",
     "ListenerTls",
+    "LoadShedding",
     "LogFile",
     "Match",
     "OutlierDetection",
@@ -132,6 +133,7 @@ _WHERE = {
     "Defaults": "yett.config.gateway",
     "Gateway": "yett.config.gateway",
     "LogFile": "yett.config.gateway",
+    "LoadShedding": "yett.config.gateway",
     "Process": "yett.config.gateway",
     "HealthCheck": "yett.config.health",
     "OutlierDetection": "yett.config.health",

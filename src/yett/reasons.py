@@ -19,6 +19,7 @@ REASONS: tuple[str, ...] = (
     "body_malformed",
     "buffer_exhausted",
     "misdirected_request",
+    "overloaded",
     "address_limited",
     "route_not_found",
     "method_not_allowed",

@@ -80,6 +80,32 @@ pub struct Process {
     pub limit_keys: u32,
     /// How long a drain may take before open connections are cut.
     pub drain_ms: u64,
+    /// The delay of a worker beyond which it refuses by priority; absent where it never does.
+    #[serde(default)]
+    pub load_shedding_ms: Option<u64>,
+}
+
+/// How important a route's requests are when there are too many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Refused first.
+    Low,
+    /// What says nothing.
+    #[default]
+    Normal,
+    /// Refused last.
+    High,
+    /// Never refused.
+    Critical,
+}
+
+impl Priority {
+    /// From 0, the least important.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
 }
 
 /// The admin listener.
@@ -801,6 +827,9 @@ pub struct Route {
     /// Which requests it takes.
     #[serde(rename = "match")]
     pub matches: Match,
+    /// How important its requests are when there are too many.
+    #[serde(default)]
+    pub priority: Priority,
     /// Exceptions to canonical paths.
     pub path_allow: Vec<PathAllow>,
     /// Whether the connection has to carry a verified client certificate.

@@ -19,6 +19,7 @@ use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step}
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
 use crate::reason::Reason;
+use crate::resilience::shed::Level;
 use crate::snapshot::{Access, Snapshot};
 use random::Random;
 
@@ -27,6 +28,8 @@ use random::Random;
 pub struct PipelineState {
     /// This worker's share of verified credentials.
     pub verdicts: VerdictCache,
+    /// Which priorities this worker refuses now.
+    pub shed: Level,
     random: Random,
 }
 
@@ -34,7 +37,7 @@ impl PipelineState {
     /// For one worker, with room for so many verified credentials (its share of `process.verdict_cache`).
     #[must_use]
     pub fn new(verdict_entries: usize) -> Self {
-        Self { verdicts: VerdictCache::new(verdict_entries), random: Random::default() }
+        Self { verdicts: VerdictCache::new(verdict_entries), shed: Level::default(), random: Random::default() }
     }
 }
 
@@ -48,7 +51,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Receive => (receive::receive(snapshot, state, exchange, now), Phase::Screen),
             // Before a route is looked for, so that probing for paths is charged.
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
-            Phase::Route => (route::route(snapshot, exchange, now), Phase::Authenticate),
+            Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
             Phase::Authorize => (authorize(snapshot, exchange), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.

@@ -104,6 +104,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ExpectationFailed
         | Reason::RequestTimeout
         | Reason::ConnectionLimit
+        | Reason::Overloaded
         | Reason::BodyTooLarge
         | Reason::BodyMalformed
         | Reason::BufferExhausted

@@ -105,6 +105,7 @@ reasons! {
     BodyMalformed "body_malformed" 400 Client No "the body is not framed as announced";
     BufferExhausted "buffer_exhausted" 503 Gateway Later "the gateway's buffers are full";
     MisdirectedRequest "misdirected_request" 421 Client No "this connection is not for that host";
+    Overloaded "overloaded" 503 Gateway Later "the gateway has more to do than it can; what matters less is refused";
     // screen
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route

@@ -93,6 +93,8 @@ pub struct Route {
     pub rate_limits: Vec<RateLimit>,
     /// What is done with an allowed request.
     pub action: Action,
+    /// How important its requests are when there are too many.
+    pub priority: ir::Priority,
     /// Change of the path.
     pub rewrite: Option<Rewrite>,
     /// Changes of request fields.

@@ -54,6 +54,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
+    _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)
     _sensitive(merger, policies)
@@ -387,6 +388,22 @@ def _edits(merger: Merger, at: Location, edits: HeaderEdits | None) -> None:
             "nothing is changed here; write `remove`, `set` or `add`, or remove the key",
             True,
         )
+
+
+def _priorities(merger: Merger) -> None:
+    """A priority means something only where something is shed."""
+    gateway = merger.gateway
+    if gateway.process.load_shedding is not None:
+        return
+    for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
+        for name, item in items.items():
+            if item.priority is not None:
+                merger.fault(
+                    (kind, name, "priority"),
+                    "priority_unused",
+                    "nothing is refused by priority; add `process: {load_shedding: {delay: 50ms}}`, or remove `priority`",
+                    True,
+                )
 
 
 def _client_certificates(merger: Merger, policies: list[Policy]) -> None:

@@ -127,6 +127,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         "process": {
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
+            **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
         "admin": _admin(gateway),
         "access_log": {"file": str((directory / gateway.access_log.file).absolute())} if isinstance(gateway.access_log, LogFile) else gateway.access_log,
@@ -372,6 +373,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         },
         "path_allow": sorted(policy.path_allow),
         **({"client_certificate": True} if policy.client_certificate else {}),
+        **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from yett.config.acme import State
 from yett.config.base import Model, refuse
@@ -14,7 +14,20 @@ from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
 from yett.config.service import Service
 from yett.config.types import Address, Items, Name, Secret, Text
-from yett.config.units import Duration, Size
+from yett.config.units import Duration, Size, milliseconds
+
+
+def _noticeable(value: str) -> str:
+    if milliseconds(value) < 5:
+        raise refuse("delay_too_short", f"`{value}` is no overload; write 5ms or more, such as `50ms`")
+    return value
+
+
+class LoadShedding(Model):
+    """What is refused when the gateway itself has more to do than it can; by `priority` of routes."""
+
+    delay: Annotated[Duration, AfterValidator(_noticeable)] = "50ms"
+    """How long what is ready may wait for its turn; at least 5ms."""
 
 
 class Process(Model):
@@ -28,6 +41,8 @@ class Process(Model):
     """Keys of all limits together."""
     drain: Duration = "30s"
     """How long a stop waits for open requests."""
+    load_shedding: LoadShedding | None = None
+    """When to refuse what matters less; never without this."""
 
 
 class Admin(Model):

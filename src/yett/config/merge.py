@@ -48,6 +48,7 @@ class Policy:
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
     client_certificate: bool = False
+    priority: str = "normal"
 
 
 class Merger:
@@ -90,6 +91,7 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         self._limits(policy, parts)
         self._action(policy, route, here, at)

@@ -45,6 +45,9 @@ def _allow(value: Any) -> Any:
     return tuple(items)
 
 
+Priority = Literal["low", "normal", "high", "critical"]
+
+
 class PathRules(Model):
     """Exceptions to canonical paths."""
 
@@ -109,6 +112,8 @@ class Group(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    priority: Priority | None = None
+    """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None
     """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
     service: Name | None = None
@@ -158,6 +163,8 @@ class Route(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    priority: Priority | None = None
+    """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None
     """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
     service: Name | None = None

@@ -3,10 +3,11 @@
 use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade};
 use crate::pipeline::{limit, redirect};
 use crate::reason::Reason;
+use crate::resilience::shed::Level;
 use crate::router::{Match, Source, Wanted};
 use crate::snapshot::{Route, Snapshot};
 
-pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, now: Now) -> Step {
     if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
         return Step::Answer(answer);
     }
@@ -26,6 +27,10 @@ pub(super) fn route(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             if !used.is_allowed_by(&route.path_allow) {
                 exchange.route = None;
                 return Step::Refuse(Reason::PathNotCanonical.into());
+            }
+            // As soon as it is known how important the request is: refusing has to be cheap.
+            if shed.refuses(route.priority) {
+                return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
             match limit::charge_address(&route.address_limits, exchange, now) {

@@ -7,6 +7,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod limiter;
+pub mod shed;
 pub mod tries;
 
 use std::collections::BTreeMap;

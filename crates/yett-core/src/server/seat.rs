@@ -21,6 +21,7 @@ use crate::observe::access_log::LogQueue;
 use crate::observe::metrics::{Labels, WorkerMetrics};
 use crate::pipeline::PipelineState;
 use crate::providers::verdict::VerdictCache;
+use crate::resilience::shed;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Health, Pools, Tls};
@@ -186,6 +187,7 @@ impl Desk {
                 let worker = Rc::new(Worker::new(Arc::clone(&self.shared), view, state, recorder));
                 let flusher = Rc::clone(&worker);
                 self.tasks.spawn_local(async move { flusher.recorder.flush_regularly().await });
+                tokio::task::spawn_local(shed::watch(Rc::downgrade(&worker), self.index));
                 self.worker = Some(Rc::clone(&worker));
                 worker
             }

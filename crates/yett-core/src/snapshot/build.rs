@@ -368,6 +368,7 @@ impl Context<'_> {
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         Some(Route {
             name: spec.name.as_str().into(),
+            priority: spec.priority,
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
             decision: decision(spec, self.ir),

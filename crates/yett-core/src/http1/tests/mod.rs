@@ -22,6 +22,14 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
+impl Message {
+    /// Whether hyper takes the target: not in another form, and without the likes of `<`, which routing refuses or passes on
+    /// as they came.
+    pub(super) fn is_origin_form(&self) -> bool {
+        self.target.starts_with('/') && self.target.parse::<hyper::Uri>().is_ok()
+    }
+}
+
 pub(super) fn empty_head() -> RequestHead {
     RequestHead {
         method: Method::Get,
