@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers
+    from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
@@ -78,6 +79,7 @@ __all__ = [
     "LoadShedding",
     "LogFile",
     "Match",
+    "Mirror",
     "OutlierDetection",
     "PassedHost",
     "Passthrough",
@@ -118,6 +120,7 @@ _WHERE = {
     "AddressLimit": "yett.config.filters.address_limit",
     "Authorize": "yett.config.filters.authorize",
     "Callers": "yett.config.filters.authorize",
+    "Mirror": "yett.config.filters.mirror",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",

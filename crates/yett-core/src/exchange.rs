@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::certificate::ClientCertificate;
+use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
@@ -349,6 +350,8 @@ pub struct Exchange {
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
     pub service: Option<u32>,
+    /// Its copy for a second service, where it was drawn; set by forward preparation.
+    pub mirror: Option<Box<Mirrored>>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
     /// Starts false; set by authenticate when it asks for keys, so that a request asks at most once and then refuses.
@@ -385,6 +388,7 @@ impl Exchange {
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
+            mirror: None,
             phase: Phase::Receive,
             asked_for_keys: false,
         }
@@ -410,6 +414,7 @@ impl Exchange {
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
+        self.mirror = None;
         self.phase = Phase::Receive;
         self.asked_for_keys = false;
     }

@@ -858,6 +858,9 @@ pub struct Route {
     /// WebSocket connections, and nothing else; absent where Upgrade is ignored.
     #[serde(default)]
     pub websocket: Option<WebSocket>,
+    /// Copies for a second service.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
     /// Bytes of a request body; beyond it 413.
     pub body_limit: u64,
     /// Time limits.
@@ -1024,6 +1027,16 @@ pub enum Action {
     Redirect(Redirect),
     /// Answered with a fixed response.
     Respond(Respond),
+}
+
+/// A second service for copies of a share of the requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// Name of the service.
+    pub service: String,
+    /// Parts of 10,000.
+    pub share: u32,
 }
 
 /// A service and its share.

@@ -141,6 +141,8 @@ counters! {
     jwks_fetch_failures "yett_jwks_fetch_failures_total" "fetches of JWK sets that failed";
     upstream_connects "yett_upstream_connects_total" "connections opened to services";
     upstream_connect_failures "yett_upstream_connect_failures_total" "connections to services that could not be opened";
+    mirrored "yett_mirrored_total" "requests of which a copy was answered by the service that they are mirrored to";
+    mirror_dropped "yett_mirror_dropped_total" "requests that were to be mirrored and were not, or got no answer there";
     connection_panics "yett_connection_panics_total" "connections that ended in a bug of the gateway";
     worker_restarts "yett_worker_restarts_total" "workers that were restarted after a bug of the gateway";
     dns_failures "yett_dns_failures_total" "names of endpoints that could not be resolved, each time";

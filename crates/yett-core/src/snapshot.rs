@@ -13,6 +13,7 @@ use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Rule;
+use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
@@ -109,6 +110,8 @@ pub struct Route {
     pub early_hints: bool,
     /// WebSocket connections, and nothing else.
     pub websocket: Option<WebSocket>,
+    /// Copies for a second service.
+    pub mirror: Option<Mirror>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.

@@ -352,6 +352,8 @@ def _groups(merger: Merger) -> None:
             if service not in gateway.services:
                 where = ("split", service) if service != group.service else ("service",)
                 merger.unknown((*at, *where), "service", service, gateway.services)
+        if group.mirror and group.mirror.service not in gateway.services:
+            merger.unknown((*at, "mirror", "service"), "service", group.mirror.service, gateway.services)
         if group.access and group.authorize:
             merger.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True

@@ -384,6 +384,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"early_hints": True} if policy.early_hints else {}),
+        **({"mirror": policy.mirror} if policy.mirror else {}),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
     }  # fmt: skip

@@ -44,6 +44,7 @@ class Policy:
     security_headers: dict[str, Any] | None = None
     websocket: dict[str, Any] | None = None
     early_hints: bool = False
+    mirror: dict[str, Any] | None = None
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class Merger:
         self._websocket(policy, route, here, at)
         hints = here.early_hints if route.early_hints is None else route.early_hints
         policy.early_hints = hints is True
+        self._mirror(policy, route, here, at)
         self._security(policy, parts)
         self._bounds(policy, parts)
         self._variables(policy, route, here, at)
@@ -355,7 +357,7 @@ class Merger:
         return {"forward": [{"service": name, "weight": weight} for name, weight in shares.items()]}
 
     def _edits(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
-        for key in ("rewrite", "request_headers", "response_headers", "websocket"):
+        for key in ("rewrite", "request_headers", "response_headers", "websocket", "mirror"):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
                     (*at, key),
@@ -400,6 +402,24 @@ class Merger:
         if "GET" not in policy.methods:
             message = f"a WebSocket connection is opened with GET{source}; add it to `methods`"
             self.fault((*at, "match", "methods"), "websocket_unused", message, True)
+
+    def _mirror(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
+        mirror = route.mirror or group.mirror
+        if mirror is None:
+            return
+        policy.mirror = mirror.compiled()
+        where: Location = (*at, "mirror") if route.mirror else ("groups", route.group or "", "mirror")
+        service = self.gateway.services.get(mirror.service)
+        if service is None:
+            if route.mirror:
+                self.unknown((*where, "service"), "service", mirror.service, self.gateway.services)
+            return
+        forwards = tuple(share["service"] for share in policy.action.get("forward", ()))
+        if not forwards and not (route.redirect or route.respond):
+            return  # what is wrong has been said
+        message = mirror.fault(service, forwards, policy.websocket is not None)
+        if message:
+            self.fault(where if route.mirror else at, "mirror_impossible", message, True)
 
     def _security(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         shared = self.gateway.defaults.security_headers

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.authorize import Access, Authorize
+from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
 from yett.config.filters.request_headers import RequestHeaders
@@ -120,6 +121,8 @@ class Group(Model):
     """Where requests go."""
     split: Split | None = None
     """Shares for other services."""
+    mirror: Mirror | None = None
+    """Copies for a second service, whose answers are dropped."""
     limits: RouteLimits = RouteLimits()
     """Sizes."""
     timeouts: RouteTimeouts = RouteTimeouts()
@@ -171,6 +174,8 @@ class Route(Model):
     """Where requests go."""
     split: Split | None = None
     """Shares for other services."""
+    mirror: Mirror | None = None
+    """Copies for a second service, whose answers are dropped."""
     limits: RouteLimits = RouteLimits()
     """Sizes."""
     timeouts: RouteTimeouts = RouteTimeouts()

@@ -4,6 +4,7 @@ pub mod authorize;
 pub mod header_edits;
 pub mod keyed_hash;
 pub mod limit_table;
+pub mod mirror;
 pub mod rate_limit;
 pub mod redirect;
 pub mod request_headers;

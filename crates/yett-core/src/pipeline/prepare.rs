@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::exchange::{Answer, Exchange, Step};
+use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
+use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::pipeline::{PipelineState, respond};
 use crate::reason::Reason;
@@ -14,7 +15,9 @@ pub(super) fn prepare(snapshot: &Snapshot, state: &mut PipelineState, exchange: 
         Action::Forward(split) => {
             let random = || state.random.bytes().map_or(0, u32::from_le_bytes);
             exchange.service = split.choose(random);
-            return forward(snapshot, route, exchange);
+            let random = || state.random.bytes().map(u32::from_le_bytes);
+            let drawn = route.mirror.as_ref().filter(|mirror| mirror.draws(random));
+            return forward(snapshot, route, drawn, exchange);
         }
         Action::Redirect(redirect) => redirect.answer(exchange),
         Action::Respond(fixed) => fixed.answer(),
@@ -32,7 +35,7 @@ fn finished(mut answer: Answer, route: &Route, exchange: &Exchange) -> Answer {
     answer
 }
 
-fn forward(snapshot: &Snapshot, route: &Route, exchange: &mut Exchange) -> Step {
+fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange: &mut Exchange) -> Step {
     let Some(service) = snapshot.service(exchange.service) else { return Step::Refuse(Reason::Internal.into()) };
     // Which of two the service would believe is unknown, also where the gateway itself believes neither.
     if service.forward_credential && exchange.request.headers.get_all(Known::Authorization).nth(1).is_some() {
@@ -49,10 +52,26 @@ fn forward(snapshot: &Snapshot, route: &Route, exchange: &mut Exchange) -> Step 
             exchange.forward_target.extend_from_slice(exchange.request.target.get(end..).unwrap_or_default());
         }
     }
+    // Before the fields are changed: what each of the two may see is its own.
+    exchange.mirror = drawn.map(|mirror| mirrored(snapshot, route, mirror, exchange));
     match fields(snapshot, route, service.forward_credential, exchange) {
         Ok(()) => Step::Continue,
         Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::Internal.into()),
     }
+}
+
+/// The copy of a request. One that cannot be mirrored is counted by who would have sent it.
+#[cold]
+fn mirrored(snapshot: &Snapshot, route: &Route, mirror: &Mirror, exchange: &mut Exchange) -> Box<Mirrored> {
+    let credential = snapshot.service(Some(mirror.service)).is_some_and(|service| service.forward_credential);
+    let ambiguous = credential && exchange.request.headers.get_all(Known::Authorization).nth(1).is_some();
+    if ambiguous || exchange.request.framing != Framing::Empty || exchange.upgrade == Upgrade::Taken {
+        return Box::new(Mirrored { service: mirror.service, headers: None });
+    }
+    let original = exchange.request.headers.clone();
+    let written = fields(snapshot, route, credential, exchange);
+    let headers = std::mem::replace(&mut exchange.request.headers, original);
+    Box::new(Mirrored { service: mirror.service, headers: written.is_ok().then_some(headers) })
 }
 
 /// Takes away what a client may not say, then the route's edits, then what the gateway itself says: the last wins.

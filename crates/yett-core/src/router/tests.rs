@@ -31,6 +31,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         early_hints: false,
         websocket: None,
         priority: crate::ir::Priority::Normal,
+        mirror: None,
         body_limit: 0,
         timeouts: ir::RouteTimeouts { connect_ms: 1, first_byte_ms: 1, idle_ms: 1, total_ms: 1 },
     }

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, after};
 use super::lane::Lane;
+use super::mirror;
 use super::transfer::Limits;
 use super::worker::{View, Worker};
 use crate::exchange::{Framing, Now, Refusal};
@@ -60,7 +61,7 @@ impl From<Reason> for Outcome {
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     /// Configuration and pools.
-    pub view: &'a View,
+    pub view: &'a Rc<View>,
     /// The worker.
     pub worker: &'a Worker,
     /// Its route.
@@ -88,6 +89,9 @@ impl<C: Client> Lane<C> {
             Ok(deadline) => total.min(deadline),
             Err(reason) => return reason.into(),
         };
+        if let Some(mirrored) = self.exchange.mirror.take() {
+            mirror::send(job, &self.exchange, *mirrored, total);
+        }
         if let Some(guard) = &service.guard {
             return Box::pin(self.forward_guarded(job, service, guard, total, attempted)).await;
         }

@@ -15,6 +15,7 @@ mod hints;
 pub mod http2;
 mod lane;
 mod lifetime;
+pub mod mirror;
 pub mod passthrough;
 pub mod per_address;
 pub mod pipe;

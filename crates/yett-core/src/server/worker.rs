@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use super::deadline::NEVER;
+use super::mirror::Mirrors;
 use crate::exchange::ConnectionInfo;
 use crate::observe::Recorder;
 use crate::pipeline::PipelineState;
@@ -44,6 +45,8 @@ pub struct Worker {
     pub cut_at: Cell<u64>,
     /// Client hellos that wait for their turn on this worker.
     pub handshakes: Cell<u32>,
+    /// Mirrored requests under way on this worker.
+    pub mirrors: Mirrors,
     /// Listeners that are gone while connections of theirs may live on.
     pub gone: RefCell<Vec<Weak<str>>>,
 }
@@ -63,6 +66,7 @@ impl Worker {
             streams: tokio::sync::Notify::new(),
             cut_at: Cell::new(NEVER),
             handshakes: Cell::new(0),
+            mirrors: Mirrors::default(),
             gone: RefCell::new(Vec::new()),
         }
     }

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Rule;
+use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
@@ -364,6 +365,8 @@ impl Context<'_> {
             let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
+        let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
+        let mirror = errors.take(|| at("mirror"), mirror);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         Some(Route {
@@ -384,6 +387,7 @@ impl Context<'_> {
             security_headers: security_headers?,
             early_hints: spec.early_hints,
             websocket: websocket?,
+            mirror: mirror?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })

@@ -29,6 +29,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),
     Filter("split", "forward", ("group", "route"), "one"),
+    Filter("mirror", "forward", ("group", "route"), "one"),
     Filter("response_headers", "respond", ("group", "route"), "one"),
     Filter("security_headers", "respond", ("group", "route"), "all"),
     Filter("redirect", "forward", ("route",), "one"),
