@@ -1,9 +1,9 @@
 //! Adaptive load shedding: a worker that falls behind refuses the least important requests at once, so that the others
 //! are answered in time.
 //!
-//! Each worker watches how late it wakes, which is how long everything that is ready waits for its turn. A short burst is
-//! no overload: what counts is the least delay of a window, as in CoDel (RFC 8289). Beyond the configured delay one more
-//! priority is refused, below half of it one less.
+//! Each worker watches how long it takes to come to the end of what is ready. A short burst is no overload: what counts
+//! is the least delay of a window, as in CoDel (RFC 8289). Beyond the configured delay one more priority is refused,
+//! below half of it one less.
 
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -74,10 +74,12 @@ pub async fn watch(worker: Weak<Worker>, index: usize) {
             tokio::time::sleep(ASLEEP).await;
             continue;
         };
-        let due = tokio::time::Instant::now() + TICK;
-        tokio::time::sleep_until(due).await;
-        let delay = u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        tokio::time::sleep(TICK).await;
+        // Behind everything that is ready now.
+        let queued = monotonic_ns();
+        tokio::task::yield_now().await;
         let now = monotonic_ns();
+        let delay = now.saturating_sub(queued);
         let Some(worker) = worker.upgrade() else { return };
         let before = worker.state.borrow().shed;
         let level = shedder.get_or_insert_with(|| Shedder::new(now)).observe(delay, target, now);
