@@ -65,7 +65,7 @@ def lines(shop: Shop) -> list[Text | str]:
         ]
     out += [
         "",
-        Text("# the services themselves answer nobody but the gateway, which shows its certificate"),
+        Text("# no answer: services talk to nobody but the gateway, which shows its certificate"),
         Text(f"curl -sS -i --cacert {state}/internal-ca.pem https://127.0.0.1:{shop.ports['orders']}/debug"),
         "",
         Text("# what the gateway says of itself"),
