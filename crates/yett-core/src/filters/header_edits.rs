@@ -39,6 +39,12 @@ impl HeaderEdits {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// Whether a field of this name, or of a folding of it, is taken away.
+    #[must_use]
+    pub fn takes(&self, name: &[u8]) -> bool {
+        self.remove.iter().chain(self.set.iter().map(|(n, _)| n)).any(|edited| folds_to(name, edited))
+    }
+
     /// Carries the changes out. A name that is removed or set goes in every folding (`X_Stage` for `x-stage`), because
     /// some services fold.
     ///
@@ -48,8 +54,7 @@ impl HeaderEdits {
         if self.is_empty() {
             return Ok(());
         }
-        headers
-            .retain(|_, name, _| !self.remove.iter().chain(self.set.iter().map(|(n, _)| n)).any(|edited| folds_to(name, edited)));
+        headers.retain(|_, name, _| !self.takes(name));
         for (name, value) in self.set.iter().chain(&self.add) {
             headers.push(name, value)?;
         }

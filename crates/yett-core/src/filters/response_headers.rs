@@ -25,6 +25,12 @@ impl ResponseHeaders {
         self.0.apply(headers)
     }
 
+    /// Whether a service's field of this name is taken away.
+    #[must_use]
+    pub fn takes(&self, name: &[u8]) -> bool {
+        self.0.takes(name)
+    }
+
     /// The fields for an answer that the gateway makes itself.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.fields()

@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::hygiene;
-use crate::headers::{Known, fold, is_value};
+use crate::headers::{Known, fold, folds_to, is_value};
+use crate::snapshot::{Route, Snapshot};
 
 /// Trailer fields of a message.
 const MAX_FIELDS: usize = 64;
@@ -45,11 +46,27 @@ const REFUSED: [&str; 26] = [
     "grpc-timeout",
 ];
 
-/// Drops what may not stand in trailers; a folding of such a name (`_` and `.` for `-`) neither.
+/// Of a request, for its service: also without what rules and edits of the route name, and what keys come in. A service
+/// that puts trailers to the headers would else read there what the gateway has checked, set or removed.
 ///
 /// # Errors
 /// See [`Malformed`].
-pub fn clean(trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
+pub fn of_request(snapshot: &Snapshot, route: &Route, trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
+    let keys = || snapshot.key_headers.iter().map(|name| name.as_bytes());
+    let own = || route.own_headers.iter().map(|name| name.as_bytes());
+    clean(trailers, |name| keys().chain(own()).any(|one| folds_to(name, one)))
+}
+
+/// Of an answer, for its client: also without what the route takes away from answers.
+///
+/// # Errors
+/// See [`Malformed`].
+pub fn of_answer(route: &Route, trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
+    clean(trailers, |name| route.response_headers.takes(name))
+}
+
+/// Drops what may not stand in trailers; a folding of such a name (`_` and `.` for `-`) neither.
+fn clean(trailers: HeaderMap, taken: impl Fn(&[u8]) -> bool) -> Result<HeaderMap, Malformed> {
     let bytes: usize = trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if trailers.len() > MAX_FIELDS || bytes > MAX_BYTES {
         return Err(Malformed);
@@ -57,7 +74,8 @@ pub fn clean(trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
     if trailers.values().any(|value: &HeaderValue| !is_value(value.as_bytes())) {
         return Err(Malformed);
     }
-    let refused: Vec<HeaderName> = trailers.keys().filter(|name| !passes(name.as_str())).cloned().collect();
+    let refused: Vec<HeaderName> =
+        trailers.keys().filter(|name| !passes(name.as_str()) || taken(name.as_str().as_bytes())).cloned().collect();
     let mut trailers = trailers;
     for name in &refused {
         while trailers.remove(name).is_some() {}
@@ -116,7 +134,7 @@ mod tests {
         for (name, value) in fields {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        clean(map).map(|map| map.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect())
+        clean(map, |_| false).map(|map| map.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect())
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl<C: Client> Lane<C> {
             ahead,
             half_closed: 0,
             hints: if job.route.early_hints { hints::allowed::<C>(request) } else { 0 },
+            rules: Some((&job.view.snapshot, job.route)),
             lifetime: None,
         };
         let answered = if http2 {

@@ -64,9 +64,12 @@ impl<C: Client> Transfer<'_, C> {
     /// The request has been sent: ends it, with its trailer fields if client and service both know them.
     pub(super) fn end_upload(&mut self) -> Result<(), Failure> {
         let Stream::Http2(stream) = &mut *self.service else { return Ok(()) };
-        let trailers = match self.client.take_trailers() {
-            Some(trailers) => Some(Box::new(trailers::clean(*trailers).map_err(|_| Failure::Because(Reason::BodyMalformed))?)),
-            None => None,
+        let trailers = match (self.client.take_trailers(), self.rules) {
+            (Some(trailers), Some((snapshot, route))) => {
+                let cleaned = trailers::of_request(snapshot, route, *trailers);
+                Some(Box::new(cleaned.map_err(|_| Failure::Because(Reason::BodyMalformed))?))
+            }
+            _ => None,
         };
         stream.finish(trailers);
         Ok(())
@@ -75,9 +78,9 @@ impl<C: Client> Transfer<'_, C> {
     /// The answer has been written: ends it, with its trailer fields if there are any.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Stream::Http2(stream) = &mut *self.service
-            && let Some(trailers) = stream.take_trailers()
+            && let (Some(trailers), Some((_, route))) = (stream.take_trailers(), self.rules)
         {
-            match trailers::clean(*trailers) {
+            match trailers::of_answer(route, *trailers) {
                 Ok(trailers) => self.client.set_trailers(Box::new(trailers)),
                 Err(_) => return Poll::Ready(Err(Failure::Because(Reason::ServiceResponseInvalid))),
             }

@@ -205,6 +205,7 @@ impl Copy {
             ahead: false,
             half_closed: 0,
             hints: 0,
+            rules: None,
             lifetime: None,
         };
         let (complete, first_byte) = transfer.head(self.method == Method::Head, &mut response).await?;

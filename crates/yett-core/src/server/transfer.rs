@@ -14,6 +14,7 @@ use super::pipe::{Fault, Pipe, Wait};
 use crate::exchange::ResponseHead;
 use crate::http1::response::{self, Complete};
 use crate::reason::Reason;
+use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Stream;
 
 /// Interim answers that are read and dropped before the answer.
@@ -100,6 +101,8 @@ pub struct Transfer<'a, C> {
     pub half_closed: u64,
     /// Early hints that may be passed on.
     pub hints: u8,
+    /// What says which trailer fields pass; none do without it.
+    pub rules: Option<(&'a Snapshot, &'a Route)>,
     /// How long an answer without a known end may go on.
     pub lifetime: Option<Box<Lifetime<'a>>>,
 }
