@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 from tests.support import configs
 from tests.support.certificates import DAY, Made, make
+from tests.support.process import free_port
 from tests.support.waiting import eventually
 from yett.errors import ConfigurationError
 
@@ -111,6 +116,55 @@ def test_a_service_refuses_a_gateway_with_a_wrong_certificate(gateway, sides, ro
     # With TLS 1.3 a client hears of it only after its part of the handshake is done.
     assert reply.status == 502 and reply.reason in {"service_tls_failed", "service_reset"}
     assert service.saw_nothing()
+
+
+@pytest.fixture
+def shop_service(root: Made, tmp_path: Path) -> Iterator[int]:
+    """The port of the demo's orders service, which accepts one name of the gateway."""
+    state, port = tmp_path / "state", free_port()
+    state.mkdir()
+    (state / "internal-ca.pem").write_text(root.pem)
+    leaf = make("orders", by=root, names=["127.0.0.1"])
+    leaf.written(state / "orders.pem")
+    leaf.written(state / "orders.key")
+    shop = Path(__file__).parents[2] / "examples" / "shop"
+    process = subprocess.Popen([sys.executable, str(shop / "serve.py"), "orders", str(port), str(state)])
+    try:
+        eventually(lambda: listens(port), within=20, what="the orders service")
+        yield port
+    finally:
+        # It would wait for the gateway's kept connection.
+        process.kill()
+        process.wait(10)
+
+
+def listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (["uri:spiffe://shop.example/gateway"], 200),
+        (["uri:spiffe://shop.example/billing"], 502),
+        (["dns:spiffe.shop.example"], 502),
+        (["gateway.shop.example"], 502),
+        ([], 502),
+    ],
+    ids=["the gateway", "another", "a DNS name", "a name", "none"],
+)
+def test_a_service_refuses_a_gateway_with_another_name(gateway, sides, root, shop_service, names, status):
+    """All of these are of the right authority, in time and for clients."""
+    ours = make("gateway", by=root, client=True, names=names)
+    config = sides.config(sides.service(make("s", by=root, names=["127.0.0.1"])), ours)
+    config["services"]["origin"]["endpoints"] = f"https://127.0.0.1:{shop_service}"
+    reply = gateway(config).get("/tenants/acme/orders")
+    assert reply.status == status
+    assert status == 200 or reply.reason in {"service_tls_failed", "service_reset"}
 
 
 @VERSIONS
