@@ -24,6 +24,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="rounds of one second: a look, not a figure")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each over all columns (default 3)")
+    parser.add_argument(
+        "--seconds", type=int, default=5, help="of load for each figure of a round (default 5)"
+    )
     parser.add_argument("--only", default="", help="columns, by comma: copier,nginx,…,yett-chain")
     parser.add_argument("--without", default="", help="columns to leave out, by comma")
     parser.add_argument(
@@ -31,6 +34,11 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-extras", action="store_true", help="no memory, system call, routing and reload figures"
+    )
+    parser.add_argument(
+        "--extras",
+        default=",".join(yett_figures.PARTS),
+        help=f"some of these, by comma: {','.join(yett_figures.PARTS)}",
     )
     parser.add_argument(
         "--output", type=Path, default=tools.HERE / "RESULTS.md", help="default: bench/RESULTS.md"
@@ -95,7 +103,7 @@ def main() -> int:
                 for column in columns:
                     if column.checks:
                         verify_limit(column, directory, port, made)
-                seconds = 1 if asked.quick else 5
+                seconds = 1 if asked.quick else asked.seconds
                 comparison = compare(columns, directory, port, made, seconds, asked.rounds)
                 rows: list[report.Row] = []
                 extras: list[report.Figure] = []
@@ -106,7 +114,7 @@ def main() -> int:
                     say("latency added")
                     extras = latency.measure(directory, port, maximum, seconds, asked.rounds)
                 if not asked.no_extras and "yett" in keys:
-                    extras += yett_figures.measure(directory, port, made, quick=asked.quick)
+                    extras += yett_figures.measure(directory, port, made, asked.extras, quick=asked.quick)
         report.write(asked.output, comparison, rows, extras, seconds=seconds, quick=asked.quick)
     except Missing as problem:
         say(str(problem))

@@ -1,25 +1,32 @@
-"""Yett's own figures: memory, system calls, routing, reload."""
+"""Yett's own figures: memory, system calls, routing, filters, reload."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import calls, filters, idle, reloading, routing, tokens
 from bench.report import Figure
-from bench.tools import say
+from bench.tools import Missing, say
+
+PARTS = ("idle", "calls", "routing", "filters", "reload")
 
 
-def measure(directory: Path, origin: int, made: tokens.Tokens, *, quick: bool) -> list[Figure]:
-    """All of them; `quick` takes a tenth of the requests and connections."""
+def measure(directory: Path, origin: int, made: tokens.Tokens, wanted: str, *, quick: bool) -> list[Figure]:
+    """The wanted parts; `quick` takes a tenth of the requests and connections."""
     share = 10 if quick else 1
-    say("memory of idle connections")
-    figures = idle.measure(directory, origin, 10_000 // share)
-    say("system calls")
-    figures += calls.measure(directory, origin, 20_000 // share)
-    say("routing")
-    figures += routing.measure(directory)
-    say("filters")
-    figures += filters.measure(directory, origin, made)
-    say("reload")
-    figures += reloading.measure(directory, origin)
+    parts: dict[str, Callable[[], list[Figure]]] = {
+        "idle": lambda: idle.measure(directory, origin, 10_000 // share),
+        "calls": lambda: calls.measure(directory, origin, 20_000 // share),
+        "routing": lambda: routing.measure(directory),
+        "filters": lambda: filters.measure(directory, origin, made),
+        "reload": lambda: reloading.measure(directory, origin),
+    }
+    if unknown := set(wanted.split(",")) - set(parts):
+        raise Missing(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    figures = []
+    for name in PARTS:
+        if name in wanted.split(","):
+            say(name)
+            figures += parts[name]()
     return figures
