@@ -50,7 +50,7 @@ def measure(directory: Path, origin: int, count: int) -> list[Figure]:
     ):
         port = free_port()
         config = render(template, directory, PORT=port, ORIGIN=origin)
-        with serving(f"idle-{name}", port, start_yett(config, port, origin), directory) as server:
+        with serving(f"idle-{port}", port, start_yett(config, port, origin), directory) as server:
             idle = settled(server.pid)
             if trust is None:
                 mb = idle / MEGABYTE
