@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_means_one_thing() {
+    fn fuzz_what_is_accepted_means_one_thing() {
         let seeds: [&[u8]; 4] = [b"/a/%62/c%20d/%C3%A9", b"/", b"/a//b;c=d/%2Fe", b"/%25%2e/x"];
         let words: [&[u8]; 14] =
             [b"/", b"//", b"/../", b"/./", b"%2e", b"%2F", b"%5c", b"%00", b"%25", b"%252e", b";", b"%c3", b"%a9", b"\\"];

@@ -154,7 +154,7 @@ proptest! {
 }
 
 #[test]
-fn fuzzed_documents_are_read_as_json_or_refused_with_a_place() {
+fn fuzz_documents_are_read_as_json_or_refused_with_a_place() {
     let seeds: [&[u8]; 3] = [
         b"version: 1\nlisteners: {a: {address: 127.0.0.1:0, plaintext: \"x\"}}\nroutes:\n  b:\n    match: {hosts: any, path: /c}\n",
         b"- 'it''s'\n- |\n  block\n  text\n- >-\n  folded\n- [1, 0x1f, 1e3, ~, true]\n",

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_ours_survives_under_another_spelling() {
+    fn fuzz_nothing_that_is_ours_survives_under_another_spelling() {
         let seeds: [&[u8]; 3] =
             [b"Connection: x-a, close\nx-a: 1", b"X_Forwarded.For: 1\nX-Method-Override: PUT", b"authorization: a\nUpgrade: h2c"];
         let words: [&[u8]; 12] = [

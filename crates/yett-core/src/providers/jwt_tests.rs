@@ -407,7 +407,7 @@ proptest! {
 }
 
 #[test]
-fn no_token_but_the_signed_ones_is_believed() {
+fn fuzz_no_token_but_the_signed_ones_is_believed() {
     let jwt = jwt();
     let signed: Vec<String> = [json!({}), json!({"aud": ["shop", "other"]}), json!({"scope": "", "tenant": "acme"})]
         .iter()
@@ -435,7 +435,7 @@ fn no_token_but_the_signed_ones_is_believed() {
 }
 
 #[test]
-fn of_signed_tokens_only_what_the_rules_allow_is_believed() {
+fn fuzz_of_signed_tokens_only_what_the_rules_allow_is_believed() {
     const LEEWAY_S: u64 = 30;
     let lines = |header: &Value, claims: &Value| format!("{header}\n{claims}").into_bytes();
     let mut rich = claims();

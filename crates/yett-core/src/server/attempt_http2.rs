@@ -119,12 +119,7 @@ impl<C: Client> Transfer<'_, C> {
             if let Poll::Ready(answer) = stream.poll_head(cx, head_request, head) {
                 return Poll::Ready(Ok(answer));
             }
-            if let Poll::Ready(gone) = self.poll_left(cx) {
-                return Poll::Ready(Err(gone));
-            }
-            let timeout = Failure::Because(Reason::ServiceTimeout);
-            let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
-            self.poll_due(cx, due).map(Err)
+            self.poll_no_answer(cx, waiting).map(Err)
         })
         .await
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::attempt::Once;
 use super::client::Client;
 use super::clock::monotonic_ns;
-use super::deadline::{NEVER, after};
+use super::deadline::{NEVER, Timer, after};
 use super::lane::Lane;
 use super::mirror;
 use super::transfer::Limits;
@@ -19,6 +19,7 @@ use crate::exchange::{Framing, Now, Refusal};
 use crate::grpc;
 use crate::http1::request;
 use crate::reason::Reason;
+use crate::shared::Shared;
 use crate::snapshot::Route;
 use crate::upstream::{Active, Endpoint, Report, Stream, Tried};
 
@@ -141,27 +142,10 @@ impl<C: Client> Lane<C> {
         if let Some(stream) = kept {
             return Ok(stream);
         }
-        let counters = &job.worker.shared.counters;
-        let deadline = total.min(after(*time, job.route.timeouts.connect_ms));
-        let connected = self.timer.within(deadline, Box::pin(endpoint.connect(&job.worker.shared))).await;
+        let by = total.min(after(*time, job.route.timeouts.connect_ms));
+        let connected = connect(&job.worker.shared, endpoint, &mut self.timer, by, total).await;
         *time = monotonic_ns();
-        match connected {
-            Some(Ok(stream)) => {
-                counters.upstream_connects.increment();
-                endpoint.report(Report::Connected, *time);
-                Ok(stream)
-            }
-            _ if *time >= total => Err(Reason::TotalTimeout),
-            failed => {
-                let reason = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
-                // Full is not unreachable.
-                if reason != Reason::ServiceOverloaded {
-                    endpoint.report(Report::ConnectFailed, *time);
-                    counters.upstream_connect_failures.increment();
-                }
-                Err(reason)
-            }
-        }
+        connected
     }
 
     /// The time limits of an attempt.
@@ -171,6 +155,38 @@ impl<C: Client> Lane<C> {
             idle_ms: job.route.timeouts.idle_ms,
             client_ms: self.settings.timeouts.body_ms,
             total,
+        }
+    }
+}
+
+/// A new connection to the endpoint, counted and reported; `by` is when it has to be there, `total` when the request ends.
+///
+/// # Errors
+/// It could not be opened; or `total_timeout`, which says nothing of the endpoint.
+pub(super) async fn connect(
+    shared: &Shared,
+    endpoint: &Endpoint,
+    timer: &mut Timer,
+    by: u64,
+    total: u64,
+) -> Result<Stream, Reason> {
+    let connected = timer.within(by, Box::pin(endpoint.connect(shared))).await;
+    let (counters, now) = (&shared.counters, monotonic_ns());
+    match connected {
+        Some(Ok(stream)) => {
+            counters.upstream_connects.increment();
+            endpoint.report(Report::Connected, now);
+            Ok(stream)
+        }
+        _ if now >= total => Err(Reason::TotalTimeout),
+        failed => {
+            let reason = failed.and_then(Result::err).unwrap_or(Reason::ServiceConnectTimeout);
+            // Full is not unreachable.
+            if reason != Reason::ServiceOverloaded {
+                endpoint.report(Report::ConnectFailed, now);
+                counters.upstream_connect_failures.increment();
+            }
+            Err(reason)
         }
     }
 }

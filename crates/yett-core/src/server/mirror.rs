@@ -16,7 +16,7 @@ use super::buffers::ReadBuffer;
 use super::client::{Client, Gone};
 use super::clock::{HttpDate, monotonic_ns};
 use super::deadline::{NEVER, Timer, after};
-use super::forward::Job;
+use super::forward::{Job, connect};
 use super::pipe::Pipe;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use super::worker::View;
@@ -123,11 +123,14 @@ impl Copy {
                 let reused = kept.is_some();
                 let stream = match kept.take() {
                     Some(stream) => stream,
-                    None => match self.connect(endpoint, &mut timer).await {
-                        Some(stream) => stream,
-                        None if monotonic_ns() >= self.limits.total => return false,
-                        None => break,
-                    },
+                    None => {
+                        let by = self.limits.total.min(after(monotonic_ns(), self.connect_ms));
+                        match connect(&self.shared, endpoint, &mut timer, by, self.limits.total).await {
+                            Ok(stream) => stream,
+                            Err(Reason::TotalTimeout) => return false,
+                            Err(_) => break,
+                        }
+                    }
                 };
                 match self.exchange(service, active.endpoint(), stream, &mut timer).await {
                     Ok(()) => return true,
@@ -146,24 +149,6 @@ impl Copy {
             }
         }
         false
-    }
-
-    async fn connect(&self, endpoint: &Endpoint, timer: &mut Timer) -> Option<Stream> {
-        let now = monotonic_ns();
-        let deadline = self.limits.total.min(after(now, self.connect_ms));
-        let connected = timer.within(deadline, Box::pin(endpoint.connect(&self.shared))).await;
-        let (counters, now) = (&self.shared.counters, monotonic_ns());
-        if let Some(Ok(stream)) = connected {
-            counters.upstream_connects.increment();
-            endpoint.report(Report::Connected, now);
-            return Some(stream);
-        }
-        counters.upstream_connect_failures.increment();
-        // Not where the whole request ran out of time: that says nothing of the endpoint.
-        if now < self.limits.total {
-            endpoint.report(Report::ConnectFailed, now);
-        }
-        None
     }
 
     /// One use of one connection. An answer counts once its head is there.

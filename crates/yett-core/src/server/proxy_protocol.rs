@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_one_however_it_arrives() {
+    fn fuzz_a_header_is_one_however_it_arrives() {
         let mut six_tlvs = six("2001:db8::1");
         six_tlvs.extend(tlv(0x04, b"pad"));
         let seeds =

@@ -147,33 +147,46 @@ impl<C: Client> Transfer<'_, C> {
                     }
                     Ok(None) => {}
                 }
-                match self.service_buffer.poll_fill(cx, self.service) {
+                match self.poll_more(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(count)) if count > 0 => {
+                    Poll::Ready(Ok(())) => {
                         if first_byte == 0 {
                             first_byte = monotonic_ns();
                         }
                     }
-                    Poll::Ready(Err(FillError::Full)) => {
-                        if self.service_buffer.grow().is_err() {
-                            return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted)));
-                        }
+                    Poll::Ready(Err(Failure::Because(Reason::ServiceReset))) if first_byte == 0 => {
+                        return Poll::Ready(Err(Failure::Silent));
                     }
-                    Poll::Ready(Err(FillError::Exhausted)) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
-                    Poll::Ready(Ok(_) | Err(FillError::Io(_))) => {
-                        let failure = if first_byte == 0 { Failure::Silent } else { Failure::Because(Reason::ServiceReset) };
-                        return Poll::Ready(Err(failure));
-                    }
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 }
             }
-            if let Poll::Ready(gone) = self.poll_left(cx) {
-                return Poll::Ready(Err(gone));
-            }
-            let timeout = Failure::Because(Reason::ServiceTimeout);
-            let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
-            self.poll_due(cx, due).map(Err)
+            self.poll_no_answer(cx, waiting).map(Err)
         })
         .await
+    }
+
+    /// Whether the wait for the answer's head has to end without one; `waiting` is what the request's way waits for.
+    pub(super) fn poll_no_answer(&mut self, cx: &mut Context<'_>, waiting: Option<Due>) -> Poll<Failure> {
+        if let Poll::Ready(gone) = self.poll_left(cx) {
+            return Poll::Ready(gone);
+        }
+        let timeout = Failure::Because(Reason::ServiceTimeout);
+        let due = waiting.unwrap_or((after(self.up_moved, self.limits.first_byte_ms), timeout));
+        self.poll_due(cx, due)
+    }
+
+    /// Reads more of the answer, with more room where there is none; its end is a reset.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            let reason = match self.service_buffer.poll_fill(cx, self.service) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(FillError::Full)) if self.service_buffer.grow().is_ok() => continue,
+                Poll::Ready(Err(FillError::Full | FillError::Exhausted)) => Reason::BufferExhausted,
+                Poll::Ready(Ok(_) | Err(FillError::Io(_))) => Reason::ServiceReset,
+            };
+            return Poll::Ready(Err(Failure::Because(reason)));
+        }
     }
 
     /// Waits until so many bytes of the answer's body are there.
@@ -191,22 +204,14 @@ impl<C: Client> Transfer<'_, C> {
                 None
             });
             while self.service_buffer.data().len() < length {
-                match self.service_buffer.poll_fill(cx, self.service) {
+                match self.poll_more(cx) {
                     Poll::Pending => {
                         let idle = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
                         let due = waiting.filter(|waiting| waiting.0 < idle.0).unwrap_or(idle);
                         return self.poll_due(cx, due).map(Err);
                     }
-                    Poll::Ready(Ok(count)) if count > 0 => self.down_moved = monotonic_ns(),
-                    Poll::Ready(Err(FillError::Full)) => {
-                        if self.service_buffer.grow().is_err() {
-                            return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted)));
-                        }
-                    }
-                    Poll::Ready(Err(FillError::Exhausted)) => return Poll::Ready(Err(Failure::Because(Reason::BufferExhausted))),
-                    Poll::Ready(Ok(_) | Err(FillError::Io(_))) => {
-                        return Poll::Ready(Err(Failure::Because(Reason::ServiceReset)));
-                    }
+                    Poll::Ready(Ok(())) => self.down_moved = monotonic_ns(),
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 }
             }
             Poll::Ready(Ok(()))
@@ -234,8 +239,7 @@ impl<C: Client> Transfer<'_, C> {
             }
             let due = match outcome {
                 Ok(Wait::Done) => match self.poll_end(cx) {
-                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
-                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                    ended @ Poll::Ready(_) => return ended,
                     Poll::Pending => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),
                 },
                 Ok(Wait::Write) => (after(self.down_moved, self.limits.client_ms), Failure::Because(Reason::RequestTimeout)),

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_cost_the_same_however_they_arrive() {
+    fn fuzz_frames_cost_the_same_however_they_arrive() {
         let mut seed = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         for (kind, flags, payload) in [(4, 0, &[0; 6][..]), (1, 4, b"abc"), (0, 1, b"0123456789"), (6, 0, &[0; 8]), (9, 4, b"")] {
             seed.extend(frame(kind, flags, payload));
