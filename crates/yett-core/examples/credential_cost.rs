@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use yett_core::exchange::{ConnectionInfo, Exchange, Now, Step};
 use yett_core::filters::rate_limit::{RateLimit, Tables};
 use yett_core::providers::verdict::VerdictCache;
-use yett_core::providers::{Provider, authenticate};
+use yett_core::providers::{Accepts, Provider, authenticate};
 use yett_core::shared::Shared;
 use yett_core::{ir, snapshot::Secrets};
 
@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shared = Arc::new(Shared::new(runtime.handle().clone(), [3; 32]));
     let (spec, token) = provider_and_token()?;
     let providers = [Provider::build(&spec, &Secrets::new(), &shared)?];
+    let accepts = Accepts::AnyOf(vec![0]);
     let info = ConnectionInfo {
         peer: "192.0.2.1:1".parse()?,
         listener: "public".into(),
@@ -69,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut ask = |label: &str, rounds, entries| {
         let mut verdicts = VerdictCache::new(entries);
         time(&format!("{label}, {} byte token", token.len()), rounds, || {
-            matches!(authenticate(&providers, &[0], &mut verdicts, &mut exchange, NOW), Step::Continue)
+            matches!(authenticate(&providers, &accepts, &mut verdicts, &mut exchange, NOW), Step::Continue)
         });
     };
     ask("cached verdict", 1_000_000, 1000);

@@ -11,6 +11,7 @@ use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
+pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
 
 /// Methods that routes name; others are kept as they came.
@@ -168,54 +169,6 @@ pub struct Now {
     pub unix_ms: u64,
 }
 
-/// A verified caller.
-#[derive(Debug, Clone)]
-pub struct Principal {
-    /// Name of the provider that vouched.
-    pub provider: Arc<str>,
-    /// `iss`; empty for API keys.
-    pub issuer: Arc<str>,
-    /// `sub`, or the name of the API key.
-    pub subject: Box<str>,
-    /// OAuth client.
-    pub client: Option<Box<str>>,
-    /// User, service or key.
-    pub kind: PrincipalKind,
-    /// Granted scopes.
-    pub scopes: Vec<Box<str>>,
-    /// Roles.
-    pub roles: Vec<Box<str>>,
-    /// Tenant.
-    pub tenant: Option<Box<str>>,
-    /// Declared claims, by name.
-    pub claims: Vec<(Arc<str>, ClaimValue)>,
-    /// `jti` of the token (for logs), or the id of the API key; never the credential.
-    pub token_id: Option<Box<str>>,
-    /// When it ends, milliseconds since 1970.
-    pub expires_ms: Option<u64>,
-    /// Keyed hash of provider, subject and client: the key of limits.
-    pub key: u64,
-}
-
-/// What a principal is. An API key is never a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named by its word")]
-pub enum PrincipalKind {
-    User,
-    Service,
-    Key,
-}
-
-/// A declared claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the JSON type of its name")]
-pub enum ClaimValue {
-    String(Box<str>),
-    Int(i64),
-    Bool(bool),
-    StringList(Vec<Box<str>>),
-}
-
 /// A refusal: the reason, and what the answer needs beside it.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -342,8 +295,10 @@ pub struct Exchange {
     pub upgrade: Upgrade,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
-    /// Set by authenticate.
+    /// The caller; set by authenticate.
     pub principal: Option<Rc<Principal>>,
+    /// Whom the further providers of `all_of` vouched for; set by authenticate.
+    pub vouched: SmallVec<[Rc<Principal>; 1]>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
@@ -354,8 +309,8 @@ pub struct Exchange {
     pub mirror: Option<Box<Mirrored>>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
-    /// Starts false; set by authenticate when it asks for keys, so that a request asks at most once and then refuses.
-    pub asked_for_keys: bool,
+    /// What was asked for already: each at most once, then the phase refuses.
+    pub asked: SmallVec<[Need; 2]>,
 }
 
 impl Exchange {
@@ -385,12 +340,13 @@ impl Exchange {
             upgrade: Upgrade::None,
             place: None,
             principal: None,
+            vouched: SmallVec::new(),
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
             mirror: None,
             phase: Phase::Receive,
-            asked_for_keys: false,
+            asked: SmallVec::new(),
         }
     }
 
@@ -411,12 +367,13 @@ impl Exchange {
         self.upgrade = Upgrade::None;
         self.place = None;
         self.principal = None;
+        self.vouched.clear();
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
         self.mirror = None;
         self.phase = Phase::Receive;
-        self.asked_for_keys = false;
+        self.asked.clear();
     }
 }
 
@@ -425,6 +382,20 @@ impl Exchange {
     #[must_use]
     pub fn query(&self) -> &[u8] {
         self.request.query()
+    }
+
+    /// Asks the server for a fact; `None` if it was asked for before, and so did not come.
+    pub fn ask(&mut self, need: Need) -> Option<Step> {
+        if self.asked.contains(&need) {
+            return None;
+        }
+        self.asked.push(need.clone());
+        Some(Step::Need(need))
+    }
+
+    /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
+    pub fn principals(&self) -> impl Iterator<Item = &Rc<Principal>> {
+        self.principal.iter().chain(&self.vouched)
     }
 }
 

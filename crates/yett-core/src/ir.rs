@@ -10,6 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+mod providers;
+
+pub use providers::*;
+
 /// The version of this document that this build reads.
 pub const IR_VERSION: u32 = 1;
 
@@ -350,141 +354,6 @@ pub struct ListenerTimeouts {
     pub body_ms: u64,
     /// Longest pause between requests on a kept-alive connection.
     pub keep_alive_ms: u64,
-}
-
-/// What vouches for callers.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Provider {
-    /// Signed tokens (RFC 7519).
-    Jwt(JwtProvider),
-    /// Keys that we handed out.
-    ApiKey(ApiKeyProvider),
-}
-
-/// Signed tokens (RFC 7519), in `Authorization: Bearer`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwtProvider {
-    /// The name in the configuration.
-    pub name: String,
-    /// The exact `iss`.
-    pub issuer: String,
-    /// One of these has to be in `aud`.
-    pub audiences: Vec<String>,
-    /// Where keys come from.
-    pub jwks: Jwks,
-    /// JWA names that are accepted; asymmetric only.
-    pub algorithms: Vec<String>,
-    /// Seconds of clock difference allowed.
-    pub leeway_s: u64,
-    /// Where the principal's parts stand in the token.
-    pub claims: ClaimMap,
-}
-
-/// Where keys come from.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Jwks {
-    /// The text of a JWK set (RFC 7517), read from a file at load.
-    Inline(String),
-    /// Fetched.
-    Url(JwksUrl),
-}
-
-/// A JWK set that is fetched.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwksUrl {
-    /// `https://…`, or `http://…` where `plaintext` is set. Host checked against issuer and `jwks_hosts` in Python.
-    pub url: String,
-    /// Whether plain HTTP was allowed, with a reason.
-    pub plaintext: bool,
-    /// PEM of the authority that signed the server's certificate; the system's roots otherwise.
-    pub ca: Option<String>,
-    /// Age at which a set is fetched again.
-    pub refresh_ms: u64,
-    /// How long a set serves on after its refresh failed.
-    pub stale_ms: u64,
-    /// Shortest pause between two fetches, whatever tokens ask for.
-    pub min_interval_ms: u64,
-}
-
-/// Where the principal's parts stand in the token: paths of claim names, outermost first.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimMap {
-    /// Granted scopes: a string of space-separated ones or an array.
-    pub scopes: Vec<String>,
-    /// Roles: an array of strings, or one string.
-    pub roles: Vec<String>,
-    /// The caller's tenant.
-    pub tenant: Option<Vec<String>>,
-    /// The OAuth client; the default tries `client_id`, then `azp`.
-    pub client: Option<Vec<String>>,
-    /// Further claims that rules may read.
-    pub declared: BTreeMap<String, DeclaredClaim>,
-}
-
-/// A claim that rules may read.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclaredClaim {
-    /// Path of claim names.
-    pub from: Vec<String>,
-    /// Its type; a token in which it has another type is refused.
-    #[serde(rename = "type")]
-    pub kind: ClaimType,
-}
-
-/// Types of declared claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimType {
-    /// JSON string
-    String,
-    /// JSON integer
-    Int,
-    /// JSON boolean
-    Bool,
-    /// array of JSON strings
-    StringList,
-}
-
-/// Keys that we handed out: `yett_<id>_<secret><checksum>`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiKeyProvider {
-    /// The name in the configuration.
-    pub name: String,
-    /// The one header that carries the key, lower case.
-    pub header: String,
-    /// Hex of the key of the hash (HMAC-SHA-256), from the keys file.
-    pub salt: String,
-    /// Name of a secret that is appended to the salt.
-    pub pepper: Option<String>,
-    /// The keys.
-    pub keys: Vec<ApiKey>,
-}
-
-/// One key, hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiKey {
-    /// The public part of the key, 12 characters of `[a-z0-9]`.
-    pub id: String,
-    /// Who it was given to.
-    pub name: String,
-    /// Hex of HMAC-SHA-256(salt || pepper, whole key).
-    pub hash: String,
-    /// Unix seconds after which it is refused.
-    pub expires: Option<u64>,
-    /// Granted scopes.
-    pub scopes: Vec<String>,
-    /// Roles.
-    pub roles: Vec<String>,
-    /// Tenant.
-    pub tenant: Option<String>,
 }
 
 /// What requests are forwarded to.
@@ -935,8 +804,11 @@ pub enum Access {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authenticated {
-    /// Names of the accepted providers; one of them.
+    /// Names of the accepted providers; one of them, or all.
     pub providers: Vec<String>,
+    /// Whether each of them has to vouch. The caller is whom the first one vouches for.
+    #[serde(default)]
+    pub all_of: bool,
     /// Every one has to allow: the group's, then the route's.
     pub rules: Vec<AuthorizeRule>,
 }

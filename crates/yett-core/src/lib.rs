@@ -16,6 +16,7 @@ pub mod ir;
 pub mod observe;
 pub mod path;
 pub mod pipeline;
+pub mod principal;
 pub mod problem;
 pub mod providers;
 pub mod reason;

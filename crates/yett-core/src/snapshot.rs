@@ -24,7 +24,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
-use crate::providers::Provider;
+use crate::providers::{Accepts, Provider};
 use crate::router::Router;
 use crate::server::tls::names::Names;
 use crate::shared::Shared;
@@ -137,7 +137,7 @@ pub enum Access {
     /// Verified callers of these providers (indices) who pass every rule.
     Authenticated {
         /// Accepted providers.
-        providers: Vec<u32>,
+        providers: Accepts,
         /// Rules; all have to allow.
         rules: Vec<Rule>,
     },

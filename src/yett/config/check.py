@@ -340,10 +340,11 @@ def _groups(merger: Merger) -> None:
         for index, listener in enumerate(group.listeners or ()):
             if listener not in gateway.listeners:
                 merger.unknown((*at, "listeners", "any_of", index), "listener", listener, gateway.listeners)
-        for index, provider in enumerate(group.authenticate or ()):
-            if provider not in gateway.identity_providers:
+        spec = group.authenticate
+        for index, provider in enumerate(spec.items if spec else ()):
+            if spec and provider not in gateway.identity_providers:
                 merger.unknown(
-                    (*at, "authenticate", "any_of", index),
+                    (*at, "authenticate", spec.quantifier, index),
                     "identity provider",
                     provider,
                     gateway.identity_providers,
@@ -440,11 +441,11 @@ def _sensitive(merger: Merger, policies: list[Policy]) -> None:
         if not any(rule["scopes"] for rule in policy.rules):
             merger.fault(at, "sensitive_scope", f"{label}: name `scopes` in `authorize`", True)
         keys = [name for name in policy.providers if isinstance(gateway.identity_providers.get(name), ApiKey)]
-        if keys:
+        if keys and not (policy.all_of and len(keys) < len(policy.providers)):
             merger.fault(
                 at,
                 "sensitive_provider",
-                f"{label}: a key of {listed(keys)} can be passed on by anyone; accept tokens only",
+                f"{label}: a key of {listed(keys)} can be passed on by anyone; accept tokens only, or `all_of` a key and a token",
                 True,
             )
         if not policy.rate_limits and not policy.address_limits:

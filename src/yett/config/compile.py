@@ -363,6 +363,8 @@ def _route(policy: Policy) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
+        if policy.all_of:
+            access["authenticated"]["all_of"] = True
     return {
         "name": policy.name,
         "group": policy.group,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from yett.config import template, units
+from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import security_headers
 from yett.config.filters.split import weights
@@ -34,6 +35,7 @@ class Policy:
     path_allow: tuple[str, ...]
     access: Literal["public", "authenticated"]
     providers: tuple[str, ...] = ()
+    all_of: bool = False
     rules: list[dict[str, Any]] = field(default_factory=list)
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -228,7 +230,8 @@ class Merger:
             )
             return
         policy.rules = [rule.rule(source) for rule, source in rules]
-        policy.providers = self._providers(route, here, at)
+        chosen = self._providers(route, here, at)
+        policy.providers, policy.all_of = chosen.providers, chosen.all_of
 
     def _public(self, route: Route, group: Group | None, at: Location) -> None:
         if group is not None:
@@ -260,29 +263,30 @@ class Merger:
                     "a public route knows no callers; write `key: route`, or use `address_limit`",
                 )
 
-    def _providers(self, route: Route, group: Group, at: Location) -> tuple[str, ...]:
+    def _providers(self, route: Route, group: Group, at: Location) -> Accepted:
         known = self.gateway.identity_providers
-        for index, name in enumerate(route.authenticate or ()):
-            if name not in known:
-                self.unknown((*at, "authenticate", "any_of", index), "identity provider", name, known)
-        if route.authenticate and group.authenticate:
-            both = tuple(name for name in group.authenticate if name in route.authenticate)
-            if not both:
-                self.fault(
-                    (*at, "authenticate"),
-                    "providers_disjoint",
-                    f"the group accepts {listed(group.authenticate)} only, so nobody could pass; name one of those",
-                )
-            return both
-        chosen = route.authenticate or group.authenticate
-        if not chosen:
+        own = route.authenticate
+        for index, name in enumerate(own.items if own else ()):
+            if own and name not in known:
+                self.unknown((*at, "authenticate", own.quantifier, index), "identity provider", name, known)
+        chosen = meet(accepted(group.authenticate), accepted(own))
+        if isinstance(chosen, str):
+            self.fault((*at, "authenticate"), "providers_disjoint", chosen)
+            return Accepted()
+        for one, other in chosen.clashes(known):
+            self.fault(
+                (*at, "authenticate") if own else at,
+                "providers_clash",
+                f"`{one}` and `{other}` both stand in one header, so no request could carry both; write `any_of`",
+            )
+        if not chosen.providers:
             self.fault(
                 at,
                 "authenticate_missing",
                 "no `authenticate` here or in a group; name the identity providers whose callers may come in",
                 True,
             )
-        return chosen or ()
+        return chosen
 
     def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         names: dict[str, str] = {}

@@ -20,7 +20,7 @@ from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
 from yett.config.filters.websocket import WebSocket
 from yett.config.match import Hosts, Match, Methods
-from yett.config.types import Name, OneOrAny, Text
+from yett.config.types import Name, OneOrAny, Quantified, Text
 from yett.config.units import AnyDuration, Duration, Size
 
 PATH_EXCEPTIONS = ("encoded_slash", "semicolon", "empty_segment")
@@ -95,8 +95,8 @@ class Group(Model):
     """Any verified caller."""
     client_certificate: Literal["required"] | None = None
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
-    authenticate: OneOrAny | None = None
-    """Accepted identity providers."""
+    authenticate: Quantified | None = None
+    """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     address_limit: AddressLimits = Field(default_factory=dict)
@@ -144,8 +144,8 @@ class Route(Model):
     """`public` or `authenticated`; or `authorize` instead."""
     client_certificate: Literal["required"] | None = None
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
-    authenticate: OneOrAny | None = None
-    """Accepted identity providers."""
+    authenticate: Quantified | None = None
+    """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     address_limit: AddressLimits = Field(default_factory=dict)

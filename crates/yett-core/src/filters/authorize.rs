@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Principal, PrincipalKind, Refusal, Variables};
+use crate::exchange::{AuthenticationMethod, Principal, PrincipalKind, Refusal, Variables};
 use crate::ir;
 use crate::reason::Reason;
 
@@ -29,10 +29,12 @@ impl Callers {
     /// someone else (RFC 9068 section 5).
     fn allow(&self, principal: &Principal) -> bool {
         let subject = |list: &[Box<str>]| list.contains(&principal.subject);
+        if principal.method == AuthenticationMethod::ApiKey {
+            return subject(&self.keys);
+        }
         match principal.kind {
-            PrincipalKind::Key => subject(&self.keys),
             PrincipalKind::User => subject(&self.users) || self.client(principal),
-            PrincipalKind::Service => self.client(principal),
+            PrincipalKind::Service | PrincipalKind::Device => self.client(principal),
         }
     }
 
@@ -150,7 +152,7 @@ fn listed(variables: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::Rule;
-    use crate::exchange::{Principal, PrincipalKind, Variables};
+    use crate::exchange::{AuthenticationMethod, Principal, PrincipalKind, Variables};
     use crate::ir::{AuthorizeRule, Callers, Quantified, TenantSource};
     use crate::reason::Reason;
     use proptest::prelude::*;
@@ -161,19 +163,16 @@ mod tests {
 
     fn caller(kind: PrincipalKind, subject: &str) -> Principal {
         Principal {
-            provider: "id".into(),
             issuer: "https://id.example".into(),
             subject: subject.into(),
-            client: None,
             kind,
-            scopes: vec![],
-            roles: vec![],
-            tenant: None,
-            claims: vec![],
-            token_id: None,
-            expires_ms: None,
             key: 1,
+            ..Principal::blank("id".into(), AuthenticationMethod::Jwt)
         }
+    }
+
+    fn key(subject: &str) -> Principal {
+        Principal { subject: subject.into(), ..Principal::blank("keys".into(), AuthenticationMethod::ApiKey) }
     }
 
     fn reason(rule: &AuthorizeRule, principal: &Principal, values: &[&str]) -> Option<Reason> {
@@ -190,10 +189,11 @@ mod tests {
         let mut spec = rule();
         spec.callers = Some(Callers { users: vec!["ann".into()], clients: vec!["batch".into()], keys: vec!["partner".into()] });
         assert_eq!(reason(&spec, &caller(PrincipalKind::User, "ann"), &[]), None);
-        assert_eq!(reason(&spec, &caller(PrincipalKind::Key, "partner"), &[]), None);
+        assert_eq!(reason(&spec, &key("partner"), &[]), None);
+        assert_eq!(reason(&spec, &key("ann"), &[]), Some(Reason::CallerNotAllowed));
         for (kind, subject) in [
             (PrincipalKind::Service, "ann"),
-            (PrincipalKind::Key, "ann"),
+            (PrincipalKind::Device, "ann"),
             (PrincipalKind::User, "partner"),
             (PrincipalKind::User, "batch"),
             (PrincipalKind::User, "Ann"),
@@ -204,7 +204,7 @@ mod tests {
         let mut through = caller(PrincipalKind::User, "bob");
         through.client = Some("batch".into());
         assert_eq!(reason(&spec, &through, &[]), None);
-        through.kind = PrincipalKind::Key;
+        through.method = AuthenticationMethod::ApiKey;
         assert_eq!(reason(&spec, &through, &[]), Some(Reason::CallerNotAllowed));
     }
 

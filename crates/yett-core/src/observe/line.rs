@@ -1,7 +1,7 @@
 //! One access log line. Every byte that a client or a service chose is escaped: nothing that it sends can start a
 //! line, close a string or move a terminal's cursor.
 
-use crate::exchange::{Now, PrincipalKind};
+use crate::exchange::Now;
 
 use super::{PassthroughRecord, Record};
 
@@ -76,17 +76,15 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
         text(out, "subject", principal.subject.as_bytes());
-        text(
-            out,
-            "kind",
-            match principal.kind {
-                PrincipalKind::User => b"user",
-                PrincipalKind::Service => b"service",
-                PrincipalKind::Key => b"key",
-            },
-        );
-        for (name, value) in [("client_id", &principal.client), ("tenant", &principal.tenant), ("token_id", &principal.token_id)]
-        {
+        text(out, "kind", principal.kind.as_str().as_bytes());
+        text(out, "authentication", principal.method.as_str().as_bytes());
+        for (name, value) in [
+            ("client_id", &principal.client),
+            ("tenant", &principal.tenant),
+            ("partner", &principal.partner),
+            ("token_id", &principal.token_id),
+            ("session", &principal.session),
+        ] {
             if let Some(value) = value {
                 text(out, name, value.as_bytes());
             }

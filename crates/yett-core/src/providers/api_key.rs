@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::refuse;
 use super::verdict::Verdict;
-use crate::exchange::{Now, Principal, PrincipalKind, Refusal};
+use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
@@ -104,18 +104,14 @@ impl ApiKeys {
         let spec = &stored.spec;
         let texts = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
         let principal = Principal {
-            provider: Arc::clone(&self.provider),
-            issuer: "".into(),
             subject: spec.name.as_str().into(),
-            client: None,
-            kind: PrincipalKind::Key,
             scopes: texts(&spec.scopes),
             roles: texts(&spec.roles),
             tenant: spec.tenant.as_deref().map(Into::into),
-            claims: Vec::new(),
             token_id: Some(spec.id.as_str().into()),
             expires_ms: stored.expires_ms,
             key: self.seed.parts(&[self.provider.as_bytes(), spec.name.as_bytes(), b""]),
+            ..Principal::blank(Arc::clone(&self.provider), AuthenticationMethod::ApiKey)
         };
         Ok(Verdict { principal: Rc::new(principal), trust_revision: 0, from_ms: 0, until_ms })
     }
@@ -182,7 +178,7 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::{ApiKeys, WellFormed, checksum};
-    use crate::exchange::{Now, PrincipalKind};
+    use crate::exchange::{AuthenticationMethod, Now, PrincipalKind};
     use crate::filters::keyed_hash::KeyedHash;
     use crate::ir;
     use crate::reason::Reason;
@@ -234,7 +230,8 @@ mod tests {
     fn judge(keys: &ApiKeys, text: &str, unix_ms: u64) -> Result<String, Reason> {
         let key = WellFormed::parse(text.as_bytes()).map_err(|refusal| refusal.reason)?;
         let verdict = keys.verify(&key, Now { monotonic_ns: 0, unix_ms }).map_err(|refusal| refusal.reason)?;
-        assert_eq!(verdict.principal.kind, PrincipalKind::Key);
+        assert_eq!(verdict.principal.method, AuthenticationMethod::ApiKey);
+        assert_eq!(verdict.principal.kind, PrincipalKind::Service);
         Ok(verdict.principal.subject.to_string())
     }
 

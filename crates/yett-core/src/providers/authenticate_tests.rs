@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::api_key::checksum;
 use super::testing::*;
 use super::verdict::VerdictCache;
-use super::{Provider, authenticate};
+use super::{Accepts, Provider, authenticate};
 use crate::exchange::{ConnectionInfo, Exchange, Need, Now, Step};
 use crate::ir;
 use crate::reason::Reason;
@@ -78,7 +78,19 @@ impl Gate {
     }
 
     fn step(&mut self, exchange: &mut Exchange, accepted: &[u32], now: Now) -> Step {
-        authenticate(&self.providers, accepted, &mut self.verdicts, exchange, now)
+        authenticate(&self.providers, &Accepts::AnyOf(accepted.to_vec()), &mut self.verdicts, exchange, now)
+    }
+
+    fn ask_all(&mut self, accepted: &[u32], headers: &[(&str, &str)]) -> Result<Vec<String>, Reason> {
+        let mut exchange = exchange("/a", headers);
+        match authenticate(&self.providers, &Accepts::AllOf(accepted.to_vec()), &mut self.verdicts, &mut exchange, now()) {
+            Step::Continue => Ok(exchange.principals().map(|caller| caller.provider.to_string()).collect()),
+            Step::Refuse(refusal) => {
+                assert!(exchange.principals().next().is_none());
+                Err(refusal.reason)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn ask(&mut self, accepted: &[u32], headers: &[(&str, &str)]) -> Result<String, Reason> {
@@ -260,6 +272,34 @@ fn challenges_and_headers_name_the_provider() {
 fn token68_is_what_the_rfc_lists() {
     for byte in 0..=u8::MAX {
         let listed = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        assert_eq!(super::is_token68(&[b'a', byte, b'Z']), listed, "{byte}");
+        assert_eq!(super::authenticate::is_token68(&[b'a', byte, b'Z']), listed, "{byte}");
     }
+}
+
+#[test]
+fn where_all_have_to_vouch_each_judges_its_own_and_nothing_is_left_over() {
+    let mut gate = Gate::new();
+    let token = bearer();
+    let (partner, staff) = (key("partner00001"), key("staff0000001"));
+    let both = [("authorization", &*token), ("x-api-key", &*partner)];
+    for _ in 0..2 {
+        assert_eq!(gate.ask_all(&[ID, PARTNERS], &both), Ok(vec!["id".into(), "partners".into()]));
+        assert_eq!(gate.ask_all(&[PARTNERS, ID], &both), Ok(vec!["partners".into(), "id".into()]), "the first one is the caller");
+    }
+    for missing in [&both[..1], &both[1..], &[]] {
+        assert_eq!(gate.ask_all(&[ID, PARTNERS], missing), Err(Reason::CredentialMissing));
+    }
+    assert_eq!(
+        gate.ask_all(&[ID, PARTNERS], &[("authorization", &token), ("x-api-key", &key("unknown00001"))]),
+        Err(Reason::ApiKeyUnknown)
+    );
+    assert_eq!(
+        gate.ask_all(&[ID, PARTNERS], &[("authorization", &bearer_of("https://other.example")), ("x-api-key", &partner)]),
+        Err(Reason::TokenIssuerUnknown)
+    );
+    let three = [both[0], both[1], ("x-staff-key", &*staff)];
+    assert_eq!(gate.ask_all(&[ID, PARTNERS], &three), Err(Reason::CredentialAmbiguous), "one that nobody judged");
+    assert!(Accepts::AllOf(vec![ID, OTHER_ID]).check(&gate.providers).is_err(), "both read Authorization");
+    assert!(Accepts::AllOf(vec![ID, PARTNERS, STAFF]).check(&gate.providers).is_ok());
+    assert!(Accepts::AnyOf(vec![ID, OTHER_ID]).check(&gate.providers).is_ok());
 }

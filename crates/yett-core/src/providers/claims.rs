@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::refuse;
-use crate::exchange::{ClaimValue, Principal, PrincipalKind, Refusal};
+use crate::exchange::{AuthenticationMethod, ClaimValue, Principal, PrincipalKind, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir::{ClaimMap, ClaimType};
 use crate::reason::Reason;
@@ -127,7 +127,6 @@ impl Mapping {
         let tenant = self.spec.tenant.as_ref().map(|path| text_at(claims, path)).transpose()?.flatten();
         let client_part = client.unwrap_or_default();
         Ok(Principal {
-            provider: Arc::clone(&self.provider),
             issuer: Arc::clone(&self.issuer),
             subject: subject.into(),
             client: client.map(Into::into),
@@ -139,6 +138,7 @@ impl Mapping {
             token_id: text(claims, "jti")?.map(Into::into),
             expires_ms: Some(expires_ms),
             key: self.hash.parts(&[self.provider.as_bytes(), subject.as_bytes(), client_part.as_bytes()]),
+            ..Principal::blank(Arc::clone(&self.provider), AuthenticationMethod::Jwt)
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What vouches for callers: one file per type.
 
 pub mod api_key;
+mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
@@ -14,23 +15,25 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+mod present;
 #[cfg(test)]
 mod testing;
 pub mod verdict;
 
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Need, Now, Refusal, RequestHead, Step};
+pub use authenticate::{Accepts, authenticate};
+
+use crate::exchange::Refusal;
 use crate::filters::keyed_hash::KeyedHash;
-use crate::headers::Known;
 use crate::ir;
 use crate::reason::Reason;
 use crate::shared::Shared;
 use crate::snapshot::{Challenge, Secrets};
-use api_key::{ApiKeys, WellFormed};
+use api_key::ApiKeys;
 use jwk::sha256;
-use jwt::{Failure, Jwt, Keys, TOKEN_BYTES, Unverified};
-use verdict::{Credential, VerdictCache};
+use jwt::{Jwt, Keys};
+use present::Presented;
 
 /// A compiled provider.
 #[derive(Debug)]
@@ -130,140 +133,13 @@ impl Provider {
             Kind::ApiKey(keys) => Some(keys),
         }
     }
-}
 
-/// The one credential of a request.
-enum Presented<'a> {
-    /// `Authorization`, whatever its scheme.
-    Authorization(&'a [u8]),
-    /// A header that carries API keys, and its value.
-    ApiKey(&'a [u8], &'a [u8]),
-}
-
-/// Finds the one credential. Headers of providers that the route does not accept count too: a credential that was
-/// presented is judged, never passed over.
-fn presented<'a>(providers: &[Provider], request: &'a RequestHead) -> Result<Presented<'a>, Refusal> {
-    let mut found = None;
-    for (known, name, value) in request.headers.iter() {
-        let next = if known == Known::Authorization {
-            Presented::Authorization(value)
-        } else if providers.iter().filter_map(Provider::api_keys).any(|keys| keys.header.as_bytes() == name) {
-            Presented::ApiKey(name, value)
-        } else {
-            continue;
-        };
-        if found.replace(next).is_some() {
-            return Err(Reason::CredentialAmbiguous.into());
+    /// Whether this is where its credential stands.
+    fn takes(&self, presented: &Presented<'_>) -> bool {
+        match (presented, &self.kind) {
+            (Presented::Authorization(_), Kind::Jwt(_)) => true,
+            (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
+            _ => false,
         }
     }
-    found.ok_or_else(|| Reason::CredentialMissing.into())
-}
-
-/// The authenticate phase for a route that accepts `accepted` of `providers`: sets `exchange.principal`.
-///
-/// Asks for keys at most once per request (`exchange.asked_for_keys`); when they are still missing then, it refuses.
-pub fn authenticate(
-    providers: &[Provider],
-    accepted: &[u32],
-    verdicts: &mut VerdictCache,
-    exchange: &mut Exchange,
-    now: Now,
-) -> Step {
-    let accepted = || accepted.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
-    let outcome = match presented(providers, &exchange.request) {
-        Err(refusal) => Err((0, Failure::Refused(refusal))),
-        Ok(Presented::Authorization(value)) => bearer(accepted, verdicts, value, now),
-        Ok(Presented::ApiKey(header, value)) => api_key(accepted, verdicts, header, value, now).map_err(|r| (0, r.into())),
-    };
-    match outcome {
-        Ok(principal) => {
-            exchange.principal = Some(principal);
-            Step::Continue
-        }
-        Err((provider, Failure::KeysNeeded(_))) if !exchange.asked_for_keys => {
-            exchange.asked_for_keys = true;
-            Step::Need(Need::Keys { provider })
-        }
-        Err((_, Failure::KeysNeeded(refusal) | Failure::Refused(refusal))) => Step::Refuse(refusal),
-    }
-}
-
-type Caller = std::rc::Rc<crate::exchange::Principal>;
-
-fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
-    accepted: impl Fn() -> I,
-    verdicts: &mut VerdictCache,
-    value: &[u8],
-    now: Now,
-) -> Result<Caller, (u32, Failure)> {
-    let fail = |refusal: Refusal| (0, Failure::Refused(refusal));
-    let token = bearer_token(value).map_err(fail)?;
-    let jwts = || accepted().filter_map(|(index, provider)| Some((index, provider, provider.jwt()?)));
-    if jwts().next().is_none() {
-        return Err(fail(Reason::ProviderNotAccepted.into()));
-    }
-    if token.len() > TOKEN_BYTES {
-        return Err(fail(Reason::TokenTooLarge.into()));
-    }
-    let digest = sha256(token);
-    for (_, provider, jwt) in jwts() {
-        let credential = Credential { digest, provider: provider.identity };
-        if let Some(principal) = verdicts.get(&credential, jwt.keys.revision(), now) {
-            return Ok(principal);
-        }
-    }
-    let token = Unverified::parse(token).map_err(fail)?;
-    let issuer = token.issuer().map_err(fail)?;
-    let (index, provider, jwt) =
-        jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| fail(Reason::TokenIssuerUnknown.into()))?;
-    let verdict = jwt.verify(&token, now).map_err(|failure| (index, failure))?;
-    let principal = std::rc::Rc::clone(&verdict.principal);
-    verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
-    Ok(principal)
-}
-
-/// Whether all bytes are those of `token68` (RFC 9110 section 11.2).
-fn is_token68(token: &[u8]) -> bool {
-    // no early exit, so that the compiler can take many bytes at once: tokens are the longest values of a request
-    token.iter().fold(true, |fine, &b| {
-        let letter = (b | 0x20).wrapping_sub(b'a') < 26;
-        let digit = b.wrapping_sub(b'0') < 10;
-        let other = (b == b'-') | (b == b'.') | (b == b'_') | (b == b'~') | (b == b'+') | (b == b'/') | (b == b'=');
-        fine & (letter | digit | other)
-    })
-}
-
-/// The token of `Bearer <token>` (RFC 6750 section 2.1); the scheme in any case (RFC 9110 section 11.1).
-fn bearer_token(value: &[u8]) -> Result<&[u8], Refusal> {
-    let malformed = || refuse(Reason::CredentialMalformed, "the authorization is not of the form `Bearer <token>`");
-    let (scheme, token) = value.split_at_checked(7).ok_or_else(malformed)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() || !is_token68(token) {
-        return Err(malformed());
-    }
-    Ok(token)
-}
-
-fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
-    accepted: impl Fn() -> I,
-    verdicts: &mut VerdictCache,
-    header: &[u8],
-    value: &[u8],
-    now: Now,
-) -> Result<Caller, Refusal> {
-    let stores = || {
-        let of_header = |keys: &&ApiKeys| keys.header.as_bytes() == header;
-        accepted().filter_map(move |(_, provider)| Some((provider, provider.api_keys().filter(of_header)?)))
-    };
-    let (first, keys) = stores().next().ok_or(Reason::ProviderNotAccepted)?;
-    let key = WellFormed::parse(value)?;
-    // Several stores may share a header: the id says which one it is.
-    let (provider, keys) = stores().find(|(_, keys)| keys.has(&key)).unwrap_or((first, keys));
-    let credential = Credential { digest: sha256(value), provider: provider.identity };
-    if let Some(principal) = verdicts.get(&credential, 0, now) {
-        return Ok(principal);
-    }
-    let verdict = keys.verify(&key, now)?;
-    let principal = std::rc::Rc::clone(&verdict.principal);
-    verdicts.insert(credential, verdict);
-    Ok(principal)
 }

@@ -116,27 +116,15 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::{Credential, Verdict, VerdictCache};
-    use crate::exchange::{Now, Principal, PrincipalKind};
+    use crate::exchange::{AuthenticationMethod, Now, Principal};
     use crate::providers::jwk::sha256;
     use proptest::prelude::*;
     use std::collections::HashMap;
     use std::rc::Rc;
 
     fn verdict(subject: &str, trust_revision: u64, from_ms: u64, until_ms: u64) -> Verdict {
-        let principal = Rc::new(Principal {
-            provider: "id".into(),
-            issuer: "".into(),
-            subject: subject.into(),
-            client: None,
-            kind: PrincipalKind::User,
-            scopes: vec![],
-            roles: vec![],
-            tenant: None,
-            claims: vec![],
-            token_id: None,
-            expires_ms: None,
-            key: 0,
-        });
+        let principal =
+            Rc::new(Principal { subject: subject.into(), ..Principal::blank("id".into(), AuthenticationMethod::Jwt) });
         Verdict { principal, trust_revision, from_ms, until_ms }
     }
 

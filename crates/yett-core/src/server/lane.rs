@@ -11,7 +11,7 @@ use super::deadline::{Timer, after};
 use super::forward::{Attempted, Job, Outcome};
 use super::pipe::Pipe;
 use super::worker::{View, Worker};
-use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step, Upgrade};
+use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Now, Refusal, ResponseHead, Step, Upgrade};
 use crate::http1::body::{Decoder, Piece};
 use crate::http1::request::{Complete, HeadLimits};
 use crate::ir;
@@ -19,10 +19,8 @@ use crate::observe::{Record, UpstreamRecord};
 use crate::pipeline;
 use crate::reason::Reason;
 
-/// How long a fresh key set is waited for.
-const KEYS_MS: u64 = 10_000;
 /// Facts that one request may ask for.
-const MAX_NEEDS: u32 = 4;
+const MAX_NEEDS: u32 = 8;
 /// Memory for fields that stays with an idle lane.
 const KEEP_HEAD: usize = 4096;
 
@@ -213,12 +211,9 @@ impl<C: Client> Lane<C> {
         let mut time = started;
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
-            let Step::Need(Need::Keys { provider }) = step else { return step };
-            let provider = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
-            let Some(provider) = provider else { return Step::Refuse(Reason::Internal.into()) };
-            let deadline = after(started.monotonic_ns, KEYS_MS);
-            // Whatever comes of it, the pipeline decides, and refuses if the key is still missing.
-            let _ = self.timer.within(deadline, provider.refresh_keys()).await;
+            let Step::Need(need) = step else { return step };
+            // Whatever comes of it, the pipeline decides, and refuses if the fact is still missing.
+            self.fetch(view, &need, started).await;
             time = now();
         }
         Step::Refuse(Reason::Internal.into())

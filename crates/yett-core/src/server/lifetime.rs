@@ -14,7 +14,7 @@ use tokio::sync::futures::Notified;
 use super::deadline::{NEVER, Timer, after};
 use super::forward::Job;
 use super::worker::{View, Worker};
-use crate::exchange::{Exchange, Now, PrincipalKind};
+use crate::exchange::{AuthenticationMethod, Exchange, Now};
 use crate::ir;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
@@ -47,7 +47,7 @@ impl<'a> Lifetime<'a> {
         let total = job.route.timeouts.total_ms;
         let total = if total == 0 { NEVER } else { after(job.started.monotonic_ns, total) };
         let (until, reason) = if expiry <= total { (expiry, Reason::CredentialExpired) } else { (total, Reason::TotalTimeout) };
-        let key = exchange.principal.as_ref().filter(|principal| principal.kind == PrincipalKind::Key);
+        let key = exchange.principals().find(|principal| principal.method == AuthenticationMethod::ApiKey);
         Self {
             worker: job.worker,
             view: job.view,
@@ -125,8 +125,8 @@ fn key<'a>(snapshot: &'a Snapshot, provider: &str, id: &str) -> Option<&'a ir::A
 /// When what let the request in ends, in milliseconds since 1970.
 fn expiry(route: &Route, exchange: &Exchange) -> Option<u64> {
     let certificate = exchange.connection.client_certificate.as_ref().filter(|_| route.client_certificate);
-    let credential = exchange.principal.as_ref().and_then(|principal| principal.expires_ms);
-    credential.into_iter().chain(certificate.map(|one| one.not_after_ms)).min()
+    let credentials = exchange.principals().filter_map(|principal| principal.expires_ms);
+    credentials.chain(certificate.map(|one| one.not_after_ms)).min()
 }
 
 /// A time of day on the monotonic clock, as both stood at `now`.

@@ -21,7 +21,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
-use crate::providers::Provider;
+use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
 use crate::server::tls::trust;
@@ -337,7 +337,7 @@ impl Context<'_> {
         let access = self.access(spec, &variables, &at, errors);
         let challenges = match &access {
             Some(Access::Authenticated { providers, .. }) => {
-                providers.iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
+                providers.providers().iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
             }
             _ => Vec::new(),
         };
@@ -408,6 +408,8 @@ impl Context<'_> {
             errors.0.push(LoadError { pointer: at("access/authenticated/providers"), message });
             return None;
         }
+        let providers = if authenticated.all_of { Accepts::AllOf(providers) } else { Accepts::AnyOf(providers) };
+        errors.take(|| at("access/authenticated/providers"), providers.check(self.providers))?;
         let mut rules = Vec::with_capacity(authenticated.rules.len());
         for (number, rule) in authenticated.rules.iter().enumerate() {
             let pointer = || at(&format!("access/authenticated/rules/{number}"));

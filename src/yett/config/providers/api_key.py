@@ -83,3 +83,8 @@ class ApiKey(Model):
     """The one header that carries the key."""
     pepper: Secret | None = None
     """A secret that is part of every hash, kept apart from the keys file."""
+
+    @property
+    def credential(self) -> str:
+        """The header that carries it."""
+        return self.header.lower()

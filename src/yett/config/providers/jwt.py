@@ -186,3 +186,8 @@ class Jwt(Model):
         default_factory=dict
     )
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""
+
+    @property
+    def credential(self) -> str:
+        """The header that carries it."""
+        return "authorization"

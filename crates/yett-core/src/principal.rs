@@ -1,0 +1,149 @@
+//! A verified caller, whatever vouched for it.
+
+use std::sync::Arc;
+
+/// A verified caller.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Name of the provider that vouched.
+    pub provider: Arc<str>,
+    /// How it was verified.
+    pub method: AuthenticationMethod,
+    /// `iss`; empty where nothing issued it, as for API keys.
+    pub issuer: Arc<str>,
+    /// `sub`, or the name of the API key.
+    pub subject: Box<str>,
+    /// OAuth client.
+    pub client: Option<Box<str>>,
+    /// User, service or device.
+    pub kind: PrincipalKind,
+    /// Granted scopes.
+    pub scopes: Vec<Box<str>>,
+    /// Roles.
+    pub roles: Vec<Box<str>>,
+    /// Tenant.
+    pub tenant: Option<Box<str>>,
+    /// Partner: whose application it is.
+    pub partner: Option<Box<str>>,
+    /// Declared claims, by name.
+    pub claims: Vec<(Arc<str>, ClaimValue)>,
+    /// `jti` of the token (for logs), or the id of the API key; never the credential.
+    pub token_id: Option<Box<str>>,
+    /// `sid`: the session at the provider (OpenID Connect Front-Channel Logout section 3).
+    pub session: Option<Box<str>>,
+    /// `acr`: how surely the caller was authenticated (OpenID Connect Core section 2).
+    pub assurance: Option<Box<str>>,
+    /// `auth_time`: when the person logged in, seconds since 1970.
+    pub authenticated_s: Option<u64>,
+    /// `iat`: when the credential was issued, milliseconds since 1970.
+    pub issued_ms: Option<u64>,
+    /// When it ends, milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// `cnf`: the key that a request has to prove to have (RFC 7800 section 3).
+    pub confirmation: Option<Confirmation>,
+    /// Keyed hash of provider, subject and client: the key of limits.
+    pub key: u64,
+}
+
+impl Principal {
+    /// One of whom nothing is known but who vouched and how; for `..Principal::blank(…)`.
+    #[must_use]
+    pub fn blank(provider: Arc<str>, method: AuthenticationMethod) -> Self {
+        Self {
+            provider,
+            method,
+            issuer: Arc::from(""),
+            subject: Box::default(),
+            client: None,
+            kind: PrincipalKind::Service,
+            scopes: Vec::new(),
+            roles: Vec::new(),
+            tenant: None,
+            partner: None,
+            claims: Vec::new(),
+            token_id: None,
+            session: None,
+            assurance: None,
+            authenticated_s: None,
+            issued_ms: None,
+            expires_ms: None,
+            confirmation: None,
+            key: 0,
+        }
+    }
+
+    /// The declared claim of this name, if the caller holds it.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&ClaimValue> {
+        self.claims.iter().find(|(claim, _)| **claim == *name).map(|(_, value)| value)
+    }
+}
+
+/// What a principal is. An API key is never a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A person, through whatever application.
+    User,
+    /// A program that acts for itself.
+    Service,
+    /// A machine that is known as such.
+    Device,
+}
+
+impl PrincipalKind {
+    /// The word in logs, rules and assertions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// How a caller was verified: the type of its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the provider type of its name")]
+pub enum AuthenticationMethod {
+    Jwt,
+    Introspection,
+    Oidc,
+    ApiKey,
+    Mtls,
+    SignedRequest,
+}
+
+impl AuthenticationMethod {
+    /// The provider's type in a configuration; the word in logs, rules and assertions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Introspection => "introspection",
+            Self::Oidc => "oidc",
+            Self::ApiKey => "api_key",
+            Self::Mtls => "mtls",
+            Self::SignedRequest => "signed_request",
+        }
+    }
+}
+
+/// A key that a request has to prove to have: SHA-256 thumbprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// `jkt`: of a JWK (RFC 7638), proved by DPoP (RFC 9449 section 6).
+    Jkt([u8; 32]),
+    /// `x5t#S256`: of the client's certificate (RFC 8705 section 3.1).
+    X5t([u8; 32]),
+}
+
+/// A declared claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the JSON type of its name")]
+pub enum ClaimValue {
+    String(Box<str>),
+    Int(i64),
+    Bool(bool),
+    StringList(Vec<Box<str>>),
+}
