@@ -4,14 +4,16 @@
 //! files are inlined as text, and a secret is only the name of an entry in the secrets passed beside the document.
 //! Unknown fields are refused here as well as in Python.
 
+mod outbound;
+mod providers;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
-mod providers;
-
+pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 
 /// The version of this document that this build reads.
@@ -59,7 +61,7 @@ pub struct Ir {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// `listener`, `client_ca`, `service_ca`, `service_client` or `provider_ca`.
+    /// `listener`, `client_ca`, `service_ca`, `service_client`, `provider_ca` or `provider_client`.
     #[serde(rename = "use")]
     pub purpose: String,
     /// The listener, service or provider that uses it.

@@ -14,6 +14,7 @@ pub mod headers;
 pub mod http1;
 pub mod ir;
 pub mod observe;
+pub mod outbound;
 pub mod path;
 pub mod pipeline;
 pub mod principal;

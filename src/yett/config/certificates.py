@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 MAX_CHAIN = 10
 """Certificates of a chain that is served; TLS clients stop reading not far beyond."""
 
-Use = Literal["listener", "client_ca", "service_ca", "service_client", "provider_ca", "acme_ca"]
+Use = Literal[
+    "listener", "client_ca", "service_ca", "service_client", "provider_ca", "provider_client", "acme_ca"
+]
 _USES: dict[tuple[str, str], Use] = {
     ("listeners", "chain"): "listener",
     ("listeners", "ca"): "client_ca",
     ("services", "ca"): "service_ca",
     ("services", "certificate"): "service_client",
     ("identity_providers", "ca"): "provider_ca",
+    ("identity_providers", "certificate"): "provider_client",
 }
-_CHAINS = {"listener", "service_client"}
+_CHAINS = {"listener", "service_client", "provider_client"}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.listener_check import https_target
 from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
+from yett.config.oauth_client import client_errors
 from yett.config.places import Places
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
@@ -98,8 +99,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     ]
     check_all(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
-    if loaded.errors or merger.errors or chains:
-        raise ConfigurationError([*loaded.errors, *merger.errors, *chains])
+    keys = client_errors(loaded.gateway, loaded.material, loaded.places)
+    if loaded.errors or merger.errors or chains or keys:
+        raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
     certificates = tuple(inventory(loaded.material))
     document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
     if certificates:

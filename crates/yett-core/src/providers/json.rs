@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// An object from its bytes; `None` for anything else, for a repeated name at any depth and for nesting beyond
 /// serde_json's bound of 128.
-pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut reader).ok()?;
     reader.end().ok()?;

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::fetch::Target;
 use super::jwk::{Algorithm, KeySet, SET_BYTES, Trust};
 use crate::ir;
+use crate::outbound::{Limits, Request, Response, Target, Transport, address};
 
 /// First pause after a failure; each further one doubles it, up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -44,16 +44,11 @@ impl Settings {
         if spec.refresh_ms == 0 {
             return Err("a key set cannot be refreshed every 0 seconds; use `10m`".to_owned());
         }
-        let issuer_host = issuer.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-        let issuer_host = issuer_host.unwrap_or_default();
-        let bare = issuer_host.trim_start_matches('[').trim_end_matches(']');
-        let own = bare.eq_ignore_ascii_case("localhost")
-            || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
         Ok(Self {
             url: spec.url.clone(),
             plaintext: spec.plaintext,
             ca: spec.ca.clone(),
-            loopback: own || spec.plaintext,
+            loopback: spec.plaintext || address::names_this_machine(issuer),
             refresh: Duration::from_millis(spec.refresh_ms).min(LONGEST),
             stale: Duration::from_millis(spec.stale_ms).min(LONGEST),
             min_interval: Duration::from_millis(spec.min_interval_ms).min(LONGEST),
@@ -83,7 +78,8 @@ impl Registry {
             return Ok(source);
         }
         sources.retain(|_, source| source.strong_count() > 0);
-        let target = Target::new(&settings.url, settings.plaintext, settings.ca.as_deref(), settings.loopback)?;
+        let transport = Transport::new(settings.ca.as_deref(), None, settings.plaintext, settings.loopback)?;
+        let target = Target::new(&settings.url, &transport).map_err(|why| format!("the key set: {why}"))?;
         let (attempts, seen) = watch::channel(0);
         let revision = next(&self.revisions);
         let source = Arc::new(KeySource {
@@ -225,7 +221,9 @@ impl Task {
     async fn attempt(&self, source: &KeySource, schedule: &mut Schedule) {
         source.busy.store(true, Ordering::Release);
         let began = Instant::now();
-        let set = self.target.get(SET_BYTES).await.and_then(|text| {
+        let request = Request::get("application/jwk-set+json, application/json");
+        let answer = self.target.send(&request, Limits { bytes: SET_BYTES, ..Limits::default() }).await;
+        let set = answer.and_then(Response::ok).map_err(|fault| fault.to_string()).and_then(|text| {
             let set = KeySet::parse(&text, &source.settings.algorithms)?;
             if set.is_empty() { Err("the key set has no public key for the provider's algorithms".to_owned()) } else { Ok(set) }
         });

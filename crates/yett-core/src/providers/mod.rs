@@ -5,9 +5,8 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
-mod fetch;
 pub mod hyper_io;
-mod json;
+pub(crate) mod json;
 pub mod jwk;
 pub mod jwks;
 #[cfg(test)]
