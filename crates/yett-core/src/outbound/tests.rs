@@ -185,7 +185,7 @@ async fn this_machine_and_metadata_are_not_asked() {
 
 #[test]
 fn urls_that_are_not_https_need_a_reason() {
-    let made = |url: &str, plaintext| Target::new(url, &*Transport::new(None, None, plaintext, false).unwrap());
+    let made = |url: &str, plaintext| Target::new(url, &Transport::new(None, None, plaintext, false).unwrap());
     assert!(made("http://id.example/jwks", false).unwrap_err().contains("plaintext"));
     assert!(made("http://id.example/jwks", true).is_ok());
     for bad in ["file:///etc/passwd", "/jwks", "https://", "https://me:pw@id.example/", "ftp://id.example/"] {
