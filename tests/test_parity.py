@@ -21,7 +21,18 @@ CRATE = ROOT / "crates" / "yett-core" / "src"
 # modules beside the features that several of them share
 SHARED = {
     "filters": {"mod", "header_edits", "keyed_hash", "limit_table"},
-    "providers": {"mod", "claims", "fetch", "hyper_io", "json", "jwk", "jwks", "testing", "verdict"},
+    "providers": {
+        "mod",
+        "authenticate",
+        "claims",
+        "hyper_io",
+        "json",
+        "jwk",
+        "jwks",
+        "present",
+        "testing",
+        "verdict",
+    },
 }
 NAMES = {
     "filters": sorted(item.name for item in FILTERS),
