@@ -2,7 +2,7 @@
 
 from typing import final
 
-__all__ = ["ApplyError", "Gateway", "InternalError", "YamlError", "bind", "parse_yaml", "reasons"]
+__all__ = ["ApplyError", "Engine", "Gateway", "InternalError", "YamlError", "bind", "parse_yaml", "reasons"]
 
 class YamlError(ValueError):
     """Where and why a document does not parse: `args` is (line, column, message)."""
@@ -23,6 +23,23 @@ def bind(wanted: bytes, /) -> bytes:
 
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""
+
+@final
+class Engine:
+    """A configuration that answers what would become of a request; nothing listens and nothing is forwarded."""
+
+    def __new__(cls, ir: bytes, secrets: dict[str, bytes], /) -> Engine:
+        """Build the document, or raise ApplyError. Key sets are fetched as a gateway fetches them."""
+
+    def decide(self, question: bytes, /) -> bytes:
+        """What would become of a request, by the code that decides live ones: JSON in, JSON out.
+
+        `{"listener", "method", "target", "headers": [[name, value]], "address"}`, and where wanted `server_name`,
+        `certificate` (DER as hexadecimal text, taken as verified) and `time_ms`. Raises ValueError for a question that no
+        connection could bring."""
+
+    def events(self) -> list[str]:
+        """Events that building and deciding left, as JSON lines."""
 
 @final
 class Gateway:

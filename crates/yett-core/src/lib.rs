@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod challenges;
+pub mod decide;
 pub mod exchange;
 pub mod filters;
 #[cfg(test)]

@@ -81,11 +81,7 @@ impl Gateway {
     /// Serves this document, or raises and changes nothing; the revision.
     #[pyo3(signature = (ir, secrets, /))]
     fn apply(&self, py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>) -> PyResult<String> {
-        let mut owned = Secrets::new();
-        for (name, value) in secrets.iter() {
-            let value = value.cast::<PyBytes>()?.as_bytes().to_vec();
-            owned.insert(name.extract()?, value.into());
-        }
+        let owned = owned(secrets)?;
         outside(py, || self.0.apply(ir, &owned))?.map_err(|errors| ApplyError::new_err(errors_json(&errors)))
     }
 
@@ -151,6 +147,45 @@ impl Gateway {
     }
 }
 
+/// A configuration that answers questions, without a socket.
+#[pyclass(frozen, module = "yett._core")]
+struct Engine(yett_core::decide::Engine);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (ir, secrets, /))]
+    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let owned = owned(secrets)?;
+        let built = outside(py, || yett_core::decide::Engine::build(ir, &owned))?;
+        built.map(Self).map_err(|errors| ApplyError::new_err(errors_json(&errors)))
+    }
+
+    /// What would become of a request: JSON in, JSON out.
+    #[pyo3(signature = (question, /))]
+    fn decide<'py>(&self, py: Python<'py>, question: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let question = serde_json::from_slice(question)
+            .map_err(|error| PyValueError::new_err(format!("the question is not valid: {error}")))?;
+        let decision = outside(py, || self.0.decide(&question))?.map_err(PyValueError::new_err)?;
+        let json = serde_json::to_vec(&decision).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(PyBytes::new(py, &json))
+    }
+
+    /// Events that building and deciding left, as JSON lines.
+    fn events(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        outside(py, || self.0.events())
+    }
+}
+
+fn owned(secrets: &Bound<'_, PyDict>) -> PyResult<Secrets> {
+    let mut owned = Secrets::new();
+    for (name, value) in secrets.iter() {
+        let value = value.cast::<PyBytes>()?.as_bytes().to_vec();
+        owned.insert(name.extract()?, value.into());
+    }
+    Ok(owned)
+}
+
 fn errors_json(errors: &[LoadError]) -> String {
     let list: Vec<_> =
         errors.iter().map(|error| serde_json::json!({"pointer": error.pointer, "message": error.message})).collect();
@@ -163,6 +198,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(parse_yaml, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
     module.add_function(wrap_pyfunction!(bind, module)?)?;
+    module.add_class::<Engine>()?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

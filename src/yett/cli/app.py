@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli import certs, check, demo, init, keys, reload, run, schema, status
+from yett.cli import certs, check, demo, explain, init, keys, reload, run, schema, status
 
 app = typer.Typer(
     name="yett",
@@ -18,6 +18,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)

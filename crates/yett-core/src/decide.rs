@@ -1,0 +1,326 @@
+//! The same decision without a socket: what policy tools ask, of the code that decides live requests.
+//!
+//! A question is a request head and what the connection would have known; it is read by the same parser, and runs through
+//! the same phases. Nothing is forwarded and nothing listens. Facts that phases ask for are fetched as a gateway would.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use crate::certificate::ClientCertificate;
+use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step};
+use crate::http1::request::{HeadLimits, RequestParser};
+use crate::ir;
+use crate::pipeline::{self, PipelineState};
+use crate::reason::{Reason, Retry};
+use crate::server::signals;
+use crate::shared::Shared;
+use crate::snapshot::{LoadError, Secrets, Snapshot};
+
+/// Facts that one question may ask for, as for a request.
+const MAX_NEEDS: u32 = 8;
+/// How long one fact is waited for.
+const FACT: Duration = Duration::from_secs(10);
+
+/// A configuration that answers questions.
+#[derive(Debug)]
+pub struct Engine {
+    snapshot: Snapshot,
+    shared: Arc<Shared>,
+    runtime: Runtime,
+}
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Name of the listener.
+    pub listener: String,
+    /// As in the request line.
+    pub method: String,
+    /// Path and query, as in the request line.
+    pub target: String,
+    /// Fields in order, `Host` among them; each character is one byte (ISO 8859-1).
+    pub headers: Vec<(String, String)>,
+    /// The other end of the connection.
+    pub address: IpAddr,
+    /// The name that the client asked for in the handshake; only on listeners with TLS.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// DER of a client certificate that is taken as verified by the handshake, as hexadecimal text.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// Milliseconds since 1970; now where it is absent.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
+}
+
+/// What would become of the request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It would be forwarded.
+    Allow,
+    /// It would be refused.
+    Refuse,
+    /// The gateway would answer it by itself.
+    Answer,
+}
+
+/// The answer to a question. Holds no credential.
+#[derive(Debug, Serialize)]
+pub struct Decision {
+    outcome: Outcome,
+    /// The phase that decided, or `forward`.
+    phase: &'static str,
+    /// The status of the refusal or answer.
+    status: Option<u16>,
+    refusal: Option<Value>,
+    route: Option<String>,
+    service: Option<String>,
+    host: String,
+    path: String,
+    /// The client after trusted proxies.
+    client: IpAddr,
+    request_id: String,
+    principal: Option<Value>,
+    /// Whom further providers of `all_of` vouched for.
+    vouched: Vec<Value>,
+    /// What the service would see.
+    forward: Option<Value>,
+    limits: Vec<Value>,
+    time_ms: u64,
+}
+
+impl Engine {
+    /// Builds the configuration; nothing listens.
+    ///
+    /// # Errors
+    /// As `Gateway.apply`.
+    pub fn build(ir: &[u8], secrets: &Secrets) -> Result<Self, Vec<LoadError>> {
+        let failed = |message: String| vec![LoadError { pointer: String::new(), message }];
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("yett-engine")
+            .on_thread_start(signals::block)
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| failed(format!("the runtime does not start: {error}")))?;
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed).map_err(|_| failed("the system gives no randomness".to_owned()))?;
+        let shared = Arc::new(Shared::new(runtime.handle().clone(), seed));
+        let snapshot = Snapshot::build(ir, secrets, &shared)?;
+        Ok(Self { snapshot, shared, runtime })
+    }
+
+    /// The revision of the configuration.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.snapshot.revision
+    }
+
+    /// Decides as a gateway with this configuration would, limits of this engine included.
+    ///
+    /// # Errors
+    /// A question that no connection could bring, in words.
+    pub fn decide(&self, question: &Question) -> Result<Decision, String> {
+        let now = moment(question.time_ms);
+        let listener = self.snapshot.ir.listeners.iter().find(|listener| *listener.name == *question.listener);
+        let listener = listener.ok_or_else(|| {
+            let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
+            format!("there is no listener `{}`; known here: {}", question.listener, known.join(", "))
+        })?;
+        let mut exchange = Exchange::new(Rc::new(self.connection(question, listener)?));
+        let step = match read(question, listener, &mut exchange) {
+            Ok(()) => self.run(&mut exchange, now),
+            Err(reason) => Step::Refuse(reason.into()),
+        };
+        Ok(self.decision(&exchange, &step, now))
+    }
+
+    fn connection(&self, question: &Question, listener: &ir::Listener) -> Result<ConnectionInfo, String> {
+        let certificate = question.certificate.as_ref().map(|text| {
+            let der = unhex(text).ok_or("`certificate` is not hexadecimal text of DER")?;
+            let trust = self.snapshot.listener(&listener.name).and_then(|listener| listener.client_certificates);
+            let trust = trust.ok_or_else(|| format!("listener `{}` asks clients for no certificate", listener.name))?.trust;
+            ClientCertificate::read(&der, trust).map(Arc::new).map_err(str::to_owned)
+        });
+        Ok(ConnectionInfo {
+            peer: SocketAddr::new(question.address, 0),
+            listener: listener.name.as_str().into(),
+            tls: listener.tls.is_some(),
+            sni: question.server_name.as_ref().map(|name| name.to_ascii_lowercase().into()),
+            client_certificate: certificate.transpose()?,
+        })
+    }
+
+    fn run(&self, exchange: &mut Exchange, now: Now) -> Step {
+        // Remembers no verdict: each question is judged anew.
+        let mut state = PipelineState::new(0);
+        for _ in 0..MAX_NEEDS {
+            let step = pipeline::run(&self.snapshot, &mut state, exchange, now);
+            let Step::Need(need) = step else { return step };
+            self.fetch(&need);
+        }
+        Step::Refuse(Reason::Internal.into())
+    }
+
+    /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
+    fn fetch(&self, need: &Need) {
+        match *need {
+            Need::Keys { provider } => {
+                let provider = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
+                let Some(provider) = provider else { return };
+                let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
+            }
+        }
+    }
+
+    fn decision(&self, exchange: &Exchange, step: &Step, now: Now) -> Decision {
+        let (outcome, status, refused) = match step {
+            Step::Continue => (Outcome::Allow, None, None),
+            Step::Answer(answer) => (Outcome::Answer, Some(answer.status), None),
+            Step::Refuse(refusal) => (Outcome::Refuse, Some(refusal.reason.status()), Some(refusal)),
+            // `run` never leaves one.
+            Step::Need(_) => (Outcome::Refuse, Some(Reason::Internal.status()), None),
+        };
+        let forward = matches!(outcome, Outcome::Allow).then(|| forwarded(exchange));
+        Decision {
+            outcome,
+            phase: phase(exchange.phase),
+            status,
+            refusal: refused.map(refusal),
+            route: self.snapshot.route(exchange.route).map(|route| route.name.to_string()),
+            service: self.snapshot.service(exchange.service).map(|service| service.name.clone()),
+            host: exchange.host.clone(),
+            path: String::from_utf8_lossy(exchange.path.raw()).into_owned(),
+            client: exchange.client,
+            request_id: String::from_utf8_lossy(&exchange.request_id).into_owned(),
+            principal: exchange.principal.as_deref().map(principal),
+            vouched: exchange.vouched.iter().map(|one| principal(one)).collect(),
+            forward,
+            limits: exchange
+                .limits
+                .iter()
+                .map(|limit| json!({"name": &*limit.name, "remaining": limit.remaining, "reset_s": limit.reset_s}))
+                .collect(),
+            time_ms: now.unix_ms,
+        }
+    }
+
+    /// Events that building and deciding left, as JSON lines.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.shared.events.take(Duration::ZERO)
+    }
+}
+
+fn moment(time_ms: Option<u64>) -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unix_ms = time_ms.unwrap_or_else(|| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    Now { monotonic_ns: crate::server::clock::monotonic_ns(), unix_ms }
+}
+
+/// Reads the head with the parser of HTTP/1.1 connections, within the listener's bounds.
+fn read(question: &Question, listener: &ir::Listener, exchange: &mut Exchange) -> Result<(), Reason> {
+    let mut head = Vec::new();
+    let mut put = |text: &str| {
+        text.chars().try_for_each(|character| {
+            head.push(u8::try_from(u32::from(character)).map_err(|_| Reason::MalformedRequest)?);
+            Ok(())
+        })
+    };
+    put(&format!("{} {} HTTP/1.1\r\n", question.method, question.target))?;
+    for (name, value) in &question.headers {
+        put(&format!("{name}: {value}\r\n"))?;
+    }
+    put("\r\n")?;
+    let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    let limits = &listener.limits;
+    let limits = HeadLimits { line: size(limits.request_line), bytes: size(limits.header_bytes), fields: size(limits.headers) };
+    match RequestParser::default().advance(&head, &mut exchange.request, &limits)? {
+        // A field with a line end in it would be another request.
+        Some(complete) if complete.bytes == head.len() => Ok(()),
+        _ => Err(Reason::MalformedRequest),
+    }
+}
+
+const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Receive => "receive",
+        Phase::Screen => "screen",
+        Phase::Route => "route",
+        Phase::Authenticate => "authenticate",
+        Phase::Authorize => "authorize",
+        Phase::Limit => "limit",
+        Phase::Prepare => "prepare",
+        Phase::Done => "forward",
+    }
+}
+
+fn refusal(refusal: &Refusal) -> Value {
+    let reason = refusal.reason;
+    json!({
+        "reason": reason.code(),
+        "title": reason.title(),
+        "fault": reason.fault().as_str(),
+        "retry": reason.retry() == Retry::Later,
+        "detail": refusal.detail,
+        "rule": refusal.rule,
+        "scope": refusal.scope,
+        "allow": refusal.allow,
+        "retry_after_s": refusal.retry_after_s,
+    })
+}
+
+/// What rules may read of a caller, and nothing that is a credential.
+fn principal(principal: &Principal) -> Value {
+    let claims: Map<String, Value> = principal.claims.iter().map(|(name, value)| (name.to_string(), claim(value))).collect();
+    json!({
+        "provider": &*principal.provider,
+        "authentication": principal.method.as_str(),
+        "issuer": &*principal.issuer,
+        "subject": principal.subject,
+        "client": principal.client,
+        "kind": principal.kind.as_str(),
+        "scopes": principal.scopes,
+        "roles": principal.roles,
+        "tenant": principal.tenant,
+        "partner": principal.partner,
+        "claims": claims,
+        "token_id": principal.token_id,
+        "session": principal.session,
+        "assurance": principal.assurance,
+        "authenticated_s": principal.authenticated_s,
+        "expires_ms": principal.expires_ms,
+    })
+}
+
+fn claim(value: &ClaimValue) -> Value {
+    match value {
+        ClaimValue::String(text) => json!(text),
+        ClaimValue::Int(number) => json!(number),
+        ClaimValue::Bool(truth) => json!(truth),
+        ClaimValue::StringList(texts) => json!(texts),
+    }
+}
+
+fn forwarded(exchange: &Exchange) -> Value {
+    let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+    let headers: Vec<(String, String)> =
+        exchange.request.headers.iter().map(|(_, name, value)| (text(name), text(value))).collect();
+    json!({"target": text(&exchange.forward_target), "headers": headers})
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || text.len() % 2 != 0 {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}

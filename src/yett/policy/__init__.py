@@ -1,0 +1,1 @@
+"""Policy tools: what a configuration decides, asked of the engine that decides live requests."""

@@ -1,0 +1,156 @@
+"""The engine: a configuration that answers what would become of a request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Unanswerable(ValueError):
+    """A question that no connection could bring, in words."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request, and what its connection would have known.
+
+    `time_ms` is milliseconds since 1970, now where it is missing; `certificate` is DER, taken as verified.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    listener: str | None = None
+    address: str = "192.0.2.1"
+    certificate: bytes | None = None
+    time_ms: int | None = None
+
+
+class Engine:
+    """A whole configuration. Nothing listens and nothing is forwarded; key sets are fetched as a gateway fetches them."""
+
+    def __init__(self, ir: bytes, secrets: dict[str, bytes]) -> None:
+        """Raises `yett._core.ApplyError` where the document does not load."""
+        from yett import _core
+
+        self._core = _core.Engine(ir, secrets)
+        document = json.loads(ir)
+        self._tls = {listener["name"]: listener.get("tls") is not None for listener in document["listeners"]}
+        self.providers: list[dict[str, Any]] = document["providers"]
+        self.routes: list[dict[str, Any]] = document["routes"]
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Names of the listeners."""
+        return tuple(self._tls)
+
+    def decide(self, question: Question) -> dict[str, Any]:
+        """What would become of the request.
+
+        Raises:
+            Unanswerable: the question is none, such as one about a listener that is not there.
+        """
+        listener = question.listener or self._listener(question.url)
+        parts, target = split(question.url)
+        asked: dict[str, Any] = {
+            "listener": listener,
+            "method": question.method,
+            "target": target,
+            "headers": [("Host", parts), *question.headers],
+            "address": question.address,
+        }
+        if self._tls.get(listener):
+            asked["server_name"] = host_of(parts)
+        if question.certificate is not None:
+            asked["certificate"] = question.certificate.hex()
+        if question.time_ms is not None:
+            asked["time_ms"] = question.time_ms
+        try:
+            decision: dict[str, Any] = json.loads(self._core.decide(json.dumps(asked).encode()))
+        except ValueError as error:
+            raise Unanswerable(str(error)) from None
+        return {"listener": listener, **decision}
+
+    def _listener(self, url: str) -> str:
+        wanted = urlsplit(url).scheme == "https"
+        fitting = [name for name, tls in self._tls.items() if tls is wanted] or list(self._tls)
+        if len(fitting) == 1:
+            return fitting[0]
+        names = ", ".join(f"`{name}`" for name in fitting)
+        raise Unanswerable(f"say on which listener, with `--listener`: {names}")
+
+
+def split(url: str) -> tuple[str, str]:
+    """Authority and request target of a URL, both exactly as they stand there.
+
+    Raises:
+        Unanswerable: it has no scheme or host.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in {"http", "https"} or not rest or rest[0] in "/?#":
+        raise Unanswerable(f"`{url}` is no URL; write one such as `https://api.example.com/orders/17`")
+    end = min((at for at in (rest.find(mark) for mark in "/?") if at >= 0), default=len(rest))
+    authority, target = rest[:end], rest[end:].partition("#")[0]
+    return authority, target if target.startswith("/") else f"/{target}"
+
+
+def host_of(authority: str) -> str:
+    """The name alone, without a port."""
+    name: str | None = urlsplit(f"//{authority}").hostname
+    return name or ""
+
+
+def from_file(file: Path) -> Engine:
+    """The engine of a configuration file.
+
+    Raises:
+        yett.control.source.Refused: with everything that is wrong with it.
+    """
+    from yett import _core
+    from yett.control import source
+
+    loaded = source.read(file)
+    try:
+        return Engine(loaded.ir, loaded.secrets)
+    except _core.ApplyError as error:
+        problems = [{"text": f"{file}: {one['message']}"} for one in json.loads(error.args[0])]
+        raise source.Refused(problems) from None
+
+
+def header(text: str) -> tuple[str, str]:
+    """`Name: value`, or `Name: @FILE` for a value that should not stand on a command line.
+
+    Raises:
+        Unanswerable: it has no colon, or the file cannot be read.
+    """
+    name, mark, value = text.partition(":")
+    if not mark or not name.strip():
+        raise Unanswerable(f"`{text}` is no header; write `Name: value`, or `Name: @FILE`")
+    value = value.strip()
+    return name.strip(), secret_text(value[1:]) if value.startswith("@") else value
+
+
+def secret_text(path: str) -> str:
+    """The text of a file without white space around it; `-` is standard input.
+
+    Raises:
+        Unanswerable: it cannot be read.
+    """
+    import sys
+
+    try:
+        text: str = sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unanswerable(
+            f"`{path}` cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
+        ) from None
+    return text.strip()
+
+
+def headers(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Each of `Name: value`."""
+    return tuple(header(text) for text in texts)
