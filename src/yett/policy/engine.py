@@ -79,7 +79,7 @@ class Engine:
         wanted = urlsplit(url).scheme == "https"
         fitting = [name for name, tls in self._tls.items() if tls is wanted] or list(self._tls)
         if len(fitting) == 1:
-            return fitting[0]
+            return str(fitting[0])
         names = ", ".join(f"`{name}`" for name in fitting)
         raise Unanswerable(f"say on which listener, with `--listener`: {names}")
 
