@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yett.config.acme import Acme, State
+    from yett.config.authorization.attributes import Device, Times
+    from yett.config.authorization.roles import Role
+    from yett.config.authorization.tenant import ResponseTenant, Tenant
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
-    from yett.config.filters.authorize import Authorize, Callers
+    from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
@@ -63,6 +66,8 @@ __all__ = [
     "ConsistentHash",
     "Cookies",
     "Defaults",
+    "Deny",
+    "Device",
     "Dns",
     "Endpoint",
     "Gateway",
@@ -92,8 +97,10 @@ __all__ = [
     "RequestHeaders",
     "Respond",
     "ResponseHeaders",
+    "ResponseTenant",
     "Retry",
     "Rewrite",
+    "Role",
     "Route",
     "RouteLimits",
     "RouteTimeouts",
@@ -104,6 +111,8 @@ __all__ = [
     "ServiceLimits",
     "ServiceTls",
     "State",
+    "Tenant",
+    "Times",
     "TrustedProxies",
     "WebSocket",
     "YettError",
@@ -120,6 +129,12 @@ _WHERE = {
     "AddressLimit": "yett.config.filters.address_limit",
     "Authorize": "yett.config.filters.authorize",
     "Callers": "yett.config.filters.authorize",
+    "Deny": "yett.config.filters.authorize",
+    "Device": "yett.config.authorization.attributes",
+    "ResponseTenant": "yett.config.authorization.tenant",
+    "Role": "yett.config.authorization.roles",
+    "Tenant": "yett.config.authorization.tenant",
+    "Times": "yett.config.authorization.attributes",
     "Mirror": "yett.config.filters.mirror",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",

@@ -18,17 +18,22 @@ def shop(service, identity, other, directory, group, route):
             "group": "team",
             "match": {"hosts": "any", "path": "/t/{tenant}", "methods": "GET"},
             "service": "origin",
+            **({} if route.get("access") == "public" else {"tenant": NONE}),
             **route,
         }
     }
     return config
 
 
+NONE = {"none": "not what this test is about"}
 ROUTES = [
     {"authenticate": "id", "access": "authenticated"},
     {"authenticate": "id", "authorize": {"scopes": "read"}},
     {"authenticate": {"any_of": ["id", "other"]}, "authorize": {"roles": "clerk"}},
-    {"authenticate": "id", "authorize": {"tenant": "path.tenant"}},
+    {"authenticate": "id", "access": "authenticated", "tenant": "path.tenant"},
+    {"authenticate": "id", "authorize": {"claims": {"region": "eu"}}, "deny": {"left": {"roles": "boss"}}},
+    {"authenticate": "id", "authorize": {"permissions": "write"}, "hidden": True},
+    {"authenticate": "id", "authorize": {"scopes": {"methods": {"GET": "read"}}, "addresses": "127.0.0.0/8"}},
     {"access": "public"},
 ]
 GROUPS = [
@@ -39,13 +44,20 @@ GROUPS = [
     {"authorize": {"scopes": "write"}},
     {"authenticate": "id", "authorize": {"roles": "boss"}},
     {"address_limit": {"x": {"rate": "1/h", "burst": 500}}},
+    {"deny": {"clerks": {"roles": "clerk"}, "eu": {"claims": {"region": "eu"}}}},
+    {"tenant": "header.X-Tenant"},
+    {"multi_tenant": True, "tenant": "path.tenant"},
+    {"hidden": True, "authorize": {"permissions": "read", "claims": {"region": {"none_of": ["eu"]}}}},
+    {"classification": "secret", "authorize": {"clearance": "region"}},
+    {"authorize": {"addresses": "10.0.0.0/8"}},
 ]
 CALLERS = [
     {},
     {"scope": "read"},
     {"scope": "read write"},
-    {"scope": "read", "roles": ["clerk"]},
-    {"scope": "write", "roles": ["boss"], "tenant": "acme"},
+    {"scope": "read", "roles": ["clerk"], "region": "eu"},
+    {"scope": "write", "roles": ["boss"], "tenant": "acme", "region": "us"},
+    {"scope": "read write", "roles": ["clerk"], "tenant": "acme", "region": "eu"},
     {"roles": ["clerk", "boss"], "tenant": "other"},
 ]
 
@@ -63,7 +75,13 @@ def test_a_group_never_turns_a_refusal_into_an_allow(gateway, origin, issuer, tm
 
     alone = shop(service, identity, other, tmp_path, {}, route)
     for name in ("id", "other"):
-        alone["identity_providers"][name]["claims"] = {"tenant": "tenant", "roles": "roles"}
+        alone["identity_providers"][name]["claims"] = {
+            "tenant": "tenant",
+            "roles": "roles",
+            "region": "region",
+        }
+    alone["classifications"] = ["open", "secret"]
+    alone["roles"] = {"clerk": {"permissions": "read"}, "boss": {"permissions": "write", "includes": "clerk"}}
     del alone["groups"], alone["routes"]["a"]["group"]
     before = verdicts(gateway(alone))
     loaded = 0

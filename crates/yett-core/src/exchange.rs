@@ -184,11 +184,21 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
     /// The rule or limit that refused, for the log.
     pub rule: Option<Arc<str>>,
+    /// The client sees what there is where nothing is; the log has the reason.
+    pub hidden: bool,
+}
+
+impl Refusal {
+    /// The status that the client sees.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        if self.hidden { Reason::RouteNotFound.status() } else { self.reason.status() }
+    }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None }
+        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, hidden: false }
     }
 }
 

@@ -13,6 +13,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+
+mod authorize;
+mod providers;
+pub use authorize::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 
@@ -708,6 +712,18 @@ pub struct Route {
     pub client_certificate: bool,
     /// The one access decision.
     pub access: Access,
+    /// Where the request names its tenant, group's first; all have to equal the caller's.
+    #[serde(default)]
+    pub tenants: Vec<TenantRule>,
+    /// Rules that refuse where they hold, group's first.
+    #[serde(default)]
+    pub deny: Vec<AuthorizeRule>,
+    /// Whether a refused caller sees what there is where nothing is.
+    #[serde(default)]
+    pub hidden: bool,
+    /// The field of an answer that names its tenant, lower case.
+    #[serde(default)]
+    pub response_tenant: Option<String>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.
@@ -813,52 +829,6 @@ pub struct Authenticated {
     pub all_of: bool,
     /// Every one has to allow: the group's, then the route's.
     pub rules: Vec<AuthorizeRule>,
-}
-
-/// One `authorize:`. All parts that are present have to hold.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthorizeRule {
-    /// `group billing` or `route read-invoice`, for logs.
-    pub source: String,
-    /// Exact subjects, clients or key names.
-    pub callers: Option<Callers>,
-    /// Scopes.
-    pub scopes: Option<Quantified>,
-    /// Roles.
-    pub roles: Option<Quantified>,
-    /// The caller's tenant has to equal this part of the request.
-    pub tenant: Option<TenantSource>,
-}
-
-/// Exact callers; one of them.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Callers {
-    /// Values of `sub`.
-    pub users: Vec<String>,
-    /// Values of the client claim.
-    pub clients: Vec<String>,
-    /// Names of API keys.
-    pub keys: Vec<String>,
-}
-
-/// Several values with a quantifier.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Quantified {
-    /// One is enough.
-    AnyOf(Vec<String>),
-    /// All are needed.
-    AllOf(Vec<String>),
-}
-
-/// Where the request names its tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum TenantSource {
-    /// A variable of the path template.
-    Path(String),
 }
 
 /// A rate with a burst (GCRA).

@@ -215,6 +215,15 @@ pub fn decode_query(raw: &[u8]) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// The decoded values of a query parameter; `None` for one that cannot be decoded.
+pub fn query_values<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = Option<String>> + 'q {
+    query.split(|b| *b == b'&').filter_map(move |pair| {
+        let mut parts = pair.splitn(2, |b| *b == b'=');
+        let key = decode_query(parts.next().unwrap_or_default())?;
+        (key == name).then(|| decode_query(parts.next().unwrap_or_default()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CanonicalPath, PathUse};

@@ -3,6 +3,7 @@
 //! Nothing here does input or output: time and randomness come in, and a fact that is missing is asked for with
 //! [`Step::Need`]. So the code that decides a live request can be asked by tools.
 
+mod authorize;
 mod connection;
 mod forwarding;
 mod hygiene;
@@ -53,7 +54,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
             Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
-            Phase::Authorize => (authorize(snapshot, exchange), Phase::Limit),
+            Phase::Authorize => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
             Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
@@ -61,7 +62,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
         };
         match step {
             Step::Continue => exchange.phase = next,
-            other => return other,
+            other => return authorize::hide(snapshot, exchange, other),
         }
     }
 }
@@ -80,21 +81,6 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
             true => Step::Refuse(Reason::CredentialInUrl.into()),
             false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
         },
-    }
-}
-
-/// What the caller may do: every rule has to allow.
-fn authorize(snapshot: &Snapshot, exchange: &Exchange) -> Step {
-    match snapshot.route(exchange.route).map(|r| &r.access) {
-        None => Step::Refuse(Reason::Internal.into()),
-        Some(Access::Public) => Step::Continue,
-        Some(Access::Authenticated { rules, .. }) => {
-            let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
-            match rules.iter().try_for_each(|rule| rule.check(principal, &exchange.variables)) {
-                Ok(()) => Step::Continue,
-                Err(refusal) => Step::Refuse(refusal),
-            }
-        }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Principal {
     pub expires_ms: Option<u64>,
     /// `cnf`: the key that a request has to prove to have (RFC 7800 section 3).
     pub confirmation: Option<Confirmation>,
-    /// Keyed hash of provider, subject and client: the key of limits.
+    /// Keyed hash of provider, subject, client and tenant: the key of limits. One person in two tenants has two.
     pub key: u64,
 }
 

@@ -125,6 +125,15 @@ fn extra(reason: Reason) -> Extra {
         | Reason::CallerNotAllowed
         | Reason::RoleMissing
         | Reason::ServiceOverloaded
+        | Reason::PermissionMissing
+        | Reason::AttributeMismatch
+        | Reason::AddressNotAllowed
+        | Reason::TimeNotAllowed
+        | Reason::DeviceNotAllowed
+        | Reason::PolicyDenied
+        | Reason::PolicyError
+        | Reason::TenantAmbiguous
+        | Reason::TenantLeak
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited

@@ -138,8 +138,16 @@ reasons! {
     CallerNotAllowed "caller_not_allowed" 403 Policy No "this caller may not do this";
     ScopeMissing "scope_missing" 403 Policy No "the credential lacks a scope";
     RoleMissing "role_missing" 403 Policy No "the caller lacks a role";
+    PermissionMissing "permission_missing" 403 Policy No "no role of the caller permits this";
+    AttributeMismatch "attribute_mismatch" 403 Policy No "an attribute of the caller does not allow this";
+    AddressNotAllowed "address_not_allowed" 403 Policy No "this is not allowed from this address";
+    TimeNotAllowed "time_not_allowed" 403 Policy Later "this is not allowed at this time";
+    DeviceNotAllowed "device_not_allowed" 403 Policy No "the device does not allow this";
+    PolicyDenied "policy_denied" 403 Policy No "a rule denies this";
+    PolicyError "policy_error" 403 Policy No "a rule could not be decided";
     TenantMissing "tenant_missing" 403 Policy No "the credential or the request names no tenant";
     TenantMismatch "tenant_mismatch" 403 Policy No "the caller belongs to another tenant";
+    TenantAmbiguous "tenant_ambiguous" 403 Policy No "the request names its tenant more than once";
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
@@ -154,6 +162,7 @@ reasons! {
     ServiceReset "service_reset" 502 Service Later "the service closed the connection";
     ServiceResponseInvalid "service_response_invalid" 502 Service Later "the service's answer is not valid";
     ServiceTimeout "service_timeout" 504 Service Later "the service did not answer in time";
+    TenantLeak "tenant_leak" 502 Service No "the service's answer belongs to another tenant";
     TotalTimeout "total_timeout" 504 Service Later "the request took too long";
     CredentialExpired "credential_expired" 401 Client No "the credential expired while the stream was open";
     RouteChanged "route_changed" 503 Configuration Later "the route was changed or removed while the stream was open";

@@ -77,7 +77,7 @@ impl Router {
             let Ok(number) = RouteIndex::try_from(index) else { break };
             for listener in &route.listeners {
                 for tree in router.hosts(listener).trees(route.matches.hosts.as_deref()) {
-                    if let Err(message) = tree.insert(number, &route.matches, |other| name_of(routes, other)) {
+                    if let Err(message) = tree.insert(number, &route.matches, route.hidden, |other| name_of(routes, other)) {
                         errors.push(LoadError { pointer: format!("/routes/{index}/match"), message });
                     }
                 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
-use crate::filters::authorize::Rule;
+use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -84,6 +84,10 @@ pub struct Route {
     pub client_certificate: bool,
     /// Who may use it.
     pub access: Access,
+    /// Whether a refused caller sees what there is where nothing is.
+    pub hidden: bool,
+    /// The field of an answer that names its tenant, lower case.
+    pub response_tenant: Option<Box<str>>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
@@ -138,8 +142,8 @@ pub enum Access {
     Authenticated {
         /// Accepted providers.
         providers: Accepts,
-        /// Rules; all have to allow.
-        rules: Vec<Rule>,
+        /// Rules: which deny, which have to hold, whose tenant it is.
+        policy: Box<Policy>,
     },
 }
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from yett.config import service_http2, template
+from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_passthrough, check_redirects, check_special
-from yett.config.merge import Merger, Policy
+from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.service import Service
@@ -32,7 +33,6 @@ _CREDENTIAL_CARRIERS = {
     "if-match",
     "if-none-match",
 }
-_RESERVED_CLAIMS = {"scopes", "roles", "tenant", "client"}
 
 
 def check_all(merger: Merger, policies: list[Policy]) -> None:
@@ -57,6 +57,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)
+    check_authorization(merger, policies)
     _sensitive(merger, policies)
     _ambiguous(merger, policies)
 
@@ -208,7 +209,7 @@ def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
             f"`{provider.leeway}` is out of range; write whole seconds, at most `5m`",
         )
     for name, claim in provider.claims.items():
-        if name in _RESERVED_CLAIMS and "type" in claim.model_fields_set:
+        if name in RESERVED_CLAIMS and "type" in claim.model_fields_set:
             merger.fault(
                 (*at, "claims", name, "type"),
                 "claim_invalid",
@@ -436,9 +437,9 @@ def _sensitive(merger: Merger, policies: list[Policy]) -> None:
             continue
         at: Location = ("routes", policy.name)
         label = f"`{policy.group}` is sensitive ({group.sensitive})"
-        if not any(rule["roles"] or rule["callers"] for rule in policy.rules):
+        if not any({"roles", "permissions", "callers"} & set(rule) for rule in policy.rules):
             merger.fault(at, "sensitive_roles", f"{label}: name `roles` or `callers` in `authorize`", True)
-        if not any(rule["scopes"] for rule in policy.rules):
+        if not any("scopes" in rule for rule in policy.rules):
             merger.fault(at, "sensitive_scope", f"{label}: name `scopes` in `authorize`", True)
         keys = [name for name in policy.providers if isinstance(gateway.identity_providers.get(name), ApiKey)]
         if keys and not (policy.all_of and len(keys) < len(policy.providers)):

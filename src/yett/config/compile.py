@@ -14,6 +14,7 @@ from typing import Any
 
 from yett.config import endpoint, resilience, service_http2, units
 from yett.config.acme import Ordered
+from yett.config.authorization.check import without_tenant
 from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -92,6 +93,11 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     `now` is the time at which chains of certificates have to be valid; the present where it is not given.
     """
     merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
+    merger.key_tenants = {
+        str(at[1])
+        for at, file in loaded.material.keys_files.items()
+        if any(key.tenant for key in file.keys.values())
+    }
     policies = [
         policy
         for name, route in sorted(loaded.gateway.routes.items())
@@ -112,7 +118,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
-        weakened=tuple(weakened(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
     )  # fmt: skip
 
 
@@ -377,6 +383,10 @@ def _route(policy: Policy) -> dict[str, Any]:
         },
         "path_allow": sorted(policy.path_allow),
         **({"client_certificate": True} if policy.client_certificate else {}),
+        **({"tenants": policy.tenants} if policy.tenants else {}),
+        **({"deny": policy.deny} if policy.deny else {}),
+        **({"hidden": True} if policy.hidden else {}),
+        **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,

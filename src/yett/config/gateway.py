@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from yett.config.acme import State
+from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
@@ -126,6 +127,10 @@ class Gateway(Model):
     """What vouches for callers."""
     services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
+    roles: dict[Text, Role] = Field(default_factory=dict)
+    """Roles, what each may do, and which others it includes."""
+    classifications: Items = ()
+    """How sensitive data can be, the lowest first, such as `[public, internal, confidential]`."""
     groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]

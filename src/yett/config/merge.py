@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from yett.config import template, units
 from yett.config.authenticate import Accepted, accepted, meet
+from yett.config.authorization.compiled import Authorization
+from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import security_headers
 from yett.config.filters.split import weights
@@ -16,6 +18,8 @@ from yett.config.route import Group, Route
 from yett.errors import ConfigError
 
 _NO_GROUP = Group()
+RESERVED_CLAIMS = frozenset({"scopes", "roles", "tenant", "client"})
+"""Claims with a meaning of their own."""
 _TIMES = ("connect", "first_byte", "idle", "total")
 _BUILT_IN = {"connect": "2s", "first_byte": "15s", "idle": "60s", "total": "0s", "body": "1MiB"}
 
@@ -37,6 +41,13 @@ class Policy:
     providers: tuple[str, ...] = ()
     all_of: bool = False
     rules: list[dict[str, Any]] = field(default_factory=list)
+    deny: list[dict[str, Any]] = field(default_factory=list)
+    tenants: list[dict[str, Any]] = field(default_factory=list)
+    tenant_reason: str | None = None
+    """Why requests name no tenant."""
+    response_tenant: str | None = None
+    classification: str | None = None
+    hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     action: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +64,11 @@ class Policy:
     client_certificate: bool = False
     priority: str = "normal"
 
+    @property
+    def callers_of(self) -> tuple[str, ...]:
+        """The providers whose callers the rules are about: where all have to vouch, the first."""
+        return self.providers[:1] if self.all_of else self.providers
+
 
 class Merger:
     """Merges the routes of one configuration and collects what does not fit."""
@@ -63,6 +79,24 @@ class Merger:
         self.errors: list[ConfigError] = []
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
+        self.roles = RoleTable(gateway.roles)
+        self.key_tenants: set[str] = set()
+        """Providers of which a key belongs to a tenant."""
+
+    def claims(self, provider: str) -> dict[str, Any]:
+        """What a provider maps from its tokens; nothing for keys."""
+        found = self.gateway.identity_providers.get(provider)
+        return dict(getattr(found, "claims", {}))
+
+    def maps_tenant(self, provider: str) -> bool:
+        """Whether callers of this provider belong to tenants."""
+        return provider in self.key_tenants or "tenant" in self.claims(provider)
+
+    def claim_types(self, provider: str) -> dict[str, str]:
+        """The claims that a provider declares for rules, with their types."""
+        return {
+            name: claim.type for name, claim in self.claims(provider).items() if name not in RESERVED_CLAIMS
+        }
 
     def fault(self, location: Location, code: str, message: str, key: bool = False) -> None:
         """Notes an error."""
@@ -94,6 +128,7 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        Authorization(self, policy, at, parts).run()
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         self._limits(policy, parts)
@@ -105,7 +140,7 @@ class Merger:
         self._mirror(policy, route, here, at)
         self._security(policy, parts)
         self._bounds(policy, parts)
-        self._variables(policy, route, here, at)
+        self._variables(policy, route, at)
         policy.sources = _sources(parts)
         return policy if len(self.errors) == before else None
 
@@ -219,8 +254,8 @@ class Merger:
                 f"the group `{route.group}` already decides with `authorize`; remove `access`",
                 True,
             )
-        rules = [(part.authorize, source) for part, _, source in parts if part.authorize]
-        if not rules and not route.access and not here.access:
+        decides = any(part.authorize for part, _, _ in parts)
+        if not decides and not route.access and not here.access:
             more = "; `authenticate` alone is no decision" if route.authenticate or here.authenticate else ""
             self.fault(
                 at,
@@ -229,7 +264,6 @@ class Merger:
                 True,
             )
             return
-        policy.rules = [rule.rule(source) for rule, source in rules]
         chosen = self._providers(route, here, at)
         policy.providers, policy.all_of = chosen.providers, chosen.all_of
 
@@ -471,37 +505,10 @@ class Merger:
                     True,
                 )
 
-    def _variables(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
+    def _variables(self, policy: Policy, route: Route, at: Location) -> None:
         found = template.read(route.match.path)
         if isinstance(found, str):
             return
-        for part, where in ((group, ("groups", route.group or "")), (route, at)):
-            rule = part.authorize
-            if rule is None or rule.tenant is None:
-                continue
-            name = rule.tenant.removeprefix("path.")
-            place: Location = (*where, "authorize", "tenant")
-            if name not in found.variables:
-                where_from = (
-                    ""
-                    if part is route
-                    else f" (the group `{route.group}` compares it with the caller's tenant)"
-                )
-                self.fault(
-                    (*at, "match", "path"),
-                    "tenant_variable_missing",
-                    f"the path has no `{{{name}}}`{where_from}; add it, or compare another one",
-                )
-            elif name == found.rest:
-                self.fault(
-                    (*at, "match", "path"),
-                    "tenant_variable_rest",
-                    f"`{{{name}...}}` takes several segments, and a tenant is one; write `{{{name}}}`",
-                )
-            elif route.path is not None:
-                message = f"{listed(route.path.allow)} would let two readers see different values of `{{{name}}}`, which a rule reads; remove `path`"
-                self.fault((*at, "path"), "path_exception_with_rule", message, True)
-            self._tenant_claims(policy, place, rule.tenant)
         for key, target in (
             ("rewrite", policy.rewrite),
             ("redirect", route.redirect.path if route.redirect else None),
@@ -513,18 +520,6 @@ class Merger:
                     "variable_unknown",
                     f"the route's path has no `{{{name}}}`{nearest(name, found.variables)}",
                 )
-
-    def _tenant_claims(self, policy: Policy, place: Location, tenant: str) -> None:
-        for name in policy.providers:
-            provider = self.gateway.identity_providers.get(name)
-            if provider is not None and provider.type == "jwt" and "tenant" not in provider.claims:
-                error = self.places.error(
-                    place,
-                    "tenant_claim_missing",
-                    f"`{tenant}` is compared with the caller's tenant, and tokens of `{name}` name none; write `claims: {{tenant: …}}` there",
-                )
-                if error not in self.errors:
-                    self.errors.append(error)
 
 
 def _covers(wide: str, host: str) -> bool:

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
-from yett.config.filters.authorize import Access, Authorize
+from yett.config.filters.authorize import Access, Authorize, Denials
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
@@ -91,6 +92,8 @@ class Group(Model):
     """Host names of routes that name none."""
     methods: Methods | None = None
     """The most that routes may take."""
+    multi_tenant: bool = False
+    """Whether every route has to name the request's tenant."""
     access: Literal["authenticated"] | None = None
     """Any verified caller."""
     client_certificate: Literal["required"] | None = None
@@ -99,6 +102,16 @@ class Group(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    deny: Denials = Field(default_factory=dict)
+    """Rules that refuse where they hold, by name; they win."""
+    tenant: TenantPlace | None = None
+    """Where a request names its tenant, which has to be the caller's; or `{none: "reason"}`."""
+    response_tenant: ResponseTenant | None = None
+    """Where an answer names its tenant; another one than the caller's is refused."""
+    classification: Text | None = None
+    """How sensitive the data is: one of `classifications:`."""
+    hidden: bool = False
+    """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
@@ -148,6 +161,16 @@ class Route(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    deny: Denials = Field(default_factory=dict)
+    """Rules that refuse where they hold, by name; they win."""
+    tenant: TenantPlace | None = None
+    """Where a request names its tenant, which has to be the caller's; or `{none: "reason"}`."""
+    response_tenant: ResponseTenant | None = None
+    """Where an answer names its tenant; another one than the caller's is refused."""
+    classification: Text | None = None
+    """How sensitive the data is: one of `classifications:`."""
+    hidden: bool = False
+    """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)

@@ -15,6 +15,9 @@ type Line = SmallVec<[u8; 160]>;
 
 pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut ResponseHead) -> Result<(), Refusal> {
     let route = snapshot.route(exchange.route).ok_or(Reason::Internal)?;
+    if let Some(field) = &route.response_tenant {
+        own_tenant(exchange, response, field)?;
+    }
     let headers = &mut response.headers;
     hygiene::drop_connection_fields(headers);
     headers.retain(|known, _, _| {
@@ -36,7 +39,14 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
 }
 
 pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: &Refusal) -> Answer {
-    let route = exchange.and_then(|e| snapshot.route(e.route));
+    if refusal.hidden {
+        return answer(snapshot, exchange, None, &Reason::RouteNotFound.into());
+    }
+    answer(snapshot, exchange, exchange.and_then(|e| snapshot.route(e.route)), refusal)
+}
+
+/// `route` is the one that the answer may show.
+fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route>, refusal: &Refusal) -> Answer {
     let context = ProblemContext {
         accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
         request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
@@ -44,7 +54,10 @@ pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: 
     };
     let mut answer = problem::render(refusal, &context);
     if let Some(exchange) = exchange {
-        limits(&mut answer, exchange);
+        // Where no route shows, nothing but the listener's limits does.
+        let own = snapshot.listener(&exchange.connection.listener).map_or(0, |listener| listener.address_limits.len());
+        let shown = if route.is_some() { exchange.limits.len() } else { own.min(exchange.limits.len()) };
+        limits(&mut answer, exchange.limits.get(..shown).unwrap_or_default());
     }
     let security = match route {
         Some(route) => route.security_headers.as_ref(),
@@ -59,9 +72,16 @@ pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: 
     answer
 }
 
+/// An answer that names a tenant names the caller's; before anything of it is changed.
+fn own_tenant(exchange: &Exchange, response: &ResponseHead, field: &str) -> Result<(), Refusal> {
+    let held = exchange.principal.as_ref().and_then(|principal| principal.tenant.as_deref());
+    let same = |value: &[u8]| held.is_some_and(|held| held.as_bytes() == value);
+    if response.headers.named(field.as_bytes()).all(same) { Ok(()) } else { Err(Reason::TenantLeak.into()) }
+}
+
 /// The limits, what browsers are told and the id, for an answer of the gateway itself.
 pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
-    limits(answer, exchange);
+    limits(answer, &exchange.limits);
     if let Some(security) = &route.security_headers {
         security.finish(answer, exchange.https);
     }
@@ -69,11 +89,11 @@ pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
     answer.headers.push(("x-request-id".into(), id));
 }
 
-fn limits(answer: &mut Answer, exchange: &Exchange) {
-    if !exchange.limits.is_empty() {
+fn limits(answer: &mut Answer, limits: &[LimitReport]) {
+    if !limits.is_empty() {
         let text = |line: Line| String::from_utf8_lossy(&line).into();
-        answer.headers.push(("ratelimit-policy".into(), text(policies(&exchange.limits))));
-        answer.headers.push(("ratelimit".into(), text(states(&exchange.limits))));
+        answer.headers.push(("ratelimit-policy".into(), text(policies(limits))));
+        answer.headers.push(("ratelimit".into(), text(states(limits))));
     }
 }
 

@@ -62,7 +62,8 @@ pub fn of_request(snapshot: &Snapshot, route: &Route, trailers: HeaderMap) -> Re
 /// # Errors
 /// See [`Malformed`].
 pub fn of_answer(route: &Route, trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
-    clean(trailers, |name| route.response_headers.takes(name))
+    let tenant = |name: &[u8]| route.response_tenant.as_ref().is_some_and(|own| folds_to(name, own.as_bytes()));
+    clean(trailers, |name| route.response_headers.takes(name) || tenant(name))
 }
 
 /// Drops what may not stand in trailers; a folding of such a name (`_` and `.` for `-`) neither.

@@ -137,7 +137,12 @@ impl Mapping {
             claims: values,
             token_id: text(claims, "jti")?.map(Into::into),
             expires_ms: Some(expires_ms),
-            key: self.hash.parts(&[self.provider.as_bytes(), subject.as_bytes(), client_part.as_bytes()]),
+            key: self.hash.parts(&[
+                self.provider.as_bytes(),
+                subject.as_bytes(),
+                client_part.as_bytes(),
+                tenant.unwrap_or_default().as_bytes(),
+            ]),
             ..Principal::blank(Arc::clone(&self.provider), AuthenticationMethod::Jwt)
         })
     }

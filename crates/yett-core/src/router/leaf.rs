@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Wanted;
 use crate::exchange::{Method, RouteIndex};
 use crate::ir;
-use crate::path::decode_query;
+use crate::path::query_values;
 
 /// What the routes of a template say.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ impl Default for Leaf {
 #[derive(Debug)]
 struct Entry {
     route: RouteIndex,
+    /// Shows in no `Allow`, and in no other answer than that of a path that is not there.
+    hidden: bool,
     methods: Methods,
     headers: BTreeMap<Box<str>, Box<str>>,
     query: BTreeMap<Box<str>, Box<str>>,
@@ -113,11 +115,13 @@ impl Leaf {
         &mut self,
         route: RouteIndex,
         matches: &ir::Match,
+        hidden: bool,
         name_of: impl Fn(RouteIndex) -> &'n str,
     ) -> Result<(), String> {
         let boxed = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
         let entry = Entry {
             route,
+            hidden,
             methods: Methods::of(&matches.methods)?,
             headers: boxed(&matches.headers),
             query: boxed(&matches.query),
@@ -137,12 +141,16 @@ impl Leaf {
     }
 
     fn methods(&self) -> String {
-        let named = NAMED.iter().filter(|m| self.entries.iter().any(|e| e.methods.contains(m))).map(Method::as_str);
+        let named = NAMED.iter().filter(|m| self.shown().any(|e| e.methods.contains(m))).map(Method::as_str);
         let mut names: Vec<&str> = named.collect();
-        names.extend(self.entries.iter().flat_map(|e| e.methods.others.iter().map(|m| &**m)));
+        names.extend(self.shown().flat_map(|e| e.methods.others.iter().map(|m| &**m)));
         names.sort_unstable();
         names.dedup();
         names.join(", ")
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.hidden)
     }
 
     pub(super) fn choose(&self, wanted: Wanted<'_>) -> Choice {
@@ -151,13 +159,13 @@ impl Leaf {
             method_is_there = true;
             // Never on to a laxer route with what the service may read as the stricter one's (CVE-2026-31838).
             if let Some(source) = entry.is_unclear(wanted) {
-                return Choice::Ambiguous(source);
+                return if entry.hidden { Choice::Condition } else { Choice::Ambiguous(source) };
             }
             if entry.conditions_hold(wanted) {
                 return Choice::Route(entry.route);
             }
         }
-        if method_is_there { Choice::Condition } else { Choice::Method(Arc::clone(&self.allow)) }
+        if method_is_there || self.allow.is_empty() { Choice::Condition } else { Choice::Method(Arc::clone(&self.allow)) }
     }
 }
 
@@ -209,13 +217,4 @@ impl Entry {
         };
         self.headers.iter().all(|(name, value)| header(name, value)) && self.query.iter().all(|(name, value)| query(name, value))
     }
-}
-
-/// The decoded values of a query parameter; `None` for one that cannot be decoded.
-fn query_values<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = Option<String>> + 'q {
-    query.split(|b| *b == b'&').filter_map(move |pair| {
-        let mut parts = pair.splitn(2, |b| *b == b'=');
-        let key = decode_query(parts.next().unwrap_or_default())?;
-        (key == name).then(|| decode_query(parts.next().unwrap_or_default()))
-    })
 }

@@ -106,6 +106,7 @@ impl Tree {
         &mut self,
         route: RouteIndex,
         matches: &ir::Match,
+        hidden: bool,
         name_of: impl Fn(RouteIndex) -> &'n str,
     ) -> Result<(), String> {
         let mut at = 0_usize;
@@ -139,7 +140,7 @@ impl Tree {
             };
         }
         let node = self.nodes.get_mut(at).ok_or("the path cannot be placed")?;
-        if rest { &mut node.rest } else { &mut node.leaf }.insert(route, matches, name_of)
+        if rest { &mut node.rest } else { &mut node.leaf }.insert(route, matches, hidden, name_of)
     }
 
     fn add(&mut self) -> Result<u32, String> {

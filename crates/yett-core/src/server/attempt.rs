@@ -147,6 +147,11 @@ impl<C: Client> Lane<C> {
             transfer.lifetime = Some(Box::new(Lifetime::new(*job, &self.exchange)));
         }
         if let Err(refusal) = pipeline::respond(&job.view.snapshot, &self.exchange, &mut self.response) {
+            if refusal.reason == Reason::TenantLeak {
+                let id = String::from_utf8_lossy(&self.exchange.request_id).into_owned();
+                let fields = [("route", &*job.route.name), ("request_id", id.as_str())];
+                job.worker.shared.events.push("error", "tenant_leak", &fields);
+            }
             return Once::Ended(Outcome::Refused(refusal));
         }
         let version = request.version;

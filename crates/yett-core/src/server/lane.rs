@@ -224,7 +224,7 @@ impl<C: Client> Lane<C> {
         let next = self.answer(&answer, last, client_closes).await;
         // A client of gRPC reads 200 and a status of its own; what is recorded is why.
         if self.status != 0 {
-            self.status = refusal.reason.status();
+            self.status = refusal.status();
         }
         next
     }

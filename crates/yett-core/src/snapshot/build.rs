@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
-use crate::filters::authorize::Rule;
+use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -110,6 +110,7 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 /// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
+    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
@@ -369,12 +370,26 @@ impl Context<'_> {
         let mirror = errors.take(|| at("mirror"), mirror);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
+        let read = match &access {
+            Some(Access::Authenticated { policy, .. }) => Some(policy.headers()),
+            _ => None,
+        };
+        let own_headers =
+            own.map(String::as_str).chain(read.into_iter().flatten()).map(|name| name.to_ascii_lowercase().into()).collect();
+        let access_public = matches!(&access, Some(Access::Public));
+        if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
+            let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
+                .to_owned();
+            errors.0.push(LoadError { pointer: at("access"), message });
+        }
         Some(Route {
             name: spec.name.as_str().into(),
             priority: spec.priority,
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
             decision: decision(spec, self.ir),
+            hidden: spec.hidden,
+            response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
             challenges,
             address_limits,
@@ -382,7 +397,7 @@ impl Context<'_> {
             action: action?,
             rewrite: rewrite?,
             request_headers: request_headers?,
-            own_headers: own.map(|name| name.to_ascii_lowercase().into()).collect(),
+            own_headers,
             response_headers: response_headers?,
             security_headers: security_headers?,
             early_hints: spec.early_hints,
@@ -410,17 +425,21 @@ impl Context<'_> {
         }
         let providers = if authenticated.all_of { Accepts::AllOf(providers) } else { Accepts::AnyOf(providers) };
         errors.take(|| at("access/authenticated/providers"), providers.check(self.providers))?;
-        let mut rules = Vec::with_capacity(authenticated.rules.len());
-        for (number, rule) in authenticated.rules.iter().enumerate() {
-            let pointer = || at(&format!("access/authenticated/rules/{number}"));
-            let tenant = rule.tenant.as_ref().map(|ir::TenantSource::Path(name)| name);
-            if tenant.is_some_and(|name| spans(spec, name)) {
-                let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
-                errors.0.push(LoadError { pointer: pointer(), message });
-            }
-            rules.push(errors.take(pointer, Rule::build(rule, variables))?);
+        let tenants = spec.tenants.iter().filter_map(|tenant| match &tenant.from {
+            ir::TenantSource::Path(name) => Some(name),
+            _ => None,
+        });
+        for _ in tenants.filter(|name| spans(spec, name)) {
+            let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
+            errors.0.push(LoadError { pointer: at("tenants"), message });
         }
-        Some(Access::Authenticated { providers, rules })
+        match Policy::build(spec, &authenticated.rules, variables) {
+            Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
+            Err(found) => {
+                errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
+                None
+            }
+        }
     }
 
     fn action(&self, spec: &ir::Route, variables: &[&str], at: &impl Fn(&str) -> String, errors: &mut Errors) -> Option<Action> {

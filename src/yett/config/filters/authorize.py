@@ -1,35 +1,98 @@
-"""What verified callers may do: callers, scopes, roles, tenant."""
+"""What verified callers may do: rules that have to hold, rules that deny, and whose tenant it is."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
+from yett.config.authorization.attributes import Claims, Device, Times
+from yett.config.authorization.tenant import TenantPlace
 from yett.config.base import Model, refuse
-from yett.config.types import Items, Quantified
+from yett.config.types import Items, Name, Networks, Quantified, Text, one_or_list
 
-_TENANT = re.compile(r"path\.[a-z][a-z0-9_]*", re.ASCII)
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
+_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)*(/\*)?", re.ASCII)
 
 
-def _tenant(value: Any) -> Any:
-    if not isinstance(value, str) or not _TENANT.fullmatch(value):
-        raise refuse(
-            "tenant_invalid",
-            f"`{value}` is not a part of the request; write `path.` and a variable of the path, such as `path.tenant`",
-        )
-    return value
-
-
-def _scopes(value: Quantified) -> Quantified:
+def _scope(value: Quantified, at: tuple[str | int, ...] = ()) -> Quantified:
     for index, scope in enumerate(value.items):
         if not _SCOPE.fullmatch(scope):
             raise refuse(
                 "scope_invalid",
                 f"`{scope}` is not a scope; it has blanks or quotes: several are `{{all_of: [a, b]}}`",
-                (value.quantifier, index),
+                (*at, value.quantifier, index),
+            )
+    return value
+
+
+@dataclass(frozen=True)
+class Scopes:
+    """Scopes for every method, or for each."""
+
+    every: Quantified | None = None
+    methods: dict[str, Quantified] = field(default_factory=dict)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        every = Quantified.__get_pydantic_json_schema__(schema, handler)
+        each = {"type": "object", "additionalProperties": every, "minProperties": 1}
+        methods = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["methods"],
+            "properties": {"methods": each},
+        }
+        return {"anyOf": [*every["anyOf"], methods]}
+
+    @classmethod
+    def validate(cls, value: Any) -> Scopes:
+        if isinstance(value, Scopes):
+            return value
+        if not isinstance(value, dict) or set(value) != {"methods"}:
+            return cls(every=_scope(Quantified.validate(value)))
+        methods = value["methods"]
+        if not isinstance(methods, dict) or not methods:
+            raise refuse(
+                "quantifier_missing",
+                "write a scope for each method: `{GET: billing.read, PUT: billing.write}`",
+                ("methods",),
+            )
+        found = {}
+        for name, scopes in methods.items():
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Z]+", name, re.ASCII) or name == "HEAD":
+                raise refuse(
+                    "method_invalid",
+                    f"`{name}` is not a method here; write one such as `GET`",
+                    ("methods", name),
+                )
+            found[name] = _scope(Quantified.validate(scopes), ("methods", name))
+        return cls(methods=found)
+
+
+def _spiffe(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(value):
+        if not _SPIFFE.fullmatch(name):
+            raise refuse(
+                "spiffe_invalid",
+                f"`{name}` is not a SPIFFE id; write one such as `spiffe://shop.example/orders`, or `spiffe://shop.example/batch/*`",
+                (index,),
             )
     return value
 
@@ -43,58 +106,84 @@ class Callers(Model):
     """OAuth clients."""
     keys: Items = ()
     """Names of API keys."""
+    spiffe: Annotated[Items, AfterValidator(_spiffe)] = ()
+    """SPIFFE ids of workloads; `/*` at the end is all below."""
 
     @model_validator(mode="after")
     def _some(self) -> Callers:
-        if not (self.users or self.clients or self.keys):
-            raise refuse("authorize_empty", "`callers` names nobody; write `users`, `clients` or `keys`")
-        return self
-
-
-class Authorize(Model):
-    """One rule: all parts that are present have to hold."""
-
-    callers: Callers | None = None
-    """Exact callers; one of them."""
-    scopes: Annotated[Quantified, AfterValidator(_scopes)] | None = None
-    """Scopes that the credential has to carry."""
-    roles: Quantified | None = None
-    """Roles that the caller has to have."""
-    tenant: (
-        Annotated[
-            str, BeforeValidator(_tenant), WithJsonSchema({"type": "string", "pattern": r"^path\.[a-z]"})
-        ]
-        | None
-    ) = None
-    """The caller's tenant has to equal this part of the request: `path.NAME`."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Authorize:
-        if self.callers is None and self.scopes is None and self.roles is None and self.tenant is None:
+        if not (self.users or self.clients or self.keys or self.spiffe):
             raise refuse(
-                "authorize_empty",
-                "`authorize` has no rule; name `scopes`, `roles`, `callers` or `tenant`, or say `access: authenticated`",
+                "authorize_empty", "`callers` names nobody; write `users`, `clients`, `keys` or `spiffe`"
             )
         return self
 
-    def rule(self, source: str) -> dict[str, Any]:
-        """The rule in the intermediate representation."""
-        callers = self.callers and {
-            "users": [*self.callers.users],
-            "clients": [*self.callers.clients],
-            "keys": [*self.callers.keys],
-        }
-        return {
-            "source": source,
-            "callers": callers,
-            "scopes": _quantifier(self.scopes),
-            "roles": _quantifier(self.roles),
-            "tenant": {"path": self.tenant.removeprefix("path.")} if self.tenant else None,
-        }
+
+class Rule(Model):
+    """Parts that all have to hold."""
+
+    callers: Callers | None = None
+    """Exact callers; one of them."""
+    scopes: Scopes | None = None
+    """Scopes that the credential has to carry; for each method as `{methods: {GET: read, PUT: write}}`."""
+    roles: Quantified | None = None
+    """Roles that the caller has to have; one that includes it counts."""
+    permissions: Quantified | None = None
+    """Permissions that the caller's roles have to bring; `roles:` of the configuration says which does."""
+    claims: Claims = Field(default_factory=dict)
+    """Declared claims and what they have to be."""
+    clearance: Text | None = None
+    """A declared claim that has to name the route's `classification`, or one above it."""
+    addresses: Networks | None = None
+    """Networks of the client; one of them."""
+    times: Annotated[tuple[Times, ...], BeforeValidator(one_or_list)] | None = None
+    """Times of the week; one of them."""
+    device: Device | None = None
+    """What is known of the device."""
+
+    def is_empty(self) -> bool:
+        """Whether it asks for nothing."""
+        parts = (
+            self.callers,
+            self.scopes,
+            self.roles,
+            self.permissions,
+            self.clearance,
+            self.addresses,
+            self.times,
+        )
+        return not self.claims and self.device is None and all(part is None for part in parts)
 
 
-def _quantifier(value: Quantified | None) -> dict[str, list[str]] | None:
-    return {value.quantifier: list(value.items)} if value else None
+class Authorize(Rule):
+    """One rule: all parts that are present have to hold."""
 
+    tenant: TenantPlace | None = None
+    """The same as `tenant` of the group or route."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Authorize:
+        if self.is_empty() and self.tenant is None:
+            raise refuse(
+                "authorize_empty",
+                "`authorize` has no rule; name `scopes`, `roles`, `permissions`, `callers` or `claims`, or say `access: authenticated`",
+            )
+        return self
+
+
+class Deny(Rule):
+    """A rule that refuses where all its parts hold, and where that cannot be decided."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Deny:
+        if self.is_empty():
+            raise refuse(
+                "authorize_empty",
+                "the rule denies nothing; name `roles`, `callers`, `claims`, `addresses` or `times`",
+            )
+        return self
+
+
+Denials = dict[Name, Deny]
+"""Rules that refuse, by name."""
 
 Access = Literal["public", "authenticated"]

@@ -1,0 +1,121 @@
+//! One rule: parts that all have to hold.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::claims::{ClaimRule, Device};
+use super::sets::{Callers, RoleSets, Scopes};
+use super::times::Window;
+use super::{Ask, Truth};
+use crate::exchange::Refusal;
+use crate::ir;
+use crate::reason::Reason;
+
+/// A compiled rule of `authorize:` or `deny:`.
+#[derive(Debug)]
+pub struct Rule {
+    source: Arc<str>,
+    callers: Option<Callers>,
+    scopes: Option<Scopes>,
+    roles: Option<RoleSets>,
+    permissions: Option<RoleSets>,
+    claims: Box<[ClaimRule]>,
+    addresses: Box<[IpNet]>,
+    times: Box<[Window]>,
+    device: Option<Device>,
+}
+
+impl Rule {
+    /// Compiles one.
+    ///
+    /// # Errors
+    /// A rule without a part, and whatever a part refuses.
+    pub fn build(rule: &ir::AuthorizeRule) -> Result<Self, String> {
+        let built = Self {
+            source: rule.source.as_str().into(),
+            callers: rule.callers.as_ref().map(Callers::build).transpose()?,
+            scopes: rule.scopes.as_ref().map(Scopes::build).transpose()?,
+            roles: rule.roles.as_ref().map(|spec| RoleSets::build(spec, "roles")).transpose()?,
+            permissions: rule.permissions.as_ref().map(|spec| RoleSets::build(spec, "permissions")).transpose()?,
+            claims: rule.claims.iter().map(ClaimRule::build).collect::<Result<_, _>>()?,
+            addresses: rule.addresses.as_slice().into(),
+            times: rule.times.iter().map(Window::build).collect::<Result<_, _>>()?,
+            device: rule.device.as_ref().map(Device::build).transpose()?,
+        };
+        if built.is_empty() {
+            return Err("the rule asks for nothing; name callers, scopes, roles, permissions, claims or a condition".to_owned());
+        }
+        Ok(built)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.callers.is_none()
+            && self.scopes.is_none()
+            && self.roles.is_none()
+            && self.permissions.is_none()
+            && self.claims.is_empty()
+            && self.addresses.is_empty()
+            && self.times.is_empty()
+            && self.device.is_none()
+    }
+
+    /// As a rule of `authorize:`: allows where every part holds.
+    ///
+    /// # Errors
+    /// The first part that does not hold, or that cannot be decided.
+    pub fn permit(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        for truth in self.parts(ask) {
+            match truth {
+                Truth::Holds => {}
+                Truth::Fails(reason) | Truth::Open(reason) => return Err(self.refuse(reason, ask)),
+            }
+        }
+        Ok(())
+    }
+
+    /// As a rule of `deny:`: refuses where every part holds, and where that cannot be decided.
+    ///
+    /// # Errors
+    /// It denies.
+    pub fn deny(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        match self.parts(ask).fold(Truth::Holds, |truth, part| truth.and(|| part)) {
+            Truth::Fails(_) => Ok(()),
+            Truth::Holds => Err(self.refuse(Reason::PolicyDenied, ask)),
+            Truth::Open(_) => Err(self.refuse(Reason::PolicyError, ask)),
+        }
+    }
+
+    /// The truth of each part, the cheap ones first; asked one by one.
+    fn parts<'a>(&'a self, ask: &'a Ask<'a>) -> impl Iterator<Item = Truth> + 'a {
+        let principal = ask.principal;
+        let callers = self.callers.iter().map(|callers| Truth::of(callers.allow(principal), Reason::CallerNotAllowed));
+        let scopes = self.scopes.iter().map(|scopes| {
+            let enough = scopes.check(&ask.exchange.request.method, &principal.scopes).is_ok();
+            Truth::of(enough, Reason::ScopeMissing)
+        });
+        let roles = self.roles.iter().map(|roles| Truth::of(roles.allow(&principal.roles), Reason::RoleMissing));
+        let permissions = self.permissions.iter().map(|sets| Truth::of(sets.allow(&principal.roles), Reason::PermissionMissing));
+        let claims = self.claims.iter().map(|claim| claim.judge(principal));
+        let addresses = (!self.addresses.is_empty()).then(|| {
+            let inside = self.addresses.iter().any(|network| network.contains(&ask.exchange.client));
+            Truth::of(inside, Reason::AddressNotAllowed)
+        });
+        let times = (!self.times.is_empty())
+            .then(|| Truth::of(self.times.iter().any(|window| window.holds(ask.now.unix_ms)), Reason::TimeNotAllowed));
+        let device = self.device.iter().map(|device| device.judge(principal, ask.exchange, ask.now));
+        callers.chain(scopes).chain(roles).chain(permissions).chain(claims).chain(addresses).chain(times).chain(device)
+    }
+
+    fn refuse(&self, reason: Reason, ask: &Ask<'_>) -> Refusal {
+        let mut refusal = Refusal::from(reason);
+        refusal.rule = Some(Arc::clone(&self.source));
+        if reason == Reason::ScopeMissing
+            && let Some(Err(needed)) =
+                self.scopes.as_ref().map(|scopes| scopes.check(&ask.exchange.request.method, &ask.principal.scopes))
+        {
+            refusal.scope = (!needed.is_empty()).then(|| needed.into());
+        }
+        refusal
+    }
+}

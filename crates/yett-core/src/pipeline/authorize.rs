@@ -1,0 +1,36 @@
+//! Authorize: what the caller may do; and what a caller sees of a route that is hidden from it.
+
+use crate::exchange::{Exchange, Now, Phase, Refusal, Step, Upgrade};
+use crate::filters::authorize::Ask;
+use crate::reason::Reason;
+use crate::snapshot::{Access, Snapshot};
+
+/// Every rule has to allow.
+pub(super) fn authorize(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Step {
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
+    let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
+    match policy.check(&Ask { principal, exchange, now }) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
+}
+
+/// Until a caller is allowed, whatever a hidden route says is what there is where nothing is. The refusal keeps its reason.
+pub(super) fn hide(snapshot: &Snapshot, exchange: &mut Exchange, step: Step) -> Step {
+    let hidden = exchange.phase <= Phase::Authorize && snapshot.route(exchange.route).is_some_and(|route| route.hidden);
+    if !hidden {
+        return step;
+    }
+    let mut refusal = match step {
+        Step::Refuse(refusal) => refusal,
+        // Such as the way to a login.
+        Step::Answer(_) => Refusal::from(Reason::CredentialMissing),
+        other => return other,
+    };
+    refusal.hidden = true;
+    if exchange.upgrade == Upgrade::Taken {
+        exchange.upgrade = Upgrade::Asked;
+    }
+    Step::Refuse(refusal)
+}
