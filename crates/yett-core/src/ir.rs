@@ -4,6 +4,7 @@
 //! files are inlined as text, and a secret is only the name of an entry in the secrets passed beside the document.
 //! Unknown fields are refused here as well as in Python.
 
+mod authorize;
 mod outbound;
 mod providers;
 
@@ -13,9 +14,6 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-
-mod authorize;
-mod providers;
 pub use authorize::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
