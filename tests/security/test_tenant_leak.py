@@ -47,6 +47,7 @@ def test_another_tenants_answer_is_refused(shop, fields):
     )
     assert events[0]["level"] == "error" and events[0]["route"] == "closed"
     assert events[0]["request_id"] == answer["x-request-id"]
+    gate.wait_log()
     assert gate.metric("yett_refusals_total", reason="tenant_leak") == 1
 
 
