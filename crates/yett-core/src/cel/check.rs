@@ -290,10 +290,11 @@ impl<'e, S: Clone> Checker<'e, S> {
             self.mismatch(operand.at, || format!("`{name}` does not take a {kind}"))?;
         }
         let node = Node::Call(function, Box::new(node));
-        if strict && matches!(&node, Node::Call(_, operand) if matches!(**operand, Node::Constant(_))) {
-            if let Err(failure) = eval::constant(&node) {
-                return Self::fault(operand.at, format!("`{name}` of this: {}", failure.as_str()));
-            }
+        if strict
+            && matches!(&node, Node::Call(_, operand) if matches!(**operand, Node::Constant(_)))
+            && let Err(failure) = eval::constant(&node)
+        {
+            return Self::fault(operand.at, format!("`{name}` of this: {}", failure.as_str()));
         }
         Ok((self.folded(node), gives))
     }

@@ -54,13 +54,12 @@ impl ClaimRule {
 
     /// An absent claim, and one of another type, leave it open.
     pub(super) fn judge(&self, principal: &Principal) -> Truth {
-        let has = |list: &[Box<str>], wanted: &Box<str>| list.contains(wanted);
         let holds = match (principal.claim(&self.name), &self.test) {
             (Some(ClaimValue::String(value)), Test::AnyOf(values)) => values.contains(value),
             (Some(ClaimValue::String(value)), Test::NoneOf(values)) => !values.contains(value),
-            (Some(ClaimValue::StringList(list)), Test::HasAny(values)) => values.iter().any(|value| has(list, value)),
-            (Some(ClaimValue::StringList(list)), Test::HasAll(values)) => values.iter().all(|value| has(list, value)),
-            (Some(ClaimValue::StringList(list)), Test::HasNone(values)) => !values.iter().any(|value| has(list, value)),
+            (Some(ClaimValue::StringList(list)), Test::HasAny(values)) => values.iter().any(|value| list.contains(value)),
+            (Some(ClaimValue::StringList(list)), Test::HasAll(values)) => values.iter().all(|value| list.contains(value)),
+            (Some(ClaimValue::StringList(list)), Test::HasNone(values)) => !values.iter().any(|value| list.contains(value)),
             (Some(ClaimValue::Bool(value)), Test::Is(wanted)) => value == wanted,
             (Some(ClaimValue::Int(value)), Test::Numbers(values)) => values.contains(value),
             (Some(ClaimValue::Int(value)), Test::Range(least, most)) => (least..=most).contains(&value),

@@ -163,7 +163,7 @@ impl RoleSets {
     }
 
     pub(super) fn allow(&self, held: &[Box<str>]) -> bool {
-        let satisfied = |set: &Box<[Box<str>]>| held.iter().any(|role| set.contains(role));
-        if self.all { self.sets.iter().all(satisfied) } else { self.sets.iter().any(satisfied) }
+        let mut satisfied = self.sets.iter().map(|set| held.iter().any(|role| set.contains(role)));
+        if self.all { satisfied.all(|one| one) } else { satisfied.any(|one| one) }
     }
 }
