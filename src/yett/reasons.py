@@ -44,6 +44,8 @@ REASONS: tuple[str, ...] = (
     "api_key_unknown",
     "api_key_expired",
     "provider_not_accepted",
+    "token_revoked",
+    "state_unavailable",
     "identity_provider_unavailable",
     "caller_not_allowed",
     "scope_missing",

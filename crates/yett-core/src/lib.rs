@@ -28,5 +28,6 @@ pub mod router;
 pub mod server;
 pub mod shared;
 pub mod snapshot;
+pub mod store;
 pub mod upstream;
 pub mod yaml;

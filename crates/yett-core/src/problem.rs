@@ -88,6 +88,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TokenClaimInvalid
         | Reason::ApiKeyUnknown
         | Reason::ApiKeyExpired
+        | Reason::TokenRevoked
         | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
         Reason::ScopeMissing => Extra::Error("insufficient_scope"),
         Reason::MethodNotAllowed => Extra::Allow,
@@ -122,6 +123,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::RouteChanged
         | Reason::CredentialInUrl
         | Reason::IdentityProviderUnavailable
+        | Reason::StateUnavailable
         | Reason::CallerNotAllowed
         | Reason::RoleMissing
         | Reason::ServiceOverloaded

@@ -13,6 +13,7 @@ use crate::resilience;
 use crate::server::buffers::BufferBudget;
 use crate::server::passthrough::Ends;
 use crate::server::tls::cause::Failures;
+use crate::store::Stores;
 use crate::upstream::Network;
 use crate::upstream::tls_cause::TlsFailures;
 
@@ -53,6 +54,8 @@ pub struct Shared {
     pub service_tls_failures: TlsFailures,
     /// Challenges of certificate authorities that are open now.
     pub challenges: Arc<Challenges>,
+    /// State that outlives a request: ask `stores.main()` each time anew.
+    pub stores: Stores,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -77,6 +80,7 @@ impl Shared {
             passthrough: Ends::default(),
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
+            stores: Stores::default(),
             seed,
         }
     }

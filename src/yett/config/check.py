@@ -18,6 +18,7 @@ from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.service import Service
+from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, share, size_bytes
 
@@ -40,6 +41,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     gateway = merger.gateway
     _listeners(merger)
     check_acme(merger)
+    check_state(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)

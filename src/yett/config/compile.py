@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config import endpoint, resilience, service_http2, units
+from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
 from yett.config.base import Location
@@ -109,7 +110,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     if loaded.errors or merger.errors or chains or keys:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
     certificates = tuple(inventory(loaded.material))
-    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
+    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places)
     if certificates:
         document["certificates"] = [_certificate(one) for one in certificates]
     ir = json.dumps(
@@ -122,7 +123,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     )  # fmt: skip
 
 
-def build(gateway: Gateway, policies: list[Policy], material: Material, directory: Path) -> dict[str, Any]:
+def build(
+    gateway: Gateway, policies: list[Policy], material: Material, directory: Path, places: Places
+) -> dict[str, Any]:
     """The document, as `crates/yett-core/src/ir.rs` reads it."""
     process = gateway.process
     shared = gateway.defaults.security_headers
@@ -130,6 +133,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         **({"security_headers": security_headers.merged([(shared, ())])[0]} if shared else {}),
         **({"zone": gateway.zone} if gateway.zone else {}),
         **({"challenges": True} if material.ordered else {}),
+        **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -424,6 +428,7 @@ def weakened(gateway: Gateway) -> list[str]:
         for name, item in gateway.services.items()
         if item.forward_credential
     ]
+    found += state_part.weakened(gateway.state) if gateway.state else []
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

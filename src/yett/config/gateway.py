@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from yett.config.acme import State
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
 from yett.config.filters.security_headers import SecurityHeaders
@@ -14,6 +13,7 @@ from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
 from yett.config.service import Service
+from yett.config.state import State
 from yett.config.types import Address, Items, Name, Secret, Text
 from yett.config.units import Duration, Size, milliseconds
 
