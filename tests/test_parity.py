@@ -29,6 +29,8 @@ SHARED = {
         "json",
         "jwk",
         "jwks",
+        "key_uses",
+        "machine",
         "present",
         "testing",
         "verdict",

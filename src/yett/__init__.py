@@ -9,11 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yett.config.acme import Acme, State
+    from yett.config.acme import Acme
     from yett.config.authorization.attributes import Device, Times
     from yett.config.authorization.roles import Role
     from yett.config.authorization.tenant import ResponseTenant, Tenant
-    from yett.config.acme import Acme
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers, Deny
@@ -39,9 +38,12 @@ if TYPE_CHECKING:
         ProxyProtocol,
         TrustedProxies,
     )
+    from yett.config.machine import Machine
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
+    from yett.config.providers.mtls import Mtls
+    from yett.config.providers.signed_request import SignedRequest, SigningKey
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
@@ -85,8 +87,10 @@ __all__ = [
     "ListenerTls",
     "LoadShedding",
     "LogFile",
+    "Machine",
     "Match",
     "Mirror",
+    "Mtls",
     "OutlierDetection",
     "PassedHost",
     "Passthrough",
@@ -113,6 +117,8 @@ __all__ = [
     "ServiceHttp2",
     "ServiceLimits",
     "ServiceTls",
+    "SignedRequest",
+    "SigningKey",
     "State",
     "Tenant",
     "Times",
@@ -188,6 +194,10 @@ _WHERE = {
     "Secret": "yett.config.types",
     "ConfigError": "yett.errors",
     "ConfigurationError": "yett.errors",
+    "Machine": "yett.config.machine",
+    "Mtls": "yett.config.providers.mtls",
+    "SignedRequest": "yett.config.providers.signed_request",
+    "SigningKey": "yett.config.providers.signed_request",
     "YettError": "yett.errors",
 }
 

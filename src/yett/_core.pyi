@@ -68,6 +68,9 @@ class Gateway:
     def count_order(self, issued: bool, /) -> None:
         """Count an order of a certificate, for the metrics."""
 
+    def key_uses(self) -> bytes:
+        """When API keys were last used, by provider and id: JSON of Unix seconds, to the minute."""
+
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""
 

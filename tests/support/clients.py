@@ -44,12 +44,18 @@ class Authority:
         )
 
     def issue(
-        self, name: str, purposes: tuple[Any, ...] = FOR_CLIENTS, end: datetime.datetime = NOW + DAY
+        self,
+        name: str,
+        purposes: tuple[Any, ...] = FOR_CLIENTS,
+        end: datetime.datetime = NOW + DAY,
+        names: list[x509.GeneralName] | None = None,
+        subject: x509.Name | None = None,
     ) -> tuple[Path, int]:
         """A client's certificate and key in one file, and its serial number."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = [x509.DNSName(f"{name}.test"), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
+        subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usual = [x509.DNSName(f"{name}.test"), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
+        names = usual if names is None else names
         builder = self._builder(subject, key.public_key(), end)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         if purposes:

@@ -1,5 +1,7 @@
 //! What a certificate says, once the handshake has verified it: typed names, so that none is taken for another kind.
 
+mod subject;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -31,6 +33,10 @@ pub struct ClientCertificate {
     pub names: Vec<SubjectName>,
     /// The subject as text, for logs only; at most 256 characters.
     pub subject: Box<str>,
+    /// The common name, where the subject has exactly one, of visible characters.
+    pub common_name: Option<Box<str>>,
+    /// The whole subject (RFC 4514), where all of it can be written so that no two subjects look alike.
+    pub distinguished_name: Option<Box<str>>,
     /// Serial number, lower-case hexadecimal.
     pub serial: Box<str>,
     /// SHA-256 of the certificate, lower-case hexadecimal.
@@ -53,6 +59,8 @@ impl ClientCertificate {
         Ok(Self {
             names,
             subject: certificate.subject().to_string().chars().take(MAX_SUBJECT).collect(),
+            common_name: subject::common_name(certificate.subject()),
+            distinguished_name: subject::distinguished_name(certificate.subject()),
             serial: hex(certificate.raw_serial()),
             fingerprint: hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref()),
             not_after_ms: not_after.saturating_mul(1000).saturating_add(999),

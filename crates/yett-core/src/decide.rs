@@ -166,18 +166,24 @@ impl Engine {
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&self.snapshot, &mut state, exchange, now);
             let Step::Need(need) = step else { return step };
-            self.fetch(&need);
+            self.fetch(&need, exchange);
         }
         Step::Refuse(Reason::Internal.into())
     }
 
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
-    fn fetch(&self, need: &Need) {
+    fn fetch(&self, need: &Need, exchange: &mut Exchange) {
         match *need {
             Need::Keys { provider } => {
                 let provider = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
                 let Some(provider) = provider else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
+            }
+            // A question spends no nonce, and knows none.
+            Need::SignatureNonce => {
+                if let Some(signed) = &mut exchange.signed {
+                    signed.answer(Ok(true));
+                }
             }
         }
     }

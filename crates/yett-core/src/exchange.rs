@@ -12,6 +12,7 @@ use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
+use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 
 /// Methods that routes name; others are kept as they came.
@@ -309,6 +310,8 @@ pub struct Exchange {
     pub principal: Option<Rc<Principal>>,
     /// Whom the further providers of `all_of` vouched for; set by authenticate.
     pub vouched: SmallVec<[Rc<Principal>; 1]>,
+    /// What was signed of it, where its signature counts; set by authenticate.
+    pub signed: Option<Box<SignedRequest>>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
@@ -351,6 +354,7 @@ impl Exchange {
             place: None,
             principal: None,
             vouched: SmallVec::new(),
+            signed: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
@@ -378,6 +382,7 @@ impl Exchange {
         self.place = None;
         self.principal = None;
         self.vouched.clear();
+        self.signed = None;
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
@@ -453,6 +458,8 @@ pub enum Need {
         /// Index of the provider.
         provider: u32,
     },
+    /// Whether the nonce of `exchange.signed` is new.
+    SignatureNonce,
 }
 
 /// An answer that the gateway makes itself.

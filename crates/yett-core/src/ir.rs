@@ -5,6 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
+mod machines;
 mod outbound;
 mod providers;
 
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
+pub use machines::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 

@@ -89,6 +89,13 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ApiKeyUnknown
         | Reason::ApiKeyExpired
         | Reason::TokenRevoked
+        | Reason::SignatureKeyUnknown
+        | Reason::SignatureAlgorithmForbidden
+        | Reason::SignatureIncomplete
+        | Reason::SignatureInvalid
+        | Reason::SignatureExpired
+        | Reason::SignatureNotYetValid
+        | Reason::SignatureReplayed
         | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
         Reason::ScopeMissing => Extra::Error("insufficient_scope"),
         Reason::MethodNotAllowed => Extra::Allow,
@@ -111,6 +118,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::BufferExhausted
         | Reason::MisdirectedRequest
         | Reason::ClientCertificateRequired
+        | Reason::ClientCertificateUnknown
+        | Reason::ApiKeyAddressForbidden
+        | Reason::ContentDigestMismatch
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid
@@ -165,6 +175,8 @@ fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], 
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
             Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
+            Challenge::Certificate(realm) => format!("Certificate realm={}", quoted(realm)),
+            Challenge::Signature(realm, parts) => format!("Signature realm={}, components={}", quoted(realm), quoted(parts)),
         };
         if let (Some(error), Challenge::Bearer(_)) = (error, challenge) {
             let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));

@@ -116,6 +116,7 @@ reasons! {
     OriginForbidden "origin_forbidden" 403 Policy No "pages of this origin may not connect";
     // authenticate
     ClientCertificateRequired "client_certificate_required" 403 Client No "a client certificate is needed";
+    ClientCertificateUnknown "client_certificate_unknown" 403 Client No "the client certificate belongs to nobody who is known here";
     CredentialMissing "credential_missing" 401 Client No "a credential is needed";
     CredentialMalformed "credential_malformed" 401 Client No "the credential cannot be read";
     CredentialAmbiguous "credential_ambiguous" 401 Client No "more than one credential was sent";
@@ -132,6 +133,15 @@ reasons! {
     TokenClaimInvalid "token_claim_invalid" 401 Client No "a claim of the token is missing or has the wrong type";
     ApiKeyUnknown "api_key_unknown" 401 Client No "the API key is not known";
     ApiKeyExpired "api_key_expired" 401 Client No "the API key has expired";
+    ApiKeyAddressForbidden "api_key_address_forbidden" 403 Client No "the API key may not be used from this address";
+    SignatureKeyUnknown "signature_key_unknown" 401 Client No "the request is not signed with a known key";
+    SignatureAlgorithmForbidden "signature_algorithm_forbidden" 401 Client No "the signature names an algorithm that its key is not for";
+    SignatureIncomplete "signature_incomplete" 401 Client No "the signature does not cover what it has to";
+    SignatureInvalid "signature_invalid" 401 Client No "the signature of the request is not valid";
+    SignatureExpired "signature_expired" 401 Client No "the signature of the request has expired";
+    SignatureNotYetValid "signature_not_yet_valid" 401 Client Later "the signature of the request lies in the future";
+    SignatureReplayed "signature_replayed" 401 Client No "the signature of the request was used before";
+    ContentDigestMismatch "content_digest_mismatch" 400 Client No "the body is not the one that was signed";
     ProviderNotAccepted "provider_not_accepted" 401 Client No "this kind of credential is not accepted here";
     TokenRevoked "token_revoked" 401 Client No "the credential was revoked";
     StateUnavailable "state_unavailable" 503 Gateway Later "what the gateway has to look up cannot be reached";

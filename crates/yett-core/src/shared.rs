@@ -9,6 +9,7 @@ use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
+use crate::providers::key_uses::KeyUses;
 use crate::resilience;
 use crate::server::buffers::BufferBudget;
 use crate::server::passthrough::Ends;
@@ -56,6 +57,10 @@ pub struct Shared {
     pub challenges: Arc<Challenges>,
     /// State that outlives a request: ask `stores.main()` each time anew.
     pub stores: Stores,
+    /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
+    pub started_ms: u64,
+    /// When API keys were last used.
+    pub key_uses: KeyUses,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -81,6 +86,8 @@ impl Shared {
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
             stores: Stores::default(),
+            started_ms: crate::server::clock::now().unix_ms,
+            key_uses: KeyUses::default(),
             seed,
         }
     }

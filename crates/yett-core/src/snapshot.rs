@@ -48,6 +48,10 @@ pub enum Challenge {
     Bearer(Arc<str>),
     /// `ApiKey realm="<provider>", header="<name>"` (no registered scheme exists for keys)
     ApiKey(Arc<str>, Arc<str>),
+    /// `Certificate realm="<provider>"` (no registered scheme exists: the handshake asks)
+    Certificate(Arc<str>),
+    /// `Signature realm="<provider>", components="<what has to be covered>"` (likewise)
+    Signature(Arc<str>, Box<str>),
 }
 
 /// A whole configuration, ready to serve.

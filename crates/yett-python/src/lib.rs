@@ -107,6 +107,11 @@ impl Gateway {
         outside(py, || self.0.count_order(issued))
     }
 
+    /// When API keys were last used, by provider and id: JSON of Unix seconds, to the minute.
+    fn key_uses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.key_uses())?.as_bytes()))
+    }
+
     /// Opens access log files again.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         outside(py, || self.0.reopen_logs())

@@ -10,6 +10,7 @@ from yett.config import service_http2, template
 from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
+from yett.config.check_machines import check_machines
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
@@ -47,7 +48,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         at: Location = ("identity_providers", name)
         if isinstance(provider, Jwt):
             _jwt(merger, at, provider)
-        else:
+        elif isinstance(provider, ApiKey):
             _api_key(merger, at, provider)
     _providers_together(merger)
     _services(merger)
@@ -56,6 +57,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
+    check_machines(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)
@@ -233,11 +235,12 @@ def _providers_together(merger: Merger) -> None:
     issuers: dict[str, str] = {}
     headers: dict[str, str] = {}
     for name, provider in merger.gateway.identity_providers.items():
-        key, seen, word = (
-            (provider.issuer, issuers, "issuer")
-            if isinstance(provider, Jwt)
-            else (provider.header, headers, "header")
-        )
+        if isinstance(provider, Jwt):
+            key, seen, word = provider.issuer, issuers, "issuer"
+        elif isinstance(provider, ApiKey):
+            key, seen, word = provider.header, headers, "header"
+        else:
+            continue
         if key in seen:
             merger.fault(
                 ("identity_providers", name, word),

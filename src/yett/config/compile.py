@@ -27,8 +27,11 @@ from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.oauth_client import client_errors
 from yett.config.places import Places
+from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.mtls import Mtls
+from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.errors import ConfigurationError
@@ -146,7 +149,7 @@ def build(
         "secrets": material.fingerprints,
         "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
         "providers": [
-            _jwt(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
+            _provider(name, item, material)
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
@@ -273,6 +276,27 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
     return document
 
 
+def _provider(name: str, provider: Provider, material: Material) -> dict[str, Any]:
+    if isinstance(provider, Jwt):
+        return _jwt(name, provider, material)
+    if isinstance(provider, Mtls):
+        return provider.compiled(name)
+    if isinstance(provider, SignedRequest):
+        return _signed_request(name, provider, material)
+    return _api_key(name, provider, material)
+
+
+def _signed_request(name: str, provider: SignedRequest, material: Material) -> dict[str, Any]:
+    keys: dict[str, dict[str, Any]] = {}
+    for key_id, key in provider.keys.items():
+        at: Location = ("identity_providers", name, "keys", key_id)
+        if key.shared_secret:
+            keys[key_id] = {"secret": secret_name((*at, "shared_secret"))}
+        else:
+            keys[key_id] = {"public_key": material.texts[(*at, "public_key")]}
+    return provider.compiled(name, keys)
+
+
 def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
     at: Location = ("identity_providers", name)
     jwks: dict[str, Any]
@@ -320,14 +344,8 @@ def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
         "header": provider.header,
         "salt": file.salt,
         "pepper": secret_name((*at, "pepper")) if provider.pepper else None,
-        "keys": [
-            {
-                "id": key.id, "name": label, "hash": key.hash, "expires": key.expires_at(), "scopes": list(key.scopes),
-                "roles": list(key.roles), "tenant": key.tenant,
-            }
-            for label, key in sorted(file.keys.items())
-        ],
-    }  # fmt: skip
+        "keys": [one for label, key in sorted(file.keys.items()) for one in key.compiled(label)],
+    }
 
 
 def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
@@ -423,6 +441,8 @@ def weakened(gateway: Gateway) -> list[str]:
     for name, provider in gateway.identity_providers.items():
         if isinstance(provider, Jwt) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
+        if isinstance(provider, SignedRequest):
+            found += provider.weakened(name)
     found += [
         f"service `{name}` sees the caller's credential"
         for name, item in gateway.services.items()

@@ -170,6 +170,9 @@ def _public(
         errors.append(
             places.error(location, "file_invalid", f"`{path_text}` holds no revocation list; PEM is needed")
         )
+    elif last == "public_key" and "-----BEGIN PUBLIC KEY-----" not in text:
+        message = f"`{path_text}` holds no public key; PEM is needed, as `openssl pkey -pubout` writes it"
+        errors.append(places.error(location, "file_invalid", message))
     elif last == "jwks":
         fault = _jwks_fault(text)
         if fault:
@@ -209,15 +212,11 @@ def _keys_file(text: str, path: Path, shown: str, errors: list[ConfigError]) -> 
         return None
     seen: dict[str, str] = {}
     for name, entry in keys.keys.items():
-        if entry.id in seen:
-            errors.append(
-                places.error(
-                    ("keys", name, "id"),
-                    "key_entry_invalid",
-                    f"`{seen[entry.id]}` has the same id; make a new key",
-                )
-            )
-        seen[entry.id] = name
+        for key_id in entry.ids():
+            if key_id in seen:
+                message = f"`{seen[key_id]}` has the same id; make a new key"
+                errors.append(places.error(("keys", name, "id"), "key_entry_invalid", message))
+            seen[key_id] = name
     return keys
 
 

@@ -1,22 +1,25 @@
-"""The keys file of an `api_key` provider: making keys, hashing them, listing them."""
+"""The keys of an `api_key` provider: made, rotated, ended, withdrawn, listed."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import hmac
-import json
+import ipaddress
 import os
 import re
 import secrets
 import string
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from yett.control import keys_file
+from yett.control.keys_file import KeysError
+
+__all__ = ["KeysError", "NewKey", "create", "expire", "listing", "parse_expiry", "pepper", "revoke", "rotate"]
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_ALPHABET = string.ascii_lowercase + string.digits
@@ -28,17 +31,11 @@ SALT_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 WORD = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-HEAD = """\
-# API keys: keyed hashes, never the keys themselves. Made with `yett keys create`; an entry that is
-# removed is refused after the next reload.
-version: 1
-salt: {salt}
-keys:
-"""
+KINDS = ("service", "device")
+MAX_PREVIOUS = 4
+"""Earlier keys of one name that are good at the same time."""
 
-
-class KeysError(Exception):
-    """The keys file or what was asked for is not right; the message is for the person who asked."""
+Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,9 @@ class NewKey:
     roles: Sequence[str] = field(default_factory=tuple)
     tenant: str | None = None
     expires: datetime | None = None
+    partner: str | None = None
+    kind: str = "service"
+    allowed_addresses: Sequence[str] = field(default_factory=tuple)
 
 
 def checksum(text: str) -> str:
@@ -117,139 +117,227 @@ def create(file: Path, new: NewKey, extra: bytes = b"") -> str:
     Raises:
         KeysError: the name is taken, a value is not allowed, or the file cannot be read or written.
     """
-    if not NAME.fullmatch(new.name):
-        raise KeysError(f"`{new.name}` is no name; use letters, digits, `.`, `_` and `-`, at most 63")
-    for word in [*new.scopes, *new.roles, *([new.tenant] if new.tenant else [])]:
-        if not WORD.fullmatch(word):
-            raise KeysError(
-                f"`{word}` is not allowed here; use visible ASCII without spaces, quotes and backslashes"
-            )
-    with _alone(file):
+    _check(new)
+    with keys_file.alone(file):
         text = file.read_text(encoding="utf-8") if file.exists() else None
         if text is None:
-            text = HEAD.format(salt=secrets.token_hex(SALT_BYTES))
-        before = _parse(file, text)
+            text = keys_file.HEAD.format(salt=secrets.token_hex(SALT_BYTES))
+        before = keys_file.parse(file, text)
         if new.name in before["keys"]:
             raise KeysError(
-                f"`{new.name}` is in {file} already; use another name, for example `{new.name}-2`"
+                f"`{new.name}` is in {file} already; `yett keys rotate` gives it a new key, or use another name"
             )
-        ids = {entry.get("id") for entry in before["keys"].values()}
-        key_id = next(found for found in iter(_random_id, None) if found not in ids)
-        body = f"yett_{key_id}_" + "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH))
-        key = body + checksum(body)
-        entry = _entry(new, key_id, hashed(key, bytes.fromhex(before["salt"]), extra))
-        after = _appended(file, text, before, new.name, entry)
-        _replace(file, after)
+        key, found = _fresh(before, extra)
+        keys_file.replace(file, keys_file.appended(file, text, new.name, found | _entry(new)))
     return key
 
 
-def listing(file: Path, now: datetime | None = None) -> list[dict[str, Any]]:
-    """One row for each key, without its hash.
+def rotate(
+    file: Path, name: str, until: datetime | None, extra: bytes = b"", expires: datetime | None = None
+) -> tuple[str, datetime | None]:
+    """Gives a name a new key. The one before stays good until then, or until its own end if that is sooner; without
+    `until` it goes at once. The key, and that moment.
+
+    `expires` is the end of the new key; without it, it lives as long as the one before was to.
+
+    Raises:
+        KeysError: nobody has that name, or the file cannot be changed.
+    """
+    now = datetime.now(UTC)
+    made: list[tuple[str, datetime | None]] = []
+
+    def change(document: dict[str, Any], entry: Entry) -> Entry:
+        key, found = _fresh(document, extra)
+        own = _moment(entry.get("expires"))
+        end = until if own is None or until is None else min(own, until)
+        previous = [one for one in entry.get("previous", []) if (_moment(one.get("expires")) or now) > now]
+        if end is not None and end > now:
+            previous.append({"id": entry["id"], "hash": entry["hash"], "expires": _text(end)})
+        if len(previous) > MAX_PREVIOUS:
+            raise KeysError(
+                f"`{name}` has {MAX_PREVIOUS} earlier keys that are still good; end them first: "
+                f"`yett keys revoke --name {name} --id ID`"
+            )
+        after = entry | found
+        after.pop("previous", None)
+        if expires is not None:
+            after["expires"] = _text(expires)
+        elif own is not None and own <= now:
+            raise KeysError(f"`{name}` has ended; say when the new key is to: `--expires 90d`")
+        if previous:
+            after["previous"] = previous
+        made.append((key, end))
+        return after
+
+    _change(file, name, change)
+    return made[0]
+
+
+def expire(file: Path, name: str, until: datetime | None) -> None:
+    """Sets when the key of a name ends; earlier keys of it end then at the latest. `None`: never.
+
+    Raises:
+        KeysError: nobody has that name, or the file cannot be changed.
+    """
+
+    def change(_: dict[str, Any], entry: Entry) -> Entry:
+        after = {key: value for key, value in entry.items() if key != "expires"}
+        if until is not None:
+            previous = after.pop("previous", [])
+            after["expires"] = _text(until)
+            if previous:
+                ends = [min(_moment(one["expires"]) or until, until) for one in previous]
+                after["previous"] = [
+                    {**one, "expires": _text(end)} for one, end in zip(previous, ends, strict=True)
+                ]
+        return after
+
+    _change(file, name, change)
+
+
+def revoke(file: Path, name: str, key_id: str | None = None) -> list[str]:
+    """Takes the keys of a name out of the file, or only the earlier one with this id; the ids that went.
+
+    Raises:
+        KeysError: there is no such key, or the file cannot be changed.
+    """
+    gone: list[str] = []
+
+    def change(_: dict[str, Any], entry: Entry) -> Entry | None:
+        previous = entry.get("previous", [])
+        if key_id is None or (key_id == entry.get("id") and not previous):
+            gone.extend([str(entry.get("id")), *(str(one.get("id")) for one in previous)])
+            return None
+        if key_id == entry.get("id"):
+            raise KeysError(
+                f"`{key_id}` is the current key of `{name}`, which has earlier ones; rotate it with `--overlap 0`, "
+                "or leave `--id` out to withdraw all of them"
+            )
+        left = [one for one in previous if one.get("id") != key_id]
+        if len(left) == len(previous):
+            raise KeysError(f"`{name}` has no key with the id `{key_id}`; `yett keys show --name {name}`")
+        gone.append(key_id)
+        after = {key: value for key, value in entry.items() if key != "previous"}
+        return after | ({"previous": left} if left else {})
+
+    _change(file, name, change)
+    return gone
+
+
+def listing(
+    file: Path, now: datetime | None = None, used: dict[str, int] | None = None
+) -> list[dict[str, Any]]:
+    """One row for each name, without hashes. `used` maps ids to Unix seconds of their last use.
 
     Raises:
         KeysError: the file cannot be read.
     """
     now = now or datetime.now(UTC)
-    try:
-        found = _parse(file, file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KeysError(f"cannot read `{file}`: {error.strerror}") from None
     rows = []
-    for name, entry in sorted(found["keys"].items()):
-        expires = entry.get("expires")
-        gone = expires is not None and datetime.fromisoformat(str(expires)) <= now
-        rows.append(
-            {
-                "name": name,
-                "id": entry.get("id", ""),
-                "scopes": entry.get("scopes", []),
-                "roles": entry.get("roles", []),
-                "tenant": entry.get("tenant"),
-                "expires": expires,
-                "state": "expired" if gone else "valid",
-            }
-        )
+    for name, entry in sorted(keys_file.read(file)["keys"].items()):
+        row = {
+            "name": name,
+            "id": entry.get("id", ""),
+            "kind": entry.get("kind", "service"),
+            "scopes": entry.get("scopes", []),
+            "roles": entry.get("roles", []),
+            "tenant": entry.get("tenant"),
+            "partner": entry.get("partner"),
+            "allowed_addresses": entry.get("allowed_addresses", []),
+            "expires": entry.get("expires"),
+            "state": _state(entry, now),
+            "previous": [
+                {"id": one.get("id", ""), "expires": one.get("expires"), "state": _state(one, now)}
+                for one in entry.get("previous", [])
+            ],
+        }
+        if used is not None:
+            for one in [row, *row["previous"]]:
+                moment = used.get(one["id"])
+                one["last_used"] = None if moment is None else _text(datetime.fromtimestamp(moment, UTC))
+        rows.append(row)
     return rows
+
+
+def _state(entry: Entry, now: datetime) -> str:
+    end = _moment(entry.get("expires"))
+    return "expired" if end is not None and end <= now else "valid"
+
+
+def _moment(text: object) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise KeysError(f"`{text}` is not a moment; write one such as `2027-01-01T00:00:00Z`") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _change(file: Path, name: str, change: Callable[[dict[str, Any], Entry], Entry | None]) -> None:
+    with keys_file.alone(file):
+        document = keys_file.read(file)
+        if name not in document["keys"]:
+            from yett.config.base import nearest
+
+            raise KeysError(f"nobody in {file} is called `{name}`{nearest(name, document['keys'])}")
+        text = file.read_text(encoding="utf-8")
+        entry = change(document, document["keys"][name])
+        keys_file.replace(file, keys_file.changed(file, text, name, entry))
+
+
+def _check(new: NewKey) -> None:
+    if not NAME.fullmatch(new.name):
+        raise KeysError(f"`{new.name}` is no name; use letters, digits, `.`, `_` and `-`, at most 63")
+    for word in [*new.scopes, *new.roles, *(one for one in (new.tenant, new.partner) if one)]:
+        if not WORD.fullmatch(word):
+            raise KeysError(
+                f"`{word}` is not allowed here; use visible ASCII without spaces, quotes and backslashes"
+            )
+    if new.kind not in KINDS:
+        raise KeysError(
+            f"`{new.kind}` is no kind of caller; write `service` or `device` (a key is never a user)"
+        )
+    for network in new.allowed_addresses:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise KeysError(f"`{network}` is not a network, such as `203.0.113.0/24`: {error}") from None
+
+
+def _fresh(document: dict[str, Any], extra: bytes) -> tuple[str, Entry]:
+    """A key, and the id and hash that are kept of it."""
+    ids = {
+        one.get("id") for entry in document["keys"].values() for one in [entry, *entry.get("previous", [])]
+    }
+    key_id = next(found for found in iter(_random_id, None) if found not in ids)
+    body = f"yett_{key_id}_" + "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH))
+    key = body + checksum(body)
+    return key, {"id": key_id, "hash": hashed(key, bytes.fromhex(document["salt"]), extra)}
 
 
 def _random_id() -> str:
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
-def _entry(new: NewKey, key_id: str, digest: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": key_id, "hash": digest}
-    if new.scopes:
-        entry["scopes"] = list(new.scopes)
-    if new.roles:
-        entry["roles"] = list(new.roles)
-    if new.tenant:
-        entry["tenant"] = new.tenant
+def _entry(new: NewKey) -> Entry:
+    entry: Entry = {}
+    if new.kind != "service":
+        entry["kind"] = new.kind
+    for field_, items in (
+        ("scopes", new.scopes),
+        ("roles", new.roles),
+        ("allowed_addresses", new.allowed_addresses),
+    ):
+        if items:
+            entry[field_] = list(items)
+    for field_, value in (("tenant", new.tenant), ("partner", new.partner)):
+        if value:
+            entry[field_] = value
     if new.expires is not None:
-        entry["expires"] = f"{new.expires:%Y-%m-%dT%H:%M:%SZ}"
+        entry["expires"] = _text(new.expires)
     return entry
-
-
-def _appended(file: Path, text: str, before: dict[str, Any], name: str, entry: dict[str, Any]) -> str:
-    """The text with one entry more, comments kept; proved by reading it again."""
-    # JSON scalars and lists are YAML
-    lines = "".join(f"    {field}: {json.dumps(value)}\n" for field, value in entry.items())
-    start = text if text.endswith("\n") else text + "\n"
-    if not before["keys"]:
-        start = re.sub(r"^keys:[ ]*\{[ ]*\}[ ]*$", "keys:", start, flags=re.MULTILINE)
-    after = f'{start}  "{name}":\n{lines}'
-    wanted = {**before, "keys": {**before["keys"], name: entry}}
-    try:
-        found = _parse(file, after)
-    except KeysError:
-        found = None
-    if found != wanted:
-        raise KeysError(f"cannot append to `{file}`: let `keys:` be its last part, indented by two spaces")
-    return after
-
-
-def _parse(file: Path, text: str) -> dict[str, Any]:
-    from yett import _core
-
-    try:
-        value = json.loads(_core.parse_yaml(text.encode()))["value"]
-    except _core.YamlError as error:
-        line, column, message = error.args
-        raise KeysError(f"{file}:{line}:{column}: {message}") from None
-    salt = value.get("salt") if isinstance(value, dict) else None
-    if not isinstance(salt, str) or not re.fullmatch(r"[0-9a-f]{64}", salt) or value.get("version") != 1:
-        raise KeysError(f"`{file}` is no keys file: it needs `version: 1` and a `salt` of 64 hex digits")
-    value["keys"] = value.get("keys") or {}
-    if not isinstance(value["keys"], dict) or not all(isinstance(e, dict) for e in value["keys"].values()):
-        raise KeysError(f"`keys` in `{file}` has to map names to keys")
-    return dict(value)
-
-
-@contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Two commands at once do not lose a key of each other."""
-    try:
-        directory = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise KeysError(f"cannot open the directory of `{file}`: {error.strerror}") from None
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    except OSError as error:
-        raise KeysError(f"cannot write `{file}`: {error.strerror}") from None
-    finally:
-        os.close(directory)
-
-
-def _replace(file: Path, text: str) -> None:
-    target = file.resolve()
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.chmod(mode)
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)

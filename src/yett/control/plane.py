@@ -60,6 +60,7 @@ class Plane:
         self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
         self.ordered: list[Ordered] = []
+        self.state_directory: Path | None = None
         self._started = time.monotonic()
         self._one_at_a_time = asyncio.Lock()
 
@@ -106,6 +107,7 @@ class Plane:
                 self.revision = loaded.revision
                 self.drain_s = loaded.drain_s
                 self.ordered = loaded.ordered
+                self.state_directory = loaded.state_directory
                 self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])

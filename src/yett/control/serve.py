@@ -14,6 +14,7 @@ from yett.control import channel, logs, privileges, source, watch
 from yett.control.acme.manager import Manager
 from yett.control.channel import Conversation
 from yett.control.handover import Handover
+from yett.control.key_uses import KeyUses
 from yett.control.logs import log
 from yett.control.plane import Plane, report_problems
 from yett.control.start import Options, Start, prepare
@@ -49,13 +50,13 @@ def serve(options: Options) -> int:
 async def _main(options: Options, begun: Start) -> int:
     signals = _Signals()
     before, claimed = begun.before, begun.claimed
-    settings = {"workers": options.workers, "adopted": begun.adopted}
-    gateway = source.new_gateway(json.dumps(settings).encode())
+    gateway = source.new_gateway(json.dumps({"workers": options.workers, "adopted": begun.adopted}).encode())
     notifier = Notifier(os.environ)
     plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone, begun.weakened)
     supervisor = Supervisor()
     handover = Handover(gateway, claimed, plane)
-    control = channel.Channel(claimed, _Commands(plane, supervisor, handover))
+    uses = KeyUses(gateway, plane)
+    control = channel.Channel(claimed, _Commands(plane, supervisor, handover, uses))
     leaving = False
     try:
         first = await plane.reload("start", begun.loaded)
@@ -76,6 +77,7 @@ async def _main(options: Options, begun: Start) -> int:
             before.done()
         supervisor.start("sighup", lambda: _reload_on_signal(reloads, plane))
         supervisor.start("acme", Manager(plane, gateway).run)
+        supervisor.start("key_uses", uses.run)
         supervisor.start("events", lambda: _events(gateway))
         if options.watch:
             supervisor.start("watch", lambda: _reload_on_change(plane))
@@ -177,8 +179,9 @@ def _log_events(lines: list[str]) -> None:
 class _Commands:
     """What the control socket answers."""
 
-    def __init__(self, plane: Plane, supervisor: Supervisor, handover: Handover) -> None:
+    def __init__(self, plane: Plane, supervisor: Supervisor, handover: Handover, uses: KeyUses) -> None:
         self._plane = plane
+        self._uses = uses
         self._supervisor = supervisor
         self._handover = handover
 
@@ -189,6 +192,8 @@ class _Commands:
                 return asdict(await self._plane.reload("yett reload"))
             case "status":
                 return self._plane.status()
+            case "key_uses":
+                return {"uses": await asyncio.to_thread(self._uses.known)}
             case "takeover":
                 return await self._handover.give(conversation, request)
             case other:

@@ -39,6 +39,7 @@ class Loaded:
     counts: dict[str, int]
     drain_s: float
     ordered: list[Ordered]
+    state_directory: Path | None = None
 
 
 def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
@@ -81,7 +82,13 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         counts={kind: len(ir[kind]) for kind in ("listeners", "providers", "services", "routes")},
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
+        state_directory=_directory(ir.get("state")),
     )
+
+
+def _directory(state: dict[str, Any] | None) -> Path | None:
+    named = (state or {}).get("directory")
+    return Path(named) if named else None
 
 
 def apply(gateway: Any, loaded: Loaded) -> None:

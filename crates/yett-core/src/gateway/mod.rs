@@ -212,6 +212,12 @@ impl Gateway {
         self.inner.render_metrics()
     }
 
+    /// When API keys were last used, by provider and id: JSON of Unix seconds, to the minute.
+    #[must_use]
+    pub fn key_uses(&self) -> String {
+        self.inner.shared.key_uses.to_json()
+    }
+
     /// Reopens access log files.
     pub fn reopen_logs(&self) {
         self.inner.log.reopen();

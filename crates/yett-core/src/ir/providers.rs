@@ -12,6 +12,10 @@ pub enum Provider {
     Jwt(JwtProvider),
     /// Keys that we handed out.
     ApiKey(ApiKeyProvider),
+    /// Client certificates.
+    Mtls(super::MtlsProvider),
+    /// Requests that their callers signed (RFC 9421).
+    SignedRequest(super::SignedRequestProvider),
 }
 
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.
@@ -137,4 +141,13 @@ pub struct ApiKey {
     pub roles: Vec<String>,
     /// Tenant.
     pub tenant: Option<String>,
+    /// What it was given to.
+    #[serde(default)]
+    pub kind: super::MachineKind,
+    /// Partner.
+    #[serde(default)]
+    pub partner: Option<String>,
+    /// Networks that it may be used from; empty for all.
+    #[serde(default)]
+    pub allowed_addresses: Vec<ipnet::IpNet>,
 }

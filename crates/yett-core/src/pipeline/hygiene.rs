@@ -171,7 +171,8 @@ pub(super) fn credential_in_url(snapshot: &Snapshot, query: &[u8]) -> bool {
         let Some(name) = decode_query(raw) else { return false };
         let name = name.to_ascii_lowercase();
         matches!(name.as_str(), "access_token" | "api_key" | "apikey" | "api-key")
-            || snapshot.key_headers.iter().any(|header| **header == *name)
+            // A signature in a query is another scheme's, and of no use elsewhere.
+            || snapshot.key_headers.iter().any(|header| **header == *name && !header.starts_with("signature"))
     })
 }
 

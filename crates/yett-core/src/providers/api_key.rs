@@ -1,18 +1,22 @@
 //! Keys that we handed out: `yett_<id>_<secret><checksum>`, kept as keyed hashes.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::{constant_time, hmac};
 use zeroize::Zeroizing;
 
+use super::key_uses::LastUse;
+use super::machine;
 use super::refuse;
 use super::verdict::Verdict;
 use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
+use crate::shared::Shared;
 use crate::snapshot::Secrets;
 
 const PREFIX: &[u8] = b"yett_";
@@ -37,14 +41,30 @@ impl std::fmt::Debug for ApiKeys {
     }
 }
 
-struct Stored {
+pub(super) struct Stored {
     hash: [u8; 32],
     expires_ms: Option<u64>,
     spec: ir::ApiKey,
+    used: Arc<LastUse>,
+}
+
+impl Stored {
+    /// A key that was found good is used from an address of its own, and that is noted.
+    ///
+    /// # Errors
+    /// `api_key_address_forbidden`
+    pub(super) fn used_from(&self, client: IpAddr, now: Now) -> Result<(), Refusal> {
+        let allowed = &self.spec.allowed_addresses;
+        if !allowed.is_empty() && !allowed.iter().any(|network| network.contains(&client)) {
+            return Err(Reason::ApiKeyAddressForbidden.into());
+        }
+        self.used.note(now);
+        Ok(())
+    }
 }
 
 impl ApiKeys {
-    pub(super) fn build(provider: &ir::ApiKeyProvider, secrets: &Secrets, seed: &KeyedHash) -> Result<Self, String> {
+    pub(super) fn build(provider: &ir::ApiKeyProvider, secrets: &Secrets, shared: &Shared) -> Result<Self, String> {
         let name = &provider.name;
         let header_fine = !provider.header.is_empty()
             && provider.header.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -71,7 +91,12 @@ impl ApiKeys {
             if key.name.is_empty() {
                 return Err(bad("has no name"));
             }
-            let stored = Stored { hash, expires_ms: key.expires.map(|seconds| seconds.saturating_mul(1000)), spec: key.clone() };
+            let stored = Stored {
+                hash,
+                expires_ms: key.expires.map(|seconds| seconds.saturating_mul(1000)),
+                spec: key.clone(),
+                used: shared.key_uses.of(name, &key.id),
+            };
             if keys.insert(key.id.as_bytes().into(), stored).is_some() {
                 return Err(bad("has the `id` of another key"));
             }
@@ -81,13 +106,13 @@ impl ApiKeys {
             provider: name.as_str().into(),
             hash: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             keys,
-            seed: *seed,
+            seed: KeyedHash::new(&shared.seed),
         })
     }
 
-    /// Whether one of its keys has this id.
-    pub(super) fn has(&self, key: &WellFormed<'_>) -> bool {
-        self.keys.contains_key(key.id)
+    /// What is kept of the key with this id.
+    pub(super) fn stored(&self, key: &WellFormed<'_>) -> Option<&Stored> {
+        self.keys.get(key.id)
     }
 
     /// Compares in constant time, and does the same work for an id that does not exist.
@@ -108,6 +133,8 @@ impl ApiKeys {
             scopes: texts(&spec.scopes),
             roles: texts(&spec.roles),
             tenant: spec.tenant.as_deref().map(Into::into),
+            partner: spec.partner.as_deref().map(Into::into),
+            kind: machine::kind(spec.kind),
             token_id: Some(spec.id.as_str().into()),
             expires_ms: stored.expires_ms,
             key: self.seed.parts(&[self.provider.as_bytes(), spec.name.as_bytes(), b""]),
@@ -179,9 +206,9 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 mod tests {
     use super::{ApiKeys, WellFormed, checksum};
     use crate::exchange::{AuthenticationMethod, Now, PrincipalKind};
-    use crate::filters::keyed_hash::KeyedHash;
     use crate::ir;
     use crate::reason::Reason;
+    use crate::shared::Shared;
     use crate::snapshot::Secrets;
     use aws_lc_rs::hmac;
     use proptest::prelude::*;
@@ -210,6 +237,9 @@ mod tests {
             scopes: vec!["a".into()],
             roles: vec![],
             tenant: Some("acme".into()),
+            kind: ir::MachineKind::Service,
+            partner: None,
+            allowed_addresses: vec![],
         }
     }
 
@@ -224,7 +254,8 @@ mod tests {
     }
 
     fn build(spec: &ir::ApiKeyProvider, secrets: &Secrets) -> Result<ApiKeys, String> {
-        ApiKeys::build(spec, secrets, &KeyedHash::new(&[1; 32]))
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        ApiKeys::build(spec, secrets, &Shared::new(runtime.handle().clone(), [1; 32]))
     }
 
     fn judge(keys: &ApiKeys, text: &str, unix_ms: u64) -> Result<String, Reason> {

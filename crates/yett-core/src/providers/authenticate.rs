@@ -3,6 +3,7 @@
 //! One credential: where a route accepts any of several providers, exactly one has to be presented, and its kind says
 //! which provider judges it. Where every one of several has to vouch, each takes its own, and none may be left over.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use smallvec::SmallVec;
@@ -11,7 +12,8 @@ use super::api_key::{ApiKeys, WellFormed};
 use super::jwk::sha256;
 use super::jwt::{Failure, TOKEN_BYTES, Unverified};
 use super::present::{self, Presented};
-use super::verdict::{Credential, VerdictCache};
+use super::signed_request::SignedRequest;
+use super::verdict::{Credential, Verdict, VerdictCache};
 use super::{Provider, refuse};
 use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Step};
 use crate::reason::Reason;
@@ -52,10 +54,10 @@ impl Accepts {
     }
 }
 
-type Caller = Rc<Principal>;
+pub(super) type Caller = Rc<Principal>;
 
 /// Why there is no caller (yet).
-enum Undecided {
+pub(super) enum Undecided {
     Refused(Refusal),
     /// A fact is missing. The refusal is for whoever has already asked for it.
     Needs(Need, Refusal),
@@ -83,11 +85,15 @@ pub fn authenticate(
     exchange: &mut Exchange,
     now: Now,
 ) -> Step {
+    let mut signed = None;
     let outcome =
         present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
-            Accepts::AnyOf(list) => any_of(providers, list, &presented, verdicts, now),
-            Accepts::AllOf(list) => all_of(providers, list, &presented, verdicts, now),
+            Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut signed, now),
+            Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut signed, now),
         });
+    if signed.is_some() {
+        exchange.signed = signed;
+    }
     match outcome {
         Ok(callers) => {
             let mut callers = callers.into_iter();
@@ -106,12 +112,14 @@ fn any_of(
     providers: &[Provider],
     list: &[u32],
     presented: &[Presented<'_>],
+    exchange: &Exchange,
     verdicts: &mut VerdictCache,
+    signed: &mut Option<Box<SignedRequest>>,
     now: Now,
 ) -> Result<Callers, Undecided> {
     match presented {
-        [] => Err(Reason::CredentialMissing.into()),
-        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, verdicts, now)?])),
+        [] => Ok(SmallVec::from_iter([certificate(providers, list, exchange, verdicts, now)?])),
+        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, exchange, verdicts, signed, now)?])),
         _ => Err(Reason::CredentialAmbiguous.into()),
     }
 }
@@ -120,20 +128,28 @@ fn all_of(
     providers: &[Provider],
     list: &[u32],
     presented: &[Presented<'_>],
+    exchange: &Exchange,
     verdicts: &mut VerdictCache,
+    signed: &mut Option<Box<SignedRequest>>,
     now: Now,
 ) -> Result<Callers, Undecided> {
     let mut callers = Callers::new();
+    let mut used = 0;
     for index in list {
         let provider = usize::try_from(*index).ok().and_then(|index| providers.get(index)).ok_or(Reason::Internal)?;
+        if provider.mtls().is_some() {
+            callers.push(certificate(providers, std::slice::from_ref(index), exchange, verdicts, now)?);
+            continue;
+        }
         let own = presented
             .iter()
             .find(|presented| provider.takes(presented))
             .ok_or_else(|| refuse(Reason::CredentialMissing, format!("a credential of `{}` is needed, too", provider.name)))?;
-        callers.push(judge(providers, std::slice::from_ref(index), own, verdicts, now)?);
+        callers.push(judge(providers, std::slice::from_ref(index), own, exchange, verdicts, signed, now)?);
+        used += 1;
     }
     // Whatever nobody judged is not passed over.
-    if presented.len() > callers.len() {
+    if presented.len() > used {
         return Err(Reason::CredentialAmbiguous.into());
     }
     Ok(callers)
@@ -144,14 +160,82 @@ fn judge(
     providers: &[Provider],
     list: &[u32],
     presented: &Presented<'_>,
+    exchange: &Exchange,
     verdicts: &mut VerdictCache,
+    signed: &mut Option<Box<SignedRequest>>,
     now: Now,
 ) -> Result<Caller, Undecided> {
     let accepted = || list.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
     match *presented {
         Presented::Authorization(value) => bearer(accepted, verdicts, value, now),
-        Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, now)?),
+        Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, exchange.client, now)?),
+        Presented::Signature => signature(accepted, exchange, signed, now),
     }
+}
+
+/// The one `mtls` provider of the list that knows the connection's certificate, which counts where nothing else is shown.
+fn certificate(
+    providers: &[Provider],
+    list: &[u32],
+    exchange: &Exchange,
+    verdicts: &mut VerdictCache,
+    now: Now,
+) -> Result<Caller, Refusal> {
+    let accepted = || list.iter().filter_map(|index| providers.get(usize::try_from(*index).ok()?));
+    let others = accepted().any(|provider| provider.mtls().is_none());
+    let mut refused = None;
+    let mut found = None;
+    for (provider, (mtls, maker)) in accepted().filter_map(|provider| Some((provider, provider.mtls()?))) {
+        let Some(shown) = exchange.connection.client_certificate.as_deref() else {
+            refused = (!others).then(|| Refusal::from(Reason::ClientCertificateRequired));
+            break;
+        };
+        let credential = Credential { digest: sha256(shown.fingerprint.as_bytes()), provider: provider.identity };
+        let caller = match verdicts.get(&credential, 0, now) {
+            Some(caller) => caller,
+            None => match mtls.caller(maker, shown) {
+                Ok(principal) => {
+                    let verdict = Verdict {
+                        principal: Rc::new(principal),
+                        trust_revision: 0,
+                        from_ms: 0,
+                        until_ms: shown.not_after_ms.saturating_add(1),
+                    };
+                    let caller = Rc::clone(&verdict.principal);
+                    verdicts.insert(credential, verdict);
+                    caller
+                }
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    continue;
+                }
+            },
+        };
+        if found.replace(caller).is_some() {
+            return Err(refuse(Reason::CredentialAmbiguous, "several providers know the client certificate"));
+        }
+    }
+    found.ok_or_else(|| refused.unwrap_or_else(|| Reason::CredentialMissing.into()))
+}
+
+/// Verified once: whoever comes again brings what became of the nonce.
+fn signature<'p, I: Iterator<Item = (u32, &'p Provider)>>(
+    accepted: impl Fn() -> I,
+    exchange: &Exchange,
+    signed: &mut Option<Box<SignedRequest>>,
+    now: Now,
+) -> Result<Caller, Undecided> {
+    let mut verifiers = accepted().filter_map(|(_, provider)| Some((provider, provider.signed_requests()?)));
+    let (provider, (requests, maker)) = verifiers.next().ok_or_else(|| Refusal::from(Reason::ProviderNotAccepted))?;
+    if let Some(known) = exchange.signed.as_deref().filter(|known| known.caller.provider == provider.name) {
+        return known.decide();
+    }
+    if verifiers.next().is_some() {
+        return Err(refuse(Reason::CredentialAmbiguous, "several providers read signatures here").into());
+    }
+    let found = requests.verify(exchange, now)?;
+    let request = signed.insert(Box::new(SignedRequest::new(found, maker)));
+    request.decide()
 }
 
 fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
@@ -214,6 +298,7 @@ fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     verdicts: &mut VerdictCache,
     header: &[u8],
     value: &[u8],
+    client: IpAddr,
     now: Now,
 ) -> Result<Caller, Refusal> {
     let stores = || {
@@ -223,13 +308,18 @@ fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     let (first, keys) = stores().next().ok_or(Reason::ProviderNotAccepted)?;
     let key = WellFormed::parse(value)?;
     // Several stores may share a header: the id says which one it is.
-    let (provider, keys) = stores().find(|(_, keys)| keys.has(&key)).unwrap_or((first, keys));
+    let (provider, keys) = stores().find(|(_, keys)| keys.stored(&key).is_some()).unwrap_or((first, keys));
     let credential = Credential { digest: sha256(value), provider: provider.identity };
-    if let Some(principal) = verdicts.get(&credential, 0, now) {
-        return Ok(principal);
-    }
-    let verdict = keys.verify(&key, now)?;
-    let principal = Rc::clone(&verdict.principal);
-    verdicts.insert(credential, verdict);
+    let principal = match verdicts.get(&credential, 0, now) {
+        Some(principal) => principal,
+        None => {
+            let verdict = keys.verify(&key, now)?;
+            let principal = Rc::clone(&verdict.principal);
+            verdicts.insert(credential, verdict);
+            principal
+        }
+    };
+    // Good for whoever has it; where it may be used from is asked for each request.
+    keys.stored(&key).ok_or(Reason::ApiKeyUnknown)?.used_from(client, now)?;
     Ok(principal)
 }

@@ -47,6 +47,9 @@ fn store(name: &str, header: &str, id: &str, expires: Option<u64>) -> ir::Provid
         scopes: vec![],
         roles: vec![],
         tenant: None,
+        kind: ir::MachineKind::Service,
+        partner: None,
+        allowed_addresses: vec![],
     };
     ir::Provider::ApiKey(ir::ApiKeyProvider {
         name: name.into(),
@@ -263,8 +266,8 @@ fn challenges_and_headers_name_the_provider() {
     let gate = Gate::new();
     assert_eq!(gate.providers[0].challenge(), Challenge::Bearer("id".into()));
     assert_eq!(gate.providers[1].challenge(), Challenge::ApiKey("partners".into(), "x-api-key".into()));
-    assert_eq!(gate.providers[0].credential_headers(), ["authorization".into()]);
-    assert_eq!(gate.providers[2].credential_headers(), ["x-staff-key".into()]);
+    assert_eq!(gate.providers[0].credential_headers(), [Arc::<str>::from("authorization")]);
+    assert_eq!(gate.providers[2].credential_headers(), [Arc::<str>::from("x-staff-key")]);
     assert_eq!(&**gate.providers[2].name(), "staff");
 }
 

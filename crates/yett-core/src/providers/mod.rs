@@ -14,12 +14,18 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+pub mod key_uses;
+mod machine;
+mod mtls;
 mod present;
+pub mod signed_request;
 #[cfg(test)]
 mod testing;
 pub mod verdict;
 
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 pub use authenticate::{Accepts, authenticate};
 
@@ -32,7 +38,10 @@ use crate::snapshot::{Challenge, Secrets};
 use api_key::ApiKeys;
 use jwk::sha256;
 use jwt::{Jwt, Keys};
+use machine::Maker;
+use mtls::Mtls;
 use present::Presented;
+use signed_request::SignedRequests;
 
 /// A compiled provider.
 #[derive(Debug)]
@@ -40,7 +49,7 @@ pub struct Provider {
     name: Arc<str>,
     /// Hash over all that is configured, so that no verdict outlives a change of it.
     identity: u128,
-    headers: [Arc<str>; 1],
+    headers: SmallVec<[Arc<str>; 1]>,
     kind: Kind,
 }
 
@@ -48,6 +57,8 @@ pub struct Provider {
 enum Kind {
     Jwt(Box<Jwt>),
     ApiKey(Box<ApiKeys>),
+    Mtls(Box<Mtls>, Maker),
+    SignedRequest(Box<SignedRequests>, Maker),
 }
 
 fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
@@ -59,26 +70,32 @@ fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
 impl Provider {
     /// Builds it; an unreachable JWKS URL is no error, a broken inline set is.
     pub fn build(provider: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
+        let maker = |name: &str| Maker { provider: name.into(), seed: KeyedHash::new(&shared.seed) };
         let (name, kind) = match provider {
             ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
-            ir::Provider::ApiKey(spec) => {
-                (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, &KeyedHash::new(&shared.seed))?)))
+            ir::Provider::ApiKey(spec) => (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, shared)?))),
+            ir::Provider::Mtls(spec) => (&spec.name, Kind::Mtls(Box::new(Mtls::build(spec)?), maker(&spec.name))),
+            ir::Provider::SignedRequest(spec) => {
+                (&spec.name, Kind::SignedRequest(Box::new(SignedRequests::build(spec, secrets)?), maker(&spec.name)))
             }
         };
         Ok(Self::assemble(name, provider, secrets, kind))
     }
 
     fn assemble(name: &str, provider: &ir::Provider, secrets: &Secrets, kind: Kind) -> Self {
-        let header = match &kind {
-            Kind::Jwt(_) => "authorization".into(),
-            Kind::ApiKey(keys) => Arc::clone(&keys.header),
+        let headers = match &kind {
+            Kind::Jwt(_) => SmallVec::from_iter(["authorization".into()]),
+            Kind::ApiKey(keys) => SmallVec::from_iter([Arc::clone(&keys.header)]),
+            // The handshake is no header.
+            Kind::Mtls(..) => SmallVec::new(),
+            Kind::SignedRequest(..) => SmallVec::from_iter(signed_request::HEADERS.map(Arc::from)),
         };
         let mut text = format!("{provider:?}").into_bytes();
         if let ir::Provider::ApiKey(ir::ApiKeyProvider { pepper: Some(pepper), .. }) = provider {
             text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
         }
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
-        Self { name: name.into(), identity, headers: [header], kind }
+        Self { name: name.into(), identity, headers, kind }
     }
 
     /// Name.
@@ -93,6 +110,8 @@ impl Provider {
         match &self.kind {
             Kind::Jwt(_) => Challenge::Bearer(Arc::clone(&self.name)),
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
+            Kind::Mtls(..) => Challenge::Certificate(Arc::clone(&self.name)),
+            Kind::SignedRequest(signed, _) => Challenge::Signature(Arc::clone(&self.name), signed.components().into()),
         }
     }
 
@@ -110,7 +129,7 @@ impl Provider {
                 Keys::Fetched(source) => Some(source.refreshed()),
                 Keys::Fixed(_) => None,
             },
-            Kind::ApiKey(_) => None,
+            Kind::ApiKey(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
         };
         async move {
             if let Some(waiting) = waiting {
@@ -122,14 +141,28 @@ impl Provider {
     fn jwt(&self) -> Option<&Jwt> {
         match &self.kind {
             Kind::Jwt(jwt) => Some(jwt),
-            Kind::ApiKey(_) => None,
+            Kind::ApiKey(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
         }
     }
 
     fn api_keys(&self) -> Option<&ApiKeys> {
         match &self.kind {
-            Kind::Jwt(_) => None,
             Kind::ApiKey(keys) => Some(keys),
+            Kind::Jwt(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
+        }
+    }
+
+    fn mtls(&self) -> Option<(&Mtls, &Maker)> {
+        match &self.kind {
+            Kind::Mtls(mtls, maker) => Some((mtls, maker)),
+            Kind::Jwt(_) | Kind::ApiKey(_) | Kind::SignedRequest(..) => None,
+        }
+    }
+
+    fn signed_requests(&self) -> Option<(&SignedRequests, &Maker)> {
+        match &self.kind {
+            Kind::SignedRequest(signed, maker) => Some((signed, maker)),
+            Kind::Jwt(_) | Kind::ApiKey(_) | Kind::Mtls(..) => None,
         }
     }
 
@@ -138,6 +171,7 @@ impl Provider {
         match (presented, &self.kind) {
             (Presented::Authorization(_), Kind::Jwt(_)) => true,
             (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
+            (Presented::Signature, Kind::SignedRequest(..)) => true,
             _ => false,
         }
     }

@@ -17,6 +17,8 @@ pub(super) enum Presented<'a> {
     Authorization(&'a [u8]),
     /// A header that carries API keys, lower case, and its value.
     ApiKey(&'a [u8], &'a [u8]),
+    /// `Signature-Input` or `Signature` (RFC 9421), however many lines they have.
+    Signature,
 }
 
 impl Presented<'_> {
@@ -39,6 +41,12 @@ pub(super) fn explicit<'a>(providers: &[Provider], request: &'a RequestHead) -> 
     for (known, name, value) in request.headers.iter() {
         let next = if known == Known::Authorization {
             Presented::Authorization(value)
+        } else if super::signed_request::HEADERS.iter().any(|own| own.as_bytes() == name) {
+            // Where no provider reads them, they are between the client and the service.
+            if !providers.iter().any(|provider| provider.signed_requests().is_some()) || found.contains(&Presented::Signature) {
+                continue;
+            }
+            Presented::Signature
         } else if providers.iter().filter_map(Provider::api_keys).any(|keys| keys.header.as_bytes() == name) {
             Presented::ApiKey(name, value)
         } else {

@@ -21,8 +21,8 @@ use crate::reason::Reason;
 use crate::resilience::tries::{Tries, is_idempotent};
 use crate::upstream::{Endpoint, Report, Service, Stream};
 
-/// For a guarded service: the request's tries, and its body where it is held.
-pub(super) type Guarded<'a, 'g> = Option<(&'a mut Tries<'g>, &'a mut Option<ReadBuffer>)>;
+/// For a guarded service the request's tries, and its body where it is held.
+pub(super) type Guarded<'a, 'g> = (Option<&'a mut Tries<'g>>, Option<&'a mut ReadBuffer>);
 
 /// How one use of one connection ended.
 pub(super) enum Once {
@@ -45,7 +45,7 @@ impl<C: Client> Lane<C> {
         attempted: &mut Attempted,
         guarded: Guarded<'_, '_>,
     ) -> Once {
-        let (mut tries, mut held) = guarded.map_or((None, None), |(tries, held)| (Some(tries), held.as_mut()));
+        let (mut tries, mut held) = guarded;
         let Some(endpoint) = attempted.active.as_ref().map(|a| a.endpoint().clone()) else {
             return Once::Ended(Reason::Internal.into());
         };

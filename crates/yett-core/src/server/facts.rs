@@ -3,15 +3,18 @@
 use super::client::Client;
 use super::deadline::after;
 use super::lane::Lane;
-use super::worker::View;
+use super::worker::{View, Worker};
 use crate::exchange::{Need, Now};
+use crate::store::{Survives, Unavailable};
 
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
+/// How long the store is waited for; it has a deadline of its own.
+const STORE_MS: u64 = 10_000;
 
 impl<C: Client> Lane<C> {
     /// Fetches one fact, within its time. A fact that does not come is simply not there afterwards.
-    pub(super) async fn fetch(&mut self, view: &View, need: &Need, started: Now) {
+    pub(super) async fn fetch(&mut self, worker: &Worker, view: &View, need: &Need, started: Now) {
         match *need {
             Need::Keys { provider } => {
                 let provider = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
@@ -19,6 +22,25 @@ impl<C: Client> Lane<C> {
                 let deadline = after(started.monotonic_ns, KEYS_MS);
                 let _ = self.timer.within(deadline, provider.refresh_keys()).await;
             }
+            Need::SignatureNonce => self.nonce(worker, after(started.monotonic_ns, STORE_MS)).await,
+        }
+    }
+
+    /// Whether the nonce of a signature is new, in all instances that share a store.
+    async fn nonce(&mut self, worker: &Worker, deadline: u64) {
+        let Some(question) = self.exchange.signed.as_ref().and_then(|signed| signed.question()) else { return };
+        let store = worker.shared.stores.main();
+        // Where nonces are forgotten with the process, those from before it may have been used.
+        let forgotten = store.replay_survives() == Survives::No && question.created_ms / 1000 < worker.shared.started_ms / 1000;
+        let answer = match forgotten {
+            true => Ok(false),
+            false => {
+                let asked = store.insert_if_absent(question.key, question.until_ms);
+                self.timer.within(deadline, asked).await.unwrap_or(Err(Unavailable::Slow))
+            }
+        };
+        if let Some(signed) = &mut self.exchange.signed {
+            signed.answer(answer);
         }
     }
 }

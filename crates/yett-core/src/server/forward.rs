@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::attempt::Once;
+use super::buffers::ReadBuffer;
 use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, Timer, after};
@@ -21,7 +22,7 @@ use crate::http1::request;
 use crate::reason::Reason;
 use crate::shared::Shared;
 use crate::snapshot::Route;
-use crate::upstream::{Active, Endpoint, Report, Stream, Tried};
+use crate::upstream::{Active, Endpoint, Report, Service, Stream, Tried};
 
 /// The service's part, for the record.
 #[derive(Debug, Default)]
@@ -90,12 +91,41 @@ impl<C: Client> Lane<C> {
             Ok(deadline) => total.min(deadline),
             Err(reason) => return reason.into(),
         };
+        let mut held = None;
+        if self.exchange.signed.as_ref().is_some_and(|signed| signed.body.is_some()) {
+            // Boxed: other requests do not carry the room.
+            match Box::pin(self.signed_body(job, total)).await {
+                Ok(body) => held = body,
+                Err(outcome) => return outcome,
+            }
+        }
         if let Some(mirrored) = self.exchange.mirror.take() {
             mirror::send(job, &self.exchange, *mirrored, total);
         }
         if let Some(guard) = &service.guard {
-            return Box::pin(self.forward_guarded(job, service, guard, total, attempted)).await;
+            return Box::pin(self.forward_guarded(job, service, guard, total, held, attempted)).await;
         }
+        let outcome = self.forward_plain(job, service, total, &mut held, attempted).await;
+        self.held(held.is_some());
+        outcome
+    }
+
+    /// Notes that the body was read whole, and not by the last use of the pipe.
+    pub(super) fn held(&mut self, held: bool) {
+        if let Some(length) = self.exchange.request.framing.length().filter(|_| held) {
+            self.up.read_already(length);
+        }
+    }
+
+    /// To a service without a guard.
+    async fn forward_plain(
+        &mut self,
+        job: &Job<'_>,
+        service: &Service,
+        total: u64,
+        held: &mut Option<ReadBuffer>,
+        attempted: &mut Attempted,
+    ) -> Outcome {
         let mut time = job.started.monotonic_ns;
         let mut tried = Tried::default();
         let key = service.key(&self.exchange);
@@ -114,7 +144,7 @@ impl<C: Client> Lane<C> {
                 }
             };
             let limits = self.limits(job, total);
-            match self.forward_once(job, service, stream, limits, time, attempted, None).await {
+            match self.forward_once(job, service, stream, limits, time, attempted, (None, held.as_mut())).await {
                 Once::Ended(outcome) => return outcome,
                 Once::Stale | Once::Rejected => fresh = true,
             }

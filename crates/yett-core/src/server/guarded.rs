@@ -1,10 +1,8 @@
 //! Forwarding to a service with limits, circuit breakers or retries; requests of other services do not come here.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-
-use tokio::io::AsyncWrite;
+use std::pin::pin;
+use std::task::Poll;
 
 use super::attempt::Once;
 use super::buffers::ReadBuffer;
@@ -13,8 +11,7 @@ use super::clock::monotonic_ns;
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
-use super::pipe::{Fault, Wait};
-use crate::exchange::{Framing, Refusal};
+use crate::exchange::Refusal;
 use crate::reason::Reason;
 use crate::resilience::Guard;
 use crate::resilience::limiter::Place;
@@ -29,6 +26,7 @@ impl<C: Client> Lane<C> {
         service: &Service,
         guard: &Guard,
         total: u64,
+        mut body: Option<ReadBuffer>,
         attempted: &mut Attempted,
     ) -> Outcome {
         let mut time = job.started.monotonic_ns;
@@ -37,18 +35,17 @@ impl<C: Client> Lane<C> {
             Err(outcome) => return outcome,
         };
         let mut tries = Tries::new(guard, &job.worker.shared, total);
-        let mut body = None;
-        if let Some(length) = tries.request(&self.exchange.request.method, self.exchange.request.framing, time) {
-            match self.hold_body(job, length, total).await {
+        let held = tries.request(&self.exchange.request.method, self.exchange.request.framing, time);
+        if body.is_none() && held.is_some() {
+            // So that it can be sent again.
+            match self.hold_body(job, job.route.body_limit, total).await {
                 Ok(held) => body = Some(held),
                 Err(outcome) => return outcome,
             }
             time = monotonic_ns();
         }
         let outcome = self.tries(job, service, &mut tries, &mut body, total, time, attempted).await;
-        if let Some(length) = body.and(self.exchange.request.framing.length()) {
-            self.up.read_already(length);
-        }
+        self.held(body.is_some());
         outcome
     }
 
@@ -107,7 +104,7 @@ impl<C: Client> Lane<C> {
                 }
             };
             let limits = self.limits(job, total);
-            match self.forward_once(job, service, stream, limits, time, attempted, Some((&mut *tries, &mut *body))).await {
+            match self.forward_once(job, service, stream, limits, time, attempted, (Some(&mut *tries), body.as_mut())).await {
                 Once::Stale => {
                     again = Some(endpoint);
                     time = monotonic_ns();
@@ -179,67 +176,10 @@ impl<C: Client> Lane<C> {
         let Self { client, timer, .. } = self;
         timer.within(until, poll_fn(|cx| client.poll_gone(cx))).await.is_none()
     }
-
-    /// Reads the request's whole body before anything is sent, so that it can be sent again.
-    async fn hold_body(&mut self, job: &Job<'_>, length: u64, total: u64) -> Result<ReadBuffer, Outcome> {
-        let room = usize::try_from(length).unwrap_or(usize::MAX);
-        let held = ReadBuffer::with_room(job.view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
-        let mut held = Held(held);
-        self.body_taken = true;
-        self.up.start(self.client.body_framing(Framing::Length(length)), false, job.route.body_limit);
-        let mut moved = monotonic_ns();
-        let client_ms = self.settings.timeouts.body_ms;
-        if job.head.expect_continue && self.buffer.data().is_empty() {
-            let deadline = total.min(after(moved, client_ms));
-            if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
-                return Err(Outcome::Gone);
-            }
-        }
-        let Self { client, buffer, up, timer, .. } = self;
-        poll_fn(|cx| {
-            if client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Outcome::Gone));
-            }
-            let outcome = up.poll(cx, client, buffer, &mut held);
-            if up.take_moved() {
-                moved = monotonic_ns();
-            }
-            let late = match outcome {
-                Ok(Wait::Done) => return Poll::Ready(Ok(())),
-                Ok(Wait::Read) => after(moved, client_ms),
-                Ok(Wait::Write) | Err(Fault::Write) => return Poll::Ready(Err(Reason::Internal.into())),
-                Err(Fault::Eof | Fault::Malformed) => return Poll::Ready(Err(Reason::BodyMalformed.into())),
-                Err(Fault::TooLarge) => return Poll::Ready(Err(Reason::BodyTooLarge.into())),
-                Err(Fault::Exhausted) => return Poll::Ready(Err(Reason::BufferExhausted.into())),
-                Err(Fault::Read) => return Poll::Ready(Err(Outcome::Gone)),
-            };
-            let reason = if late < total { Reason::RequestTimeout } else { Reason::TotalTimeout };
-            timer.poll(cx, late.min(total)).map(|()| Err(reason.into()))
-        })
-        .await?;
-        Ok(held.0)
-    }
 }
 
 /// Whether the client gave the service less time than the route does (`grpc-timeout`): that it was over blames nobody.
 fn impatient(job: &Job<'_>, total: u64) -> bool {
     let own = job.route.timeouts.total_ms;
     own == 0 || total < after(job.started.monotonic_ns, own)
-}
-
-/// Takes a request's body; there is room for all of it.
-struct Held(ReadBuffer);
-
-impl AsyncWrite for Held {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
-        Poll::Ready(Ok(self.get_mut().0.append(data)))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

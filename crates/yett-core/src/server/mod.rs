@@ -12,6 +12,7 @@ pub mod facts;
 mod forward;
 mod frames;
 mod guarded;
+mod held;
 mod hints;
 pub mod http2;
 mod lane;

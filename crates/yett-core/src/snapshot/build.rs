@@ -119,6 +119,11 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
                     let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));
                     write!(text, "{:?}", (&keys.name, &keys.header, &keys.salt, pepper))
                 }
+                ir::Provider::Mtls(mtls) => write!(text, "{mtls:?}"),
+                ir::Provider::SignedRequest(signed) => {
+                    let secrets: Vec<_> = signed.keys.iter().filter_map(|key| ir.secrets.get(key.secret.as_ref()?)).collect();
+                    write!(text, "{:?}", (signed, secrets))
+                }
             };
         }
     }
@@ -156,6 +161,8 @@ fn provider_name(provider: &ir::Provider) -> &str {
     match provider {
         ir::Provider::Jwt(jwt) => &jwt.name,
         ir::Provider::ApiKey(keys) => &keys.name,
+        ir::Provider::Mtls(mtls) => &mtls.name,
+        ir::Provider::SignedRequest(signed) => &signed.name,
     }
 }
 

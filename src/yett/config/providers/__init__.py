@@ -8,8 +8,10 @@ from pydantic import Field
 
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import Jwt
+from yett.config.providers.mtls import Mtls
+from yett.config.providers.signed_request import SignedRequest
 
-PROVIDERS = (Jwt, ApiKey)
+PROVIDERS = (Jwt, ApiKey, Mtls, SignedRequest)
 """All types."""
 
-Provider = Annotated[Jwt | ApiKey, Field(discriminator="type")]
+Provider = Annotated[Jwt | ApiKey | Mtls | SignedRequest, Field(discriminator="type")]

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from yett.config.base import Model, refuse
 from yett.config.headers import FieldName
-from yett.config.types import Items, Name, PublicFile, Secret, Text
+from yett.config.types import Items, Name, Networks, PublicFile, Secret, Text, one_or_list
 
 _ID = re.compile(r"[a-z0-9]{12}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -49,19 +49,58 @@ def _expires(value: Any) -> Any:
 Hex = Annotated[str, BeforeValidator(_hex)]
 
 
+Moment = Annotated[str, BeforeValidator(_expires)]
+
+
+def seconds(moment: str | None) -> int | None:
+    """Unix seconds."""
+    return int(datetime.fromisoformat(moment).astimezone(UTC).timestamp()) if moment else None
+
+
+class EarlierKey(Model):
+    """A key that was rotated out, and is good until it ends."""
+
+    id: Annotated[str, BeforeValidator(_id)]
+    hash: Hex
+    expires: Moment
+
+
 class KeyEntry(Model):
     """One key, hashed."""
 
     id: Annotated[str, BeforeValidator(_id)]
     hash: Hex
+    kind: Literal["service", "device"] = "service"
     scopes: Items = ()
     roles: Items = ()
     tenant: Text | None = None
-    expires: Annotated[str, BeforeValidator(_expires)] | None = None
+    partner: Text | None = None
+    allowed_addresses: Networks = ()
+    expires: Moment | None = None
+    previous: Annotated[tuple[EarlierKey, ...], BeforeValidator(one_or_list)] = ()
 
-    def expires_at(self) -> int | None:
-        """Unix seconds."""
-        return int(datetime.fromisoformat(self.expires).astimezone(UTC).timestamp()) if self.expires else None
+    def ids(self) -> tuple[str, ...]:
+        """Of all its keys."""
+        return (self.id, *(one.id for one in self.previous))
+
+    def compiled(self, name: str) -> list[dict[str, Any]]:
+        """What the data plane reads: one for each key, alike but for id, hash and end."""
+        shared: dict[str, Any] = {
+            "name": name,
+            "scopes": list(self.scopes),
+            "roles": list(self.roles),
+            "tenant": self.tenant,
+            **({"kind": self.kind} if self.kind != "service" else {}),
+            **({"partner": self.partner} if self.partner else {}),
+            **({"allowed_addresses": list(self.allowed_addresses)} if self.allowed_addresses else {}),
+        }
+        keys = [
+            (self.id, self.hash, self.expires),
+            *((one.id, one.hash, one.expires) for one in self.previous),
+        ]
+        return [
+            {**shared, "id": key_id, "hash": digest, "expires": seconds(end)} for key_id, digest, end in keys
+        ]
 
 
 class KeysFile(Model):

@@ -1,0 +1,115 @@
+//! Bodies that are held: read whole before anything of the request leaves.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::buffers::{BLOCK, ReadBuffer};
+use super::client::Client;
+use super::clock::monotonic_ns;
+use super::deadline::after;
+use super::forward::{Job, Outcome};
+use super::lane::Lane;
+use super::pipe::{Fault, Wait};
+use crate::exchange::{Framing, Refusal};
+use crate::providers::signed_request::HeldBody;
+use crate::reason::Reason;
+
+impl<C: Client> Lane<C> {
+    /// The body of a signed request, if its digest is signed: read whole, and compared before the service sees anything.
+    ///
+    /// # Errors
+    /// It is another body, larger than the bound, or does not come.
+    pub(super) async fn signed_body(&mut self, job: &Job<'_>, total: u64) -> Result<Option<ReadBuffer>, Outcome> {
+        let Some(wanted) = self.exchange.signed.as_ref().and_then(|signed| signed.body.clone()) else { return Ok(None) };
+        let HeldBody { digest, limit } = wanted;
+        let held = match self.hold_body(job, limit.min(job.route.body_limit), total).await {
+            Err(Outcome::Refused(refusal)) if refusal.reason == Reason::BodyTooLarge && limit < job.route.body_limit => {
+                let detail = format!("the body of a signed request has at most {limit} bytes here");
+                return Err(Outcome::Refused(Refusal { detail: Some(detail.into()), ..refusal }));
+            }
+            other => other?,
+        };
+        if !digest.fits_bytes(held.data()) {
+            return Err(Reason::ContentDigestMismatch.into());
+        }
+        // From here on it is a body of known length.
+        let length = held.data().len() as u64;
+        self.exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+        Ok(Some(held))
+    }
+
+    /// Reads the request's whole body, at most so many bytes, before anything is sent.
+    ///
+    /// # Errors
+    /// It is too large or malformed, or does not come in time.
+    pub(super) async fn hold_body(&mut self, job: &Job<'_>, limit: u64, total: u64) -> Result<ReadBuffer, Outcome> {
+        let framing = self.exchange.request.framing;
+        let room = match framing {
+            Framing::Length(length) if length > limit => return Err(Reason::BodyTooLarge.into()),
+            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            _ => BLOCK,
+        };
+        let held = ReadBuffer::with_room(job.view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
+        let mut held = Held(held);
+        self.body_taken = true;
+        self.up.start(self.client.body_framing(framing), false, limit);
+        let mut moved = monotonic_ns();
+        let client_ms = self.settings.timeouts.body_ms;
+        if job.head.expect_continue && self.buffer.data().is_empty() {
+            let deadline = total.min(after(moved, client_ms));
+            if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
+                return Err(Outcome::Gone);
+            }
+        }
+        let Self { client, buffer, up, timer, .. } = self;
+        poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Outcome::Gone));
+            }
+            let outcome = up.poll(cx, client, buffer, &mut held);
+            if up.take_moved() {
+                moved = monotonic_ns();
+            }
+            let late = match outcome {
+                Ok(Wait::Done) => return Poll::Ready(Ok(())),
+                Ok(Wait::Read) => after(moved, client_ms),
+                Ok(Wait::Write) => return Poll::Ready(Err(Reason::Internal.into())),
+                Err(Fault::Eof | Fault::Malformed) => return Poll::Ready(Err(Reason::BodyMalformed.into())),
+                Err(Fault::TooLarge) => return Poll::Ready(Err(Reason::BodyTooLarge.into())),
+                // There is always room but where no more is given out.
+                Err(Fault::Exhausted | Fault::Write) => return Poll::Ready(Err(Reason::BufferExhausted.into())),
+                Err(Fault::Read) => return Poll::Ready(Err(Outcome::Gone)),
+            };
+            let reason = if late < total { Reason::RequestTimeout } else { Reason::TotalTimeout };
+            timer.poll(cx, late.min(total)).map(|()| Err(reason.into()))
+        })
+        .await?;
+        Ok(held.0)
+    }
+}
+
+/// Takes a request's body, and room for it as it comes.
+struct Held(ReadBuffer);
+
+impl AsyncWrite for Held {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        let held = &mut self.get_mut().0;
+        let mut count = held.append(data);
+        if count == 0 && !data.is_empty() {
+            held.grow().map_err(|_| std::io::ErrorKind::OutOfMemory)?;
+            count = held.append(data);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
