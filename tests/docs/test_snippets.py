@@ -13,6 +13,7 @@ import pytest
 import trustme
 from joserfc.jwk import ECKey
 
+from tests.support import assertions
 from tests.support.api_keys import KeyFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
     (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
+    assertions.make_keys(directory)
     issued = trustme.CA().issue_cert("localhost")
     certificates = directory / "certs"
     certificates.mkdir()

@@ -149,6 +149,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TotalTimeout
         | Reason::RewriteNotCanonical
         | Reason::ShuttingDown
+        | Reason::LengthRequired
+        | Reason::AssertionFailed
         | Reason::Internal => Extra::Plain,
     }
 }

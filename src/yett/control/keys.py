@@ -124,7 +124,7 @@ def create(file: Path, new: NewKey, extra: bytes = b"") -> str:
             raise KeysError(
                 f"`{word}` is not allowed here; use visible ASCII without spaces, quotes and backslashes"
             )
-    with _alone(file):
+    with alone(file):
         text = file.read_text(encoding="utf-8") if file.exists() else None
         if text is None:
             text = HEAD.format(salt=secrets.token_hex(SALT_BYTES))
@@ -139,7 +139,7 @@ def create(file: Path, new: NewKey, extra: bytes = b"") -> str:
         key = body + checksum(body)
         entry = _entry(new, key_id, hashed(key, bytes.fromhex(before["salt"]), extra))
         after = _appended(file, text, before, new.name, entry)
-        _replace(file, after)
+        replace_file(file, after)
     return key
 
 
@@ -225,7 +225,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def alone(file: Path) -> Iterator[None]:
     """Two commands at once do not lose a key of each other."""
     try:
         directory = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -240,7 +240,8 @@ def _alone(file: Path) -> Iterator[None]:
         os.close(directory)
 
 
-def _replace(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
+    """Writes the whole file or leaves the old one; a new one is for its owner only."""
     target = file.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
     fresh = target.with_name(f".{target.name}.{os.getpid()}")

@@ -15,6 +15,7 @@ use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
 use super::pipe::{Fault, Wait};
 use crate::exchange::{Framing, Refusal};
+use crate::filters::identity_assertion::{MAX_DIGESTED, sha256};
 use crate::reason::Reason;
 use crate::resilience::Guard;
 use crate::resilience::limiter::Place;
@@ -38,12 +39,24 @@ impl<C: Client> Lane<C> {
         };
         let mut tries = Tries::new(guard, &job.worker.shared, total);
         let mut body = None;
-        if let Some(length) = tries.request(&self.exchange.request.method, self.exchange.request.framing, time) {
+        let framing = self.exchange.request.framing;
+        let again = tries.request(&self.exchange.request.method, framing, time);
+        let digested = match framing {
+            _ if !guard.digest => None,
+            Framing::Empty => None,
+            Framing::Length(length) if length <= MAX_DIGESTED => Some(length),
+            Framing::Length(_) => return Reason::BodyTooLarge.into(),
+            Framing::Chunked | Framing::Close => return Reason::LengthRequired.into(),
+        };
+        if let Some(length) = again.or(digested) {
             match self.hold_body(job, length, total).await {
                 Ok(held) => body = Some(held),
                 Err(outcome) => return outcome,
             }
             time = monotonic_ns();
+        }
+        if guard.digest {
+            self.exchange.body_digest = sha256(body.as_ref().map(ReadBuffer::data).unwrap_or_default());
         }
         let outcome = self.tries(job, service, &mut tries, &mut body, total, time, attempted).await;
         if let Some(length) = body.and(self.exchange.request.framing.length()) {

@@ -14,6 +14,7 @@ mod frames;
 mod guarded;
 mod hints;
 pub mod http2;
+mod identity;
 mod lane;
 mod lifetime;
 pub mod mirror;
