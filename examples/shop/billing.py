@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from yett.backend import audit, require_scope, require_tenant
+
 INVOICES = {
     "acme": [
         {"id": "9001", "amount": 120, "currency": "EUR"},
@@ -16,11 +18,20 @@ INVOICES = {
 }
 
 
+def _reader(request: Request) -> None:
+    """The gateway has checked this already; a mistake in its configuration is not the last word."""
+    require_scope("billing.read")
+    caller = require_tenant(request.path_params["tenant"])
+    audit("invoices.read", f"tenant/{caller.tenant}", "success")
+
+
 async def list_invoices(request: Request) -> JSONResponse:
+    _reader(request)
     return JSONResponse(INVOICES.get(request.path_params["tenant"], []))
 
 
 async def read_invoice(request: Request) -> JSONResponse:
+    _reader(request)
     for invoice in INVOICES.get(request.path_params["tenant"], []):
         if invoice["id"] == request.path_params["invoice"]:
             return JSONResponse(invoice)

@@ -1,4 +1,4 @@
-"""The orders service. It knows nothing of tokens: who may call it is the gateway's concern."""
+"""The orders service. It knows nothing of tokens: the gateway says who calls, signed, and `serve.py` verifies that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from yett.backend import require_tenant
+
 ORDERS: dict[str, list[dict[str, object]]] = {
     "acme": [{"id": "1001", "item": "anvil", "quantity": 1}, {"id": "1002", "item": "rope", "quantity": 3}],
     "globex": [{"id": "2001", "item": "globe", "quantity": 7}],
@@ -14,6 +16,7 @@ ORDERS: dict[str, list[dict[str, object]]] = {
 
 
 def _of(request: Request) -> list[dict[str, object]]:
+    require_tenant(request.path_params["tenant"])
     return ORDERS.setdefault(request.path_params["tenant"], [])
 
 

@@ -1,4 +1,5 @@
-"""Runs one of the services: TLS with its own certificate, and only for the gateway, which has to show its own.
+"""Runs one of the services: TLS with its own certificate, and only for the gateway, which has to show its own certificate and, in
+each request, what it signed of the caller.
 
 python serve.py billing 9102 .state
 """
@@ -6,6 +7,7 @@ python serve.py billing 9102 .state
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ssl
 import sys
 from pathlib import Path
@@ -13,6 +15,10 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from yett.backend import IdentityMiddleware, Verifier
+
+# `identity.issuer` in gateway.yaml.
+ISSUER = "https://shop.example/gateway"
 # The name in the gateway's certificate. Other certificates of the same authority are not for calling this service.
 GATEWAY = ("URI", "spiffe://shop.example/gateway")
 
@@ -41,9 +47,11 @@ class GatewayOnly(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
 def main() -> None:
     name, port, state = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    app = importlib.import_module(name).app
+    verifier = Verifier(audience=name, issuer=ISSUER, keys=state / "identity.jwks.json")
+    app.add_middleware(IdentityMiddleware, verifier=verifier)
     uvicorn.run(
-        f"{name}:app",
-        app_dir=str(Path(__file__).parent),
+        app,
         port=port,
         log_level="warning",
         http=GatewayOnly,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from yett.config.filters.websocket import WebSocket
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LoadShedding, LogFile, Process
     from yett.config.health import HealthCheck, OutlierDetection
+    from yett.config.identity import Identity, PublishedKeys
     from yett.config.listener import (
         Certificate,
         Http2,
@@ -81,6 +83,8 @@ __all__ = [
     "Hsts",
     "Http2",
     "HttpsRedirect",
+    "Identity",
+    "IdentityAssertion",
     "JwksUrl",
     "Jwt",
     "Listener",
@@ -98,6 +102,7 @@ __all__ = [
     "Pool",
     "Process",
     "ProxyProtocol",
+    "PublishedKeys",
     "RateLimit",
     "Redirect",
     "Redis",
@@ -145,6 +150,7 @@ _WHERE = {
     "Role": "yett.config.authorization.roles",
     "Tenant": "yett.config.authorization.tenant",
     "Times": "yett.config.authorization.attributes",
+    "IdentityAssertion": "yett.config.filters.identity_assertion",
     "Mirror": "yett.config.filters.mirror",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
@@ -165,6 +171,8 @@ _WHERE = {
     "Process": "yett.config.gateway",
     "HealthCheck": "yett.config.health",
     "OutlierDetection": "yett.config.health",
+    "Identity": "yett.config.identity",
+    "PublishedKeys": "yett.config.identity",
     "Certificate": "yett.config.listener",
     "Http2": "yett.config.listener",
     "HttpsRedirect": "yett.config.listener",

@@ -2,7 +2,17 @@
 
 from typing import final
 
-__all__ = ["ApplyError", "Engine", "Gateway", "InternalError", "YamlError", "bind", "parse_yaml", "reasons"]
+__all__ = [
+    "ApplyError",
+    "Engine",
+    "Gateway",
+    "InternalError",
+    "YamlError",
+    "bind",
+    "parse_yaml",
+    "reasons",
+    "verify_signature",
+]
 
 class YamlError(ValueError):
     """Where and why a document does not parse: `args` is (line, column, message)."""
@@ -23,6 +33,11 @@ def bind(wanted: bytes, /) -> bytes:
 
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""
+
+def verify_signature(algorithm: str, key: bytes, message: bytes, signature: bytes, /) -> bool:
+    """Whether a signature is that of a public key: 32 bytes for `EdDSA`, an uncompressed point for `ES256`.
+
+    Raises ValueError for another algorithm."""
 
 @final
 class Engine:

@@ -89,6 +89,8 @@ REASONS: tuple[str, ...] = (
     "websocket_fault",
     "websocket_message_too_large",
     "websocket_idle",
+    "length_required",
+    "assertion_failed",
     "rewrite_not_canonical",
     "shutting_down",
     "internal",

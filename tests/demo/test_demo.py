@@ -28,7 +28,8 @@ def test_check_comes_out_as_said() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     every = len(STEPS) + len(AROUND)
     assert f"{every} of {every} came out as said" in done.stdout
-    assert done.stdout.count("connection refused") == 2 * len(AROUND)
+    assert done.stdout.count("connection refused") == 2 * sum(not step.expect for step in AROUND)
+    assert done.stdout.count("401 assertion_") == 2 * sum(step.expect == 401 for step in AROUND)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -64,12 +65,20 @@ def test_a_second_start_keeps_what_the_first_made(tmp_path: Path) -> None:
     shop = Shop(find_directory(None), tmp_path / "state", free_ports())
     shop.prepare()
     made = {path.name: path.read_bytes() for path in shop.state.iterdir()}
-    assert {"ca.pem", "edge.pem", "edge.key", "clients.json", "partner.key", "partners.keys.yaml"} <= set(
-        made
-    )
+    assert {
+        "ca.pem",
+        "edge.pem",
+        "edge.key",
+        "clients.json",
+        "partner.key",
+        "partners.keys.yaml",
+        "identity.keys.pem",
+        "identity.jwks.json",
+    } <= set(made)
     for private in (
         "edge.key",
         "gateway.key",
+        "identity.keys.pem",
         "orders.key",
         "clients.json",
         "partner.key",

@@ -13,6 +13,7 @@ import pytest
 import trustme
 from joserfc.jwk import ECKey
 
+from tests.support import assertions
 from tests.support.api_keys import KeyFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     (directory / "redis.password").write_text("a password of some length")
     KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
+    assertions.make_keys(directory)
     issued = trustme.CA().issue_cert("localhost")
     certificates = directory / "certs"
     certificates.mkdir()

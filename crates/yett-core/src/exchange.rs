@@ -320,6 +320,8 @@ pub struct Exchange {
     pub service: Option<u32>,
     /// Its copy for a second service, where it was drawn; set by forward preparation.
     pub mirror: Option<Box<Mirrored>>,
+    /// SHA-256 of the body, where the service is told; set by forward.
+    pub body_digest: Option<[u8; 32]>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
     /// What was asked for already: each at most once, then the phase refuses.
@@ -359,6 +361,7 @@ impl Exchange {
             forward_target: Vec::new(),
             service: None,
             mirror: None,
+            body_digest: None,
             phase: Phase::Receive,
             asked: SmallVec::new(),
         }
@@ -387,6 +390,7 @@ impl Exchange {
         self.forward_target.clear();
         self.service = None;
         self.mirror = None;
+        self.body_digest = None;
         self.phase = Phase::Receive;
         self.asked.clear();
     }

@@ -47,6 +47,7 @@ pub enum Known {
     XRealIp,
     XPoweredBy,
     XRequestId,
+    YettIdentity,
 }
 
 impl Known {
@@ -100,7 +101,11 @@ impl Known {
                 b"x-request-id" => Self::XRequestId,
                 _ => Self::Other,
             },
-            13 if name == b"authorization" => Self::Authorization,
+            13 => match name {
+                b"authorization" => Self::Authorization,
+                b"yett-identity" => Self::YettIdentity,
+                _ => Self::Other,
+            },
             14 if name == b"content-length" => Self::ContentLength,
             _ => Self::of_long(name),
         }

@@ -6,6 +6,7 @@
 
 mod authorize;
 mod machines;
+mod identity;
 mod outbound;
 mod providers;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use authorize::*;
 pub use machines::*;
+pub use identity::{Identity, IdentityAssertion, SigningAlgorithm, SigningKey};
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 
@@ -49,6 +51,9 @@ pub struct Ir {
     /// Where this gateway stands; endpoints of the same zone are preferred.
     #[serde(default)]
     pub zone: Option<String>,
+    /// What assertions of identity are signed with.
+    #[serde(default)]
+    pub identity: Option<Identity>,
     /// What requests are forwarded to.
     pub services: Vec<Service>,
     /// Merged routes, sorted by name.
@@ -459,6 +464,9 @@ pub struct Service {
     /// What is tried again.
     #[serde(default)]
     pub retry: Option<Retry>,
+    /// What it is told of the caller, signed.
+    #[serde(default)]
+    pub identity_assertion: Option<IdentityAssertion>,
 }
 
 /// How names of endpoints are kept fresh.

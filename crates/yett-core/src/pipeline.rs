@@ -9,7 +9,7 @@ mod forwarding;
 mod hygiene;
 mod limit;
 mod prepare;
-mod random;
+pub(crate) mod random;
 mod receive;
 mod redirect;
 mod respond;

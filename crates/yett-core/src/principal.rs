@@ -23,6 +23,9 @@ pub struct Principal {
     pub roles: Vec<Box<str>>,
     /// Tenant.
     pub tenant: Option<Box<str>>,
+    /// `act`: who acts for the subject, as JSON with nothing but `sub`, `client_id`, `iss` and the actor before (RFC 8693
+    /// section 4.1).
+    pub actor: Option<Box<str>>,
     /// Partner: whose application it is.
     pub partner: Option<Box<str>>,
     /// Declared claims, by name.
@@ -59,6 +62,7 @@ impl Principal {
             scopes: Vec::new(),
             roles: Vec::new(),
             tenant: None,
+            actor: None,
             partner: None,
             claims: Vec::new(),
             token_id: None,

@@ -161,6 +161,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TotalTimeout
         | Reason::RewriteNotCanonical
         | Reason::ShuttingDown
+        | Reason::LengthRequired
+        | Reason::AssertionFailed
         | Reason::Internal => Extra::Plain,
     }
 }

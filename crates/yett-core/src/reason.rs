@@ -181,6 +181,8 @@ reasons! {
     WebsocketFault "websocket_fault" 400 Client No "what was sent is no WebSocket";
     WebsocketMessageTooLarge "websocket_message_too_large" 413 Client No "a WebSocket message is too large";
     WebsocketIdle "websocket_idle" 408 Client Later "nothing was sent for too long";
+    LengthRequired "length_required" 411 Client No "the length of the body has to be announced";
+    AssertionFailed "assertion_failed" 500 Gateway No "the service could not be told who calls";
     RewriteNotCanonical "rewrite_not_canonical" 400 Configuration No "the path cannot be rewritten";
     // any phase
     ShuttingDown "shutting_down" 503 Gateway Later "the gateway is shutting down";

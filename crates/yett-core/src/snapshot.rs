@@ -3,6 +3,7 @@
 mod build;
 #[cfg(test)]
 mod fuzz_tests;
+mod identity;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
+use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -75,6 +77,10 @@ pub struct Snapshot {
     pub challenges: Option<Arc<Challenges>>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
     pub key_headers: Vec<Arc<str>>,
+    /// What services are told of callers, in the IR's order.
+    pub assertions: Vec<Option<IdentityAssertion>>,
+    /// Plain headers that say who calls, lower case.
+    pub claim_headers: Vec<Box<str>>,
 }
 
 /// A compiled route.
@@ -188,6 +194,12 @@ impl Snapshot {
     #[must_use]
     pub fn service(&self, index: Option<u32>) -> Option<&ir::Service> {
         self.ir.services.get(index? as usize)
+    }
+
+    /// What the service of this index is told of callers.
+    #[must_use]
+    pub fn assertion(&self, index: Option<u32>) -> Option<&IdentityAssertion> {
+        self.assertions.get(index? as usize)?.as_ref()
     }
 
     /// The listener of this name.

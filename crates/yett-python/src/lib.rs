@@ -56,6 +56,13 @@ fn reasons(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, yett_core::reason::to_json().as_bytes())
 }
 
+/// Whether a signature is that of a public key; see `identity_assertion::verify_signature`.
+#[pyfunction]
+#[pyo3(signature = (algorithm, key, message, signature, /))]
+fn verify_signature(algorithm: &str, key: &[u8], message: &[u8], signature: &[u8]) -> PyResult<bool> {
+    yett_core::filters::identity_assertion::verify_signature(algorithm, key, message, signature).map_err(PyValueError::new_err)
+}
+
 /// Binds listeners without serving them; see `gateway::bind_early`.
 #[pyfunction]
 #[pyo3(signature = (wanted, /))]
@@ -203,6 +210,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(parse_yaml, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
     module.add_function(wrap_pyfunction!(bind, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_signature, module)?)?;
     module.add_class::<Engine>()?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli import certs, check, demo, explain, init, keys, reload, run, schema, status
+from yett.cli import (
+    assertion_keys,
+    certs,
+    check,
+    demo,
+    explain,
+    identity,
+    init,
+    keys,
+    reload,
+    run,
+    schema,
+    status,
+)
 
 app = typer.Typer(
     name="yett",
@@ -23,7 +36,9 @@ app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
 app.command("schema")(schema.schema)
+keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")
+app.add_typer(identity.app, name="identity")
 app.add_typer(certs.app, name="certs")
 app.add_typer(demo.app, name="demo")
 

@@ -16,11 +16,13 @@ from yett.config import endpoint, resilience, service_http2, units
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
-from yett.config.base import Location
+from yett.config.base import Location, listed
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
+from yett.config.check_identity import check_identity, key_set_policy
 from yett.config.filters import security_headers
 from yett.config.gateway import Gateway, LogFile
+from yett.config.identity import Identity, ring, ring_errors
 from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.listener_check import https_target
 from yett.config.load import Loaded, read_path
@@ -107,11 +109,14 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         for name, route in sorted(loaded.gateway.routes.items())
         if (policy := merger.merge(name, route))
     ]
+    faults = ring_errors(loaded.gateway.identity, loaded.material.secrets, loaded.places)
+    policies += [] if faults else key_set_policy(merger, loaded.material)
     check_all(merger, policies)
+    check_identity(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
-    keys = client_errors(loaded.gateway, loaded.material, loaded.places)
-    if loaded.errors or merger.errors or chains or keys:
-        raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
+    faults += client_errors(loaded.gateway, loaded.material, loaded.places)
+    if loaded.errors or merger.errors or chains or faults:
+        raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
     document = build(loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places)
     if certificates:
@@ -137,6 +142,7 @@ def build(
         **({"zone": gateway.zone} if gateway.zone else {}),
         **({"challenges": True} if material.ordered else {}),
         **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
+        **({"identity": _identity(gateway.identity, material)} if gateway.identity else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -162,6 +168,13 @@ def _certificate(one: Certificate) -> dict[str, Any]:
         "use": one.use, "owner": one.owner, "subject": one.subject, "serial": one.serial,
         "not_after_s": int(one.not_after.timestamp()),
     }  # fmt: skip
+
+
+def _identity(identity: Identity, material: Material) -> dict[str, Any]:
+    return {
+        "issuer": identity.issuer,
+        "keys": [key.document() for key in ring(identity, material.secrets)],
+    }
 
 
 def _admin(gateway: Gateway) -> dict[str, Any] | None:
@@ -367,6 +380,11 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         "host": service.host if service.host in {"preserve", "endpoint"} else {"literal": service.host},
         "balance": endpoint.compiled_balance(service.balance),
         "forward_credential": service.forward_credential,
+        **(
+            {"identity_assertion": service.identity_assertion.compiled(name)}
+            if service.identity_assertion
+            else {}
+        ),
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
         **service_http2.compiled(service),
@@ -449,6 +467,12 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.forward_credential
     ]
     found += state_part.weakened(gateway.state) if gateway.state else []
+    for name, item in gateway.services.items():
+        assertion = item.identity_assertion
+        if assertion and assertion.headers:
+            found.append(f"service `{name}` gets {listed(assertion.headers)} without a signature")
+        if assertion and assertion.reuse:
+            found.append(f"an assertion for service `{name}` may be used again within {assertion.reuse}")
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
 from yett.config.filters.security_headers import SecurityHeaders
+from yett.config.identity import Identity
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
@@ -125,6 +126,8 @@ class Gateway(Model):
     """Sockets that clients reach."""
     identity_providers: dict[Name, Provider] = Field(default_factory=dict)
     """What vouches for callers."""
+    identity: Identity | None = None
+    """What assertions of identity are signed with, for services with `identity_assertion`."""
     services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
     roles: dict[Text, Role] = Field(default_factory=dict)

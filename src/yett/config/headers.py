@@ -24,7 +24,7 @@ _HOP_BY_HOP = {
 }
 _OWNED_REQUEST = _HOP_BY_HOP | {
     "host", "authorization", "proxy-authorization", "expect", "forwarded", "x-real-ip", "x-request-id", "traceparent", "tracestate",
-    "x-original-url", "x-rewrite-url", "x-http-method-override", "via",
+    "x-original-url", "x-rewrite-url", "x-http-method-override", "via", "yett-identity",
 }  # fmt: skip
 _OWNED_RESPONSE = _HOP_BY_HOP | {
     "x-request-id", "www-authenticate", "proxy-authenticate", "ratelimit", "ratelimit-policy", "date", "via", "set-cookie", "location",

@@ -27,6 +27,7 @@ _FOR_REQUESTS = (
     "protocol",
     "http2",
     "forward_credential",
+    "identity_assertion",
     "pool",
     "limits",
     "circuit_breaker",

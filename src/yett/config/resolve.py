@@ -78,6 +78,7 @@ def _ordered(one: Ordered, material: Material) -> None:
 def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secret]]:
     yield from _walk(gateway.admin, ("admin",))
     yield from _walk(gateway.state, ("state",))
+    yield from _walk(gateway.identity, ("identity",))
     for part in ("listeners", "identity_providers", "services"):
         yield from _walk(getattr(gateway, part), (part,))
 

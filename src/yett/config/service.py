@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.endpoint import Balance, Dns, Endpoints
+from yett.config.filters.identity_assertion import IdentityAssertion
 from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
 from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
@@ -130,6 +131,8 @@ class Service(Model):
     """How long an endpoint that is healthy again takes to get its whole share."""
     forward_credential: bool = False
     """Whether the service sees the caller's credential."""
+    identity_assertion: IdentityAssertion | None = None
+    """What the service is told of the caller, signed."""
     pool: Pool = Pool()
     """Idle connections."""
     limits: ServiceLimits | None = None

@@ -18,7 +18,7 @@ from rich.table import Table
 from yett.demo.processes import Running
 from yett.demo.shop import Shop, find_directory, free_ports
 from yett.demo.story import AROUND, STEPS, Step
-from yett.demo.tokens import ask_token, tamper
+from yett.demo.tokens import ask_token, forged, tamper
 
 TIMEOUT_S = 20.0
 
@@ -84,14 +84,16 @@ def run_step(shop: Shop, step: Step) -> Result:
         wanted, got = f"200 … {wanted}", f"{statuses[0]} … {got}"
     if step.inside is not None:
         inside, _ = _send(lambda: _to_service(shop, step.inside or "", "gateway"), step, {}, None)
-        wanted, got = f"{wanted} (inside: 200)", f"{got} (inside: {inside})"
+        wanted, got = f"{wanted} (around: 401)", f"{got} (around: {inside})"
     return Result(step, got, wanted)
 
 
 def run_around(shop: Shop, step: Step) -> Result:
     """Sends a step's request to a service around the gateway, where nothing but a refusal may come of it."""
-    status, _ = _send(lambda: _to_service(shop, step.inside or "", step.shown), step, {}, None)
-    return Result(step, str(status) if status else "connection refused", "connection refused")
+    headers = {"Yett-Identity": forged(step)} if step.credential == "forged" else {}
+    status, reason = _send(lambda: _to_service(shop, step.inside or "", step.shown), step, headers, None)
+    wanted = f"{step.expect} {step.reason}" if step.expect else "connection refused"
+    return Result(step, f"{status} {reason}" if status else "connection refused", wanted)
 
 
 def _to_service(shop: Shop, name: str, shown: str | None) -> http.client.HTTPConnection:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yett
-from yett.control import keys
+from yett.config.identity import key_set, read_keys
+from yett.control import assertion_keys, keys
 from yett.demo import DemoError
 
 # As in examples/shop/gateway.yaml.
@@ -84,6 +85,11 @@ class Shop:
         if not clients.exists():
             made = {name: {**known, "secret": secrets.token_urlsafe(32)} for name, known in CLIENTS.items()}
             write_private(clients, json.dumps(made, indent=2) + "\n")
+        signing = self.state / "identity.keys.pem"
+        if not signing.exists():
+            assertion_keys.create(signing, "EdDSA")
+        public = key_set(read_keys(signing.read_bytes()))
+        (self.state / "identity.jwks.json").write_text(public, encoding="utf-8")
         partner, hashes = self.state / "partner.key", self.state / "partners.keys.yaml"
         if not partner.exists() or not hashes.exists():
             hashes.unlink(missing_ok=True)

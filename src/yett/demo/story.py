@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-Credential = Literal["none", "token", "tampered", "key"]
+Credential = Literal["none", "token", "tampered", "key", "forged"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Step:
     """Or so many zero bytes as the body."""
     times: int = 1
     inside: str | None = None
-    """The service that answers this path with 200 when the gateway asks."""
+    """The service that has this path, asked around the gateway as well: it wants what the gateway signs."""
     shown: str | None = None
     """Whose certificate a request around the gateway shows."""
 
@@ -128,8 +128,27 @@ AROUND = (
     ),
     Step("customers, around the gateway, without a certificate", 0, "GET", "/admin", inside="customers"),
     Step("customers, asked by orders", 0, "GET", "/admin", inside="customers", shown="orders"),
+    Step(
+        "billing, with the gateway's certificate, and nothing that says who calls",
+        401,
+        "GET",
+        "/tenants/acme/invoices",
+        inside="billing",
+        shown="gateway",
+        reason="assertion_missing",
+    ),
+    Step(
+        "billing, with the gateway's certificate, and an assertion that somebody else signed",
+        401,
+        "GET",
+        "/tenants/acme/invoices",
+        "forged",
+        inside="billing",
+        shown="gateway",
+        reason="assertion_key_unknown",
+    ),
 )
-"""Sent by `yett demo --check` to services themselves, which answer nobody but the gateway."""
+"""Sent by `yett demo --check` to services themselves, which answer nobody but the gateway. 0 is no answer at all."""
 
 
 def curl(step: Step, url: str, authority: str, state: str, yett: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from yett.backend import request_digest
+from yett.config.identity import b64
 from yett.demo import DemoError
 from yett.demo.shop import CLIENTS, PORTS, Shop, find_directory
+from yett.demo.story import Step
 
 TIMEOUT_S = 10.0
 
@@ -58,6 +62,21 @@ def ask_token(shop: Shop, client: str, scope: str | None = None) -> str:
         raise DemoError(
             f"the token endpoint on {shop.issuer} does not answer ({error}); is `yett demo` running?"
         ) from None
+
+
+def forged(step: Step) -> str:
+    """An assertion of identity with everything right but the key that signed it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    now = int(time.time())
+    claims = {
+        "iss": "https://shop.example/gateway", "aud": step.inside, "sub": "mallory", "kind": "user", "tenant": "acme",
+        "scope": "billing.read", "iat": now, "exp": now + 30, "jti": b64(bytes(16)), "htm": step.method,
+        "req": request_digest(step.method, step.path, b""),
+    }  # fmt: skip
+    header = {"alg": "EdDSA", "kid": "mallory", "typ": "yett-identity+jwt"}
+    message = ".".join(b64(json.dumps(part).encode()) for part in (header, claims))
+    return f"{message}.{b64(Ed25519PrivateKey.generate().sign(message.encode()))}"
 
 
 def tamper(token: str) -> str:

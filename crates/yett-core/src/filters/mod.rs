@@ -2,6 +2,7 @@
 pub mod address_limit;
 pub mod authorize;
 pub mod header_edits;
+pub mod identity_assertion;
 pub mod keyed_hash;
 pub mod limit_table;
 pub mod mirror;

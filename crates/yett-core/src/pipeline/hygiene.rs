@@ -23,6 +23,11 @@ pub(super) const fn is_hop_by_hop(known: Known) -> bool {
     )
 }
 
+/// Fields that end here: those of one connection, and what only the gateway says.
+const fn is_never_a_clients(known: Known) -> bool {
+    is_hop_by_hop(known) || matches!(known, Known::YettIdentity)
+}
+
 /// Fields that `Connection` cannot remove: the gateway reads, trusts or sets them.
 const fn is_kept_from_connection(known: Known) -> bool {
     matches!(
@@ -81,7 +86,7 @@ const OVERRIDES: [&[u8]; 18] = [
 ];
 
 /// Names in [`Known`] that the gateway writes or trusts, for foldings of them.
-const OWN: [&[u8]; 17] = [
+const OWN: [&[u8]; 18] = [
     b"host",
     b"connection",
     b"content-length",
@@ -99,6 +104,7 @@ const OWN: [&[u8]; 17] = [
     b"x-real-ip",
     b"x-request-id",
     b"traceparent",
+    b"yett-identity",
 ];
 
 /// What a proxy says of the way here has this in front: path, method, scheme, prefix and whatever comes next.
@@ -133,7 +139,7 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<Upgrade, Reason> {
             }
             seen |= bit;
         }
-        drops |= is_hop_by_hop(known) || (known == Known::Other && (is_alias(name) || is_override(name)));
+        drops |= is_never_a_clients(known) || (known == Known::Other && (is_alias(name) || is_override(name)));
     }
     let mut upgrade = Upgrade::None;
     if drops {
@@ -141,8 +147,9 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<Upgrade, Reason> {
             upgrade = Upgrade::Asked;
         }
         drop_connection_fields(headers);
-        headers
-            .retain(|known, name, _| !is_hop_by_hop(known) && (known != Known::Other || !(is_alias(name) || is_override(name))));
+        headers.retain(|known, name, _| {
+            !is_never_a_clients(known) && (known != Known::Other || !(is_alias(name) || is_override(name)))
+        });
     }
     Ok(upgrade)
 }

@@ -55,7 +55,10 @@ fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange:
     // Before the fields are changed: what each of the two may see is its own.
     exchange.mirror = drawn.map(|mirror| mirrored(snapshot, route, mirror, exchange));
     match fields(snapshot, route, service.forward_credential, exchange) {
-        Ok(()) => Step::Continue,
+        Ok(()) => match tell(snapshot, exchange.service, exchange) {
+            Ok(()) => Step::Continue,
+            Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::AssertionFailed.into()),
+        },
         Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::Internal.into()),
     }
 }
@@ -70,8 +73,9 @@ fn mirrored(snapshot: &Snapshot, route: &Route, mirror: &Mirror, exchange: &mut 
     }
     let original = exchange.request.headers.clone();
     let written = fields(snapshot, route, credential, exchange);
+    let told = tell(snapshot, Some(mirror.service), exchange);
     let headers = std::mem::replace(&mut exchange.request.headers, original);
-    Box::new(Mirrored { service: mirror.service, headers: written.is_ok().then_some(headers) })
+    Box::new(Mirrored { service: mirror.service, headers: (written.is_ok() && told.is_ok()).then_some(headers) })
 }
 
 /// Takes away what a client may not say, then the route's edits, then what the gateway itself says: the last wins.
@@ -90,12 +94,14 @@ fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut E
         | Known::XRealIp
         | Known::XRequestId
         | Known::Traceparent
+        | Known::YettIdentity
         | Known::Expect => false,
         Known::Other => {
             let is_key = keys.iter().any(|key| folds_to(name, key.as_bytes()));
             let exact = keys.iter().any(|key| key.as_bytes() == name);
             let alias = route.own_headers.iter().any(|own| own.as_bytes() != name && folds_to(name, own.as_bytes()));
-            (!is_key || (credential && exact)) && !alias
+            let claimed = snapshot.claim_headers.iter().any(|one| folds_to(name, one.as_bytes()));
+            (!is_key || (credential && exact)) && !alias && !claimed
         }
         _ => true,
     });
@@ -106,6 +112,14 @@ fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut E
     headers.set(b"x-forwarded-host", &exchange.authority)?;
     headers.set(b"x-request-id", &exchange.request_id)?;
     headers.set(b"traceparent", &exchange.traceparent)
+}
+
+/// The plain headers that say who calls, where the service is told in this way; after the route's edits.
+fn tell(snapshot: &Snapshot, service: Option<u32>, exchange: &mut Exchange) -> Result<(), FieldError> {
+    match snapshot.assertion(service) {
+        Some(assertion) => assertion.headers(exchange.principal.as_deref(), &mut exchange.request.headers),
+        None => Ok(()),
+    }
 }
 
 /// An address as text, without allocation.

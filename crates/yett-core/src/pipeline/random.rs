@@ -5,7 +5,7 @@ use std::fmt;
 const BLOCK: usize = 4096;
 
 /// Buffered randomness of the system.
-pub(super) struct Random {
+pub(crate) struct Random {
     block: Box<[u8; BLOCK]>,
     at: usize,
 }
@@ -24,7 +24,7 @@ impl fmt::Debug for Random {
 
 impl Random {
     /// Fresh bytes; `None` where the system has none to give, which refuses the request.
-    pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         if self.at.checked_add(N)? > BLOCK {
             aws_lc_rs::rand::fill(self.block.as_mut_slice()).ok()?;
             self.at = 0;

@@ -21,7 +21,8 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
     let headers = &mut response.headers;
     hygiene::drop_connection_fields(headers);
     headers.retain(|known, _, _| {
-        !hygiene::is_hop_by_hop(known) && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId)
+        !hygiene::is_hop_by_hop(known)
+            && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId | Known::YettIdentity)
     });
     let mut edit = || -> Result<(), FieldError> {
         route.response_headers.apply(headers)?;

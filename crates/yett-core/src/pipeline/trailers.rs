@@ -54,7 +54,8 @@ const REFUSED: [&str; 26] = [
 pub fn of_request(snapshot: &Snapshot, route: &Route, trailers: HeaderMap) -> Result<HeaderMap, Malformed> {
     let keys = || snapshot.key_headers.iter().map(|name| name.as_bytes());
     let own = || route.own_headers.iter().map(|name| name.as_bytes());
-    clean(trailers, |name| keys().chain(own()).any(|one| folds_to(name, one)))
+    let claims = || snapshot.claim_headers.iter().map(|name| name.as_bytes());
+    clean(trailers, |name| keys().chain(own()).chain(claims()).any(|one| folds_to(name, one)))
 }
 
 /// Of an answer, for its client: also without what the route takes away from answers.
@@ -114,6 +115,7 @@ fn passes(name: &str) -> bool {
             | Known::XRealIp
             | Known::XPoweredBy
             | Known::XRequestId
+            | Known::YettIdentity
     );
     let prefix = |prefix: &[u8]| folded.starts_with(prefix);
     !owned

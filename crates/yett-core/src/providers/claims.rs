@@ -13,6 +13,9 @@ use crate::reason::Reason;
 /// Largest date that is taken, seconds since 1970: beyond 2^53 JSON numbers lose digits.
 const DATE_MAX: u64 = 1 << 53;
 
+/// Longest chain of actors that is taken.
+const ACTORS: u32 = 4;
+
 type Claims = Map<String, Value>;
 
 fn invalid(name: &str, what: &str) -> Refusal {
@@ -91,6 +94,24 @@ fn declared(value: &Value, kind: ClaimType, name: &str) -> Result<ClaimValue, Re
     })
 }
 
+/// Who acts for the subject (RFC 8693 section 4.1): what names them, and the actors before.
+fn actor(value: &Value, left: u32) -> Result<Value, Refusal> {
+    let object = value.as_object().filter(|_| left > 0).ok_or_else(|| invalid("act", "is no actor, or one of too many"))?;
+    let mut kept = Map::new();
+    for name in ["sub", "client_id", "iss"] {
+        if let Some(text) = text(object, name)? {
+            kept.insert(name.to_owned(), text.into());
+        }
+    }
+    if !kept.contains_key("sub") && !kept.contains_key("client_id") {
+        return Err(invalid("act", "does not say who acts"));
+    }
+    if let Some(before) = object.get("act") {
+        kept.insert("act".to_owned(), actor(before, left.saturating_sub(1))?);
+    }
+    Ok(Value::Object(kept))
+}
+
 /// What is the same for all principals of a provider.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -134,6 +155,7 @@ impl Mapping {
             scopes: scopes(claims, &self.spec.scopes)?,
             roles: roles(claims, &self.spec.roles)?,
             tenant: tenant.map(Into::into),
+            actor: claims.get("act").map(|act| actor(act, ACTORS)).transpose()?.map(|act| act.to_string().into()),
             claims: values,
             token_id: text(claims, "jti")?.map(Into::into),
             expires_ms: Some(expires_ms),

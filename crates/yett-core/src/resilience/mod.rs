@@ -50,13 +50,16 @@ pub struct Guard {
     pub breaker: bool,
     /// What is tried again.
     pub retry: Option<ir::Retry>,
+    /// Whether a request's body is read whole first, for its digest in the assertion of identity.
+    pub digest: bool,
 }
 
 impl Registry {
     /// The guard of a service as it is configured now; none where it asks for nothing.
     #[must_use]
     pub fn guard(&self, spec: &ir::Service) -> Option<Box<Guard>> {
-        if spec.limits.is_none() && spec.circuit_breaker.is_none() && spec.retry.is_none() {
+        let digest = spec.identity_assertion.as_ref().is_some_and(|assertion| assertion.body_digest);
+        if spec.limits.is_none() && spec.circuit_breaker.is_none() && spec.retry.is_none() && !digest {
             return None;
         }
         let state = self.state(&spec.name);
@@ -68,6 +71,7 @@ impl Registry {
             limits: spec.limits.clone(),
             breaker: spec.circuit_breaker.is_some(),
             retry: spec.retry.clone(),
+            digest,
         }))
     }
 

@@ -50,6 +50,9 @@ impl<C: Client> Lane<C> {
             return Once::Ended(Reason::Internal.into());
         };
         self.body_taken = true;
+        if let Err(reason) = self.assert_identity(job) {
+            return Once::Ended(reason.into());
+        }
         let request = &self.exchange.request;
         let framing = request.framing;
         let host: &[u8] = match &service.host {

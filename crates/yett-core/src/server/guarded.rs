@@ -11,7 +11,8 @@ use super::clock::monotonic_ns;
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::lane::Lane;
-use crate::exchange::Refusal;
+use crate::exchange::{Framing, Refusal};
+use crate::filters::identity_assertion::{MAX_DIGESTED, sha256};
 use crate::reason::Reason;
 use crate::resilience::Guard;
 use crate::resilience::limiter::Place;
@@ -35,14 +36,25 @@ impl<C: Client> Lane<C> {
             Err(outcome) => return outcome,
         };
         let mut tries = Tries::new(guard, &job.worker.shared, total);
-        let held = tries.request(&self.exchange.request.method, self.exchange.request.framing, time);
-        if body.is_none() && held.is_some() {
-            // So that it can be sent again.
+        let framing = self.exchange.request.framing;
+        let again = tries.request(&self.exchange.request.method, framing, time);
+        let digested = match framing {
+            _ if !guard.digest => None,
+            Framing::Empty => None,
+            Framing::Length(length) if length <= MAX_DIGESTED => Some(length),
+            Framing::Length(_) => return Reason::BodyTooLarge.into(),
+            Framing::Chunked | Framing::Close => return Reason::LengthRequired.into(),
+        };
+        if body.is_none() && again.or(digested).is_some() {
+            // So that it can be sent again, or be digested before it is sent.
             match self.hold_body(job, job.route.body_limit, total).await {
                 Ok(held) => body = Some(held),
                 Err(outcome) => return outcome,
             }
             time = monotonic_ns();
+        }
+        if guard.digest {
+            self.exchange.body_digest = sha256(body.as_ref().map(ReadBuffer::data).unwrap_or_default());
         }
         let outcome = self.tries(job, service, &mut tries, &mut body, total, time, attempted).await;
         self.held(body.is_some());

@@ -3,7 +3,8 @@
 //! The request that is mirrored waits for nothing here and hears of nothing. At most [`UNDER_WAY`] are under way on a
 //! worker, each for a bounded time; what is beyond that is counted and not sent.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,14 +18,17 @@ use super::client::{Client, Gone};
 use super::clock::{HttpDate, monotonic_ns};
 use super::deadline::{NEVER, Timer, after};
 use super::forward::{Job, connect};
+use super::identity;
 use super::pipe::Pipe;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use super::worker::View;
-use crate::exchange::{Answer, Exchange, Framing, Method, ResponseHead};
+use crate::exchange::{Answer, Exchange, Framing, Method, RequestId, ResponseHead};
+use crate::filters::identity_assertion::{Call, Minter, sha256};
 use crate::filters::mirror::Mirrored;
 use crate::headers::Headers;
 use crate::http1::write::{self, Announce};
 use crate::ir::HostPolicy;
+use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::resilience::tries::is_idempotent;
 use crate::shared::Shared;
@@ -70,6 +74,10 @@ struct Copy {
     target: Vec<u8>,
     authority: Vec<u8>,
     headers: Headers,
+    /// For the assertion of identity.
+    principal: Option<Rc<Principal>>,
+    request_id: RequestId,
+    minter: Rc<RefCell<Minter>>,
     connect_ms: u64,
     limits: Limits,
 }
@@ -95,6 +103,9 @@ pub(super) fn send(job: &Job<'_>, exchange: &Exchange, mirrored: Mirrored, total
         target: exchange.forward_target.clone(),
         authority: exchange.authority.clone(),
         headers,
+        principal: exchange.principal.clone(),
+        request_id: exchange.request_id.clone(),
+        minter: Rc::clone(&job.worker.minter),
         connect_ms: times.connect_ms,
         limits: Limits { first_byte_ms: times.first_byte_ms, idle_ms: times.idle_ms, client_ms: times.idle_ms, total },
     };
@@ -151,6 +162,23 @@ impl Copy {
         false
     }
 
+    /// The fields of one attempt, with an assertion of its own where the service is told who calls.
+    fn told(&self) -> Result<Cow<'_, Headers>, Failure> {
+        let Some(assertion) = self.view.snapshot.assertion(Some(self.service)) else { return Ok(Cow::Borrowed(&self.headers)) };
+        let mut headers = self.headers.clone();
+        // A copy has no body.
+        let empty = sha256(b"");
+        let call = Call {
+            principal: self.principal.as_ref(),
+            method: self.method.as_str(),
+            target: &self.target,
+            request_id: &self.request_id,
+            body: empty.as_ref(),
+        };
+        identity::assert(assertion, &call, &mut self.minter.borrow_mut(), &mut headers).map_err(Failure::Because)?;
+        Ok(Cow::Owned(headers))
+    }
+
     /// One use of one connection. An answer counts once its head is there.
     async fn exchange(
         &self,
@@ -164,9 +192,10 @@ impl Copy {
             HostPolicy::Endpoint => &endpoint.host,
             HostPolicy::Literal(host) => host.as_bytes(),
         };
+        let headers = self.told()?;
         let (mut up, mut down) = (Pipe::default(), Pipe::default());
         let out = up.start(Framing::Empty, false, 0);
-        write::request(out, self.method.as_str(), &self.target, host, &self.headers, Framing::Empty);
+        write::request(out, self.method.as_str(), &self.target, host, &headers, Framing::Empty);
         let buffers = self.view.pools.buffers();
         let mut client_buffer = ReadBuffer::new(buffers.clone());
         let mut service_buffer = ReadBuffer::new(buffers.clone());

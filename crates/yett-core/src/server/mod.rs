@@ -15,6 +15,7 @@ mod guarded;
 mod held;
 mod hints;
 pub mod http2;
+mod identity;
 mod lane;
 mod lifetime;
 pub mod mirror;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use super::deadline::NEVER;
 use super::mirror::Mirrors;
 use crate::exchange::ConnectionInfo;
+use crate::filters::identity_assertion::Minter;
 use crate::observe::Recorder;
 use crate::pipeline::PipelineState;
 use crate::shared::Shared;
@@ -45,6 +46,8 @@ pub struct Worker {
     pub cut_at: Cell<u64>,
     /// Client hellos that wait for their turn on this worker.
     pub handshakes: Cell<u32>,
+    /// For assertions of identity; never borrowed across an await.
+    pub minter: Rc<RefCell<Minter>>,
     /// Mirrored requests under way on this worker.
     pub mirrors: Mirrors,
     /// Listeners that are gone while connections of theirs may live on.
@@ -66,6 +69,7 @@ impl Worker {
             streams: tokio::sync::Notify::new(),
             cut_at: Cell::new(NEVER),
             handshakes: Cell::new(0),
+            minter: Rc::default(),
             mirrors: Mirrors::default(),
             gone: RefCell::new(Vec::new()),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::identity;
 use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
@@ -56,6 +57,8 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let listeners = listeners(&ir, shared, &mut errors);
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
     let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
+    let revision = revision(bytes);
+    let assertions = identity::build(&ir, secrets, &revision).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     if !errors.0.is_empty() {
         return Err(errors.0);
@@ -65,7 +68,9 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.sort();
     key_headers.dedup();
     Ok(Snapshot {
-        revision: revision(bytes),
+        revision,
+        claim_headers: identity::claim_headers(&assertions),
+        assertions,
         challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
         ir: Arc::new(ir),
         routes,

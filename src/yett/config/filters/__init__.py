@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["listener", "group", "route"]
+Place = Literal["listener", "group", "route", "service"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("request_headers", "forward", ("group", "route"), "one"),
     Filter("split", "forward", ("group", "route"), "one"),
     Filter("mirror", "forward", ("group", "route"), "one"),
+    Filter("identity_assertion", "forward", ("service",), "one"),
     Filter("response_headers", "respond", ("group", "route"), "one"),
     Filter("security_headers", "respond", ("group", "route"), "all"),
     Filter("redirect", "forward", ("route",), "one"),

@@ -70,7 +70,12 @@ fn fields(headers: &Headers, one_more: bool) -> Option<HeaderMap> {
         // Secrets, and what is another one each time: an entry of the compression table would only push others out.
         value.set_sensitive(matches!(
             known,
-            Known::Authorization | Known::Cookie | Known::XRequestId | Known::Traceparent | Known::XForwardedFor
+            Known::Authorization
+                | Known::Cookie
+                | Known::XRequestId
+                | Known::Traceparent
+                | Known::XForwardedFor
+                | Known::YettIdentity
         ));
         fields.try_append(name, value).ok()?;
     }
