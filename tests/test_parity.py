@@ -29,6 +29,7 @@ SHARED = {
         "json",
         "jwk",
         "jwks",
+        "live_check",
         "present",
         "testing",
         "verdict",

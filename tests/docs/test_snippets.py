@@ -44,6 +44,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
     (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
+    (directory / "client.secret").write_text("only for this test, 0123456789")
     issued = trustme.CA().issue_cert("localhost")
     certificates = directory / "certs"
     certificates.mkdir()

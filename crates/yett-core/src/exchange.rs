@@ -12,7 +12,9 @@ use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
+use crate::providers::introspection::Introspected;
 use crate::reason::Reason;
+use crate::service_tokens;
 
 /// Methods that routes name; others are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -309,12 +311,16 @@ pub struct Exchange {
     pub principal: Option<Rc<Principal>>,
     /// Whom the further providers of `all_of` vouched for; set by authenticate.
     pub vouched: SmallVec<[Rc<Principal>; 1]>,
+    /// What was said of its token; set by the server where authenticate asked.
+    pub introspected: Option<Introspected>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
     pub service: Option<u32>,
+    /// The token that its service gets; set by forward preparation, or by the server where that asked.
+    pub service_token: Option<service_tokens::Outcome>,
     /// Its copy for a second service, where it was drawn; set by forward preparation.
     pub mirror: Option<Box<Mirrored>>,
     /// Where `run` goes on after a `Need`.
@@ -351,9 +357,11 @@ impl Exchange {
             place: None,
             principal: None,
             vouched: SmallVec::new(),
+            introspected: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
+            service_token: None,
             mirror: None,
             phase: Phase::Receive,
             asked: SmallVec::new(),
@@ -378,9 +386,11 @@ impl Exchange {
         self.place = None;
         self.principal = None;
         self.vouched.clear();
+        self.introspected = None;
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
+        self.service_token = None;
         self.mirror = None;
         self.phase = Phase::Receive;
         self.asked.clear();
@@ -452,6 +462,18 @@ pub enum Need {
     Keys {
         /// Index of the provider.
         provider: u32,
+    },
+    /// A token for this service, in the caller's name where its service wants that.
+    ServiceToken {
+        /// Index of the service.
+        service: u32,
+    },
+    /// What the introspection endpoint of this provider says of the request's token, asked at most so long ago.
+    Introspection {
+        /// Index of the provider.
+        provider: u32,
+        /// Milliseconds; 0 is from now on.
+        max_age_ms: u64,
     },
 }
 

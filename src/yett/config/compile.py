@@ -26,7 +26,9 @@ from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.oauth_client import client_errors
 from yett.config.places import Places
+from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
@@ -135,6 +137,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         "process": {
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
+            **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
         "admin": _admin(gateway),
@@ -142,7 +145,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         "secrets": material.fingerprints,
         "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
         "providers": [
-            _jwt(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
+            _provider(name, item, material)
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
@@ -269,6 +272,14 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
     return document
 
 
+def _provider(name: str, provider: Provider, material: Material) -> dict[str, Any]:
+    if isinstance(provider, Jwt):
+        return _jwt(name, provider, material)
+    if isinstance(provider, ApiKey):
+        return _api_key(name, provider, material)
+    return provider.compiled(name, material)
+
+
 def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
     at: Location = ("identity_providers", name)
     jwks: dict[str, Any]
@@ -294,6 +305,11 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
         "jwks": jwks,
         "algorithms": list(provider.algorithms),
         "leeway_s": units.milliseconds(provider.leeway) // 1000,
+        **(
+            {"introspection": provider.introspection.endpoint_compiled((*at, "introspection"), material)}
+            if provider.introspection
+            else {}
+        ),
         "claims": {
             **known,
             "scopes": known["scopes"] or ["scope"],
@@ -345,6 +361,7 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
         "host": service.host if service.host in {"preserve", "endpoint"} else {"literal": service.host},
         "balance": endpoint.compiled_balance(service.balance),
         "forward_credential": service.forward_credential,
+        **({"token": service.token.compiled(("services", name, "token"), material)} if service.token else {}),
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
         **service_http2.compiled(service),
@@ -387,6 +404,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"deny": policy.deny} if policy.deny else {}),
         **({"hidden": True} if policy.hidden else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
+        **({"live_check": policy.live_check} if policy.live_check else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,
@@ -417,13 +435,23 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.plaintext
     ]
     for name, provider in gateway.identity_providers.items():
-        if isinstance(provider, Jwt) and provider.plaintext:
+        if isinstance(provider, Jwt | Introspection) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
+    found += [
+        f"tokens for service `{name}` are fetched over plain HTTP: {item.token.plaintext}"
+        for name, item in gateway.services.items()
+        if item.token and item.token.plaintext
+    ]
     found += [
         f"service `{name}` sees the caller's credential"
         for name, item in gateway.services.items()
         if item.forward_credential
     ]
+    for name, route in gateway.routes.items():
+        for target in (route.service, *(route.split or ())) if route.access == "public" else ():
+            service = gateway.services.get(target or "")
+            if service and service.token:
+                found.append(f"route `{name}` is public, and `{target}` gets a token of the gateway's own")
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

@@ -14,6 +14,7 @@ from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
 from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
 from yett.config.service_http2 import ServiceHttp2
+from yett.config.service_token import ServiceToken
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
 
@@ -130,6 +131,8 @@ class Service(Model):
     """How long an endpoint that is healthy again takes to get its whole share."""
     forward_credential: bool = False
     """Whether the service sees the caller's credential."""
+    token: ServiceToken | None = None
+    """A token that the gateway gets for the service, in place of the caller's credential."""
     pool: Pool = Pool()
     """Idle connections."""
     limits: ServiceLimits | None = None

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::{IntrospectionEndpoint, IntrospectionProvider};
+
 /// What vouches for callers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -12,6 +14,8 @@ pub enum Provider {
     Jwt(JwtProvider),
     /// Keys that we handed out.
     ApiKey(ApiKeyProvider),
+    /// Tokens that their issuer is asked about (RFC 7662).
+    Introspection(IntrospectionProvider),
 }
 
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.
@@ -32,6 +36,9 @@ pub struct JwtProvider {
     pub leeway_s: u64,
     /// Where the principal's parts stand in the token.
     pub claims: ClaimMap,
+    /// Whom live checks ask.
+    #[serde(default)]
+    pub introspection: Option<IntrospectionEndpoint>,
 }
 
 /// Where keys come from.

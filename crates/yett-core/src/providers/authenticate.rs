@@ -8,12 +8,14 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::api_key::{ApiKeys, WellFormed};
+use super::introspection::{self, Introspected, Introspection};
 use super::jwk::sha256;
 use super::jwt::{Failure, TOKEN_BYTES, Unverified};
 use super::present::{self, Presented};
 use super::verdict::{Credential, VerdictCache};
 use super::{Provider, refuse};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Step};
+use crate::exchange::{Exchange, Need, Now, Principal, Refusal, RequestHead, Step};
+use crate::headers::Known;
 use crate::reason::Reason;
 
 /// Which providers a route accepts: indices of the snapshot's.
@@ -83,10 +85,11 @@ pub fn authenticate(
     exchange: &mut Exchange,
     now: Now,
 ) -> Step {
+    let said = exchange.introspected.as_ref();
     let outcome =
         present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
-            Accepts::AnyOf(list) => any_of(providers, list, &presented, verdicts, now),
-            Accepts::AllOf(list) => all_of(providers, list, &presented, verdicts, now),
+            Accepts::AnyOf(list) => any_of(providers, list, &presented, verdicts, said, now),
+            Accepts::AllOf(list) => all_of(providers, list, &presented, verdicts, said, now),
         });
     match outcome {
         Ok(callers) => {
@@ -107,11 +110,12 @@ fn any_of(
     list: &[u32],
     presented: &[Presented<'_>],
     verdicts: &mut VerdictCache,
+    said: Option<&Introspected>,
     now: Now,
 ) -> Result<Callers, Undecided> {
     match presented {
         [] => Err(Reason::CredentialMissing.into()),
-        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, verdicts, now)?])),
+        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, verdicts, said, now)?])),
         _ => Err(Reason::CredentialAmbiguous.into()),
     }
 }
@@ -121,6 +125,7 @@ fn all_of(
     list: &[u32],
     presented: &[Presented<'_>],
     verdicts: &mut VerdictCache,
+    said: Option<&Introspected>,
     now: Now,
 ) -> Result<Callers, Undecided> {
     let mut callers = Callers::new();
@@ -130,7 +135,7 @@ fn all_of(
             .iter()
             .find(|presented| provider.takes(presented))
             .ok_or_else(|| refuse(Reason::CredentialMissing, format!("a credential of `{}` is needed, too", provider.name)))?;
-        callers.push(judge(providers, std::slice::from_ref(index), own, verdicts, now)?);
+        callers.push(judge(providers, std::slice::from_ref(index), own, verdicts, said, now)?);
     }
     // Whatever nobody judged is not passed over.
     if presented.len() > callers.len() {
@@ -145,11 +150,12 @@ fn judge(
     list: &[u32],
     presented: &Presented<'_>,
     verdicts: &mut VerdictCache,
+    said: Option<&Introspected>,
     now: Now,
 ) -> Result<Caller, Undecided> {
     let accepted = || list.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
     match *presented {
-        Presented::Authorization(value) => bearer(accepted, verdicts, value, now),
+        Presented::Authorization(value) => bearer(accepted, verdicts, value, said, now),
         Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, now)?),
     }
 }
@@ -158,11 +164,13 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     accepted: impl Fn() -> I,
     verdicts: &mut VerdictCache,
     value: &[u8],
+    said: Option<&Introspected>,
     now: Now,
 ) -> Result<Caller, Undecided> {
     let token = bearer_token(value)?;
     let jwts = || accepted().filter_map(|(index, provider)| Some((index, provider, provider.jwt()?)));
-    if jwts().next().is_none() {
+    let asked = || accepted().find_map(|(index, provider)| Some((index, provider, provider.introspection()?)));
+    if jwts().next().is_none() && asked().is_none() {
         return Err(Refusal::from(Reason::ProviderNotAccepted).into());
     }
     if token.len() > TOKEN_BYTES {
@@ -173,6 +181,14 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         let credential = Credential { digest, provider: provider.identity };
         if let Some(principal) = verdicts.get(&credential, jwt.keys.revision(), now) {
             return Ok(principal);
+        }
+    }
+    if let Some((index, provider, introspection)) = asked() {
+        // A signed token of an accepted issuer is for its provider to judge, also if it fails there.
+        let issuer = jwts().next().and_then(|_| introspection::issuer_of(token));
+        if !jwts().any(|(_, _, jwt)| Some(&*jwt.issuer) == issuer.as_deref()) {
+            let credential = Credential { digest, provider: provider.identity };
+            return opaque(index, introspection, credential, verdicts, said, now);
         }
     }
     let token = Unverified::parse(token)?;
@@ -186,6 +202,40 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
     Ok(principal)
+}
+
+/// A token whose issuer is asked, unless it was asked already and the answer counts.
+fn opaque(
+    index: u32,
+    introspection: &Introspection,
+    credential: Credential,
+    verdicts: &mut VerdictCache,
+    said: Option<&Introspected>,
+    now: Now,
+) -> Result<Caller, Undecided> {
+    if let Some(principal) = verdicts.get(&credential, 0, now) {
+        return Ok(principal);
+    }
+    let answer = match said.filter(|said| said.provider == index) {
+        Some(said) => said.answer.clone().map_err(|unanswered| unanswered.refusal())?,
+        None => introspection.known(credential.digest).ok_or_else(|| {
+            let need = Need::Introspection { provider: index, max_age_ms: introspection.max_age_ms() };
+            Undecided::Needs(need, Reason::IdentityProviderUnavailable.into())
+        })?,
+    };
+    let verdict = introspection.judge(&answer, now)?;
+    let principal = Rc::clone(&verdict.principal);
+    if verdict.until_ms > now.unix_ms {
+        verdicts.insert(credential, verdict);
+    }
+    Ok(principal)
+}
+
+/// The bearer token of a request whose credentials were found to be well-formed.
+#[must_use]
+pub fn bearer_of(request: &RequestHead) -> Option<&str> {
+    let value = request.headers.get(Known::Authorization)?;
+    std::str::from_utf8(bearer_token(value).ok()?).ok()
 }
 
 /// Whether all bytes are those of `token68` (RFC 9110 section 11.2).

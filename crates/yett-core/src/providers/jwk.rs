@@ -158,7 +158,7 @@ fn fingerprint(keys: &[Key]) -> [u8; 32] {
 }
 
 /// SHA-256.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out

@@ -6,6 +6,7 @@ mod authenticate;
 mod authenticate_tests;
 mod claims;
 pub mod hyper_io;
+pub mod introspection;
 pub(crate) mod json;
 pub mod jwk;
 pub mod jwks;
@@ -14,6 +15,7 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+pub mod live_check;
 mod present;
 #[cfg(test)]
 mod testing;
@@ -21,7 +23,7 @@ pub mod verdict;
 
 use std::sync::Arc;
 
-pub use authenticate::{Accepts, authenticate};
+pub use authenticate::{Accepts, authenticate, bearer_of};
 
 use crate::exchange::Refusal;
 use crate::filters::keyed_hash::KeyedHash;
@@ -30,6 +32,8 @@ use crate::reason::Reason;
 use crate::shared::Shared;
 use crate::snapshot::{Challenge, Secrets};
 use api_key::ApiKeys;
+use introspection::Introspection;
+use introspection::source::Source;
 use jwk::sha256;
 use jwt::{Jwt, Keys};
 use present::Presented;
@@ -42,12 +46,15 @@ pub struct Provider {
     identity: u128,
     headers: [Arc<str>; 1],
     kind: Kind,
+    /// Whom live checks ask about tokens that are verified without asking.
+    live: Option<Arc<Source>>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Jwt(Box<Jwt>),
     ApiKey(Box<ApiKeys>),
+    Introspection(Box<Introspection>),
 }
 
 fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
@@ -58,27 +65,41 @@ fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
 
 impl Provider {
     /// Builds it; an unreachable JWKS URL is no error, a broken inline set is.
-    pub fn build(provider: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
-        let (name, kind) = match provider {
+    pub fn build(provider_spec: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
+        let (name, kind) = match provider_spec {
             ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
             ir::Provider::ApiKey(spec) => {
                 (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, &KeyedHash::new(&shared.seed))?)))
             }
+            ir::Provider::Introspection(spec) => {
+                (&spec.name, Kind::Introspection(Box::new(Introspection::build(spec, secrets, shared)?)))
+            }
         };
-        Ok(Self::assemble(name, provider, secrets, kind))
+        let mut provider = Self::assemble(name, provider_spec, secrets, kind);
+        if let ir::Provider::Jwt(spec) = provider_spec
+            && let Some(endpoint) = &spec.introspection
+        {
+            provider.live = Some(introspection::source(&spec.name, endpoint, Some(&spec.issuer), secrets, shared)?);
+        }
+        Ok(provider)
     }
 
     fn assemble(name: &str, provider: &ir::Provider, secrets: &Secrets, kind: Kind) -> Self {
         let header = match &kind {
-            Kind::Jwt(_) => "authorization".into(),
+            Kind::Jwt(_) | Kind::Introspection(_) => "authorization".into(),
             Kind::ApiKey(keys) => Arc::clone(&keys.header),
         };
         let mut text = format!("{provider:?}").into_bytes();
         if let ir::Provider::ApiKey(ir::ApiKeyProvider { pepper: Some(pepper), .. }) = provider {
             text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
         }
+        if let ir::Provider::Introspection(spec) = provider {
+            for name in spec.introspection.client.secrets() {
+                text.extend_from_slice(secrets.get(name).map_or(&[], |bytes| bytes.as_slice()));
+            }
+        }
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
-        Self { name: name.into(), identity, headers: [header], kind }
+        Self { name: name.into(), identity, headers: [header], kind, live: None }
     }
 
     /// Name.
@@ -91,7 +112,7 @@ impl Provider {
     #[must_use]
     pub fn challenge(&self) -> Challenge {
         match &self.kind {
-            Kind::Jwt(_) => Challenge::Bearer(Arc::clone(&self.name)),
+            Kind::Jwt(_) | Kind::Introspection(_) => Challenge::Bearer(Arc::clone(&self.name)),
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
         }
     }
@@ -110,7 +131,7 @@ impl Provider {
                 Keys::Fetched(source) => Some(source.refreshed()),
                 Keys::Fixed(_) => None,
             },
-            Kind::ApiKey(_) => None,
+            Kind::ApiKey(_) | Kind::Introspection(_) => None,
         };
         async move {
             if let Some(waiting) = waiting {
@@ -122,13 +143,26 @@ impl Provider {
     fn jwt(&self) -> Option<&Jwt> {
         match &self.kind {
             Kind::Jwt(jwt) => Some(jwt),
-            Kind::ApiKey(_) => None,
+            Kind::ApiKey(_) | Kind::Introspection(_) => None,
         }
+    }
+
+    fn introspection(&self) -> Option<&Introspection> {
+        match &self.kind {
+            Kind::Introspection(introspection) => Some(introspection),
+            Kind::Jwt(_) | Kind::ApiKey(_) => None,
+        }
+    }
+
+    /// Whom to ask about its tokens.
+    #[must_use]
+    pub fn source(&self) -> Option<&Arc<Source>> {
+        self.introspection().map(|introspection| &introspection.source).or(self.live.as_ref())
     }
 
     fn api_keys(&self) -> Option<&ApiKeys> {
         match &self.kind {
-            Kind::Jwt(_) => None,
+            Kind::Jwt(_) | Kind::Introspection(_) => None,
             Kind::ApiKey(keys) => Some(keys),
         }
     }
@@ -136,7 +170,7 @@ impl Provider {
     /// Whether this is where its credential stands.
     fn takes(&self, presented: &Presented<'_>) -> bool {
         match (presented, &self.kind) {
-            (Presented::Authorization(_), Kind::Jwt(_)) => true,
+            (Presented::Authorization(_), Kind::Jwt(_) | Kind::Introspection(_)) => true,
             (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
             _ => false,
         }

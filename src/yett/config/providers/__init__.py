@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
 
-PROVIDERS = (Jwt, ApiKey)
+PROVIDERS = (Jwt, ApiKey, Introspection)
 """All types."""
 
-Provider = Annotated[Jwt | ApiKey, Field(discriminator="type")]
+Provider = Annotated[Jwt | ApiKey | Introspection, Field(discriminator="type")]
