@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.support.authorization_server import AuthorizationServer
 from tests.support.gateway import Config, Gateway
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
@@ -102,6 +103,18 @@ def issuer(_cleanup: contextlib.ExitStack) -> Callable[..., Issuer]:
 
     def start(*kinds: str, **options: Any) -> Issuer:
         started = Issuer(kinds=kinds or ("EC",), **options)
+        _cleanup.callback(started.close)
+        return started
+
+    return start
+
+
+@pytest.fixture
+def authorization_server(_cleanup: contextlib.ExitStack) -> Callable[..., AuthorizationServer]:
+    """`authorization_server()` starts one that is asked about tokens, and asked for them."""
+
+    def start(**options: Any) -> AuthorizationServer:
+        started = AuthorizationServer(**options)
         _cleanup.callback(started.close)
         return started
 

@@ -31,6 +31,7 @@ SHARED = {
         "jwks",
         "key_uses",
         "machine",
+        "live_check",
         "present",
         "testing",
         "verdict",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LoadShedding, LogFile, Process
     from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.identity import Identity, PublishedKeys
+    from yett.config.introspection_endpoint import IntrospectionEndpoint
     from yett.config.listener import (
         Certificate,
         Http2,
@@ -40,9 +41,12 @@ if TYPE_CHECKING:
         ProxyProtocol,
         TrustedProxies,
     )
+    from yett.config.live_check import LiveCheck
     from yett.config.machine import Machine
     from yett.config.match import Match
+    from yett.config.oauth_client import OauthClient
     from yett.config.providers.api_key import ApiKey
+    from yett.config.providers.introspection import Introspection, IntrospectionCache
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
     from yett.config.providers.mtls import Mtls
     from yett.config.providers.signed_request import SignedRequest, SigningKey
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
+    from yett.config.service_token import ServiceToken
     from yett.config.state import Redis, State
     from yett.config.types import Secret
     from yett.errors import ConfigError, ConfigurationError, YettError
@@ -85,16 +90,21 @@ __all__ = [
     "HttpsRedirect",
     "Identity",
     "IdentityAssertion",
+    "Introspection",
+    "IntrospectionCache",
+    "IntrospectionEndpoint",
     "JwksUrl",
     "Jwt",
     "Listener",
     "ListenerTls",
+    "LiveCheck",
     "LoadShedding",
     "LogFile",
     "Machine",
     "Match",
     "Mirror",
     "Mtls",
+    "OauthClient",
     "OutlierDetection",
     "PassedHost",
     "Passthrough",
@@ -122,6 +132,7 @@ __all__ = [
     "ServiceHttp2",
     "ServiceLimits",
     "ServiceTls",
+    "ServiceToken",
     "SignedRequest",
     "SigningKey",
     "State",
@@ -182,6 +193,11 @@ _WHERE = {
     "TrustedProxies": "yett.config.listener",
     "Match": "yett.config.match",
     "ApiKey": "yett.config.providers.api_key",
+    "OauthClient": "yett.config.oauth_client",
+    "Introspection": "yett.config.providers.introspection",
+    "IntrospectionCache": "yett.config.providers.introspection",
+    "IntrospectionEndpoint": "yett.config.introspection_endpoint",
+    "LiveCheck": "yett.config.live_check",
     "Claim": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "JwksUrl": "yett.config.providers.jwt",
@@ -199,6 +215,7 @@ _WHERE = {
     "Service": "yett.config.service",
     "ServiceHttp2": "yett.config.service_http2",
     "ServiceTls": "yett.config.service",
+    "ServiceToken": "yett.config.service_token",
     "Secret": "yett.config.types",
     "ConfigError": "yett.errors",
     "ConfigurationError": "yett.errors",

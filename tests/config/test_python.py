@@ -103,6 +103,9 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Machine", "Match", "Mirror",
         "Mtls", "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Rewrite",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "SignedRequest", "SigningKey", "State", "TrustedProxies", "WebSocket", "YettError",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "Introspection", "IntrospectionCache", "IntrospectionEndpoint", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LiveCheck", "LoadShedding", "LogFile", "Match", "Mirror",
+        "OauthClient", "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "ServiceToken", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

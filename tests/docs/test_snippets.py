@@ -47,6 +47,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "redis.password").write_text("a password of some length")
     KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
     assertions.make_keys(directory)
+    (directory / "client.secret").write_text("only for this test, 0123456789")
     issued = trustme.CA().issue_cert("localhost")
     certificates = directory / "certs"
     certificates.mkdir()

@@ -17,8 +17,11 @@ use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Pr
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
+use crate::providers::bearer_of;
+use crate::providers::introspection::Introspected;
 use crate::reason::{Reason, Retry};
 use crate::server::signals;
+use crate::service_tokens::Token;
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
 
@@ -185,6 +188,16 @@ impl Engine {
                     signed.answer(Ok(true));
                 }
             }
+            Need::Introspection { provider, max_age_ms } => {
+                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
+                let Some(source) = found.and_then(|provider| provider.source()) else { return };
+                let Some(token) = bearer_of(&exchange.request) else { return };
+                let asked = source.ask(token, Duration::from_millis(max_age_ms));
+                let answer = self.runtime.block_on(async { tokio::time::timeout(FACT, asked).await });
+                exchange.introspected = answer.ok().map(|answer| Introspected { provider, max_age_ms, answer });
+            }
+            // None is got for a question: who asks would see it, and nobody would use it.
+            Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
         }
     }
 

@@ -12,8 +12,10 @@ use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
+use crate::providers::introspection::Introspected;
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
+use crate::service_tokens;
 
 /// Methods that routes name; others are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -312,12 +314,16 @@ pub struct Exchange {
     pub vouched: SmallVec<[Rc<Principal>; 1]>,
     /// What was signed of it, where its signature counts; set by authenticate.
     pub signed: Option<Box<SignedRequest>>,
+    /// What was said of its token; set by the server where authenticate asked.
+    pub introspected: Option<Introspected>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
     pub service: Option<u32>,
+    /// The token that its service gets; set by forward preparation, or by the server where that asked.
+    pub service_token: Option<service_tokens::Outcome>,
     /// Its copy for a second service, where it was drawn; set by forward preparation.
     pub mirror: Option<Box<Mirrored>>,
     /// SHA-256 of the body, where the service is told; set by forward.
@@ -357,9 +363,11 @@ impl Exchange {
             principal: None,
             vouched: SmallVec::new(),
             signed: None,
+            introspected: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
+            service_token: None,
             mirror: None,
             body_digest: None,
             phase: Phase::Receive,
@@ -386,9 +394,11 @@ impl Exchange {
         self.principal = None;
         self.vouched.clear();
         self.signed = None;
+        self.introspected = None;
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
+        self.service_token = None;
         self.mirror = None;
         self.body_digest = None;
         self.phase = Phase::Receive;
@@ -464,6 +474,18 @@ pub enum Need {
     },
     /// Whether the nonce of `exchange.signed` is new.
     SignatureNonce,
+    /// A token for this service, in the caller's name where its service wants that.
+    ServiceToken {
+        /// Index of the service.
+        service: u32,
+    },
+    /// What the introspection endpoint of this provider says of the request's token, asked at most so long ago.
+    Introspection {
+        /// Index of the provider.
+        provider: u32,
+        /// Milliseconds; 0 is from now on.
+        max_age_ms: u64,
+    },
 }
 
 /// An answer that the gateway makes itself.

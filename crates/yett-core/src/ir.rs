@@ -5,10 +5,12 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
-mod machines;
 mod identity;
+mod introspection;
+mod machines;
 mod outbound;
 mod providers;
+mod service_token;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,10 +19,12 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
-pub use machines::*;
 pub use identity::{Identity, IdentityAssertion, SigningAlgorithm, SigningKey};
+pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
+pub use machines::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
+pub use service_token::{ServiceToken, TokenGrant};
 
 /// The version of this document that this build reads.
 pub const IR_VERSION: u32 = 1;
@@ -144,6 +148,9 @@ pub struct Process {
     pub buffered_bytes: u64,
     /// Entries of the verdict cache, shared out among the workers.
     pub verdict_cache: u32,
+    /// Answers of introspection endpoints that are remembered: of active tokens, and as many of others.
+    #[serde(default = "default_introspection_cache")]
+    pub introspection_cache: u32,
     /// Keys of all rate limit tables together.
     pub limit_keys: u32,
     /// How long a drain may take before open connections are cut.
@@ -151,6 +158,10 @@ pub struct Process {
     /// The delay of a worker beyond which it refuses by priority; absent where it never does.
     #[serde(default)]
     pub load_shedding_ms: Option<u64>,
+}
+
+const fn default_introspection_cache() -> u32 {
+    10_000
 }
 
 /// How important a route's requests are when there are too many.
@@ -436,6 +447,9 @@ pub struct Service {
     pub balance: Balance,
     /// The caller's credential is forwarded only where this is set.
     pub forward_credential: bool,
+    /// A token that the gateway gets for it, in place of the caller's credential.
+    #[serde(default)]
+    pub token: Option<ServiceToken>,
     /// Idle connections kept, per endpoint and worker.
     pub idle_connections: u32,
     /// How long an idle connection is kept.
@@ -785,6 +799,9 @@ pub struct Route {
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,
+    /// Whether the caller's credential is confirmed by its issuer.
+    #[serde(default)]
+    pub live_check: Option<LiveCheck>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.

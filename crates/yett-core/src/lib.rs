@@ -26,6 +26,7 @@ pub mod reason;
 pub mod resilience;
 pub mod router;
 pub mod server;
+pub mod service_tokens;
 pub mod shared;
 pub mod snapshot;
 pub mod store;

@@ -79,7 +79,13 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
         Access::Public => Step::Continue,
         Access::Authenticated { providers, .. } => match hygiene::credential_in_url(snapshot, exchange.query()) {
             true => Step::Refuse(Reason::CredentialInUrl.into()),
-            false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
+            false => match authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now) {
+                // After the caller is known, and before anything is decided on it.
+                Step::Continue => {
+                    route.live_check.as_ref().map_or(Step::Continue, |check| check.confirm(&snapshot.providers, exchange))
+                }
+                other => other,
+            },
         },
     }
 }

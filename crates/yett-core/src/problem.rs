@@ -86,6 +86,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TokenNotYetValid
         | Reason::TokenAudienceMismatch
         | Reason::TokenClaimInvalid
+        | Reason::TokenInactive
         | Reason::ApiKeyUnknown
         | Reason::ApiKeyExpired
         | Reason::TokenRevoked
@@ -149,6 +150,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited
+        | Reason::ServiceTokenUnavailable
+        | Reason::ServiceTokenRefused
         | Reason::NoHealthyEndpoint
         | Reason::CircuitOpen
         | Reason::ServiceUnreachable

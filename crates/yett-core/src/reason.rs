@@ -131,6 +131,7 @@ reasons! {
     TokenNotYetValid "token_not_yet_valid" 401 Client Later "the token is not valid yet";
     TokenAudienceMismatch "token_audience_mismatch" 401 Client No "the token was made for another audience";
     TokenClaimInvalid "token_claim_invalid" 401 Client No "a claim of the token is missing or has the wrong type";
+    TokenInactive "token_inactive" 401 Client No "the token is not active, or not known to its issuer";
     ApiKeyUnknown "api_key_unknown" 401 Client No "the API key is not known";
     ApiKeyExpired "api_key_expired" 401 Client No "the API key has expired";
     ApiKeyAddressForbidden "api_key_address_forbidden" 403 Client No "the API key may not be used from this address";
@@ -164,6 +165,8 @@ reasons! {
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
     // forward
+    ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";
+    ServiceTokenRefused "service_token_refused" 502 Provider No "a token for the service was refused";
     NoHealthyEndpoint "no_healthy_endpoint" 503 Service Later "no endpoint of the service is healthy";
     ServiceOverloaded "service_overloaded" 503 Service Later "the service has too many requests under way";
     CircuitOpen "circuit_open" 503 Service Later "the service has failed too often and is left alone for a while";

@@ -8,6 +8,7 @@ use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
+use crate::providers::introspection::source::Registry as Introspection;
 use crate::providers::jwks::Registry;
 use crate::providers::key_uses::KeyUses;
 use crate::resilience;
@@ -31,6 +32,10 @@ pub struct Shared {
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
     pub jwks: Registry,
+    /// Introspection endpoints and what they said; they outlive a reload.
+    pub introspection: Introspection,
+    /// Tokens for services; they outlive a reload.
+    pub service_tokens: crate::service_tokens::Registry,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
     pub resilience: resilience::Registry,
     /// The bound on buffered bytes.
@@ -73,6 +78,8 @@ impl Shared {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
+            introspection: Introspection::default(),
+            service_tokens: crate::service_tokens::Registry::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
             network: Network::default(),

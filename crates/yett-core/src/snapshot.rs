@@ -26,9 +26,11 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::providers::live_check::LiveCheck;
 use crate::providers::{Accepts, Provider};
 use crate::router::Router;
 use crate::server::tls::names::Names;
+use crate::service_tokens::TokenSource;
 use crate::shared::Shared;
 
 /// Bytes of secrets by name.
@@ -67,6 +69,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// Compiled providers, in the IR's order.
     pub providers: Vec<Provider>,
+    /// Where tokens for services come from, in the IR's order of services.
+    pub service_tokens: Vec<Option<Arc<TokenSource>>>,
     /// Compiled listeners, in the IR's order.
     pub listeners: Vec<Listener>,
     /// What browsers are told where no route was found.
@@ -98,6 +102,8 @@ pub struct Route {
     pub hidden: bool,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
+    /// Whether the caller's credential is confirmed by its issuer.
+    pub live_check: Option<LiveCheck>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
@@ -200,6 +206,12 @@ impl Snapshot {
     #[must_use]
     pub fn assertion(&self, index: Option<u32>) -> Option<&IdentityAssertion> {
         self.assertions.get(index? as usize)?.as_ref()
+    }
+
+    /// Where tokens for the service of this index come from, if it gets any.
+    #[must_use]
+    pub fn token_source(&self, index: Option<u32>) -> Option<&Arc<TokenSource>> {
+        self.service_tokens.get(index? as usize)?.as_ref()
     }
 
     /// The listener of this name.

@@ -10,6 +10,7 @@ from yett.config import service_http2, template
 from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
+from yett.config.check_introspection import check_introspection
 from yett.config.check_machines import check_machines
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
@@ -19,6 +20,7 @@ from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.service import Service
+from yett.config.service_token import check_service_tokens
 from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, share, size_bytes
@@ -50,6 +52,8 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
             _jwt(merger, at, provider)
         elif isinstance(provider, ApiKey):
             _api_key(merger, at, provider)
+    check_introspection(merger, policies)
+    check_service_tokens(merger, policies)
     _providers_together(merger)
     _services(merger)
     _groups(merger)
@@ -194,6 +198,7 @@ def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
             "`jwks` is a file, so `jwks_hosts` has no effect; remove it",
             True,
         )
+    asked = provider.introspection.endpoint if provider.introspection else ""
     if provider.plaintext is None:
         for place, url in insecure:
             merger.fault(
@@ -201,7 +206,7 @@ def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
                 "plaintext_reason",
                 f"`{url}` is plain HTTP, where anyone on the way could put in keys; use https, or add `plaintext:` with a reason",
             )
-    elif not insecure:
+    elif not insecure and not asked.startswith("http://"):
         merger.fault(
             (*at, "plaintext"), "plaintext_unused", "nothing here is plain HTTP; remove `plaintext`", True
         )

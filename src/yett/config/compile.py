@@ -31,6 +31,7 @@ from yett.config.oauth_client import client_errors
 from yett.config.places import Places
 from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
@@ -148,6 +149,7 @@ def build(
         "process": {
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
+            **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
         "admin": _admin(gateway),
@@ -296,6 +298,8 @@ def _provider(name: str, provider: Provider, material: Material) -> dict[str, An
         return provider.compiled(name)
     if isinstance(provider, SignedRequest):
         return _signed_request(name, provider, material)
+    if isinstance(provider, Introspection):
+        return provider.compiled(name, material)
     return _api_key(name, provider, material)
 
 
@@ -335,6 +339,11 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
         "jwks": jwks,
         "algorithms": list(provider.algorithms),
         "leeway_s": units.milliseconds(provider.leeway) // 1000,
+        **(
+            {"introspection": provider.introspection.endpoint_compiled((*at, "introspection"), material)}
+            if provider.introspection
+            else {}
+        ),
         "claims": {
             **known,
             "scopes": known["scopes"] or ["scope"],
@@ -385,6 +394,7 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
             if service.identity_assertion
             else {}
         ),
+        **({"token": service.token.compiled(("services", name, "token"), material)} if service.token else {}),
         "idle_connections": service.pool.idle,
         "idle_ms": units.milliseconds(service.pool.idle_timeout),
         **service_http2.compiled(service),
@@ -427,6 +437,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"deny": policy.deny} if policy.deny else {}),
         **({"hidden": True} if policy.hidden else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
+        **({"live_check": policy.live_check} if policy.live_check else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,
@@ -457,10 +468,15 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.plaintext
     ]
     for name, provider in gateway.identity_providers.items():
-        if isinstance(provider, Jwt) and provider.plaintext:
+        if isinstance(provider, Jwt | Introspection) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
         if isinstance(provider, SignedRequest):
             found += provider.weakened(name)
+    found += [
+        f"tokens for service `{name}` are fetched over plain HTTP: {item.token.plaintext}"
+        for name, item in gateway.services.items()
+        if item.token and item.token.plaintext
+    ]
     found += [
         f"service `{name}` sees the caller's credential"
         for name, item in gateway.services.items()
@@ -473,6 +489,11 @@ def weakened(gateway: Gateway) -> list[str]:
             found.append(f"service `{name}` gets {listed(assertion.headers)} without a signature")
         if assertion and assertion.reuse:
             found.append(f"an assertion for service `{name}` may be used again within {assertion.reuse}")
+    for name, route in gateway.routes.items():
+        for target in (route.service, *(route.split or ())) if route.access == "public" else ():
+            service = gateway.services.get(target or "")
+            if service and service.token:
+                found.append(f"route `{name}` is public, and `{target}` gets a token of the gateway's own")
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
 from yett.config.headers import FieldName, owned, valid_name
-from yett.config.providers.jwt import url_fault
 from yett.config.types import Name, forbidden_host
 from yett.config.units import Duration, milliseconds
+from yett.config.url import url_fault
 
 MAX_ENDPOINTS = 256
 

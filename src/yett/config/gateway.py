@@ -39,6 +39,8 @@ class Process(Model):
     """Bytes of bodies and heads held in memory at once."""
     verdict_cache: Annotated[int, Field(ge=0, le=100_000_000)] = 10_000
     """Verified tokens that are remembered."""
+    introspection_cache: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
+    """Answers about active tokens that are remembered, and as many about others."""
     limit_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all limits together."""
     drain: Duration = "30s"

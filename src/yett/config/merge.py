@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import template, units
+from yett.config import live_check, template, units
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
@@ -60,6 +60,7 @@ class Policy:
     mirror: dict[str, Any] | None = None
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
+    live_check: dict[str, Any] | None = None
     sources: dict[str, list[str]] = field(default_factory=dict)
     client_certificate: bool = False
     priority: str = "normal"
@@ -129,6 +130,7 @@ class Merger:
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
         Authorization(self, policy, at, parts).run()
+        policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         self._limits(policy, parts)

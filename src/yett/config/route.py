@@ -20,6 +20,7 @@ from yett.config.filters.rewrite import Rewrite
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
 from yett.config.filters.websocket import WebSocket
+from yett.config.live_check import LiveCheck
 from yett.config.match import Hosts, Match, Methods
 from yett.config.types import Name, OneOrAny, Quantified, Text
 from yett.config.units import AnyDuration, Duration, Size
@@ -100,6 +101,8 @@ class Group(Model):
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
+    live_check: LiveCheck | None = None
+    """Has the issuer confirm that the caller's token is still good."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     deny: Denials = Field(default_factory=dict)
@@ -159,6 +162,8 @@ class Route(Model):
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
+    live_check: LiveCheck | None = None
+    """Has the issuer confirm that the caller's token is still good."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     deny: Denials = Field(default_factory=dict)

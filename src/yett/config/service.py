@@ -15,6 +15,7 @@ from yett.config.health import HealthCheck, OutlierDetection
 from yett.config.match import host_fault
 from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
 from yett.config.service_http2 import ServiceHttp2
+from yett.config.service_token import ServiceToken
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
 
@@ -133,6 +134,8 @@ class Service(Model):
     """Whether the service sees the caller's credential."""
     identity_assertion: IdentityAssertion | None = None
     """What the service is told of the caller, signed."""
+    token: ServiceToken | None = None
+    """A token that the gateway gets for the service, in place of the caller's credential."""
     pool: Pool = Pool()
     """Idle connections."""
     limits: ServiceLimits | None = None

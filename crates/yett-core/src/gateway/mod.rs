@@ -333,6 +333,7 @@ impl Inner {
         let process = &plan.snapshot.ir.process;
         self.shared.buffers.set(process.buffered_bytes);
         self.shared.limits.set_keys(process.limit_keys, clock::now());
+        self.shared.introspection.answers.set_entries(process.introspection_cache);
         self.shared.network.set_own_addresses(plan.own_addresses(control));
         let (installed, target) = plan.install(control, self.commands.len(), &self.shared);
         if let Some(target) = target {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::{IntrospectionEndpoint, IntrospectionProvider};
+
 /// What vouches for callers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -16,6 +18,8 @@ pub enum Provider {
     Mtls(super::MtlsProvider),
     /// Requests that their callers signed (RFC 9421).
     SignedRequest(super::SignedRequestProvider),
+    /// Tokens that their issuer is asked about (RFC 7662).
+    Introspection(IntrospectionProvider),
 }
 
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.
@@ -36,6 +40,9 @@ pub struct JwtProvider {
     pub leeway_s: u64,
     /// Where the principal's parts stand in the token.
     pub claims: ClaimMap,
+    /// Whom live checks ask.
+    #[serde(default)]
+    pub introspection: Option<IntrospectionEndpoint>,
 }
 
 /// Where keys come from.

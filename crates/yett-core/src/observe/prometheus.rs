@@ -5,11 +5,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
+use crate::providers::introspection::source::Source;
 use crate::reason::Reason;
 use crate::resilience::State;
 use crate::resilience::breaker::Breaker;
 use crate::server::passthrough::End;
 use crate::server::tls::cause::Cause;
+use crate::service_tokens::TokenSource;
 use crate::shared::Shared;
 use crate::upstream::Health;
 use crate::upstream::health::{Cause as CheckFailure, EndpointHealth};
@@ -90,9 +92,66 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     head(&mut out, "yett_revision_info", "the configuration that serves", "gauge");
     let _ = writeln!(out, "yett_revision_info{{revision=\"{}\"}} 1", Label(gauges.revision));
     certificates(&mut out, gauges.certificates);
+    introspection(&mut out, shared);
+    service_tokens(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
+}
+
+/// Providers whose tokens are asked about; nothing where there are none.
+fn introspection(out: &mut String, shared: &Shared) {
+    let all = shared.introspection.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&Source) -> u64| {
+        head(out, name, help, kind);
+        for source in &all {
+            let _ = writeln!(out, "{name}{{provider=\"{}\"}} {}", Label(&source.name), value(source));
+        }
+    };
+    each("yett_introspection_active_total", "answers that a token is active", "counter", |s| s.counts.active.get());
+    each("yett_introspection_inactive_total", "answers that a token is not active", "counter", |s| s.counts.inactive.get());
+    each("yett_introspection_failed_total", "questions that brought no answer", "counter", |s| s.counts.failed.get());
+    each(
+        "yett_introspection_refused_total",
+        "questions not asked, because the endpoint is left alone or too many waited",
+        "counter",
+        |s| s.counts.refused.get(),
+    );
+    each("yett_introspection_cached_total", "answers that were remembered", "counter", |s| s.counts.cached.get());
+    each("yett_introspection_circuit_open", "1 while the endpoint is left alone", "gauge", |s| u64::from(s.is_left_alone()));
+    let under_way = |s: &Source| u64::try_from(s.under_way()).unwrap_or(u64::MAX);
+    each("yett_introspection_under_way", "questions under way or waiting", "gauge", under_way);
+    let (active, inactive) = shared.introspection.answers.len();
+    let count = |entries: usize| u64::try_from(entries).unwrap_or(u64::MAX);
+    single(out, "yett_introspection_cache_entries", "answers that are remembered now", "gauge", count(active + inactive));
+}
+
+/// Services that get tokens; nothing where there are none.
+fn service_tokens(out: &mut String, shared: &Shared) {
+    let all = shared.service_tokens.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&TokenSource) -> u64| {
+        head(out, name, help, kind);
+        for source in &all {
+            let _ = writeln!(out, "{name}{{service=\"{}\"}} {}", Label(&source.service), value(source));
+        }
+    };
+    each("yett_service_token_issued_total", "tokens for a service that were issued", "counter", |s| s.counts.issued.get());
+    each("yett_service_token_cached_total", "requests that got a token that was there", "counter", |s| s.counts.cached.get());
+    each("yett_service_token_failed_total", "requests for tokens that failed", "counter", |s| s.counts.failed.get());
+    each("yett_service_token_refused_total", "requests for tokens that were refused", "counter", |s| s.counts.refused.get());
+    each("yett_service_token_dropped_total", "tokens dropped because the service refused them", "counter", |s| {
+        s.counts.dropped.get()
+    });
+    each("yett_service_token_circuit_open", "1 while the token endpoint is left alone", "gauge", |s| {
+        u64::from(s.is_left_alone())
+    });
+    each("yett_service_token_entries", "tokens that are kept", "gauge", |s| u64::try_from(s.entries()).unwrap_or(u64::MAX));
 }
 
 /// Services with limits, circuit breakers or retries; nothing where there are none.

@@ -11,7 +11,7 @@ use crate::providers::json;
 /// Bounds of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For waiting, name resolution, connection, handshake, request and answer together.
+    /// For waiting (at most half of it), name resolution, connection, handshake, request and answer together.
     pub time: std::time::Duration,
     /// Bytes of the answer's body.
     pub bytes: usize,
@@ -147,7 +147,7 @@ impl Response {
     ///
     /// # Errors
     /// Any other status, type or content; a name that stands twice at any depth.
-    pub fn json(self) -> Result<Map<String, Value>, Fault> {
+    pub fn read_json(&self) -> Result<Map<String, Value>, Fault> {
         if self.status != StatusCode::OK {
             return Err(Fault::Status(self.status.as_u16()));
         }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn json_is_declared_and_has_no_name_twice() {
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/token-introspection+json"] {
-            assert!(response(200, &[kind], "{\"a\":1}").json().is_ok(), "{kind}");
+            assert!(response(200, &[kind], "{\"a\":1}").read_json().is_ok(), "{kind}");
         }
         for (types, body) in [
             (&[][..], "{}"),
@@ -201,9 +201,9 @@ mod tests {
             (&["application/json"][..], "{\"active\":false,\"active\":true}"),
             (&["application/json"][..], "{} {}"),
         ] {
-            assert_eq!(response(200, types, body).json(), Err(Fault::NotJson), "{types:?} {body}");
+            assert_eq!(response(200, types, body).read_json(), Err(Fault::NotJson), "{types:?} {body}");
         }
-        assert_eq!(response(400, &["application/json"], "{}").json(), Err(Fault::Status(400)));
+        assert_eq!(response(400, &["application/json"], "{}").read_json(), Err(Fault::Status(400)));
         assert!(response(400, &["application/json"], "{}").json_of_any_status().is_ok());
         assert_eq!(response(204, &[], "").ok(), Err(Fault::Status(204)));
     }

@@ -95,12 +95,12 @@ impl Target {
     /// # Errors
     /// Whatever went wrong, redirects included: they are never followed.
     pub async fn send(&self, request: &Request, limits: Limits) -> Result<Response, Fault> {
-        let within = async {
-            let _place = self.place().await?;
-            self.exchange(request, limits.bytes).await
-        };
+        let end = tokio::time::Instant::now() + limits.time;
+        // Half of the time at most, so that a crowd never makes the other end look slow.
+        let _place = tokio::time::timeout(limits.time / 2, self.place()).await.map_err(|_| Fault::Busy)??;
         let milliseconds = u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX);
-        tokio::time::timeout(limits.time, within).await.map_err(|_| Fault::Timeout(milliseconds))?
+        let exchanged = tokio::time::timeout_at(end, self.exchange(request, limits.bytes)).await;
+        exchanged.map_err(|_| Fault::Timeout(milliseconds))?
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {

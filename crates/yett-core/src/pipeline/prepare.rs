@@ -1,20 +1,31 @@
 //! Prepare: the answer of the gateway itself, or what the service will see.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::pipeline::{PipelineState, respond};
 use crate::reason::Reason;
+use crate::service_tokens::{self, Token};
 use crate::snapshot::{Action, Route, Snapshot};
 
 pub(super) fn prepare(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
     let answer = match &route.action {
         Action::Forward(split) => {
-            let random = || state.random.bytes().map_or(0, u32::from_le_bytes);
-            exchange.service = split.choose(random);
+            // Drawn once: a token that was asked for is for that service.
+            if exchange.service.is_none() {
+                let random = || state.random.bytes().map_or(0, u32::from_le_bytes);
+                exchange.service = split.choose(random);
+            }
+            if let Some((service, source)) = exchange.service.zip(snapshot.token_source(exchange.service)) {
+                match service_tokens::prepare(source, service, exchange) {
+                    Step::Continue => {}
+                    other => return other,
+                }
+            }
             let random = || state.random.bytes().map(u32::from_le_bytes);
             let drawn = route.mirror.as_ref().filter(|mirror| mirror.draws(random));
             return forward(snapshot, route, drawn, exchange);
@@ -54,7 +65,13 @@ fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange:
     }
     // Before the fields are changed: what each of the two may see is its own.
     exchange.mirror = drawn.map(|mirror| mirrored(snapshot, route, mirror, exchange));
-    match fields(snapshot, route, service.forward_credential, exchange) {
+    // A service that is to get a token gets nothing without it.
+    let token = match (snapshot.token_source(exchange.service), &exchange.service_token) {
+        (None, _) => None,
+        (Some(_), Some(Ok(token))) => Some(Arc::clone(token)),
+        (Some(_), _) => return Step::Refuse(Reason::Internal.into()),
+    };
+    match fields(snapshot, route, service.forward_credential, token.as_deref(), exchange) {
         Ok(()) => match tell(snapshot, exchange.service, exchange) {
             Ok(()) => Step::Continue,
             Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::AssertionFailed.into()),
@@ -72,14 +89,20 @@ fn mirrored(snapshot: &Snapshot, route: &Route, mirror: &Mirror, exchange: &mut 
         return Box::new(Mirrored { service: mirror.service, headers: None });
     }
     let original = exchange.request.headers.clone();
-    let written = fields(snapshot, route, credential, exchange);
+    let written = fields(snapshot, route, credential, None, exchange);
     let told = tell(snapshot, Some(mirror.service), exchange);
     let headers = std::mem::replace(&mut exchange.request.headers, original);
     Box::new(Mirrored { service: mirror.service, headers: (written.is_ok() && told.is_ok()).then_some(headers) })
 }
 
 /// Takes away what a client may not say, then the route's edits, then what the gateway itself says: the last wins.
-fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut Exchange) -> Result<(), FieldError> {
+fn fields(
+    snapshot: &Snapshot,
+    route: &Route,
+    credential: bool,
+    token: Option<&Token>,
+    exchange: &mut Exchange,
+) -> Result<(), FieldError> {
     let keys = &snapshot.key_headers;
     let headers = &mut exchange.request.headers;
     headers.retain(|known, name, _| match known {
@@ -111,7 +134,8 @@ fn fields(snapshot: &Snapshot, route: &Route, credential: bool, exchange: &mut E
     headers.set(b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
     headers.set(b"x-forwarded-host", &exchange.authority)?;
     headers.set(b"x-request-id", &exchange.request_id)?;
-    headers.set(b"traceparent", &exchange.traceparent)
+    headers.set(b"traceparent", &exchange.traceparent)?;
+    token.map_or(Ok(()), |token| headers.set(b"authorization", token.authorization()))
 }
 
 /// The plain headers that say who calls, where the service is told in this way; after the route's edits.

@@ -18,6 +18,11 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
     if let Some(field) = &route.response_tenant {
         own_tenant(exchange, response, field)?;
     }
+    if response.status == 401
+        && let (Some(source), Some(Ok(token))) = (snapshot.token_source(exchange.service), &exchange.service_token)
+    {
+        source.rejected(token);
+    }
     let headers = &mut response.headers;
     hygiene::drop_connection_fields(headers);
     headers.retain(|known, _, _| {

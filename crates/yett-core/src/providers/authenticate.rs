@@ -9,13 +9,15 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::api_key::{ApiKeys, WellFormed};
+use super::introspection::{self, Introspected, Introspection};
 use super::jwk::sha256;
 use super::jwt::{Failure, TOKEN_BYTES, Unverified};
 use super::present::{self, Presented};
 use super::signed_request::SignedRequest;
 use super::verdict::{Credential, Verdict, VerdictCache};
 use super::{Provider, refuse};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Step};
+use crate::exchange::{Exchange, Need, Now, Principal, Refusal, RequestHead, Step};
+use crate::headers::Known;
 use crate::reason::Reason;
 
 /// Which providers a route accepts: indices of the snapshot's.
@@ -167,7 +169,7 @@ fn judge(
 ) -> Result<Caller, Undecided> {
     let accepted = || list.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
     match *presented {
-        Presented::Authorization(value) => bearer(accepted, verdicts, value, now),
+        Presented::Authorization(value) => bearer(accepted, verdicts, value, exchange.introspected.as_ref(), now),
         Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, exchange.client, now)?),
         Presented::Signature => signature(accepted, exchange, signed, now),
     }
@@ -242,11 +244,13 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     accepted: impl Fn() -> I,
     verdicts: &mut VerdictCache,
     value: &[u8],
+    said: Option<&Introspected>,
     now: Now,
 ) -> Result<Caller, Undecided> {
     let token = bearer_token(value)?;
     let jwts = || accepted().filter_map(|(index, provider)| Some((index, provider, provider.jwt()?)));
-    if jwts().next().is_none() {
+    let asked = || accepted().find_map(|(index, provider)| Some((index, provider, provider.introspection()?)));
+    if jwts().next().is_none() && asked().is_none() {
         return Err(Refusal::from(Reason::ProviderNotAccepted).into());
     }
     if token.len() > TOKEN_BYTES {
@@ -257,6 +261,14 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         let credential = Credential { digest, provider: provider.identity };
         if let Some(principal) = verdicts.get(&credential, jwt.keys.revision(), now) {
             return Ok(principal);
+        }
+    }
+    if let Some((index, provider, introspection)) = asked() {
+        // A signed token of an accepted issuer is for its provider to judge, also if it fails there.
+        let issuer = jwts().next().and_then(|_| introspection::issuer_of(token));
+        if !jwts().any(|(_, _, jwt)| Some(&*jwt.issuer) == issuer.as_deref()) {
+            let credential = Credential { digest, provider: provider.identity };
+            return opaque(index, introspection, credential, verdicts, said, now);
         }
     }
     let token = Unverified::parse(token)?;
@@ -270,6 +282,40 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
     Ok(principal)
+}
+
+/// A token whose issuer is asked, unless it was asked already and the answer counts.
+fn opaque(
+    index: u32,
+    introspection: &Introspection,
+    credential: Credential,
+    verdicts: &mut VerdictCache,
+    said: Option<&Introspected>,
+    now: Now,
+) -> Result<Caller, Undecided> {
+    if let Some(principal) = verdicts.get(&credential, 0, now) {
+        return Ok(principal);
+    }
+    let answer = match said.filter(|said| said.provider == index) {
+        Some(said) => said.answer.clone().map_err(|unanswered| unanswered.refusal())?,
+        None => introspection.known(credential.digest).ok_or_else(|| {
+            let need = Need::Introspection { provider: index, max_age_ms: introspection.max_age_ms() };
+            Undecided::Needs(need, Reason::IdentityProviderUnavailable.into())
+        })?,
+    };
+    let verdict = introspection.judge(&answer, now)?;
+    let principal = Rc::clone(&verdict.principal);
+    if verdict.until_ms > now.unix_ms {
+        verdicts.insert(credential, verdict);
+    }
+    Ok(principal)
+}
+
+/// The bearer token of a request whose credentials were found to be well-formed.
+#[must_use]
+pub fn bearer_of(request: &RequestHead) -> Option<&str> {
+    let value = request.headers.get(Known::Authorization)?;
+    std::str::from_utf8(bearer_token(value).ok()?).ok()
 }
 
 /// Whether all bytes are those of `token68` (RFC 9110 section 11.2).

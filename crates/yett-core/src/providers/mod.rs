@@ -6,6 +6,7 @@ mod authenticate;
 mod authenticate_tests;
 mod claims;
 pub mod hyper_io;
+pub mod introspection;
 pub(crate) mod json;
 pub mod jwk;
 pub mod jwks;
@@ -15,6 +16,7 @@ pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
 pub mod key_uses;
+pub mod live_check;
 mod machine;
 mod mtls;
 mod present;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub use authenticate::{Accepts, authenticate};
+pub use authenticate::{Accepts, authenticate, bearer_of};
 
 use crate::exchange::Refusal;
 use crate::filters::keyed_hash::KeyedHash;
@@ -36,6 +38,8 @@ use crate::reason::Reason;
 use crate::shared::Shared;
 use crate::snapshot::{Challenge, Secrets};
 use api_key::ApiKeys;
+use introspection::Introspection;
+use introspection::source::Source;
 use jwk::sha256;
 use jwt::{Jwt, Keys};
 use machine::Maker;
@@ -51,6 +55,8 @@ pub struct Provider {
     identity: u128,
     headers: SmallVec<[Arc<str>; 1]>,
     kind: Kind,
+    /// Whom live checks ask about tokens that are verified without asking.
+    live: Option<Arc<Source>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +65,7 @@ enum Kind {
     ApiKey(Box<ApiKeys>),
     Mtls(Box<Mtls>, Maker),
     SignedRequest(Box<SignedRequests>, Maker),
+    Introspection(Box<Introspection>),
 }
 
 fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
@@ -69,22 +76,31 @@ fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
 
 impl Provider {
     /// Builds it; an unreachable JWKS URL is no error, a broken inline set is.
-    pub fn build(provider: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
+    pub fn build(provider_spec: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
         let maker = |name: &str| Maker { provider: name.into(), seed: KeyedHash::new(&shared.seed) };
-        let (name, kind) = match provider {
+        let (name, kind) = match provider_spec {
             ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
             ir::Provider::ApiKey(spec) => (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, shared)?))),
             ir::Provider::Mtls(spec) => (&spec.name, Kind::Mtls(Box::new(Mtls::build(spec)?), maker(&spec.name))),
             ir::Provider::SignedRequest(spec) => {
                 (&spec.name, Kind::SignedRequest(Box::new(SignedRequests::build(spec, secrets)?), maker(&spec.name)))
             }
+            ir::Provider::Introspection(spec) => {
+                (&spec.name, Kind::Introspection(Box::new(Introspection::build(spec, secrets, shared)?)))
+            }
         };
-        Ok(Self::assemble(name, provider, secrets, kind))
+        let mut provider = Self::assemble(name, provider_spec, secrets, kind);
+        if let ir::Provider::Jwt(spec) = provider_spec
+            && let Some(endpoint) = &spec.introspection
+        {
+            provider.live = Some(introspection::source(&spec.name, endpoint, Some(&spec.issuer), secrets, shared)?);
+        }
+        Ok(provider)
     }
 
     fn assemble(name: &str, provider: &ir::Provider, secrets: &Secrets, kind: Kind) -> Self {
         let headers = match &kind {
-            Kind::Jwt(_) => SmallVec::from_iter(["authorization".into()]),
+            Kind::Jwt(_) | Kind::Introspection(_) => SmallVec::from_iter(["authorization".into()]),
             Kind::ApiKey(keys) => SmallVec::from_iter([Arc::clone(&keys.header)]),
             // The handshake is no header.
             Kind::Mtls(..) => SmallVec::new(),
@@ -94,8 +110,13 @@ impl Provider {
         if let ir::Provider::ApiKey(ir::ApiKeyProvider { pepper: Some(pepper), .. }) = provider {
             text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
         }
+        if let ir::Provider::Introspection(spec) = provider {
+            for name in spec.introspection.client.secrets() {
+                text.extend_from_slice(secrets.get(name).map_or(&[], |bytes| bytes.as_slice()));
+            }
+        }
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
-        Self { name: name.into(), identity, headers, kind }
+        Self { name: name.into(), identity, headers, kind, live: None }
     }
 
     /// Name.
@@ -108,7 +129,7 @@ impl Provider {
     #[must_use]
     pub fn challenge(&self) -> Challenge {
         match &self.kind {
-            Kind::Jwt(_) => Challenge::Bearer(Arc::clone(&self.name)),
+            Kind::Jwt(_) | Kind::Introspection(_) => Challenge::Bearer(Arc::clone(&self.name)),
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
             Kind::Mtls(..) => Challenge::Certificate(Arc::clone(&self.name)),
             Kind::SignedRequest(signed, _) => Challenge::Signature(Arc::clone(&self.name), signed.components().into()),
@@ -129,7 +150,7 @@ impl Provider {
                 Keys::Fetched(source) => Some(source.refreshed()),
                 Keys::Fixed(_) => None,
             },
-            Kind::ApiKey(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
+            _ => None,
         };
         async move {
             if let Some(waiting) = waiting {
@@ -141,35 +162,48 @@ impl Provider {
     fn jwt(&self) -> Option<&Jwt> {
         match &self.kind {
             Kind::Jwt(jwt) => Some(jwt),
-            Kind::ApiKey(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
+            _ => None,
         }
+    }
+
+    fn introspection(&self) -> Option<&Introspection> {
+        match &self.kind {
+            Kind::Introspection(introspection) => Some(introspection),
+            _ => None,
+        }
+    }
+
+    /// Whom to ask about its tokens.
+    #[must_use]
+    pub fn source(&self) -> Option<&Arc<Source>> {
+        self.introspection().map(|introspection| &introspection.source).or(self.live.as_ref())
     }
 
     fn api_keys(&self) -> Option<&ApiKeys> {
         match &self.kind {
             Kind::ApiKey(keys) => Some(keys),
-            Kind::Jwt(_) | Kind::Mtls(..) | Kind::SignedRequest(..) => None,
+            _ => None,
         }
     }
 
     fn mtls(&self) -> Option<(&Mtls, &Maker)> {
         match &self.kind {
             Kind::Mtls(mtls, maker) => Some((mtls, maker)),
-            Kind::Jwt(_) | Kind::ApiKey(_) | Kind::SignedRequest(..) => None,
+            _ => None,
         }
     }
 
     fn signed_requests(&self) -> Option<(&SignedRequests, &Maker)> {
         match &self.kind {
             Kind::SignedRequest(signed, maker) => Some((signed, maker)),
-            Kind::Jwt(_) | Kind::ApiKey(_) | Kind::Mtls(..) => None,
+            _ => None,
         }
     }
 
     /// Whether this is where its credential stands.
     fn takes(&self, presented: &Presented<'_>) -> bool {
         match (presented, &self.kind) {
-            (Presented::Authorization(_), Kind::Jwt(_)) => true,
+            (Presented::Authorization(_), Kind::Jwt(_) | Kind::Introspection(_)) => true,
             (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
             (Presented::Signature, Kind::SignedRequest(..)) => true,
             _ => false,

@@ -146,6 +146,7 @@ pub(super) fn claims() -> Value {
 pub(super) fn provider(jwks: ir::Jwks) -> ir::JwtProvider {
     let names = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
     ir::JwtProvider {
+        introspection: None,
         name: "id".into(),
         issuer: "https://id.example".into(),
         audiences: vec!["shop".into()],

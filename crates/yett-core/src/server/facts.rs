@@ -1,16 +1,25 @@
 //! Fetches the facts that the pipeline asks for: the only place where a decision waits.
 
+use std::time::Duration;
+
 use super::client::Client;
+use super::clock::now;
 use super::deadline::after;
 use super::lane::Lane;
 use super::worker::{View, Worker};
 use crate::exchange::{Need, Now};
+use crate::providers::bearer_of;
+use crate::providers::introspection::Introspected;
 use crate::store::{Survives, Unavailable};
 
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
 /// How long the store is waited for; it has a deadline of its own.
 const STORE_MS: u64 = 10_000;
+/// How long an answer about a token is waited for; its endpoint has a limit of its own, which is shorter.
+const INTROSPECTION_MS: u64 = 15_000;
+/// The same for a service's token.
+const TOKEN_MS: u64 = 15_000;
 
 impl<C: Client> Lane<C> {
     /// Fetches one fact, within its time. A fact that does not come is simply not there afterwards.
@@ -23,6 +32,23 @@ impl<C: Client> Lane<C> {
                 let _ = self.timer.within(deadline, provider.refresh_keys()).await;
             }
             Need::SignatureNonce => self.nonce(worker, after(started.monotonic_ns, STORE_MS)).await,
+            Need::ServiceToken { service } => {
+                let Some(source) = view.snapshot.token_source(Some(service)) else { return };
+                let ends = self.exchange.principals().filter_map(|principal| principal.expires_ms).min();
+                let asked = source.ask(bearer_of(&self.exchange.request), ends);
+                let deadline = after(now().monotonic_ns, TOKEN_MS);
+                self.exchange.service_token = self.timer.within(deadline, Box::pin(asked)).await;
+            }
+            Need::Introspection { provider, max_age_ms } => {
+                let found = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
+                let Some(source) = found.and_then(|provider| provider.source()) else { return };
+                let Some(token) = bearer_of(&self.exchange.request) else { return };
+                let asked = source.ask(token, Duration::from_millis(max_age_ms));
+                let deadline = after(started.monotonic_ns, INTROSPECTION_MS);
+                if let Some(answer) = self.timer.within(deadline, Box::pin(asked)).await {
+                    self.exchange.introspected = Some(Introspected { provider, max_age_ms, answer });
+                }
+            }
         }
     }
 

@@ -22,10 +22,12 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::providers::live_check::LiveCheck;
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
 use crate::server::tls::trust;
+use crate::service_tokens::TokenSource;
 use crate::shared::Shared;
 use crate::upstream::balance::MAX_ENDPOINTS;
 
@@ -54,6 +56,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     for (index, provider) in ir.providers.iter().enumerate() {
         providers.extend(errors.take(|| format!("/providers/{index}"), Provider::build(provider, secrets, shared)));
     }
+    let service_tokens = service_tokens(&ir, secrets, shared, &mut errors);
     let listeners = listeners(&ir, shared, &mut errors);
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
     let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
@@ -75,6 +78,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         ir: Arc::new(ir),
         routes,
         providers,
+        service_tokens,
         listeners,
         security_headers: security.flatten(),
         router,
@@ -114,7 +118,10 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 
 /// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
-    let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
+    let mut text = format!(
+        "{:?}",
+        (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.live_check, &spec.websocket)
+    );
     let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
@@ -129,6 +136,7 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
                     let secrets: Vec<_> = signed.keys.iter().filter_map(|key| ir.secrets.get(key.secret.as_ref()?)).collect();
                     write!(text, "{:?}", (signed, secrets))
                 }
+                ir::Provider::Introspection(spec) => write!(text, "{spec:?}"),
             };
         }
     }
@@ -168,6 +176,7 @@ fn provider_name(provider: &ir::Provider) -> &str {
         ir::Provider::ApiKey(keys) => &keys.name,
         ir::Provider::Mtls(mtls) => &mtls.name,
         ir::Provider::SignedRequest(signed) => &signed.name,
+        ir::Provider::Introspection(spec) => &spec.name,
     }
 }
 
@@ -240,6 +249,19 @@ fn endpoints(ir: &Ir, errors: &mut Errors) {
             errors.0.push(LoadError { pointer: format!("/services/{index}/endpoints"), message });
         }
     }
+}
+
+/// Where tokens for services come from, and whether every route to such a service can be served with one.
+fn service_tokens(ir: &Ir, secrets: &Secrets, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Option<Arc<TokenSource>>> {
+    for fault in crate::service_tokens::faults(ir) {
+        errors.0.push(fault);
+    }
+    let mut out = Vec::with_capacity(ir.services.len());
+    for (index, service) in ir.services.iter().enumerate() {
+        let source = service.token.as_ref().map(|spec| shared.service_tokens.source(&service.name, spec, secrets, shared));
+        out.push(errors.take(|| format!("/services/{index}/token"), source.transpose()).flatten());
+    }
+    out
 }
 
 /// A route that requires a certificate stands on no listener that does not ask for one.
@@ -348,6 +370,9 @@ impl Context<'_> {
         let at = |part: &str| format!("/routes/{index}/{part}");
         let variables = variable_names(&spec.matches.path);
         let access = self.access(spec, &variables, &at, errors);
+        let live_check = spec.live_check.as_ref();
+        let live_check = live_check.map(|check| LiveCheck::build(check, &spec.access, self.providers, &self.by_name)).transpose();
+        let live_check = errors.take(|| at("live_check"), live_check);
         let challenges = match &access {
             Some(Access::Authenticated { providers, .. }) => {
                 providers.providers().iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
@@ -399,6 +424,7 @@ impl Context<'_> {
             priority: spec.priority,
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
+            live_check: live_check?,
             decision: decision(spec, self.ir),
             hidden: spec.hidden,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),

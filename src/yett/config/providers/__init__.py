@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
 
-PROVIDERS = (Jwt, ApiKey, Mtls, SignedRequest)
+PROVIDERS = (Jwt, ApiKey, Introspection, Mtls, SignedRequest)
 """All types."""
 
-Provider = Annotated[Jwt | ApiKey | Mtls | SignedRequest, Field(discriminator="type")]
+Provider = Annotated[Jwt | ApiKey | Introspection | Mtls | SignedRequest, Field(discriminator="type")]

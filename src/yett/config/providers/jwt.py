@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, nearest, refuse
-from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text, forbidden_host
+from yett.config.introspection_endpoint import IntrospectionEndpoint
+from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text
 from yett.config.units import AnyDuration, Duration
+from yett.config.url import Url, url_fault
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
-
-
-def url_fault(value: Any) -> str | None:
-    """Why this is not an address that may be fetched or compared, or nothing."""
-    if not isinstance(value, str) or re.search(r"[\x00-\x20\x7f\\]", value):
-        return "write an address such as `https://id.example.com`"
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        return f"`{value}` is not an address; write one such as `https://id.example.com`"
-    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
-        return f"`{value}` is not an address; write one such as `https://id.example.com`"
-    if parts.username is not None or parts.password is not None:
-        return "an address carries no user or password; remove them"
-    if parts.fragment:
-        return f"`{value}` has a fragment; remove what follows `#`"
-    return None
 
 
 def _issuer(value: Any) -> Any:
     fault = url_fault(value)
     if fault:
         raise refuse("url_invalid", f"the issuer is compared as it stands in `iss`: {fault}")
-    return value
-
-
-def _url(value: Any) -> Any:
-    fault = url_fault(value)
-    if fault:
-        raise refuse("url_invalid", fault)
-    host = urlsplit(value).hostname or ""
-    why = forbidden_host(host)
-    if why:
-        raise refuse("address_forbidden", f"`{host}` {why}; it is never contacted")
     return value
 
 
@@ -146,7 +117,7 @@ _CLAIM_SCHEMA: dict[str, Any] = {
 class JwksUrl(Model):
     """A JWK set (RFC 7517) that is fetched."""
 
-    url: Annotated[str, BeforeValidator(_url)]
+    url: Url
     """`https://…`; its host is the issuer's, or in `jwks_hosts`."""
     ca: PublicFile | None = None
     """PEM of the authority that signed the server's certificate; the system's roots otherwise."""
@@ -186,6 +157,8 @@ class Jwt(Model):
         default_factory=dict
     )
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""
+    introspection: IntrospectionEndpoint | None = None
+    """Whom routes with `live_check` ask whether a token is still good (RFC 7662)."""
 
     @property
     def credential(self) -> str:
