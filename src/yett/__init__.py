@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yett.config.acme import Acme, State
+    from yett.config.acme import Acme
     from yett.config.authorization.attributes import Device, Times
     from yett.config.authorization.roles import Role
     from yett.config.authorization.tenant import ResponseTenant, Tenant
+    from yett.config.dpop import Dpop, DpopNonce
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers, Deny
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
+    from yett.config.state import Redis, State
     from yett.config.types import Secret
     from yett.errors import ConfigError, ConfigurationError, YettError
 
@@ -69,6 +71,8 @@ __all__ = [
     "Deny",
     "Device",
     "Dns",
+    "Dpop",
+    "DpopNonce",
     "Endpoint",
     "Gateway",
     "Group",
@@ -94,6 +98,7 @@ __all__ = [
     "ProxyProtocol",
     "RateLimit",
     "Redirect",
+    "Redis",
     "RequestHeaders",
     "Respond",
     "ResponseHeaders",
@@ -121,9 +126,12 @@ __all__ = [
 
 _WHERE = {
     "Acme": "yett.config.acme",
-    "State": "yett.config.acme",
+    "Redis": "yett.config.state",
+    "State": "yett.config.state",
     "ConsistentHash": "yett.config.endpoint",
     "Dns": "yett.config.endpoint",
+    "Dpop": "yett.config.dpop",
+    "DpopNonce": "yett.config.dpop",
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",

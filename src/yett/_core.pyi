@@ -68,6 +68,11 @@ class Gateway:
     def count_order(self, issued: bool, /) -> None:
         """Count an order of a certificate, for the metrics."""
 
+    def revocations(self, request: bytes, /) -> bytes:
+        """List, make or undo revocations: `{"by": …, "list": {}}`, `{"by": …, "revoke": {…}}` or `{"by": …, "undo": id}`.
+
+        Returns `{"revocations", "held", "room"}`, or `{"acknowledged", "id", "kept", "problem"}`: JSON. Waits for the stores."""
+
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""
 

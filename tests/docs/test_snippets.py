@@ -43,6 +43,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("documentation")
     key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
     (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    (directory / "redis.password").write_text("a password of some length")
     KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
     issued = trustme.CA().issue_cert("localhost")
     certificates = directory / "certs"

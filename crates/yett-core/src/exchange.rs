@@ -13,6 +13,7 @@ use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
+use crate::store::Key;
 
 /// Methods that routes name; others are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -319,6 +320,10 @@ pub struct Exchange {
     pub mirror: Option<Box<Mirrored>>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
+    /// What was asked of the store, whether it was used before.
+    pub uses: SmallVec<[(Key, Use); 1]>,
+    /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
+    pub dpop_nonce: Option<Box<str>>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
 }
@@ -356,6 +361,8 @@ impl Exchange {
             service: None,
             mirror: None,
             phase: Phase::Receive,
+            uses: SmallVec::new(),
+            dpop_nonce: None,
             asked: SmallVec::new(),
         }
     }
@@ -383,6 +390,8 @@ impl Exchange {
         self.service = None;
         self.mirror = None;
         self.phase = Phase::Receive;
+        self.uses.clear();
+        self.dpop_nonce = None;
         self.asked.clear();
     }
 }
@@ -401,6 +410,12 @@ impl Exchange {
         }
         self.asked.push(need.clone());
         Some(Step::Need(need))
+    }
+
+    /// What the store said of a key, if it was asked with [`Need::Unused`].
+    #[must_use]
+    pub fn use_of(&self, key: &Key) -> Option<Use> {
+        self.uses.iter().find(|(asked, _)| asked == key).map(|(_, answer)| *answer)
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -426,6 +441,7 @@ pub enum Phase {
     Screen,
     Route,
     Authenticate,
+    Confirm,
     Authorize,
     Limit,
     Prepare,
@@ -453,6 +469,28 @@ pub enum Need {
         /// Index of the provider.
         provider: u32,
     },
+    /// Whether something that counts once was used before: it is from now on. Answered in `exchange.uses`.
+    Unused(Box<Once>),
+}
+
+/// Something that counts once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// What it is.
+    pub key: Key,
+    /// So long it could be used again, milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+/// Whether something that counts once was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// This is the first time.
+    New,
+    /// It was.
+    Again,
+    /// The store did not say: refuse with `state_unavailable`.
+    Unknown,
 }
 
 /// An answer that the gateway makes itself.

@@ -54,9 +54,90 @@ pub struct Ir {
     /// Certificates in use, for their metric; their contents stand where they are used.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// How proofs of sender-constrained tokens are checked.
+    #[serde(default)]
+    pub dpop: Dpop,
+    /// Where state is kept that outlives the process.
+    #[serde(default)]
+    pub state: Option<State>,
     /// Whether challenges of certificate authorities (ACME) are answered on plain listeners.
     #[serde(default)]
     pub challenges: bool,
+}
+
+/// How proofs of sender-constrained tokens are checked (RFC 9449).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dpop {
+    /// JWA names that are accepted; asymmetric only.
+    pub algorithms: Vec<String>,
+    /// Seconds after `iat`.
+    pub max_age_s: u64,
+    /// Seconds before `iat`, for clocks that differ.
+    pub leeway_s: u64,
+    /// How long a nonce counts; none are asked for where it is absent.
+    #[serde(default)]
+    pub nonce_ms: Option<u64>,
+    /// Name of the secret of nonces; one of the process otherwise.
+    #[serde(default)]
+    pub nonce_secret: Option<String>,
+}
+
+impl Default for Dpop {
+    fn default() -> Self {
+        let algorithms = ["ES256", "EdDSA", "ES384", "PS256", "RS256"].map(str::to_owned).to_vec();
+        Self { algorithms, max_age_s: 60, leeway_s: 5, nonce_ms: None, nonce_secret: None }
+    }
+}
+
+/// Where state is kept that outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// A directory that only the gateway uses, as an absolute path.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// A server that instances share.
+    #[serde(default)]
+    pub redis: Option<Redis>,
+}
+
+/// A Redis or Valkey that instances share.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken; plain text had to be given a reason.
+    pub tls: bool,
+    /// Number of the database.
+    pub database: u32,
+    /// User of its access control list.
+    pub username: Option<String>,
+    /// Name of the secret that holds the password.
+    pub password: Option<String>,
+    /// PEM of the authorities that vouch for it; those of the system otherwise.
+    pub ca: Option<String>,
+    /// Time for an answer.
+    pub deadline_ms: u64,
+    /// What all keys begin with.
+    pub prefix: String,
+    /// How long what is known of revocations may be out of date.
+    pub stale_ms: u64,
+    /// What becomes of requests of verified callers then.
+    pub state_loss: StateLoss,
+}
+
+/// What becomes of requests of verified callers while revocations of other instances cannot be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateLoss {
+    /// They are refused.
+    Refuse,
+    /// They are decided by what is known here.
+    Local,
 }
 
 /// A certificate in use.
@@ -86,11 +167,18 @@ pub struct Process {
     pub verdict_cache: u32,
     /// Keys of all rate limit tables together.
     pub limit_keys: u32,
+    /// Revocations that are held at once.
+    #[serde(default = "revocations")]
+    pub revocations: u32,
     /// How long a drain may take before open connections are cut.
     pub drain_ms: u64,
     /// The delay of a worker beyond which it refuses by priority; absent where it never does.
     #[serde(default)]
     pub load_shedding_ms: Option<u64>,
+}
+
+fn revocations() -> u32 {
+    crate::revocation::DEFAULT_ENTRIES
 }
 
 /// How important a route's requests are when there are too many.
@@ -708,6 +796,9 @@ pub struct Route {
     /// Whether the connection has to carry a verified client certificate.
     #[serde(default)]
     pub client_certificate: bool,
+    /// What tokens have to be bound to.
+    #[serde(default)]
+    pub sender_constrained: Option<SenderConstrained>,
     /// The one access decision.
     pub access: Access,
     /// Where the request names its tenant, group's first; all have to equal the caller's.

@@ -4,6 +4,7 @@
 //! [`Step::Need`]. So the code that decides a live request can be asked by tools.
 
 mod authorize;
+mod binding;
 mod connection;
 mod forwarding;
 mod hygiene;
@@ -53,7 +54,9 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // Before a route is looked for, so that probing for paths is charged.
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
             Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
-            Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
+            Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
+            // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
+            Phase::Confirm => (confirm(snapshot, exchange, now), Phase::Authorize),
             Phase::Authorize => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
@@ -81,6 +84,17 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
             true => Step::Refuse(Reason::CredentialInUrl.into()),
             false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
         },
+    }
+}
+
+/// Whether whoever was vouched for still counts, and has the key that the token is bound to.
+fn confirm(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    if exchange.principal.is_none() {
+        return Step::Continue;
+    }
+    match snapshot.revocations.check(exchange, now) {
+        Ok(()) => binding::bind(snapshot, exchange, now),
+        Err(reason) => Step::Refuse(reason.into()),
     }
 }
 

@@ -10,9 +10,11 @@ use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
 use crate::resilience;
+use crate::revocation::Revocations;
 use crate::server::buffers::BufferBudget;
 use crate::server::passthrough::Ends;
 use crate::server::tls::cause::Failures;
+use crate::store::Stores;
 use crate::upstream::Network;
 use crate::upstream::tls_cause::TlsFailures;
 
@@ -53,6 +55,12 @@ pub struct Shared {
     pub service_tls_failures: TlsFailures,
     /// Challenges of certificate authorities that are open now.
     pub challenges: Arc<Challenges>,
+    /// State that outlives a request: ask `stores.main()` each time anew.
+    pub stores: Stores,
+    /// Operations of stores without an answer.
+    pub store_failures: crate::store::Failures,
+    /// What was verified and shall not count any more.
+    pub revocations: Arc<Revocations>,
     /// Key of the hashes that pick buckets and cache slots; random per process.
     pub seed: [u8; 32],
 }
@@ -77,6 +85,9 @@ impl Shared {
             passthrough: Ends::default(),
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
+            stores: Stores::default(),
+            store_failures: crate::store::Failures::default(),
+            revocations: Arc::default(),
             seed,
         }
     }

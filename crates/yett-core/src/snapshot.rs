@@ -6,6 +6,7 @@ mod fuzz_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use zeroize::Zeroizing;
 
@@ -24,7 +25,9 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::providers::dpop::Dpop;
 use crate::providers::{Accepts, Provider};
+use crate::revocation::Revocations;
 use crate::router::Router;
 use crate::server::tls::names::Names;
 use crate::shared::Shared;
@@ -46,8 +49,21 @@ pub struct LoadError {
 pub enum Challenge {
     /// `Bearer realm="<provider>"`
     Bearer(Arc<str>),
+    /// `DPoP realm="<provider>", algs="<names>"` (RFC 9449 section 7.1)
+    Dpop(Arc<str>, Arc<str>),
     /// `ApiKey realm="<provider>", header="<name>"` (no registered scheme exists for keys)
     ApiKey(Arc<str>, Arc<str>),
+}
+
+impl Challenge {
+    /// The provider, where it takes tokens.
+    #[must_use]
+    pub fn token_realm(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Bearer(realm) | Self::Dpop(realm, _) => Some(Arc::clone(realm)),
+            Self::ApiKey(..) => None,
+        }
+    }
 }
 
 /// A whole configuration, ready to serve.
@@ -69,6 +85,12 @@ pub struct Snapshot {
     pub router: Router,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
+    /// What was revoked.
+    pub revocations: Arc<Revocations>,
+    /// How proofs of sender-constrained tokens are checked.
+    pub dpop: Dpop,
+    /// What counts once is remembered since that moment, milliseconds since 1970.
+    pub remembered_since: Arc<AtomicU64>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
     pub key_headers: Vec<Arc<str>>,
 }
@@ -88,6 +110,8 @@ pub struct Route {
     pub hidden: bool,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
+    /// What its tokens have to be bound to; see also `Provider::sender_constrained`.
+    pub sender_constrained: Option<ir::SenderConstrained>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.

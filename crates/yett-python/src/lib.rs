@@ -107,6 +107,12 @@ impl Gateway {
         outside(py, || self.0.count_order(issued))
     }
 
+    /// Lists, makes or undoes revocations; see `gateway::revoking`.
+    #[pyo3(signature = (request, /))]
+    fn revocations<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.revocations(request))?.as_bytes()))
+    }
+
     /// Opens access log files again.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         outside(py, || self.0.reopen_logs())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli import certs, check, demo, explain, init, keys, reload, run, schema, status
+from yett.cli import certs, check, demo, explain, init, keys, reload, revoke, run, schema, status
 
 app = typer.Typer(
     name="yett",
@@ -22,6 +22,7 @@ app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
+app.command("revoke")(revoke.revoke)
 app.command("schema")(schema.schema)
 app.add_typer(keys.app, name="keys")
 app.add_typer(certs.app, name="certs")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from yett.config.base import Model, refuse
 from yett.config.certificates import chain_fault, names_of, parse, utc_now
-from yett.config.types import _LIST_SCHEMA, Items, PublicFile, Text, forbidden_host
+from yett.config.state import state_directory
+from yett.config.types import _LIST_SCHEMA, Items, PublicFile, forbidden_host
 
 if TYPE_CHECKING:
     from yett.config.gateway import Gateway
@@ -95,13 +95,6 @@ class Acme(Model):
     """PEM of the authority that vouches for the directory's own TLS; otherwise those that `certifi` lists."""
 
 
-class State(Model):
-    """Where state is kept that outlives the process."""
-
-    directory: Text
-    """A directory that only the gateway reads and writes; instances of one configuration may share it."""
-
-
 @dataclass(frozen=True)
 class Stored:
     """A certificate in the state directory."""
@@ -143,9 +136,10 @@ class Ordered:
 
 def ordered(gateway: Gateway, places: Places, texts: dict[tuple[str | int, ...], str]) -> Iterator[Ordered]:
     """Every certificate that is ordered. Reads the state directory, writes nothing."""
-    if gateway.state is None:
+    directory = state_directory(gateway.state, places) if gateway.state else None
+    if directory is None:
         return
-    root = Path(os.path.abspath(places.base(("state",)) / gateway.state.directory)) / "acme"
+    root = directory / "acme"
     for name, listener in sorted(gateway.listeners.items()):
         acme = listener.tls.acme if listener.tls else None
         if acme:

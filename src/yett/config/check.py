@@ -10,6 +10,7 @@ from yett.config import service_http2, template
 from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
+from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
@@ -18,6 +19,7 @@ from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.service import Service
+from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, share, size_bytes
 
@@ -40,6 +42,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     gateway = merger.gateway
     _listeners(merger)
     check_acme(merger)
+    check_state(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)
@@ -54,6 +57,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
+    check_dpop(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)

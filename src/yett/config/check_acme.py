@@ -24,16 +24,9 @@ def check_acme(merger: Merger) -> None:
                 "no certificate is named; give `certificates: {chain: …, key: {file: …}}`, or order one with `acme`",
                 True,
             )
-    if gateway.state and not ordering and not merger.dropped:
-        merger.fault(
-            ("state",),
-            "key_unused",
-            "nothing here keeps state: only certificates that `acme` orders do so far; remove `state`",
-            True,
-        )
     if not ordering:
         return
-    if gateway.state is None:
+    if gateway.state is None or gateway.state.directory is None:
         merger.fault(
             ordering[0],
             "state_missing",

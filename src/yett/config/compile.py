@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, resilience, service_http2, units
+from yett.config import dpop, endpoint, resilience, service_http2, units
+from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
 from yett.config.base import Location
@@ -109,7 +110,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     if loaded.errors or merger.errors or chains or keys:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
     certificates = tuple(inventory(loaded.material))
-    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent)
+    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places)
     if certificates:
         document["certificates"] = [_certificate(one) for one in certificates]
     ir = json.dumps(
@@ -122,7 +123,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     )  # fmt: skip
 
 
-def build(gateway: Gateway, policies: list[Policy], material: Material, directory: Path) -> dict[str, Any]:
+def build(
+    gateway: Gateway, policies: list[Policy], material: Material, directory: Path, places: Places
+) -> dict[str, Any]:
     """The document, as `crates/yett-core/src/ir.rs` reads it."""
     process = gateway.process
     shared = gateway.defaults.security_headers
@@ -130,11 +133,14 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         **({"security_headers": security_headers.merged([(shared, ())])[0]} if shared else {}),
         **({"zone": gateway.zone} if gateway.zone else {}),
         **({"challenges": True} if material.ordered else {}),
+        **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
+        **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
+            **({"revocations": process.revocations} if process.revocations != 100_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
         "admin": _admin(gateway),
@@ -293,6 +299,7 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
         "audiences": list(provider.audience),
         "jwks": jwks,
         "algorithms": list(provider.algorithms),
+        **({"sender_constrained": provider.sender_constrained} if provider.sender_constrained else {}),
         "leeway_s": units.milliseconds(provider.leeway) // 1000,
         "claims": {
             **known,
@@ -387,6 +394,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"deny": policy.deny} if policy.deny else {}),
         **({"hidden": True} if policy.hidden else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
+        **({"sender_constrained": policy.sender_constrained} if policy.sender_constrained else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,
@@ -424,6 +432,7 @@ def weakened(gateway: Gateway) -> list[str]:
         for name, item in gateway.services.items()
         if item.forward_credential
     ]
+    found += state_part.weakened(gateway.state) if gateway.state else []
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

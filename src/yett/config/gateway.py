@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from yett.config.acme import State
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
+from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
 from yett.config.service import Service
+from yett.config.state import State
 from yett.config.types import Address, Items, Name, Secret, Text
 from yett.config.units import Duration, Size, milliseconds
 
@@ -40,6 +41,8 @@ class Process(Model):
     """Verified tokens that are remembered."""
     limit_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all limits together."""
+    revocations: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Revocations that are held at once; when it is full, another one is refused."""
     drain: Duration = "30s"
     """How long a stop waits for open requests."""
     load_shedding: LoadShedding | None = None
@@ -119,6 +122,8 @@ class Gateway(Model):
     """Where access log lines go."""
     state: State | None = None
     """Where state is kept that outlives the process."""
+    dpop: Dpop | None = None
+    """How proofs of sender-constrained tokens are checked."""
     defaults: Defaults = Defaults()
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]

@@ -77,6 +77,8 @@ def _ordered(one: Ordered, material: Material) -> None:
 
 def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secret]]:
     yield from _walk(gateway.admin, ("admin",))
+    yield from _walk(gateway.state, ("state",))
+    yield from _walk(gateway.dpop, ("dpop",))
     for part in ("listeners", "identity_providers", "services"):
         yield from _walk(getattr(gateway, part), (part,))
 

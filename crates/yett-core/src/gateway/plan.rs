@@ -19,6 +19,7 @@ use crate::server::tls::ServerTls;
 use crate::server::tls::handshake::{Gate, Terms};
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
+use crate::store::Opened;
 use crate::upstream::{Health, Tls};
 
 /// What serves now, as far as the next apply has to know it.
@@ -87,6 +88,7 @@ pub(super) struct Plan {
     listeners: Vec<Known>,
     admin: AdminPlan,
     access_log: Option<Target>,
+    stores: Opened,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,8 @@ impl Plan {
         let listeners = listeners(control, ir, secrets, workers, &mut errors);
         let admin = admin(control, ir, secrets, &mut errors);
         let access_log = access_log(control, ir, &mut errors);
+        let stores = shared.stores.opened().change(ir.state.as_ref(), secrets, &shared.service_runtime);
+        let stores = stores.map_err(|(key, message)| errors.push(error(&format!("/state/{key}"), &message))).ok();
         // Nothing listens before all of it can be served.
         if errors.is_empty() {
             for (index, known) in listeners.iter().enumerate() {
@@ -121,7 +125,7 @@ impl Plan {
                 }
             }
         }
-        let (Some(tls), true) = (tls, errors.is_empty()) else { return Err(errors) };
+        let (Some(tls), Some(stores), true) = (tls, stores, errors.is_empty()) else { return Err(errors) };
         let admin = match admin {
             AdminPlan::New(address, mut admin) => {
                 admin.serve(probe, &shared.service_runtime).map_err(|message| vec![error("/admin/address", &message)])?;
@@ -129,7 +133,7 @@ impl Plan {
             }
             other => other,
         };
-        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, access_log })
+        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, access_log, stores })
     }
 
     /// Every address that is ours, so that no service resolves to one.
@@ -156,6 +160,11 @@ impl Plan {
                 }
             }
         }
+        // What is revoked is known before anything is served. Redis may come later: until then nobody is believed.
+        shared.revocations.follow(&self.stores, &shared.service_runtime);
+        shared.stores.set(self.stores);
+        let ir = &self.snapshot.ir;
+        shared.revocations.configure(ir.process.revocations, ir.state.as_ref().and_then(|state| state.redis.as_ref()));
         let entries = usize::try_from(self.snapshot.ir.process.verdict_cache).unwrap_or(usize::MAX);
         let installed = Arc::new(Installed {
             listeners: self.listeners.iter().map(|known| Arc::clone(&known.settings)).collect(),

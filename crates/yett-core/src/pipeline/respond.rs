@@ -33,6 +33,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
             headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
             headers.set(b"ratelimit", &states(&exchange.limits))?;
         }
+        if let Some(nonce) = &exchange.dpop_nonce {
+            headers.set(b"dpop-nonce", nonce.as_bytes())?;
+        }
         headers.push(b"x-request-id", &exchange.request_id)
     };
     edit().map_err(|_| Refusal::from(Reason::Internal))
@@ -51,6 +54,8 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
         request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
         challenges: route.map(|r| r.challenges.as_slice()).unwrap_or_default(),
+        dpop_nonce: exchange.and_then(|e| e.dpop_nonce.as_deref()),
+        dpop_algorithms: snapshot.dpop.algorithm_names(),
     };
     let mut answer = problem::render(refusal, &context);
     if let Some(exchange) = exchange {

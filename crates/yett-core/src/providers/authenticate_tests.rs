@@ -263,8 +263,8 @@ fn challenges_and_headers_name_the_provider() {
     let gate = Gate::new();
     assert_eq!(gate.providers[0].challenge(), Challenge::Bearer("id".into()));
     assert_eq!(gate.providers[1].challenge(), Challenge::ApiKey("partners".into(), "x-api-key".into()));
-    assert_eq!(gate.providers[0].credential_headers(), ["authorization".into()]);
-    assert_eq!(gate.providers[2].credential_headers(), ["x-staff-key".into()]);
+    assert_eq!(gate.providers[0].credential_headers(), [std::sync::Arc::<str>::from("authorization")]);
+    assert_eq!(gate.providers[2].credential_headers(), [std::sync::Arc::<str>::from("x-staff-key")]);
     assert_eq!(&**gate.providers[2].name(), "staff");
 }
 

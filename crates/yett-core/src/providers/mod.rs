@@ -5,6 +5,9 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
+pub mod dpop;
+#[cfg(test)]
+mod dpop_tests;
 pub mod hyper_io;
 pub(crate) mod json;
 pub mod jwk;
@@ -14,6 +17,7 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+mod nonce;
 mod present;
 #[cfg(test)]
 mod testing;
@@ -41,6 +45,7 @@ pub struct Provider {
     /// Hash over all that is configured, so that no verdict outlives a change of it.
     identity: u128,
     headers: [Arc<str>; 1],
+    sender_constrained: Option<ir::SenderConstrained>,
     kind: Kind,
 }
 
@@ -50,7 +55,7 @@ enum Kind {
     ApiKey(Box<ApiKeys>),
 }
 
-fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
+pub(crate) fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
     let mut refusal = Refusal::from(reason);
     refusal.detail = Some(detail.into());
     refusal
@@ -78,7 +83,8 @@ impl Provider {
             text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
         }
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
-        Self { name: name.into(), identity, headers: [header], kind }
+        let sender_constrained = provider.sender_constrained();
+        Self { name: name.into(), identity, headers: [header], sender_constrained, kind }
     }
 
     /// Name.
@@ -94,6 +100,18 @@ impl Provider {
             Kind::Jwt(_) => Challenge::Bearer(Arc::clone(&self.name)),
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
         }
+    }
+
+    /// What its tokens have to be bound to.
+    #[must_use]
+    pub fn sender_constrained(&self) -> Option<ir::SenderConstrained> {
+        self.sender_constrained
+    }
+
+    /// Whether its credentials are tokens in `Authorization`.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        self.jwt().is_some()
     }
 
     /// Header names (lower case) that carry its credential: removed before forwarding unless `forward_credential`.

@@ -213,7 +213,7 @@ impl<C: Client> Lane<C> {
             let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
             let Step::Need(need) = step else { return step };
             // Whatever comes of it, the pipeline decides, and refuses if the fact is still missing.
-            self.fetch(view, &need, started).await;
+            self.fetch(worker, view, &need, started).await;
             time = now();
         }
         Step::Refuse(Reason::Internal.into())

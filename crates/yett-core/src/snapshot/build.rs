@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
+use super::{Access, Action, Challenge, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
@@ -21,6 +21,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::providers::dpop::Dpop;
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
@@ -57,11 +58,17 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
     let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
+    let secret = ir.dpop.nonce_secret.as_ref().and_then(|name| secrets.get(name)).map(|secret| secret.as_slice());
+    let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
+    let dpop = dpop.ok_or_else(Vec::new);
     let mut key_headers: Vec<Arc<str>> = providers.iter().flat_map(|p| p.credential_headers().iter().cloned()).collect();
     key_headers.retain(|name| &**name != "authorization");
+    if providers.iter().any(Provider::takes_tokens) {
+        key_headers.push("dpop".into());
+    }
     key_headers.sort();
     key_headers.dedup();
     Ok(Snapshot {
@@ -74,6 +81,9 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         security_headers: security.flatten(),
         router,
         key_headers,
+        revocations: Arc::clone(&shared.revocations),
+        dpop: dpop?,
+        remembered_since: shared.stores.remembered_since(),
     })
 }
 
@@ -109,7 +119,10 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 
 /// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
-    let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
+    let mut text = format!(
+        "{:?}",
+        (&spec.matches, &spec.path_allow, spec.client_certificate, spec.sender_constrained, &spec.access, &spec.websocket)
+    );
     let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
@@ -323,6 +336,17 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
     out
 }
 
+/// What a client is told to send: a token as it has to be bound, or whatever else the provider takes.
+fn challenges(provider: &Provider, spec: &ir::Route, ir: &Ir) -> Vec<Challenge> {
+    let demand = spec.sender_constrained.or_else(|| provider.sender_constrained()).filter(|_| provider.takes_tokens());
+    let dpop = || Challenge::Dpop(Arc::clone(provider.name()), ir.dpop.algorithms.join(" ").into());
+    match demand {
+        None | Some(ir::SenderConstrained::Mtls) => vec![provider.challenge()],
+        Some(ir::SenderConstrained::Dpop) => vec![dpop()],
+        Some(ir::SenderConstrained::Any) => vec![dpop(), provider.challenge()],
+    }
+}
+
 struct Context<'a> {
     ir: &'a Ir,
     providers: &'a [Provider],
@@ -338,7 +362,8 @@ impl Context<'_> {
         let access = self.access(spec, &variables, &at, errors);
         let challenges = match &access {
             Some(Access::Authenticated { providers, .. }) => {
-                providers.providers().iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
+                let accepted = providers.providers().iter().filter_map(|index| self.providers.get(*index as usize));
+                accepted.flat_map(|provider| challenges(provider, spec, self.ir)).collect()
             }
             _ => Vec::new(),
         };
@@ -387,6 +412,7 @@ impl Context<'_> {
             priority: spec.priority,
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
+            sender_constrained: spec.sender_constrained,
             decision: decision(spec, self.ir),
             hidden: spec.hidden,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, nearest, refuse
-from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text, forbidden_host
+from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, SenderConstrained, Text, forbidden_host
 from yett.config.units import AnyDuration, Duration
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
@@ -186,6 +186,9 @@ class Jwt(Model):
         default_factory=dict
     )
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""
+
+    sender_constrained: SenderConstrained | None = None
+    """What its tokens have to be bound to: `dpop`, `mtls` or `any` of both; see also `sender_constrained` of routes."""
 
     @property
     def credential(self) -> str:
