@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
+    from yett.config.security_events import SecurityEvents
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
     from yett.config.state import Redis, State
@@ -110,6 +111,7 @@ __all__ = [
     "RouteLimits",
     "RouteTimeouts",
     "Secret",
+    "SecurityEvents",
     "SecurityHeaders",
     "Service",
     "ServiceHttp2",
@@ -127,6 +129,7 @@ __all__ = [
 _WHERE = {
     "Acme": "yett.config.acme",
     "Redis": "yett.config.state",
+    "SecurityEvents": "yett.config.security_events",
     "State": "yett.config.state",
     "ConsistentHash": "yett.config.endpoint",
     "Dns": "yett.config.endpoint",

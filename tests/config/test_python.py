@@ -97,6 +97,9 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Dpop", "DpopNonce", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
         "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Dns", "Dpop", "DpopNonce", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
+        "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Rewrite",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityEvents", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "TrustedProxies", "WebSocket", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

@@ -13,6 +13,7 @@ use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
+use crate::revocation::Revocation;
 use crate::store::Key;
 
 /// Methods that routes name; others are kept as they came.
@@ -322,6 +323,10 @@ pub struct Exchange {
     pub phase: Phase,
     /// What was asked of the store, whether it was used before.
     pub uses: SmallVec<[(Key, Use); 1]>,
+    /// The request's body, where it was asked for.
+    pub body: Option<Rc<[u8]>>,
+    /// Whether revocations that were asked for are acknowledged.
+    pub revoked: Option<bool>,
     /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
     pub dpop_nonce: Option<Box<str>>,
     /// What was asked for already: each at most once, then the phase refuses.
@@ -362,6 +367,8 @@ impl Exchange {
             mirror: None,
             phase: Phase::Receive,
             uses: SmallVec::new(),
+            body: None,
+            revoked: None,
             dpop_nonce: None,
             asked: SmallVec::new(),
         }
@@ -391,6 +398,8 @@ impl Exchange {
         self.mirror = None;
         self.phase = Phase::Receive;
         self.uses.clear();
+        self.body = None;
+        self.revoked = None;
         self.dpop_nonce = None;
         self.asked.clear();
     }
@@ -471,6 +480,10 @@ pub enum Need {
     },
     /// Whether something that counts once was used before: it is from now on. Answered in `exchange.uses`.
     Unused(Box<Once>),
+    /// The whole body of the request, where it is small; in `exchange.body`.
+    Body,
+    /// These revocations: whether they were acknowledged is in `exchange.revoked`.
+    Revoke(Box<[Revocation]>),
 }
 
 /// Something that counts once.

@@ -54,6 +54,9 @@ pub struct Ir {
     /// Certificates in use, for their metric; their contents stand where they are used.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Who pushes security events.
+    #[serde(default)]
+    pub security_events: Vec<SecurityEvents>,
     /// How proofs of sender-constrained tokens are checked.
     #[serde(default)]
     pub dpop: Dpop,
@@ -63,6 +66,25 @@ pub struct Ir {
     /// Whether challenges of certificate authorities (ACME) are answered on plain listeners.
     #[serde(default)]
     pub challenges: bool,
+}
+
+/// A receiver of security events (RFC 8935).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityEvents {
+    /// The name in the configuration.
+    pub name: String,
+    /// Names of its listeners.
+    pub listeners: Vec<String>,
+    /// The exact path.
+    pub path: String,
+    /// The provider of signed tokens whose issuer and keys vouch for them.
+    pub provider: String,
+    /// One of these has to be in `aud`.
+    pub audiences: Vec<String>,
+    /// Name of the secret that the transmitter sends as a bearer token.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 /// How proofs of sender-constrained tokens are checked (RFC 9449).

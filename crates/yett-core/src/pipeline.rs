@@ -6,6 +6,7 @@
 mod authorize;
 mod binding;
 mod connection;
+mod events;
 mod forwarding;
 mod hygiene;
 mod limit;
@@ -53,6 +54,10 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Receive => (receive::receive(snapshot, state, exchange, now), Phase::Screen),
             // Before a route is looked for, so that probing for paths is charged.
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
+            // Events of identity providers come to paths of their own, as do challenges.
+            Phase::Route if events::receiver(snapshot, exchange).is_some() => {
+                (events::take(snapshot, exchange, now), Phase::Done)
+            }
             Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.

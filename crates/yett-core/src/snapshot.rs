@@ -87,6 +87,8 @@ pub struct Snapshot {
     pub challenges: Option<Arc<Challenges>>,
     /// What was revoked.
     pub revocations: Arc<Revocations>,
+    /// Who pushes security events, and where to.
+    pub events: Vec<Events>,
     /// How proofs of sender-constrained tokens are checked.
     pub dpop: Dpop,
     /// What counts once is remembered since that moment, milliseconds since 1970.
@@ -169,6 +171,46 @@ pub enum Access {
         /// Rules: which deny, which have to hold, whose tenant it is.
         policy: Box<Policy>,
     },
+}
+
+/// A receiver of security events (RFC 8935).
+#[derive(Debug)]
+pub struct Events {
+    /// Names of its listeners.
+    pub listeners: Vec<Box<str>>,
+    /// The exact path.
+    pub path: Box<str>,
+    /// Index of the provider that vouches for the tokens.
+    pub provider: u32,
+    /// One of these has to be in `aud`.
+    pub audiences: Vec<String>,
+    /// What the transmitter has to send in `Authorization`.
+    pub token: Option<BearerToken>,
+}
+
+/// The digest of a bearer token: comparing digests tells nothing about where two tokens differ.
+pub struct BearerToken([u8; 32]);
+
+impl BearerToken {
+    /// Of these bytes.
+    #[must_use]
+    pub fn new(token: &[u8]) -> Self {
+        Self(crate::providers::jwk::sha256(token))
+    }
+
+    /// Whether an `Authorization` carries it.
+    #[must_use]
+    pub fn is_in(&self, authorization: Option<&[u8]>) -> bool {
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else { return false };
+        let digest = crate::providers::jwk::sha256(token);
+        scheme.eq_ignore_ascii_case(b"bearer ") && aws_lc_rs::constant_time::verify_slices_are_equal(&digest, &self.0).is_ok()
+    }
+}
+
+impl std::fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
 }
 
 /// A compiled listener.

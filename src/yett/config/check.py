@@ -18,6 +18,7 @@ from yett.config.listener_check import check_passthrough, check_redirects, check
 from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
@@ -58,6 +59,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
     check_dpop(merger, policies)
+    check_events(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import dpop, endpoint, resilience, service_http2, units
+from yett.config import dpop, endpoint, resilience, security_events, service_http2, units
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
@@ -134,6 +134,7 @@ def build(
         **({"zone": gateway.zone} if gateway.zone else {}),
         **({"challenges": True} if material.ordered else {}),
         **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
+        **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,

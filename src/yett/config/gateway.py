@@ -13,6 +13,7 @@ from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
+from yett.config.security_events import SecurityEvents
 from yett.config.service import Service
 from yett.config.state import State
 from yett.config.types import Address, Items, Name, Secret, Text
@@ -130,6 +131,8 @@ class Gateway(Model):
     """Sockets that clients reach."""
     identity_providers: dict[Name, Provider] = Field(default_factory=dict)
     """What vouches for callers."""
+    security_events: dict[Name, SecurityEvents] = Field(default_factory=dict)
+    """Where identity providers push what they know of sessions and accounts."""
     services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
     roles: dict[Text, Role] = Field(default_factory=dict)

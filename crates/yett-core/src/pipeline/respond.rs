@@ -84,6 +84,12 @@ fn own_tenant(exchange: &Exchange, response: &ResponseHead, field: &str) -> Resu
     if response.headers.named(field.as_bytes()).all(same) { Ok(()) } else { Err(Reason::TenantLeak.into()) }
 }
 
+/// The id, for an answer that belongs to no route.
+pub(super) fn identified(answer: &mut Answer, exchange: &Exchange) {
+    let id = String::from_utf8_lossy(&exchange.request_id).into();
+    answer.headers.push(("x-request-id".into(), id));
+}
+
 /// The limits, what browsers are told and the id, for an answer of the gateway itself.
 pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
     limits(answer, &exchange.limits);

@@ -8,6 +8,7 @@ mod claims;
 pub mod dpop;
 #[cfg(test)]
 mod dpop_tests;
+pub mod event;
 pub mod hyper_io;
 pub(crate) mod json;
 pub mod jwk;

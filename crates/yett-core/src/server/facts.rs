@@ -1,11 +1,18 @@
 //! Fetches the facts that the pipeline asks for: the only place where a decision waits.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::client::Client;
 use super::deadline::after;
 use super::lane::Lane;
+use super::pipe::Wait;
 use super::worker::{View, Worker};
-use crate::exchange::{Need, Now, Once, Use};
+use crate::exchange::{Framing, Need, Now, Once, Use};
 
+/// Bytes of a body that is read whole, and how long it may take.
+const BODY_BYTES: u64 = 64 * 1024;
+const BODY_MS: u64 = 10_000;
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
 
@@ -32,6 +39,39 @@ impl<C: Client> Lane<C> {
                 };
                 self.exchange.uses.push((key, answer));
             }
+            Need::Body => {
+                let body = self.read_body(after(started.monotonic_ns, BODY_MS)).await;
+                self.exchange.body = body.map(Into::into);
+            }
+            Need::Revoke(ref revocations) => {
+                let mut acknowledged = true;
+                for one in revocations {
+                    acknowledged &= worker.shared.revocations.revoke(one.clone()).await.is_ok();
+                }
+                self.exchange.revoked = Some(acknowledged);
+            }
         }
+    }
+
+    /// The whole body of the request, if it is small and comes in time.
+    async fn read_body(&mut self, deadline: u64) -> Option<Vec<u8>> {
+        let framing = self.exchange.request.framing;
+        if matches!(framing, Framing::Length(length) if length > BODY_BYTES) {
+            return None;
+        }
+        let mut body = Vec::new();
+        if framing == Framing::Empty {
+            return Some(body);
+        }
+        let framing = self.client.body_framing(framing);
+        self.body_taken = true;
+        let Self { client, buffer, up, timer, .. } = self;
+        up.start(framing, false, BODY_BYTES);
+        let read = poll_fn(|cx| match up.poll(cx, client, buffer, &mut body) {
+            Ok(Wait::Done) => Poll::Ready(true),
+            Ok(Wait::Read | Wait::Write) => Poll::Pending,
+            Err(_) => Poll::Ready(false),
+        });
+        timer.within(deadline, read).await.unwrap_or(false).then_some(body)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Access, Action, Challenge, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
+use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
@@ -60,6 +60,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let secret = ir.dpop.nonce_secret.as_ref().and_then(|name| secrets.get(name)).map(|secret| secret.as_slice());
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
+    let events = events(&ir, &providers, secrets, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -83,8 +84,36 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         key_headers,
         revocations: Arc::clone(&shared.revocations),
         dpop: dpop?,
+        events,
         remembered_since: shared.stores.remembered_since(),
     })
+}
+
+/// Receivers of security events, each with a provider of signed tokens, and no route in its place.
+fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Errors) -> Vec<Events> {
+    let mut out = Vec::with_capacity(ir.security_events.len());
+    for (index, spec) in ir.security_events.iter().enumerate() {
+        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.takes_tokens());
+        let token = match &spec.token {
+            None => Ok(None),
+            Some(name) => secrets
+                .get(name)
+                .map(|token| Some(BearerToken::new(token)))
+                .ok_or_else(|| format!("the secret `{name}` is missing")),
+        };
+        let provider = provider.ok_or_else(|| format!("there is no provider `{}` of signed tokens", spec.provider));
+        let provider = errors.take(|| format!("/security_events/{index}/provider"), provider);
+        let token = errors.take(|| format!("/security_events/{index}/token"), token);
+        let (Some(provider), Some(token)) = (provider, token) else { continue };
+        out.push(Events {
+            listeners: spec.listeners.iter().map(|name| name.as_str().into()).collect(),
+            path: spec.path.as_str().into(),
+            provider: u32::try_from(provider).unwrap_or(u32::MAX),
+            audiences: spec.audiences.clone(),
+            token,
+        });
+    }
+    out
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
