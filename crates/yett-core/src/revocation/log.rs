@@ -1,7 +1,7 @@
 //! Revocations in the logs of the stores: written before they are acknowledged, heard from this disk and other instances.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::table::Record;
 use super::{NotAcknowledged, Revocation, Revocations};
@@ -10,7 +10,8 @@ use crate::store::{Entry, Follower, Opened, Store};
 
 /// Hears one of the logs.
 struct Ear {
-    known: Arc<Revocations>,
+    /// Weak: they hold the store that holds this.
+    known: Weak<Revocations>,
     /// Whether it is the one that other instances write to.
     shared: bool,
     /// Where what others revoked is kept, for a restart without them.
@@ -19,31 +20,34 @@ struct Ear {
 
 impl Follower for Ear {
     fn hear(&self, entries: &[Entry]) {
+        let Some(known) = self.known.upgrade() else { return };
         let now = clock::now().unix_ms;
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
             match serde_json::from_slice::<Record>(&entry.bytes) {
                 Ok(record) => {
-                    if let Some(disk) = self.disk.as_ref().filter(|_| !self.known.knows(&record)) {
+                    if let Some(disk) = self.disk.as_ref().filter(|_| !known.knows(&record)) {
                         drop(disk.append(entry.clone()));
                     }
                     records.push(record);
                 }
-                Err(_) => self.known.unreadable(entry.until_ms),
+                Err(_) => known.unreadable(entry.until_ms),
             }
         }
-        self.known.take(records, now);
+        known.take(records, now);
     }
 
     fn known(&self) -> Vec<Entry> {
-        let table = self.known.table.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = self.known.upgrade() else { return Vec::new() };
+        let table = known.table.read().unwrap_or_else(PoisonError::into_inner);
         table.records().iter().filter_map(entry).collect()
     }
 
     fn current(&self, yes: bool) {
+        let Some(known) = self.known.upgrade() else { return };
         match (self.shared, yes) {
-            (true, true) => self.known.heard(),
-            (true, false) => self.known.aged(),
+            (true, true) => known.heard(),
+            (true, false) => known.aged(),
             (false, _) => {}
         }
     }
@@ -62,7 +66,7 @@ impl Revocations {
             (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
             (old, new) => old.is_some() != new.is_some(),
         };
-        let ear = |shared| Arc::new(Ear { known: Arc::clone(self), shared, disk: opened.disk.clone().filter(|_| shared) });
+        let ear = |shared| Arc::new(Ear { known: Arc::downgrade(self), shared, disk: opened.disk.clone().filter(|_| shared) });
         let disk_changed = changed(&stores.disk, &opened.disk);
         if let Some(disk) = opened.disk.as_ref().filter(|_| disk_changed) {
             if runtime.block_on(disk.follow(ear(false))).is_err() {
