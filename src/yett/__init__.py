@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yett.config.authorization.attributes import Device, Times
     from yett.config.authorization.roles import Role
     from yett.config.authorization.tenant import ResponseTenant, Tenant
+    from yett.config.dpop import Dpop, DpopNonce
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers, Deny
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from yett.config.providers.signed_request import SignedRequest, SigningKey
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
+    from yett.config.security_events import SecurityEvents
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
     from yett.config.service_token import ServiceToken
@@ -80,6 +82,8 @@ __all__ = [
     "Deny",
     "Device",
     "Dns",
+    "Dpop",
+    "DpopNonce",
     "Endpoint",
     "Gateway",
     "Group",
@@ -127,6 +131,7 @@ __all__ = [
     "RouteLimits",
     "RouteTimeouts",
     "Secret",
+    "SecurityEvents",
     "SecurityHeaders",
     "Service",
     "ServiceHttp2",
@@ -148,8 +153,11 @@ _WHERE = {
     "Acme": "yett.config.acme",
     "Redis": "yett.config.state",
     "State": "yett.config.state",
+    "SecurityEvents": "yett.config.security_events",
     "ConsistentHash": "yett.config.endpoint",
     "Dns": "yett.config.endpoint",
+    "Dpop": "yett.config.dpop",
+    "DpopNonce": "yett.config.dpop",
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",

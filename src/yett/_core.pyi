@@ -86,6 +86,11 @@ class Gateway:
     def key_uses(self) -> bytes:
         """When API keys were last used, by provider and id: JSON of Unix seconds, to the minute."""
 
+    def revocations(self, request: bytes, /) -> bytes:
+        """List, make or undo revocations: `{"by": …, "list": {}}`, `{"by": …, "revoke": {…}}` or `{"by": …, "undo": id}`.
+
+        Returns `{"revocations", "held", "room"}`, or `{"acknowledged", "id", "kept", "problem"}`: JSON. Waits for the stores."""
+
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""
 

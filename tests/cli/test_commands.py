@@ -16,7 +16,7 @@ KEY = "yett_"
 def test_help_names_every_command(yett: Yett) -> None:
     done = yett("--help")
     assert done.returncode == 0
-    for name in ("init", "check", "run", "reload", "status", "schema", "keys", "demo"):
+    for name in ("init", "check", "run", "reload", "revoke", "status", "schema", "keys", "demo"):
         assert name in done.stdout
 
 

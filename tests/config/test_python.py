@@ -96,6 +96,8 @@ def test_public_names_are_pinned() -> None:
         "Acme", "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "CircuitBreaker", "Claim", "ConfigError",
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "Identity", "IdentityAssertion", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
         "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "PublishedKeys", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Dpop", "DpopNonce", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
+        "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
         "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Rewrite",
@@ -106,6 +108,9 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "Introspection", "IntrospectionCache", "IntrospectionEndpoint", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LiveCheck", "LoadShedding", "LogFile", "Match", "Mirror",
         "OauthClient", "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "ServiceToken", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Dns", "Dpop", "DpopNonce", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
+        "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Rewrite",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityEvents", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "TrustedProxies", "WebSocket", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

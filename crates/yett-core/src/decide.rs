@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 use crate::certificate::ClientCertificate;
-use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step};
+use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step, Use};
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
@@ -118,6 +119,8 @@ impl Engine {
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| failed("the system gives no randomness".to_owned()))?;
         let shared = Arc::new(Shared::new(runtime.handle().clone(), seed));
+        // What was used before a question was asked says nothing about the question.
+        shared.stores.remembered_since().store(0, Ordering::Release);
         let snapshot = Snapshot::build(ir, secrets, &shared)?;
         Ok(Self { snapshot, shared, runtime })
     }
@@ -198,6 +201,10 @@ impl Engine {
             }
             // None is got for a question: who asks would see it, and nobody would use it.
             Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
+            // A question uses nothing up.
+            Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
+            // No question has a body, and none changes anything.
+            Need::Body | Need::Revoke(_) => {}
         }
     }
 
@@ -275,7 +282,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Receive => "receive",
         Phase::Screen => "screen",
         Phase::Route => "route",
-        Phase::Authenticate => "authenticate",
+        Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",
         Phase::Prepare => "prepare",

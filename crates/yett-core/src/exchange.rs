@@ -15,7 +15,9 @@ pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Princ
 use crate::providers::introspection::Introspected;
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
+use crate::revocation::Revocation;
 use crate::service_tokens;
+use crate::store::Key;
 
 /// Methods that routes name; others are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -330,6 +332,14 @@ pub struct Exchange {
     pub body_digest: Option<[u8; 32]>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
+    /// What was asked of the store, whether it was used before.
+    pub uses: SmallVec<[(Key, Use); 1]>,
+    /// The request's body, where it was asked for.
+    pub body: Option<Rc<[u8]>>,
+    /// Whether revocations that were asked for are acknowledged.
+    pub revoked: Option<bool>,
+    /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
+    pub dpop_nonce: Option<Box<str>>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
 }
@@ -371,6 +381,10 @@ impl Exchange {
             mirror: None,
             body_digest: None,
             phase: Phase::Receive,
+            uses: SmallVec::new(),
+            body: None,
+            revoked: None,
+            dpop_nonce: None,
             asked: SmallVec::new(),
         }
     }
@@ -402,6 +416,10 @@ impl Exchange {
         self.mirror = None;
         self.body_digest = None;
         self.phase = Phase::Receive;
+        self.uses.clear();
+        self.body = None;
+        self.revoked = None;
+        self.dpop_nonce = None;
         self.asked.clear();
     }
 }
@@ -420,6 +438,12 @@ impl Exchange {
         }
         self.asked.push(need.clone());
         Some(Step::Need(need))
+    }
+
+    /// What the store said of a key, if it was asked with [`Need::Unused`].
+    #[must_use]
+    pub fn use_of(&self, key: &Key) -> Option<Use> {
+        self.uses.iter().find(|(asked, _)| asked == key).map(|(_, answer)| *answer)
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -445,6 +469,7 @@ pub enum Phase {
     Screen,
     Route,
     Authenticate,
+    Confirm,
     Authorize,
     Limit,
     Prepare,
@@ -486,6 +511,32 @@ pub enum Need {
         /// Milliseconds; 0 is from now on.
         max_age_ms: u64,
     },
+    /// Whether something that counts once was used before: it is from now on. Answered in `exchange.uses`.
+    Unused(Box<Once>),
+    /// The whole body of the request, where it is small; in `exchange.body`.
+    Body,
+    /// These revocations: whether they were acknowledged is in `exchange.revoked`.
+    Revoke(Box<[Revocation]>),
+}
+
+/// Something that counts once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// What it is.
+    pub key: Key,
+    /// So long it could be used again, milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+/// Whether something that counts once was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// This is the first time.
+    New,
+    /// It was.
+    Again,
+    /// The store did not say: refuse with `state_unavailable`.
+    Unknown,
 }
 
 /// An answer that the gateway makes itself.

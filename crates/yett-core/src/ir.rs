@@ -65,12 +65,62 @@ pub struct Ir {
     /// Certificates in use, for their metric; their contents stand where they are used.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Who pushes security events.
+    #[serde(default)]
+    pub security_events: Vec<SecurityEvents>,
+    /// How proofs of sender-constrained tokens are checked.
+    #[serde(default)]
+    pub dpop: Dpop,
     /// Where state is kept that outlives the process.
     #[serde(default)]
     pub state: Option<State>,
     /// Whether challenges of certificate authorities (ACME) are answered on plain listeners.
     #[serde(default)]
     pub challenges: bool,
+}
+
+/// A receiver of security events (RFC 8935).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityEvents {
+    /// The name in the configuration.
+    pub name: String,
+    /// Names of its listeners.
+    pub listeners: Vec<String>,
+    /// The exact path.
+    pub path: String,
+    /// The provider of signed tokens whose issuer and keys vouch for them.
+    pub provider: String,
+    /// One of these has to be in `aud`.
+    pub audiences: Vec<String>,
+    /// Name of the secret that the transmitter sends as a bearer token.
+    #[serde(default)]
+    pub token: Option<String>,
+}
+
+/// How proofs of sender-constrained tokens are checked (RFC 9449).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dpop {
+    /// JWA names that are accepted; asymmetric only.
+    pub algorithms: Vec<String>,
+    /// Seconds after `iat`.
+    pub max_age_s: u64,
+    /// Seconds before `iat`, for clocks that differ.
+    pub leeway_s: u64,
+    /// How long a nonce counts; none are asked for where it is absent.
+    #[serde(default)]
+    pub nonce_ms: Option<u64>,
+    /// Name of the secret of nonces; one of the process otherwise.
+    #[serde(default)]
+    pub nonce_secret: Option<String>,
+}
+
+impl Default for Dpop {
+    fn default() -> Self {
+        let algorithms = ["ES256", "EdDSA", "ES384", "PS256", "RS256"].map(str::to_owned).to_vec();
+        Self { algorithms, max_age_s: 60, leeway_s: 5, nonce_ms: None, nonce_secret: None }
+    }
 }
 
 /// Where state is kept that outlives the process.
@@ -153,6 +203,9 @@ pub struct Process {
     pub introspection_cache: u32,
     /// Keys of all rate limit tables together.
     pub limit_keys: u32,
+    /// Revocations that are held at once.
+    #[serde(default = "revocations")]
+    pub revocations: u32,
     /// How long a drain may take before open connections are cut.
     pub drain_ms: u64,
     /// The delay of a worker beyond which it refuses by priority; absent where it never does.
@@ -162,6 +215,10 @@ pub struct Process {
 
 const fn default_introspection_cache() -> u32 {
     10_000
+}
+
+fn revocations() -> u32 {
+    crate::revocation::DEFAULT_ENTRIES
 }
 
 /// How important a route's requests are when there are too many.
@@ -785,6 +842,9 @@ pub struct Route {
     /// Whether the connection has to carry a verified client certificate.
     #[serde(default)]
     pub client_certificate: bool,
+    /// What tokens have to be bound to.
+    #[serde(default)]
+    pub sender_constrained: Option<SenderConstrained>,
     /// The one access decision.
     pub access: Access,
     /// Where the request names its tenant, group's first; all have to equal the caller's.

@@ -24,6 +24,7 @@ pub mod problem;
 pub mod providers;
 pub mod reason;
 pub mod resilience;
+pub mod revocation;
 pub mod router;
 pub mod server;
 pub mod service_tokens;

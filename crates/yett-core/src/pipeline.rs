@@ -4,7 +4,9 @@
 //! [`Step::Need`]. So the code that decides a live request can be asked by tools.
 
 mod authorize;
+mod binding;
 mod connection;
+mod events;
 mod forwarding;
 mod hygiene;
 mod limit;
@@ -52,8 +54,14 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Receive => (receive::receive(snapshot, state, exchange, now), Phase::Screen),
             // Before a route is looked for, so that probing for paths is charged.
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
+            // Events of identity providers come to paths of their own, as do challenges.
+            Phase::Route if events::receiver(snapshot, exchange).is_some() => {
+                (events::take(snapshot, exchange, now), Phase::Done)
+            }
             Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
-            Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
+            Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
+            // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
+            Phase::Confirm => (confirm(snapshot, exchange, now), Phase::Authorize),
             Phase::Authorize => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
@@ -87,6 +95,17 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
                 other => other,
             },
         },
+    }
+}
+
+/// Whether whoever was vouched for still counts, and has the key that the token is bound to.
+fn confirm(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    if exchange.principal.is_none() {
+        return Step::Continue;
+    }
+    match snapshot.revocations.check(exchange, now) {
+        Ok(()) => binding::bind(snapshot, exchange, now),
+        Err(reason) => Step::Refuse(reason.into()),
     }
 }
 

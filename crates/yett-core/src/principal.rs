@@ -32,6 +32,8 @@ pub struct Principal {
     pub claims: Vec<(Arc<str>, ClaimValue)>,
     /// `jti` of the token (for logs), or the id of the API key; never the credential.
     pub token_id: Option<Box<str>>,
+    /// What a token without `jti` is revoked by: see [`crate::revocation::credential_digest`].
+    pub credential: Option<[u8; 32]>,
     /// `sid`: the session at the provider (OpenID Connect Front-Channel Logout section 3).
     pub session: Option<Box<str>>,
     /// `acr`: how surely the caller was authenticated (OpenID Connect Core section 2).
@@ -66,6 +68,7 @@ impl Principal {
             partner: None,
             claims: Vec::new(),
             token_id: None,
+            credential: None,
             session: None,
             assurance: None,
             authenticated_s: None,

@@ -15,6 +15,10 @@ pub struct ProblemContext<'a> {
     pub request_id: &'a [u8],
     /// WWW-Authenticate challenges are built for these providers' kinds (`bearer`, `api_key`), empty otherwise.
     pub challenges: &'a [Challenge],
+    /// A nonce for the client's next proof (RFC 9449 section 8.2).
+    pub dpop_nonce: Option<&'a str>,
+    /// JWA names that proofs may be signed with; empty where there are none.
+    pub dpop_algorithms: &'a str,
 }
 
 /// Which answer fields a reason brings with it.
@@ -39,7 +43,17 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     match extra(reason) {
         Extra::Plain => {}
         Extra::Challenge => challenge(&mut headers, context.challenges, None, refusal),
-        Extra::Error(code) => challenge(&mut headers, context.challenges, Some(code), refusal),
+        Extra::Error(code) => {
+            challenge(&mut headers, context.challenges, Some(code), refusal);
+            let about_proof = matches!(code, "invalid_dpop_proof" | "use_dpop_nonce");
+            let is_dpop = |one: &Challenge| matches!(one, Challenge::Dpop(..));
+            // A bound token was sent where bearers are taken, too.
+            if about_proof && !context.challenges.iter().any(is_dpop) {
+                let realm = context.challenges.iter().find_map(Challenge::token_realm).unwrap_or_default();
+                let own = Challenge::Dpop(realm, context.dpop_algorithms.into());
+                challenge(&mut headers, &[own], Some(code), refusal);
+            }
+        }
         Extra::Upgrade => {
             let fields = [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")];
             headers.extend(fields.map(|(name, value)| (name.into(), value.into())));
@@ -49,6 +63,9 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
                 headers.push(("allow".into(), allow.as_ref().into()));
             }
         }
+    }
+    if let Some(nonce) = context.dpop_nonce {
+        headers.push(("dpop-nonce".into(), nonce.into()));
     }
     if let Some(seconds) = refusal.retry_after_s.or_else(|| default_pause(reason)) {
         headers.push(("retry-after".into(), seconds.to_string().into()));
@@ -89,6 +106,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TokenInactive
         | Reason::ApiKeyUnknown
         | Reason::ApiKeyExpired
+        | Reason::NotBound
         | Reason::TokenRevoked
         | Reason::SignatureKeyUnknown
         | Reason::SignatureAlgorithmForbidden
@@ -98,6 +116,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::SignatureNotYetValid
         | Reason::SignatureReplayed
         | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
+        Reason::ProofMissing | Reason::ProofInvalid | Reason::ProofReplayed => Extra::Error("invalid_dpop_proof"),
+        Reason::ProofNonce => Extra::Error("use_dpop_nonce"),
         Reason::ScopeMissing => Extra::Error("insufficient_scope"),
         Reason::MethodNotAllowed => Extra::Allow,
         Reason::UpgradeRequired => Extra::Upgrade,
@@ -179,11 +199,18 @@ fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], 
     for challenge in challenges {
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
+            Challenge::Dpop(realm, names) => format!("DPoP realm={}, algs={}", quoted(realm), quoted(names)),
             Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
             Challenge::Certificate(realm) => format!("Certificate realm={}", quoted(realm)),
             Challenge::Signature(realm, parts) => format!("Signature realm={}, components={}", quoted(realm), quoted(parts)),
         };
-        if let (Some(error), Challenge::Bearer(_)) = (error, challenge) {
+        let about_proof = matches!(error, Some("invalid_dpop_proof" | "use_dpop_nonce"));
+        let told = match challenge {
+            Challenge::Bearer(_) => !about_proof,
+            Challenge::Dpop(..) => true,
+            Challenge::ApiKey(..) => false,
+        };
+        if let (Some(error), true) = (error, told) {
             let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
             if let Some(scope) = &refusal.scope {
                 let _ = write!(value, ", scope={}", quoted(scope));

@@ -146,6 +146,13 @@ reasons! {
     ProviderNotAccepted "provider_not_accepted" 401 Client No "this kind of credential is not accepted here";
     TokenRevoked "token_revoked" 401 Client No "the credential was revoked";
     StateUnavailable "state_unavailable" 503 Gateway Later "what the gateway has to look up cannot be reached";
+    ProofMissing "proof_missing" 401 Client No "the token needs a proof";
+    ProofInvalid "proof_invalid" 401 Client No "the proof is not valid for this request";
+    ProofNonce "proof_nonce" 401 Client Later "the proof needs the nonce that this answer gives";
+    ProofReplayed "proof_replayed" 401 Client No "the proof was used before";
+    NotBound "not_bound" 401 Client No "the token is not bound as it has to be";
+    TokenRevoked "token_revoked" 401 Client No "the credential was revoked";
+    StateUnavailable "state_unavailable" 503 Gateway Later "what the gateway has to look up cannot be reached";
     IdentityProviderUnavailable "identity_provider_unavailable" 503 Provider Later "the identity provider cannot be reached";
     // authorize
     CallerNotAllowed "caller_not_allowed" 403 Policy No "this caller may not do this";

@@ -12,6 +12,7 @@ use crate::providers::introspection::source::Registry as Introspection;
 use crate::providers::jwks::Registry;
 use crate::providers::key_uses::KeyUses;
 use crate::resilience;
+use crate::revocation::Revocations;
 use crate::server::buffers::BufferBudget;
 use crate::server::passthrough::Ends;
 use crate::server::tls::cause::Failures;
@@ -62,6 +63,10 @@ pub struct Shared {
     pub challenges: Arc<Challenges>,
     /// State that outlives a request: ask `stores.main()` each time anew.
     pub stores: Stores,
+    /// Operations of stores without an answer.
+    pub store_failures: crate::store::Failures,
+    /// What was verified and shall not count any more.
+    pub revocations: Arc<Revocations>,
     /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
     pub started_ms: u64,
     /// When API keys were last used.
@@ -93,6 +98,8 @@ impl Shared {
             service_tls_failures: TlsFailures::default(),
             challenges: Arc::default(),
             stores: Stores::default(),
+            store_failures: crate::store::Failures::default(),
+            revocations: Arc::default(),
             started_ms: crate::server::clock::now().unix_ms,
             key_uses: KeyUses::default(),
             seed,

@@ -7,6 +7,7 @@ mod identity;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use zeroize::Zeroizing;
 
@@ -26,8 +27,10 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
 use crate::providers::{Accepts, Provider};
+use crate::revocation::Revocations;
 use crate::router::Router;
 use crate::server::tls::names::Names;
 use crate::service_tokens::TokenSource;
@@ -50,12 +53,25 @@ pub struct LoadError {
 pub enum Challenge {
     /// `Bearer realm="<provider>"`
     Bearer(Arc<str>),
+    /// `DPoP realm="<provider>", algs="<names>"` (RFC 9449 section 7.1)
+    Dpop(Arc<str>, Arc<str>),
     /// `ApiKey realm="<provider>", header="<name>"` (no registered scheme exists for keys)
     ApiKey(Arc<str>, Arc<str>),
     /// `Certificate realm="<provider>"` (no registered scheme exists: the handshake asks)
     Certificate(Arc<str>),
     /// `Signature realm="<provider>", components="<what has to be covered>"` (likewise)
     Signature(Arc<str>, Box<str>),
+}
+
+impl Challenge {
+    /// The provider, where it takes tokens.
+    #[must_use]
+    pub fn token_realm(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Bearer(realm) | Self::Dpop(realm, _) => Some(Arc::clone(realm)),
+            Self::ApiKey(..) => None,
+        }
+    }
 }
 
 /// A whole configuration, ready to serve.
@@ -79,6 +95,14 @@ pub struct Snapshot {
     pub router: Router,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
+    /// What was revoked.
+    pub revocations: Arc<Revocations>,
+    /// Who pushes security events, and where to.
+    pub events: Vec<Events>,
+    /// How proofs of sender-constrained tokens are checked.
+    pub dpop: Dpop,
+    /// What counts once is remembered since that moment, milliseconds since 1970.
+    pub remembered_since: Arc<AtomicU64>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
     pub key_headers: Vec<Arc<str>>,
     /// What services are told of callers, in the IR's order.
@@ -104,6 +128,8 @@ pub struct Route {
     pub response_tenant: Option<Box<str>>,
     /// Whether the caller's credential is confirmed by its issuer.
     pub live_check: Option<LiveCheck>,
+    /// What its tokens have to be bound to; see also `Provider::sender_constrained`.
+    pub sender_constrained: Option<ir::SenderConstrained>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
@@ -161,6 +187,46 @@ pub enum Access {
         /// Rules: which deny, which have to hold, whose tenant it is.
         policy: Box<Policy>,
     },
+}
+
+/// A receiver of security events (RFC 8935).
+#[derive(Debug)]
+pub struct Events {
+    /// Names of its listeners.
+    pub listeners: Vec<Box<str>>,
+    /// The exact path.
+    pub path: Box<str>,
+    /// Index of the provider that vouches for the tokens.
+    pub provider: u32,
+    /// One of these has to be in `aud`.
+    pub audiences: Vec<String>,
+    /// What the transmitter has to send in `Authorization`.
+    pub token: Option<BearerToken>,
+}
+
+/// The digest of a bearer token: comparing digests tells nothing about where two tokens differ.
+pub struct BearerToken([u8; 32]);
+
+impl BearerToken {
+    /// Of these bytes.
+    #[must_use]
+    pub fn new(token: &[u8]) -> Self {
+        Self(crate::providers::jwk::sha256(token))
+    }
+
+    /// Whether an `Authorization` carries it.
+    #[must_use]
+    pub fn is_in(&self, authorization: Option<&[u8]>) -> bool {
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else { return false };
+        let digest = crate::providers::jwk::sha256(token);
+        scheme.eq_ignore_ascii_case(b"bearer ") && aws_lc_rs::constant_time::verify_slices_are_equal(&digest, &self.0).is_ok()
+    }
+}
+
+impl std::fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
 }
 
 /// A compiled listener.

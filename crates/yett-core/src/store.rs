@@ -35,6 +35,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,6 +44,7 @@ use tokio::runtime::Handle;
 
 use crate::ir;
 use crate::providers::jwk::sha256;
+use crate::shared::Counter;
 use crate::snapshot::Secrets;
 
 /// Operations that may wait for a store at once.
@@ -66,6 +68,9 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Busy, Self::Slow, Self::Failed, Self::Full];
+
     /// The word in logs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -75,6 +80,25 @@ impl Unavailable {
             Self::Failed => "failed",
             Self::Full => "full",
         }
+    }
+}
+
+/// Operations without an answer, by cause.
+#[derive(Debug, Default)]
+pub struct Failures([Counter; 4]);
+
+impl Failures {
+    /// Counts one more.
+    pub fn count(&self, why: Unavailable) {
+        if let Some(counter) = self.0.get(why as usize) {
+            counter.increment();
+        }
+    }
+
+    /// So far.
+    #[must_use]
+    pub fn get(&self, why: Unavailable) -> u64 {
+        self.0.get(why as usize).map_or(0, Counter::get)
     }
 }
 
@@ -295,25 +319,51 @@ impl Opened {
 }
 
 /// The stores of a gateway; a reload may replace them.
-#[derive(Debug, Default)]
-pub struct Stores(RwLock<Opened>);
+#[derive(Debug)]
+pub struct Stores {
+    opened: RwLock<Opened>,
+    /// Since when what counts once is remembered, milliseconds since 1970; see [`Stores::remembered_since`].
+    since: Arc<AtomicU64>,
+    set: AtomicBool,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self { opened: RwLock::default(), since: Arc::new(AtomicU64::new(unix_ms())), set: AtomicBool::new(false) }
+    }
+}
 
 impl Stores {
     /// The one to use now.
     #[must_use]
     pub fn main(&self) -> Arc<dyn Store> {
-        Arc::clone(self.0.read().unwrap_or_else(PoisonError::into_inner).main())
+        Arc::clone(self.opened.read().unwrap_or_else(PoisonError::into_inner).main())
     }
 
     /// All of them.
     #[must_use]
     pub fn opened(&self) -> Opened {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.opened.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Others from now on.
     pub fn set(&self, opened: Opened) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        let mut current = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let first = !self.set.swap(true, Ordering::AcqRel);
+        match opened.main().replay_survives() {
+            // What a process before this one, or another instance, has seen is remembered.
+            Survives::Shared if first => self.since.store(0, Ordering::Release),
+            _ if Arc::ptr_eq(current.main(), opened.main()) => {}
+            _ => self.since.store(unix_ms(), Ordering::Release),
+        }
+        *current = opened;
+    }
+
+    /// Since when what counts once is remembered, milliseconds since 1970: what is older may have been used with nobody
+    /// remembering. 0 where it is remembered over restarts.
+    #[must_use]
+    pub fn remembered_since(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.since)
     }
 }
 

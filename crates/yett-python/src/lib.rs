@@ -119,6 +119,12 @@ impl Gateway {
         Ok(PyBytes::new(py, outside(py, || self.0.key_uses())?.as_bytes()))
     }
 
+    /// Lists, makes or undoes revocations; see `gateway::revoking`.
+    #[pyo3(signature = (request, /))]
+    fn revocations<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.revocations(request))?.as_bytes()))
+    }
+
     /// Opens access log files again.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         outside(py, || self.0.reopen_logs())

@@ -14,6 +14,7 @@ from yett.cli import (
     init,
     keys,
     reload,
+    revoke,
     run,
     schema,
     status,
@@ -35,6 +36,7 @@ app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
+app.command("revoke")(revoke.revoke)
 app.command("schema")(schema.schema)
 keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")

@@ -12,6 +12,7 @@ from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
 from yett.config.check_introspection import check_introspection
 from yett.config.check_machines import check_machines
+from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
 from yett.config.listener import Http2, Listener
@@ -19,6 +20,7 @@ from yett.config.listener_check import check_passthrough, check_redirects, check
 from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
 from yett.config.state import check_state
@@ -62,6 +64,8 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
     check_machines(merger, policies)
+    check_dpop(merger, policies)
+    check_events(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, resilience, service_http2, units
+from yett.config import dpop, endpoint, resilience, security_events, service_http2, units
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
@@ -144,12 +144,16 @@ def build(
         **({"challenges": True} if material.ordered else {}),
         **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         **({"identity": _identity(gateway.identity, material)} if gateway.identity else {}),
+        **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
+        **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
+        **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
             **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
+            **({"revocations": process.revocations} if process.revocations != 100_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
         "admin": _admin(gateway),
@@ -338,6 +342,7 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
         "audiences": list(provider.audience),
         "jwks": jwks,
         "algorithms": list(provider.algorithms),
+        **({"sender_constrained": provider.sender_constrained} if provider.sender_constrained else {}),
         "leeway_s": units.milliseconds(provider.leeway) // 1000,
         **(
             {"introspection": provider.introspection.endpoint_compiled((*at, "introspection"), material)}
@@ -438,6 +443,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"hidden": True} if policy.hidden else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
         **({"live_check": policy.live_check} if policy.live_check else {}),
+        **({"sender_constrained": policy.sender_constrained} if policy.sender_constrained else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,
         "address_limits": policy.address_limits,
@@ -494,6 +500,7 @@ def weakened(gateway: Gateway) -> list[str]:
             service = gateway.services.get(target or "")
             if service and service.token:
                 found.append(f"route `{name}` is public, and `{target}` gets a token of the gateway's own")
+    found += state_part.weakened(gateway.state) if gateway.state else []
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

@@ -8,11 +8,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
+from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.identity import Identity
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
+from yett.config.security_events import SecurityEvents
 from yett.config.service import Service
 from yett.config.state import State
 from yett.config.types import Address, Items, Name, Secret, Text
@@ -43,6 +45,8 @@ class Process(Model):
     """Answers about active tokens that are remembered, and as many about others."""
     limit_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all limits together."""
+    revocations: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Revocations that are held at once; when it is full, another one is refused."""
     drain: Duration = "30s"
     """How long a stop waits for open requests."""
     load_shedding: LoadShedding | None = None
@@ -122,6 +126,8 @@ class Gateway(Model):
     """Where access log lines go."""
     state: State | None = None
     """Where state is kept that outlives the process."""
+    dpop: Dpop | None = None
+    """How proofs of sender-constrained tokens are checked."""
     defaults: Defaults = Defaults()
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]
@@ -130,6 +136,8 @@ class Gateway(Model):
     """What vouches for callers."""
     identity: Identity | None = None
     """What assertions of identity are signed with, for services with `identity_assertion`."""
+    security_events: dict[Name, SecurityEvents] = Field(default_factory=dict)
+    """Where identity providers push what they know of sessions and accounts."""
     services: dict[Name, Service] = Field(default_factory=dict)
     """What requests are forwarded to."""
     roles: dict[Text, Role] = Field(default_factory=dict)

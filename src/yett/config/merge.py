@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import live_check, template, units
+from yett.config import dpop, live_check, template, units
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
@@ -15,6 +15,7 @@ from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.places import Places
 from yett.config.route import Group, Route
+from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
 
 _NO_GROUP = Group()
@@ -63,6 +64,7 @@ class Policy:
     live_check: dict[str, Any] | None = None
     sources: dict[str, list[str]] = field(default_factory=dict)
     client_certificate: bool = False
+    sender_constrained: SenderConstrained | None = None
     priority: str = "normal"
 
     @property
@@ -133,6 +135,14 @@ class Merger:
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
+        demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]
+        if {"dpop", "mtls"} <= set(demands):
+            self.fault(
+                (*at, "sender_constrained"),
+                "binding_impossible",
+                "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
+            )
+        policy.sender_constrained = dpop.meet(demands)
         self._limits(policy, parts)
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)

@@ -79,6 +79,8 @@ def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secre
     yield from _walk(gateway.admin, ("admin",))
     yield from _walk(gateway.state, ("state",))
     yield from _walk(gateway.identity, ("identity",))
+    yield from _walk(gateway.dpop, ("dpop",))
+    yield from _walk(gateway.security_events, ("security_events",))
     for part in ("listeners", "identity_providers", "services"):
         yield from _walk(getattr(gateway, part), (part,))
 

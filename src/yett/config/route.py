@@ -22,7 +22,7 @@ from yett.config.filters.split import Split
 from yett.config.filters.websocket import WebSocket
 from yett.config.live_check import LiveCheck
 from yett.config.match import Hosts, Match, Methods
-from yett.config.types import Name, OneOrAny, Quantified, Text
+from yett.config.types import Name, OneOrAny, Quantified, SenderConstrained, Text
 from yett.config.units import AnyDuration, Duration, Size
 
 PATH_EXCEPTIONS = ("encoded_slash", "semicolon", "empty_segment")
@@ -99,6 +99,8 @@ class Group(Model):
     """Any verified caller."""
     client_certificate: Literal["required"] | None = None
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
+    sender_constrained: SenderConstrained | None = None
+    """What tokens have to be bound to: `dpop`, `mtls` or `any` of both."""
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
@@ -160,6 +162,8 @@ class Route(Model):
     """`public` or `authenticated`; or `authorize` instead."""
     client_certificate: Literal["required"] | None = None
     """`required`: the connection has to carry a verified client certificate, beside what else decides."""
+    sender_constrained: SenderConstrained | None = None
+    """What tokens have to be bound to: `dpop`, `mtls` or `any` of both."""
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None

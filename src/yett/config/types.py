@@ -53,6 +53,10 @@ Plaintext = Annotated[str, BeforeValidator(_reason)]
 """Why plain text is fine here."""
 
 
+SenderConstrained = Literal["dpop", "mtls", "any"]
+"""What a token is bound to: `dpop`, a key (RFC 9449); `mtls`, the client's certificate (RFC 8705); `any`, either."""
+
+
 # one item, or several with a quantifier
 
 

@@ -32,6 +32,11 @@ def milliseconds(text: str) -> int:
     return _scaled(text, tuple(_DURATION.items())) or 0
 
 
+def duration_ms(text: str) -> int | None:
+    """`10s` is 10000; nothing for what is no duration."""
+    return _scaled(text, tuple(_DURATION.items()))
+
+
 def size_bytes(text: str) -> int:
     """`1MiB` is 1048576. Takes what the type `Size` has accepted."""
     return _scaled(text, tuple(_SIZE.items())) or 0

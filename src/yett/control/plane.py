@@ -117,6 +117,10 @@ class Plane:
         self._report(outcome)
         return outcome
 
+    def revocations(self, document: bytes) -> bytes:
+        """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""
+        return bytes(self._gateway.revocations(document))
+
     def summary(self) -> str:
         """One line for the service manager."""
         refused = "" if self.last is None or self.last.ok else "; the last reload was refused, see the log"

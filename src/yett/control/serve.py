@@ -176,6 +176,10 @@ def _log_events(lines: list[str]) -> None:
         getattr(log(), level if level in {"info", "warning", "error"} else "info")(event, **fields)
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 class _Commands:
     """What the control socket answers."""
 
@@ -194,6 +198,9 @@ class _Commands:
                 return self._plane.status()
             case "key_uses":
                 return {"uses": await asyncio.to_thread(self._uses.known)}
+            case "revocations":
+                document = json.dumps({"by": "cli", **_object(request.get("request"))}).encode()
+                return dict(json.loads(await asyncio.to_thread(self._plane.revocations, document)))
             case "takeover":
                 return await self._handover.give(conversation, request)
             case other:

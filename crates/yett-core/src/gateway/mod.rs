@@ -25,6 +25,7 @@ use crate::observe::access_log::LogWriter;
 use crate::observe::admin::Probe;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::prometheus::{self, Gauges};
+use crate::revocation::Revocations;
 use crate::server::clock;
 use crate::server::seat::{Command, Drain, Installed, Seat};
 use crate::server::signals;
@@ -218,6 +219,13 @@ impl Gateway {
         self.inner.shared.key_uses.to_json()
     }
 
+    /// Lists, makes or undoes revocations: the document of `revocation::desk::Request`, and what became of it, as JSON.
+    #[must_use]
+    pub fn revocations(&self, request: &[u8]) -> String {
+        let shared = &self.inner.shared;
+        shared.service_runtime.block_on(shared.revocations.serve(request)).body.to_string()
+    }
+
     /// Reopens access log files.
     pub fn reopen_logs(&self) {
         self.inner.log.reopen();
@@ -390,6 +398,10 @@ impl Probe for WeakProbe {
 
     fn metrics(&self) -> String {
         self.0.upgrade().map(|inner| inner.render_metrics()).unwrap_or_default()
+    }
+
+    fn revocations(&self) -> Option<Arc<Revocations>> {
+        self.0.upgrade().map(|inner| Arc::clone(&inner.shared.revocations))
     }
 }
 

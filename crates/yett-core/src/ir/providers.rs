@@ -22,6 +22,29 @@ pub enum Provider {
     Introspection(IntrospectionProvider),
 }
 
+/// What a token has to be bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderConstrained {
+    /// A key, proved by DPoP (RFC 9449).
+    Dpop,
+    /// The client's certificate (RFC 8705 section 3).
+    Mtls,
+    /// Either.
+    Any,
+}
+
+impl Provider {
+    /// What its tokens have to be bound to.
+    #[must_use]
+    pub fn sender_constrained(&self) -> Option<SenderConstrained> {
+        match self {
+            Self::Jwt(jwt) => jwt.sender_constrained,
+            Self::ApiKey(_) => None,
+        }
+    }
+}
+
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +66,9 @@ pub struct JwtProvider {
     /// Whom live checks ask.
     #[serde(default)]
     pub introspection: Option<IntrospectionEndpoint>,
+    /// What its tokens have to be bound to.
+    #[serde(default)]
+    pub sender_constrained: Option<SenderConstrained>,
 }
 
 /// Where keys come from.

@@ -1,7 +1,7 @@
 //! The admin listener: `/healthz`, `/readyz` and `/metrics`, on the service runtime so that neither a busy worker nor a
-//! busy interpreter fails a probe.
+//! busy interpreter fails a probe; and `/revocations`, for which a bearer token is needed on any address.
 //!
-//! It is read-only, off the data ports, and answers no browser: a request with `Origin`, or whose `Host` is a name
+//! It is off the data ports and answers no browser: a request with `Origin`, or whose `Host` is a name
 //! other than `localhost` (DNS rebinding), is refused before its path is looked at.
 
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::providers::hyper_io::HyperIo;
+use crate::revocation::Revocations;
 use crate::server::sockets::Bound;
 
 /// Connections at once; more wait in the socket's queue.
@@ -31,6 +32,9 @@ const TIME: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 16 * 1024;
 /// Header fields of a request.
 const HEADERS: usize = 64;
+/// Bytes of a request's body.
+const BODY_BYTES: usize = 72 * 1024;
+const REVOCATIONS: &str = "/revocations";
 
 /// What the admin listener asks the gateway.
 pub trait Probe: Send + Sync + 'static {
@@ -38,6 +42,8 @@ pub trait Probe: Send + Sync + 'static {
     fn ready(&self) -> bool;
     /// Prometheus text.
     fn metrics(&self) -> String;
+    /// What is revoked; nothing once the gateway has ended.
+    fn revocations(&self) -> Option<Arc<Revocations>>;
 }
 
 /// The digest of the bearer token: comparing digests tells nothing about where two tokens differ.
@@ -148,7 +154,12 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
 async fn exchange(stream: TcpStream, desk: Arc<Desk>) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(desk.answer(&request)) }
+        async move {
+            if desk.is_about_revocations(&request) {
+                return Ok::<_, Infallible>(desk.revocations(request).await);
+            }
+            Ok(desk.answer(&request))
+        }
     });
     let _ = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
@@ -159,13 +170,76 @@ async fn exchange(stream: TcpStream, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    fn is_about_revocations<B>(&self, request: &Request<B>) -> bool {
+        let path = request.uri().path();
+        path == REVOCATIONS || path.strip_prefix(REVOCATIONS).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// `GET` lists, `POST` revokes, `DELETE /revocations/ID` ends.
+    async fn revocations(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(refused) = self.refuse_strangers(&request) {
+            return refused;
+        }
+        if let Some(refused) = self.refuse_without_token(&request, true) {
+            return refused;
+        }
+        let Some(known) = self.probe.revocations() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n");
+        };
+        let id = request.uri().path().strip_prefix(REVOCATIONS).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned);
+        let document = match (request.method().clone(), id) {
+            (Method::GET, None) => serde_json::json!({"by": "admin", "list": {}}),
+            (Method::DELETE, Some(id)) => serde_json::json!({"by": "admin", "undo": id}),
+            (Method::POST, None) => match revoke(request).await {
+                Ok(document) => document,
+                Err(refused) => return refused,
+            },
+            (_, id) => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here\n");
+                let allow = if id.is_some() { "DELETE" } else { "GET, POST" };
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+                return response;
+            }
+        };
+        let outcome = known.serve(document.to_string().as_bytes()).await;
+        let mut response = text(StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "");
+        *response.body_mut() = Full::new(Bytes::from(outcome.body.to_string()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    /// Web pages, and names other than this machine's.
+    fn refuse_strangers<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         let from_page = request.headers().get_all("sec-fetch-site").iter().any(|v| v != "none" && v != "same-origin");
         if from_page || request.headers().contains_key(header::ORIGIN) {
-            return text(StatusCode::FORBIDDEN, "requests from web pages are refused\n");
+            return Some(text(StatusCode::FORBIDDEN, "requests from web pages are refused\n"));
         }
         if !host_is_literal(request) {
-            return text(StatusCode::MISDIRECTED_REQUEST, "address this listener by its address or as localhost\n");
+            return Some(text(StatusCode::MISDIRECTED_REQUEST, "address this listener by its address or as localhost\n"));
+        }
+        None
+    }
+
+    /// Where a token is configured it is asked for; where it is `needed`, nothing goes without one.
+    fn refuse_without_token<B>(&self, request: &Request<B>, needed: bool) -> Option<Response<Full<Bytes>>> {
+        let token = *self.token.read().unwrap_or_else(PoisonError::into_inner);
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        match token {
+            Some(token) if token.matches(authorization) => None,
+            None if needed => Some(text(StatusCode::FORBIDDEN, "set `admin.token`: this is not served without one\n")),
+            None => None,
+            Some(_) => {
+                let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
+                let challenge = HeaderValue::from_static("Bearer realm=\"yett admin\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                Some(response)
+            }
+        }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if let Some(refused) = self.refuse_strangers(request) {
+            return refused;
         }
         let path = request.uri().path();
         if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
@@ -177,25 +251,32 @@ impl Desk {
             return response;
         }
         match path {
-            "/metrics" => self.metrics(request.headers().get(header::AUTHORIZATION)),
+            "/metrics" => self.refuse_without_token(request, false).unwrap_or_else(|| self.metrics()),
             "/readyz" if !self.probe.ready() => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             _ => text(StatusCode::OK, "ok\n"),
         }
     }
 
-    fn metrics(&self, authorization: Option<&HeaderValue>) -> Response<Full<Bytes>> {
-        let token = *self.token.read().unwrap_or_else(PoisonError::into_inner);
-        if token.is_some_and(|token| !token.matches(authorization)) {
-            let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"yett admin\""));
-            return response;
-        }
+    fn metrics(&self) -> Response<Full<Bytes>> {
         let mut response = text(StatusCode::OK, "");
         *response.body_mut() = Full::new(Bytes::from(self.probe.metrics()));
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
     }
+}
+
+/// The document of a POST. `application/json` only: no form of a web page can send that unasked.
+async fn revoke(request: Request<Incoming>) -> Result<serde_json::Value, Response<Full<Bytes>>> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `application/json`\n"));
+    }
+    let body = Limited::new(request.into_body(), BODY_BYTES).collect().await;
+    let body = body.map_err(|_| text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large, or broke off\n"))?;
+    let ask: serde_json::Value =
+        serde_json::from_slice(&body.to_bytes()).map_err(|_| text(StatusCode::BAD_REQUEST, "the body is not JSON\n"))?;
+    Ok(serde_json::json!({"by": "admin", "revoke": ask}))
 }
 
 fn host_is_literal<B>(request: &Request<B>) -> bool {
@@ -231,6 +312,9 @@ mod tests {
         }
         fn metrics(&self) -> String {
             "m 1\n".to_owned()
+        }
+        fn revocations(&self) -> Option<Arc<Revocations>> {
+            None
         }
     }
 

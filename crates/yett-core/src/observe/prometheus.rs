@@ -13,6 +13,7 @@ use crate::server::passthrough::End;
 use crate::server::tls::cause::Cause;
 use crate::service_tokens::TokenSource;
 use crate::shared::Shared;
+use crate::store::Unavailable;
 use crate::upstream::Health;
 use crate::upstream::health::{Cause as CheckFailure, EndpointHealth};
 use crate::upstream::tls_cause::TlsCause;
@@ -94,6 +95,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     certificates(&mut out, gauges.certificates);
     introspection(&mut out, shared);
     service_tokens(&mut out, shared);
+    state(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
@@ -152,6 +154,27 @@ fn service_tokens(out: &mut String, shared: &Shared) {
         u64::from(s.is_left_alone())
     });
     each("yett_service_token_entries", "tokens that are kept", "gauge", |s| u64::try_from(s.entries()).unwrap_or(u64::MAX));
+}
+
+/// Revocations and stores.
+fn state(out: &mut String, shared: &Shared) {
+    let known = &shared.revocations;
+    let (held, room) = known.size();
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    single(out, "yett_revocations", "revocations that are held", "gauge", count(held));
+    single(out, "yett_revocations_limit", "revocations that there is room for", "gauge", count(room));
+    let help = "requests refused and streams ended because the credential was revoked";
+    single(out, "yett_revocations_refused_total", help, "counter", known.refused.get());
+    if let Some(age_ms) = known.age_ms(crate::server::clock::now().unix_ms) {
+        let name = "yett_revocations_age_seconds";
+        head(out, name, "since when what other instances revoked is not known to its end", "gauge");
+        let _ = writeln!(out, "{name} {}.{:03}", age_ms / 1000, age_ms % 1000);
+    }
+    let name = "yett_state_failures_total";
+    head(out, name, "operations of the store without an answer, by cause", "counter");
+    for why in Unavailable::ALL {
+        let _ = writeln!(out, "{name}{{cause=\"{}\"}} {}", why.code(), shared.store_failures.get(why));
+    }
 }
 
 /// Services with limits, circuit breakers or retries; nothing where there are none.

@@ -39,6 +39,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
             headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
             headers.set(b"ratelimit", &states(&exchange.limits))?;
         }
+        if let Some(nonce) = &exchange.dpop_nonce {
+            headers.set(b"dpop-nonce", nonce.as_bytes())?;
+        }
         headers.push(b"x-request-id", &exchange.request_id)
     };
     edit().map_err(|_| Refusal::from(Reason::Internal))
@@ -57,6 +60,8 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
         request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
         challenges: route.map(|r| r.challenges.as_slice()).unwrap_or_default(),
+        dpop_nonce: exchange.and_then(|e| e.dpop_nonce.as_deref()),
+        dpop_algorithms: snapshot.dpop.algorithm_names(),
     };
     let mut answer = problem::render(refusal, &context);
     if let Some(exchange) = exchange {
@@ -83,6 +88,12 @@ fn own_tenant(exchange: &Exchange, response: &ResponseHead, field: &str) -> Resu
     let held = exchange.principal.as_ref().and_then(|principal| principal.tenant.as_deref());
     let same = |value: &[u8]| held.is_some_and(|held| held.as_bytes() == value);
     if response.headers.named(field.as_bytes()).all(same) { Ok(()) } else { Err(Reason::TenantLeak.into()) }
+}
+
+/// The id, for an answer that belongs to no route.
+pub(super) fn identified(answer: &mut Answer, exchange: &Exchange) {
+    let id = String::from_utf8_lossy(&exchange.request_id).into();
+    answer.headers.push(("x-request-id".into(), id));
 }
 
 /// The limits, what browsers are told and the id, for an answer of the gateway itself.

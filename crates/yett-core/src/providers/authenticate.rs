@@ -19,6 +19,7 @@ use super::{Provider, refuse};
 use crate::exchange::{Exchange, Need, Now, Principal, Refusal, RequestHead, Step};
 use crate::headers::Known;
 use crate::reason::Reason;
+use crate::revocation::credential_digest;
 
 /// Which providers a route accepts: indices of the snapshot's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,14 +272,16 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
             return opaque(index, introspection, credential, verdicts, said, now);
         }
     }
+    let whole = token;
     let token = Unverified::parse(token)?;
     let issuer = token.issuer()?;
     let (index, provider, jwt) =
         jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
-    let verdict = jwt.verify(&token, now).map_err(|failure| match failure {
+    let mut verdict = jwt.verify(&token, now).map_err(|failure| match failure {
         Failure::Refused(refusal) => Undecided::Refused(refusal),
         Failure::KeysNeeded(refusal) => Undecided::Needs(Need::Keys { provider: index }, refusal),
     })?;
+    name(&mut verdict, whole);
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
     Ok(principal)
@@ -318,6 +321,13 @@ pub fn bearer_of(request: &RequestHead) -> Option<&str> {
     std::str::from_utf8(bearer_token(value).ok()?).ok()
 }
 
+/// A token without an id of its own is revoked by its digest.
+fn name(verdict: &mut Verdict, token: &[u8]) {
+    if let Some(principal) = Rc::get_mut(&mut verdict.principal).filter(|principal| principal.token_id.is_none()) {
+        principal.credential = Some(credential_digest(token));
+    }
+}
+
 /// Whether all bytes are those of `token68` (RFC 9110 section 11.2).
 pub(super) fn is_token68(token: &[u8]) -> bool {
     // no early exit, so that the compiler can take many bytes at once: tokens are the longest values of a request
@@ -329,11 +339,14 @@ pub(super) fn is_token68(token: &[u8]) -> bool {
     })
 }
 
-/// The token of `Bearer <token>` (RFC 6750 section 2.1); the scheme in any case (RFC 9110 section 11.1).
+/// The token of `Bearer <token>` (RFC 6750 section 2.1) or `DPoP <token>` (RFC 9449 section 7.1); the scheme in any case
+/// (RFC 9110 section 11.1). Which of the two has to stand there is decided by `pipeline::binding`.
 fn bearer_token(value: &[u8]) -> Result<&[u8], Refusal> {
     let malformed = || refuse(Reason::CredentialMalformed, "the authorization is not of the form `Bearer <token>`");
-    let (scheme, token) = value.split_at_checked(7).ok_or_else(malformed)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() || !is_token68(token) {
+    let space = value.iter().position(|b| *b == b' ').ok_or_else(malformed)?;
+    let (scheme, token) = value.split_at_checked(space + 1).ok_or_else(malformed)?;
+    let known = scheme.eq_ignore_ascii_case(b"bearer ") || scheme.eq_ignore_ascii_case(b"dpop ");
+    if !known || token.is_empty() || !is_token68(token) {
         return Err(malformed());
     }
     Ok(token)

@@ -71,6 +71,36 @@ struct Key {
     verifiers: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
+/// SHA-256 thumbprint (RFC 7638) of a public key; nothing for what is none.
+#[must_use]
+pub fn thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
+    let members: &[&str] = match jwk.get("kty").and_then(Value::as_str)? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        "RSA" => &["e", "kty", "n"],
+        _ => return None,
+    };
+    let mut text = String::from("{");
+    for (index, name) in members.iter().enumerate() {
+        let value = jwk.get(*name).and_then(Value::as_str)?;
+        // What needs an escape in JSON is in no public key.
+        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return None;
+        }
+        let comma = if index > 0 { "," } else { "" };
+        text.push_str(&format!("{comma}\"{name}\":\"{value}\""));
+    }
+    text.push('}');
+    Some(sha256(text.as_bytes()))
+}
+
+/// Whether `signature` over `signed` is of this public key, by this algorithm.
+#[must_use]
+pub fn verify(jwk: &Map<String, Value>, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+    let key = Key::parse(jwk, &[algorithm]);
+    key.as_ref().and_then(|key| key.verifier(algorithm)).is_some_and(|key| key.verify_sig(signed, signature).is_ok())
+}
+
 /// A set of keys, cut down to the ones that may verify signatures of a provider.
 #[derive(Debug)]
 pub struct KeySet {

@@ -123,14 +123,14 @@ impl Keys {
         }
     }
 
-    fn trust(&self) -> Trust {
+    pub(super) fn trust(&self) -> Trust {
         match self {
             Self::Fixed(trust) => trust.clone(),
             Self::Fetched(source) => source.trust(),
         }
     }
 
-    fn may_refetch(&self) -> bool {
+    pub(super) fn may_refetch(&self) -> bool {
         match self {
             Self::Fixed(_) => false,
             Self::Fetched(source) => source.may_refetch(),
@@ -210,6 +210,16 @@ impl Jwt {
                 spec: provider.claims.clone(),
             },
         })
+    }
+
+    /// The one `iss`.
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// What signatures may be made with.
+    pub(super) fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
     }
 
     /// Everything after the provider was found by its issuer.

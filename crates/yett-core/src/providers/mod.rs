@@ -5,6 +5,10 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
+pub mod dpop;
+#[cfg(test)]
+mod dpop_tests;
+pub mod event;
 pub mod hyper_io;
 pub mod introspection;
 pub(crate) mod json;
@@ -19,6 +23,7 @@ pub mod key_uses;
 pub mod live_check;
 mod machine;
 mod mtls;
+mod nonce;
 mod present;
 pub mod signed_request;
 #[cfg(test)]
@@ -54,6 +59,7 @@ pub struct Provider {
     /// Hash over all that is configured, so that no verdict outlives a change of it.
     identity: u128,
     headers: SmallVec<[Arc<str>; 1]>,
+    sender_constrained: Option<ir::SenderConstrained>,
     kind: Kind,
     /// Whom live checks ask about tokens that are verified without asking.
     live: Option<Arc<Source>>,
@@ -68,7 +74,7 @@ enum Kind {
     Introspection(Box<Introspection>),
 }
 
-fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
+pub(crate) fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
     let mut refusal = Refusal::from(reason);
     refusal.detail = Some(detail.into());
     refusal
@@ -116,7 +122,8 @@ impl Provider {
             }
         }
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
-        Self { name: name.into(), identity, headers, kind, live: None }
+        let sender_constrained = provider.sender_constrained();
+        Self { name: name.into(), identity, headers, sender_constrained, kind, live: None }
     }
 
     /// Name.
@@ -134,6 +141,18 @@ impl Provider {
             Kind::Mtls(..) => Challenge::Certificate(Arc::clone(&self.name)),
             Kind::SignedRequest(signed, _) => Challenge::Signature(Arc::clone(&self.name), signed.components().into()),
         }
+    }
+
+    /// What its tokens have to be bound to.
+    #[must_use]
+    pub fn sender_constrained(&self) -> Option<ir::SenderConstrained> {
+        self.sender_constrained
+    }
+
+    /// Whether its credentials are tokens in `Authorization`.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        self.jwt().is_some()
     }
 
     /// Header names (lower case) that carry its credential: removed before forwarding unless `forward_credential`.

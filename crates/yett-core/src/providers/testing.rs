@@ -153,6 +153,7 @@ pub(super) fn provider(jwks: ir::Jwks) -> ir::JwtProvider {
         jwks,
         algorithms: names.map(Into::into).to_vec(),
         leeway_s: 30,
+        sender_constrained: None,
         claims: ir::ClaimMap {
             scopes: vec!["scope".into()],
             roles: vec!["realm".into(), "roles".into()],

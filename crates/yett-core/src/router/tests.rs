@@ -21,6 +21,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         path_allow: vec![],
         client_certificate: false,
         live_check: None,
+        sender_constrained: None,
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],

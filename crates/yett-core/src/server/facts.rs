@@ -2,16 +2,23 @@
 
 use std::time::Duration;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::client::Client;
 use super::clock::now;
 use super::deadline::after;
 use super::lane::Lane;
+use super::pipe::Wait;
 use super::worker::{View, Worker};
-use crate::exchange::{Need, Now};
+use crate::exchange::{Framing, Need, Now, Once, Use};
 use crate::providers::bearer_of;
 use crate::providers::introspection::Introspected;
 use crate::store::{Survives, Unavailable};
 
+/// Bytes of a body that is read whole, and how long it may take.
+const BODY_BYTES: u64 = 64 * 1024;
+const BODY_MS: u64 = 10_000;
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
 /// How long the store is waited for; it has a deadline of its own.
@@ -32,6 +39,30 @@ impl<C: Client> Lane<C> {
                 let _ = self.timer.within(deadline, provider.refresh_keys()).await;
             }
             Need::SignatureNonce => self.nonce(worker, after(started.monotonic_ns, STORE_MS)).await,
+            Need::Unused(ref once) => {
+                let Once { key, until_ms } = **once;
+                let store = worker.shared.stores.main();
+                let answer = match store.insert_if_absent(key, until_ms).await {
+                    Ok(true) => Use::New,
+                    Ok(false) => Use::Again,
+                    Err(why) => {
+                        worker.shared.store_failures.count(why);
+                        Use::Unknown
+                    }
+                };
+                self.exchange.uses.push((key, answer));
+            }
+            Need::Body => {
+                let body = self.read_body(after(started.monotonic_ns, BODY_MS)).await;
+                self.exchange.body = body.map(Into::into);
+            }
+            Need::Revoke(ref revocations) => {
+                let mut acknowledged = true;
+                for one in revocations {
+                    acknowledged &= worker.shared.revocations.revoke(one.clone()).await.is_ok();
+                }
+                self.exchange.revoked = Some(acknowledged);
+            }
             Need::ServiceToken { service } => {
                 let Some(source) = view.snapshot.token_source(Some(service)) else { return };
                 let ends = self.exchange.principals().filter_map(|principal| principal.expires_ms).min();
@@ -68,5 +99,27 @@ impl<C: Client> Lane<C> {
         if let Some(signed) = &mut self.exchange.signed {
             signed.answer(answer);
         }
+    }
+
+    /// The whole body of the request, if it is small and comes in time.
+    async fn read_body(&mut self, deadline: u64) -> Option<Vec<u8>> {
+        let framing = self.exchange.request.framing;
+        if matches!(framing, Framing::Length(length) if length > BODY_BYTES) {
+            return None;
+        }
+        let mut body = Vec::new();
+        if framing == Framing::Empty {
+            return Some(body);
+        }
+        let framing = self.client.body_framing(framing);
+        self.body_taken = true;
+        let Self { client, buffer, up, timer, .. } = self;
+        up.start(framing, false, BODY_BYTES);
+        let read = poll_fn(|cx| match up.poll(cx, client, buffer, &mut body) {
+            Ok(Wait::Done) => Poll::Ready(true),
+            Ok(Wait::Read | Wait::Write) => Poll::Pending,
+            Err(_) => Poll::Ready(false),
+        });
+        timer.within(deadline, read).await.unwrap_or(false).then_some(body)
     }
 }

@@ -1,7 +1,7 @@
 //! How long an answer without a known end may go on: to the end of what let it begin.
 //!
-//! A stream ends when the caller's credential expires, when its route goes or decides otherwise after a reload, shortly
-//! before the deadline of a drain, and after `timeouts.total`. Streams that last are woken by a reload; short ones are
+//! A stream ends when the caller's credential expires or is revoked, when its route goes or decides otherwise after a reload, shortly
+//! before the deadline of a drain, and after `timeouts.total`. Streams that last are woken by a reload and by a revocation; short ones are
 //! not even registered for that.
 
 use std::pin::Pin;
@@ -9,12 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
 use tokio::sync::futures::Notified;
 
+use super::clock;
 use super::deadline::{NEVER, Timer, after};
 use super::forward::Job;
 use super::worker::{View, Worker};
-use crate::exchange::{AuthenticationMethod, Exchange, Now};
+use crate::exchange::{AuthenticationMethod, Exchange, Now, Principal};
 use crate::ir;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
@@ -29,6 +31,8 @@ pub struct Lifetime<'a> {
     view: &'a View,
     route: &'a Route,
     listener: Arc<str>,
+    /// Everyone who was vouched for: none of them may be revoked.
+    principals: SmallVec<[Rc<Principal>; 1]>,
     /// Provider and id of the API key that was used.
     key: Option<(Arc<str>, Box<str>)>,
     /// Monotonic nanoseconds, and what it means when they have passed.
@@ -54,6 +58,7 @@ impl<'a> Lifetime<'a> {
             route: job.route,
             listener: Arc::clone(&exchange.connection.listener),
             key: key.and_then(|principal| Some((Arc::clone(&principal.provider), principal.token_id.clone()?))),
+            principals: exchange.principals().map(Rc::clone).collect(),
             until,
             reason,
             look: after(job.started.monotonic_ns, SHORT_MS),
@@ -90,6 +95,13 @@ impl<'a> Lifetime<'a> {
         self.look = NEVER;
         if self.worker.draining.get() && self.worker.cut_at.get() < self.until {
             (self.until, self.reason) = (self.worker.cut_at.get(), Reason::ShuttingDown);
+        }
+        if !self.principals.is_empty() {
+            let (known, now) = (&self.worker.shared.revocations, clock::now());
+            let revoked = self.principals.iter().find_map(|principal| known.check_one(principal, now).err());
+            if revoked.is_some() {
+                return revoked;
+            }
         }
         (!self.stands()).then_some(Reason::RouteChanged)
     }

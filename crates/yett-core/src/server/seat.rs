@@ -139,6 +139,14 @@ impl Seat {
     }
 }
 
+/// Streams compare themselves with what was revoked, as soon as it changes.
+async fn wake_streams(worker: std::rc::Weak<Worker>, mut changes: tokio::sync::watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let Some(worker) = worker.upgrade() else { return };
+        worker.streams.notify_waiters();
+    }
+}
+
 /// One life of a worker.
 struct Desk {
     index: usize,
@@ -187,6 +195,7 @@ impl Desk {
                 let worker = Rc::new(Worker::new(Arc::clone(&self.shared), view, state, recorder));
                 let flusher = Rc::clone(&worker);
                 self.tasks.spawn_local(async move { flusher.recorder.flush_regularly().await });
+                tokio::task::spawn_local(wake_streams(Rc::downgrade(&worker), self.shared.revocations.changes()));
                 tokio::task::spawn_local(shed::watch(Rc::downgrade(&worker), self.index));
                 self.worker = Some(Rc::clone(&worker));
                 worker

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::identity;
-use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
+use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
@@ -22,6 +22,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
@@ -63,11 +64,18 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let revision = revision(bytes);
     let assertions = identity::build(&ir, secrets, &revision).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
+    let secret = ir.dpop.nonce_secret.as_ref().and_then(|name| secrets.get(name)).map(|secret| secret.as_slice());
+    let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
+    let events = events(&ir, &providers, secrets, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
+    let dpop = dpop.ok_or_else(Vec::new);
     let mut key_headers: Vec<Arc<str>> = providers.iter().flat_map(|p| p.credential_headers().iter().cloned()).collect();
     key_headers.retain(|name| &**name != "authorization");
+    if providers.iter().any(Provider::takes_tokens) {
+        key_headers.push("dpop".into());
+    }
     key_headers.sort();
     key_headers.dedup();
     Ok(Snapshot {
@@ -83,7 +91,38 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         security_headers: security.flatten(),
         router,
         key_headers,
+        revocations: Arc::clone(&shared.revocations),
+        dpop: dpop?,
+        events,
+        remembered_since: shared.stores.remembered_since(),
     })
+}
+
+/// Receivers of security events, each with a provider of signed tokens, and no route in its place.
+fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Errors) -> Vec<Events> {
+    let mut out = Vec::with_capacity(ir.security_events.len());
+    for (index, spec) in ir.security_events.iter().enumerate() {
+        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.takes_tokens());
+        let token = match &spec.token {
+            None => Ok(None),
+            Some(name) => secrets
+                .get(name)
+                .map(|token| Some(BearerToken::new(token)))
+                .ok_or_else(|| format!("the secret `{name}` is missing")),
+        };
+        let provider = provider.ok_or_else(|| format!("there is no provider `{}` of signed tokens", spec.provider));
+        let provider = errors.take(|| format!("/security_events/{index}/provider"), provider);
+        let token = errors.take(|| format!("/security_events/{index}/token"), token);
+        let (Some(provider), Some(token)) = (provider, token) else { continue };
+        out.push(Events {
+            listeners: spec.listeners.iter().map(|name| name.as_str().into()).collect(),
+            path: spec.path.as_str().into(),
+            provider: u32::try_from(provider).unwrap_or(u32::MAX),
+            audiences: spec.audiences.clone(),
+            token,
+        });
+    }
+    out
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
@@ -120,7 +159,15 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     let mut text = format!(
         "{:?}",
-        (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.live_check, &spec.websocket)
+        (
+            &spec.matches,
+            &spec.path_allow,
+            spec.client_certificate,
+            spec.sender_constrained,
+            &spec.access,
+            &spec.live_check,
+            &spec.websocket
+        )
     );
     let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
@@ -357,6 +404,17 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
     out
 }
 
+/// What a client is told to send: a token as it has to be bound, or whatever else the provider takes.
+fn challenges(provider: &Provider, spec: &ir::Route, ir: &Ir) -> Vec<Challenge> {
+    let demand = spec.sender_constrained.or_else(|| provider.sender_constrained()).filter(|_| provider.takes_tokens());
+    let dpop = || Challenge::Dpop(Arc::clone(provider.name()), ir.dpop.algorithms.join(" ").into());
+    match demand {
+        None | Some(ir::SenderConstrained::Mtls) => vec![provider.challenge()],
+        Some(ir::SenderConstrained::Dpop) => vec![dpop()],
+        Some(ir::SenderConstrained::Any) => vec![dpop(), provider.challenge()],
+    }
+}
+
 struct Context<'a> {
     ir: &'a Ir,
     providers: &'a [Provider],
@@ -375,7 +433,8 @@ impl Context<'_> {
         let live_check = errors.take(|| at("live_check"), live_check);
         let challenges = match &access {
             Some(Access::Authenticated { providers, .. }) => {
-                providers.providers().iter().filter_map(|i| Some(self.providers.get(*i as usize)?.challenge())).collect()
+                let accepted = providers.providers().iter().filter_map(|index| self.providers.get(*index as usize));
+                accepted.flat_map(|provider| challenges(provider, spec, self.ir)).collect()
             }
             _ => Vec::new(),
         };
@@ -425,6 +484,7 @@ impl Context<'_> {
             path_allow: spec.path_allow.clone(),
             client_certificate: spec.client_certificate,
             live_check: live_check?,
+            sender_constrained: spec.sender_constrained,
             decision: decision(spec, self.ir),
             hidden: spec.hidden,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),

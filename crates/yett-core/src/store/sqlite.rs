@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
@@ -51,8 +52,20 @@ enum Job {
 
 /// State on the disk of this machine.
 pub struct Sqlite {
-    queue: SyncSender<Job>,
+    /// There until it is dropped.
+    queue: Option<SyncSender<Job>>,
     replay: Memory,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Sqlite {
+    /// What was asked for is done, and the file is closed.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -80,14 +93,19 @@ impl Sqlite {
         }
         let connection = connect(&directory.join("state.db")).map_err(|error| format!("the state in `{shown}` {error}"))?;
         let (queue, jobs) = sync_channel(QUEUE);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("yett-state".to_owned())
             .spawn(move || {
                 signals::block();
                 Desk { connection, follower: None, heard: 0, version: 0 }.run(&jobs);
             })
             .map_err(|error| format!("the thread of the state does not start: {error}"))?;
-        Ok(Self { queue, replay: Memory::default() })
+        Ok(Self { queue: Some(queue), replay: Memory::default(), thread: Some(thread) })
+    }
+
+    /// Whether there was room.
+    fn send(&self, job: Job) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.try_send(job).is_ok())
     }
 
     fn submit<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Reply<T> {
@@ -96,7 +114,7 @@ impl Sqlite {
             let value = work(connection)?;
             Ok(Box::new(move || drop(answer.send(value))))
         });
-        if self.queue.try_send(Job::Work(work)).is_err() {
+        if !self.send(Job::Work(work)) {
             return ready(Err(Unavailable::Busy));
         }
         within_deadline(answered)
@@ -341,7 +359,7 @@ impl Store for Sqlite {
 
     fn follow(&self, follower: Arc<dyn Follower>) -> Reply<()> {
         let (answer, answered) = oneshot::channel();
-        if self.queue.try_send(Job::Follow(follower, answer)).is_err() {
+        if !self.send(Job::Follow(follower, answer)) {
             return ready(Err(Unavailable::Busy));
         }
         within_deadline(answered)

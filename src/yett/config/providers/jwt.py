@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, nearest, refuse
 from yett.config.introspection_endpoint import IntrospectionEndpoint
-from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, Text
+from yett.config.types import Items, OneOrAny, Plaintext, PublicFile, SenderConstrained, Text
 from yett.config.units import AnyDuration, Duration
 from yett.config.url import Url, url_fault
 
@@ -159,6 +159,9 @@ class Jwt(Model):
     """Where `scopes`, `roles`, `tenant` and `client` stand, and further claims that rules may read."""
     introspection: IntrospectionEndpoint | None = None
     """Whom routes with `live_check` ask whether a token is still good (RFC 7662)."""
+
+    sender_constrained: SenderConstrained | None = None
+    """What its tokens have to be bound to: `dpop`, `mtls` or `any` of both; see also `sender_constrained` of routes."""
 
     @property
     def credential(self) -> str:

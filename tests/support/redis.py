@@ -1,0 +1,99 @@
+"""A real Redis (Debian's package `redis-server`) on a free port, without anything on disk."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.support.waiting import eventually
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Redis:
+    """One server. `tls` are paths of its certificate, key and authority."""
+
+    def __init__(self, password: str | None = None, tls: tuple[Path, Path, Path] | None = None) -> None:
+        self.port = _free_port()
+        self.password = password
+        self._tls = tls
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, empty; also again after `stop`, on the same port."""
+        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+        if self._tls:
+            certificate, key, authority = map(str, self._tls)
+            words += [
+                "--port",
+                "0",
+                "--tls-port",
+                str(self.port),
+                "--tls-cert-file",
+                certificate,
+                "--tls-key-file",
+                key,
+            ]
+            words += ["--tls-ca-cert-file", authority, "--tls-auth-clients", "no"]
+        else:
+            words += ["--port", str(self.port)]
+        if self.password:
+            words += ["--requirepass", self.password]
+        self.process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        eventually(self._answers, within=20, what="redis-server")
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING") == "PONG"
+        except OSError:
+            return False
+
+    def ask(self, *words: str) -> str:
+        """One command; the answer's first line without its type."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain:
+            client: socket.socket = plain
+            if self._tls:
+                context = ssl.create_default_context(cafile=str(self._tls[2]))
+                client = context.wrap_socket(plain, server_hostname="localhost")
+            with client.makefile("rwb") as stream:
+                for command in ([["AUTH", self.password]] if self.password else []) + [list(words)]:
+                    stream.write(f"*{len(command)}\r\n".encode())
+                    for word in command:
+                        data = word.encode()
+                        stream.write(b"$%d\r\n%s\r\n" % (len(data), data))
+                    stream.flush()
+                    line = stream.readline().decode().strip()
+                    if line.startswith("$") and line != "$-1":
+                        line = ":" + stream.readline().decode().strip()
+                return line[1:]
+
+    def config(self, **changes: Any) -> dict[str, Any]:
+        """What stands under `state.redis`."""
+        plain = {} if self._tls else {"plaintext": "test"}
+        scheme = "rediss" if self._tls else "redis"
+        url = f"{scheme}://localhost:{self.port}"
+        return {"url": url, "deadline": "2s", **plain, **changes}
+
+    def stall(self) -> None:
+        """It accepts, and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """It answers again."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """It is gone, and what it held with it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(10)
