@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from yett.config.authorization.tenant import ResponseTenant, Tenant
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
+    from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
         TrustedProxies,
     )
     from yett.config.match import Match
+    from yett.config.oauth_client import OauthClient
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
+    from yett.config.providers.oidc import Oidc, OidcEndpoints, Session
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
@@ -55,6 +58,7 @@ __all__ = [
     "AddressLimit",
     "Admin",
     "ApiKey",
+    "Assurance",
     "Authorize",
     "Callers",
     "Ceiling",
@@ -85,6 +89,9 @@ __all__ = [
     "LogFile",
     "Match",
     "Mirror",
+    "OauthClient",
+    "Oidc",
+    "OidcEndpoints",
     "OutlierDetection",
     "PassedHost",
     "Passthrough",
@@ -110,6 +117,7 @@ __all__ = [
     "ServiceHttp2",
     "ServiceLimits",
     "ServiceTls",
+    "Session",
     "State",
     "Tenant",
     "Times",
@@ -127,6 +135,7 @@ _WHERE = {
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",
+    "Assurance": "yett.config.filters.assurance",
     "Authorize": "yett.config.filters.authorize",
     "Callers": "yett.config.filters.authorize",
     "Deny": "yett.config.filters.authorize",
@@ -163,9 +172,13 @@ _WHERE = {
     "ProxyProtocol": "yett.config.listener",
     "TrustedProxies": "yett.config.listener",
     "Match": "yett.config.match",
+    "OauthClient": "yett.config.oauth_client",
     "ApiKey": "yett.config.providers.api_key",
     "Claim": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
+    "Oidc": "yett.config.providers.oidc",
+    "OidcEndpoints": "yett.config.providers.oidc",
+    "Session": "yett.config.providers.oidc",
     "JwksUrl": "yett.config.providers.jwt",
     "CircuitBreaker": "yett.config.resilience",
     "Retry": "yett.config.resilience",

@@ -116,9 +116,17 @@ class OpenIdProvider:
         """Requests since this was last asked: `GET /jwks`."""
         return list(self._ask({"command": "seen"})["seen"])
 
+    def forget(self) -> None:
+        """Everything that was issued, and who is logged in."""
+        self._ask({"command": "forget"})
+
     def token(self, client: str, secret: str, resource: str, scope: str = "") -> str:
         """An access token for a client itself (RFC 6749 section 4.4), for a resource (RFC 8707)."""
-        form = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
+        form = {
+            "grant_type": "client_credentials",
+            "resource": resource,
+            **({"scope": scope} if scope else {}),
+        }
         basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
         request = urllib.request.Request(
             f"{self.issuer}/token",

@@ -179,6 +179,8 @@ impl Engine {
                 let Some(provider) = provider else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
             }
+            // A question spends no code and no refresh token, and has no body.
+            Need::Tokens { .. } | Need::Form => {}
         }
     }
 

@@ -12,6 +12,8 @@ use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
+use crate::providers::oidc::grants::{Grant, Outcome};
+use crate::providers::oidc::state::Sessions;
 use crate::reason::Reason;
 
 /// Methods that routes name; others are kept as they came.
@@ -184,6 +186,8 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
     /// The rule or limit that refused, for the log.
     pub rule: Option<Arc<str>>,
+    /// Further parameters of a challenge: which login would do (RFC 9470 section 3).
+    pub assurance: Option<Arc<str>>,
     /// The client sees what there is where nothing is; the log has the reason.
     pub hidden: bool,
 }
@@ -198,7 +202,7 @@ impl Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, hidden: false }
+        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, assurance: None, hidden: false }
     }
 }
 
@@ -309,6 +313,8 @@ pub struct Exchange {
     pub principal: Option<Rc<Principal>>,
     /// Whom the further providers of `all_of` vouched for; set by authenticate.
     pub vouched: SmallVec<[Rc<Principal>; 1]>,
+    /// What logins and sessions leave; set by route and authenticate.
+    pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
@@ -351,6 +357,7 @@ impl Exchange {
             place: None,
             principal: None,
             vouched: SmallVec::new(),
+            sessions: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
@@ -378,6 +385,7 @@ impl Exchange {
         self.place = None;
         self.principal = None;
         self.vouched.clear();
+        self.sessions = None;
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
@@ -401,6 +409,36 @@ impl Exchange {
         }
         self.asked.push(need.clone());
         Some(Step::Need(need))
+    }
+
+    /// Whether this fact was asked for already.
+    #[must_use]
+    pub fn was_asked(&self, need: &Need) -> bool {
+        self.asked.contains(need)
+    }
+
+    /// What logins and sessions leave.
+    pub fn sessions_mut(&mut self) -> &mut Sessions {
+        self.sessions.get_or_insert_default()
+    }
+
+    /// `Set-Cookie` of the answer.
+    #[must_use]
+    pub fn cookies(&self) -> &[Box<str>] {
+        self.sessions.as_ref().map(|sessions| sessions.cookies.as_slice()).unwrap_or_default()
+    }
+
+    /// What the token endpoint of this provider answered to this, if it was asked and answered.
+    #[must_use]
+    pub fn tokens(&self, provider: u32, grant: &Grant) -> Option<&Outcome> {
+        let (who, asked, outcome) = self.sessions.as_ref()?.tokens.as_ref()?;
+        (*who == provider && asked == grant).then_some(outcome)
+    }
+
+    /// The request's body, where it was asked for as a form.
+    #[must_use]
+    pub fn form(&self) -> Option<&[u8]> {
+        self.sessions.as_ref()?.form.as_deref()
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -453,6 +491,15 @@ pub enum Need {
         /// Index of the provider.
         provider: u32,
     },
+    /// Tokens of this provider.
+    Tokens {
+        /// Index of the provider.
+        provider: u32,
+        /// What they are asked for with.
+        grant: Box<Grant>,
+    },
+    /// The request's body, as a form.
+    Form,
 }
 
 /// An answer that the gateway makes itself.

@@ -5,6 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
+mod oidc;
 mod outbound;
 mod providers;
 
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
+pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 
@@ -722,6 +724,9 @@ pub struct Route {
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,
+    /// How surely and how lately the caller has to have logged in.
+    #[serde(default)]
+    pub assurance: Option<Assurance>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.

@@ -8,6 +8,7 @@ mod connection;
 mod forwarding;
 mod hygiene;
 mod limit;
+mod login;
 mod prepare;
 mod random;
 mod receive;
@@ -52,9 +53,16 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Receive => (receive::receive(snapshot, state, exchange, now), Phase::Screen),
             // Before a route is looked for, so that probing for paths is charged.
             Phase::Screen => (limit::screen(snapshot, exchange, now), Phase::Route),
-            Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+            // What the gateway answers itself around logins comes before the routes, which cannot take it.
+            Phase::Route => match login::endpoint(snapshot, state, exchange, now) {
+                Some(step) => (step, Phase::Done),
+                None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+            },
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Authorize),
-            Phase::Authorize => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+            Phase::Authorize => match login::assured(snapshot, state, exchange, now) {
+                Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+                other => (other, Phase::Limit),
+            },
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
             Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
@@ -79,7 +87,11 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
         Access::Public => Step::Continue,
         Access::Authenticated { providers, .. } => match hygiene::credential_in_url(snapshot, exchange.query()) {
             true => Step::Refuse(Reason::CredentialInUrl.into()),
-            false => authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now),
+            false => match authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now) {
+                Step::Continue => login::renew(snapshot, state, exchange, now),
+                Step::Refuse(refusal) => login::invite(snapshot, state, exchange, providers.providers(), refusal, now),
+                other => other,
+            },
         },
     }
 }

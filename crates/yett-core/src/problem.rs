@@ -72,7 +72,8 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
 /// Exhaustive on purpose: a new reason does not compile before someone has decided what its answer carries.
 fn extra(reason: Reason) -> Extra {
     match reason {
-        Reason::CredentialMissing => Extra::Challenge,
+        Reason::CredentialMissing | Reason::SessionInvalid | Reason::SessionExpired => Extra::Challenge,
+        Reason::InsufficientUserAuthentication => Extra::Error("insufficient_user_authentication"),
         Reason::CredentialAmbiguous => Extra::Error("invalid_request"),
         // "The access token provided is expired, revoked, malformed" (RFC 6750 section 3.1).
         Reason::CredentialMalformed
@@ -121,6 +122,13 @@ fn extra(reason: Reason) -> Extra {
         | Reason::CredentialExpired
         | Reason::RouteChanged
         | Reason::CredentialInUrl
+        | Reason::CsrfRefused
+        | Reason::LoginStateInvalid
+        | Reason::LoginRefused
+        | Reason::LoginFailed
+        | Reason::LoginInsecure
+        | Reason::SessionTooLarge
+        | Reason::LogoutTokenInvalid
         | Reason::IdentityProviderUnavailable
         | Reason::CallerNotAllowed
         | Reason::RoleMissing
@@ -163,11 +171,17 @@ fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], 
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
             Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
+            Challenge::Session(realm, login) => format!("Cookie realm={}, login={}", quoted(realm), quoted(login)),
         };
-        if let (Some(error), Challenge::Bearer(_)) = (error, challenge) {
+        let parts = matches!(challenge, Challenge::Bearer(_))
+            || (matches!(challenge, Challenge::Session(..)) && refusal.assurance.is_some());
+        if let (Some(error), true) = (error, parts) {
             let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
             if let Some(scope) = &refusal.scope {
                 let _ = write!(value, ", scope={}", quoted(scope));
+            }
+            if let Some(assurance) = &refusal.assurance {
+                value.push_str(assurance);
             }
         }
         headers.push(("www-authenticate".into(), value.into()));

@@ -9,6 +9,7 @@ use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
 use crate::providers::jwks::Registry;
+use crate::providers::oidc::ended::Ended;
 use crate::resilience;
 use crate::server::buffers::BufferBudget;
 use crate::server::passthrough::Ends;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub health: crate::upstream::health::Registry,
     /// The multi-thread runtime for everything that may be slow.
     pub service_runtime: tokio::runtime::Handle,
+    /// Sessions of browsers that are over before their time.
+    pub ended_sessions: Ended,
     /// What Python should log or count.
     pub events: Events,
     /// Rare things that are counted for the whole process.
@@ -70,6 +73,7 @@ impl Shared {
             network: Network::default(),
             health: crate::upstream::health::Registry::default(),
             service_runtime,
+            ended_sessions: Ended::default(),
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
+use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
@@ -24,6 +25,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::providers::oidc::places::Places;
 use crate::providers::{Accepts, Provider};
 use crate::router::Router;
 use crate::server::tls::names::Names;
@@ -48,6 +50,8 @@ pub enum Challenge {
     Bearer(Arc<str>),
     /// `ApiKey realm="<provider>", header="<name>"` (no registered scheme exists for keys)
     ApiKey(Arc<str>, Arc<str>),
+    /// `Cookie realm="<provider>", login="<path>"` (no registered scheme exists for sessions)
+    Session(Arc<str>, Arc<str>),
 }
 
 /// A whole configuration, ready to serve.
@@ -67,6 +71,8 @@ pub struct Snapshot {
     pub security_headers: Option<SecurityHeaders>,
     /// Finds routes.
     pub router: Router,
+    /// Where the gateway itself answers around logins.
+    pub logins: Places,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
@@ -88,6 +94,8 @@ pub struct Route {
     pub hidden: bool,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
+    /// How surely and how lately the caller has to have logged in.
+    pub assurance: Option<Assurance>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from yett.config import service_http2, template
+from yett.config import oidc_check, service_http2, template
 from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
@@ -17,6 +17,7 @@ from yett.config.listener_check import check_passthrough, check_redirects, check
 from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.oidc import Oidc
 from yett.config.service import Service
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import milliseconds, share, size_bytes
@@ -45,6 +46,8 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         at: Location = ("identity_providers", name)
         if isinstance(provider, Jwt):
             _jwt(merger, at, provider)
+        elif isinstance(provider, Oidc):
+            oidc_check.check(merger, at, provider)
         else:
             _api_key(merger, at, provider)
     _providers_together(merger)
@@ -54,6 +57,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
     _client_certificates(merger, policies)
+    oidc_check.check_routes(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)
@@ -231,6 +235,8 @@ def _providers_together(merger: Merger) -> None:
     issuers: dict[str, str] = {}
     headers: dict[str, str] = {}
     for name, provider in merger.gateway.identity_providers.items():
+        if isinstance(provider, Oidc):
+            continue
         key, seen, word = (
             (provider.issuer, issuers, "issuer")
             if isinstance(provider, Jwt)

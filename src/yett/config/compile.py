@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, resilience, service_http2, units
+from yett.config import endpoint, oidc_check, resilience, service_http2, units
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
 from yett.config.base import Location
@@ -28,6 +28,7 @@ from yett.config.oauth_client import client_errors
 from yett.config.places import Places
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.oidc import Oidc
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.errors import ConfigurationError
@@ -106,6 +107,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     check_all(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
     keys = client_errors(loaded.gateway, loaded.material, loaded.places)
+    keys += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
     if loaded.errors or merger.errors or chains or keys:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
     certificates = tuple(inventory(loaded.material))
@@ -142,7 +144,7 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         "secrets": material.fingerprints,
         "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
         "providers": [
-            _jwt(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
+            _provider(name, item, material)
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
@@ -307,6 +309,16 @@ def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
     }
 
 
+def _provider(name: str, provider: Jwt | ApiKey | Oidc, material: Material) -> dict[str, Any]:
+    if isinstance(provider, Jwt):
+        return _jwt(name, provider, material)
+    return (
+        provider.compiled(name, material)
+        if isinstance(provider, Oidc)
+        else _api_key(name, provider, material)
+    )
+
+
 def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
     at: Location = ("identity_providers", name)
     file = material.keys_files[(*at, "keys")]
@@ -388,6 +400,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"hidden": True} if policy.hidden else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
+        **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
@@ -417,7 +430,7 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.plaintext
     ]
     for name, provider in gateway.identity_providers.items():
-        if isinstance(provider, Jwt) and provider.plaintext:
+        if isinstance(provider, Jwt | Oidc) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
     found += [
         f"service `{name}` sees the caller's credential"

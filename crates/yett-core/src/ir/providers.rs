@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::OidcProvider;
+
 /// What vouches for callers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -12,6 +14,8 @@ pub enum Provider {
     Jwt(JwtProvider),
     /// Keys that we handed out.
     ApiKey(ApiKeyProvider),
+    /// People in browsers: login and session.
+    Oidc(Box<OidcProvider>),
 }
 
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.

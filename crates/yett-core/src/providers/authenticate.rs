@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
+use super::ambient::{self, Notes, Verdict as Ambient};
 use super::api_key::{ApiKeys, WellFormed};
 use super::jwk::sha256;
 use super::jwt::{Failure, TOKEN_BYTES, Unverified};
@@ -58,7 +59,7 @@ type Caller = Rc<Principal>;
 enum Undecided {
     Refused(Refusal),
     /// A fact is missing. The refusal is for whoever has already asked for it.
-    Needs(Need, Refusal),
+    Needs(Box<(Need, Refusal)>),
 }
 
 impl From<Refusal> for Undecided {
@@ -83,11 +84,13 @@ pub fn authenticate(
     exchange: &mut Exchange,
     now: Now,
 ) -> Step {
+    let mut notes = Notes::default();
     let outcome =
         present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
-            Accepts::AnyOf(list) => any_of(providers, list, &presented, verdicts, now),
-            Accepts::AllOf(list) => all_of(providers, list, &presented, verdicts, now),
+            Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
+            Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
         });
+    follow(notes, providers, exchange);
     match outcome {
         Ok(callers) => {
             let mut callers = callers.into_iter();
@@ -96,7 +99,21 @@ pub fn authenticate(
             Step::Continue
         }
         Err(Undecided::Refused(refusal)) => Step::Refuse(refusal),
-        Err(Undecided::Needs(need, refusal)) => exchange.ask(need).unwrap_or(Step::Refuse(refusal)),
+        Err(Undecided::Needs(missing)) => exchange.ask(missing.0).unwrap_or(Step::Refuse(missing.1)),
+    }
+}
+
+/// Leaves what is to be said to the browser. The phase may run again, so nothing stays of the last time.
+fn follow(notes: Notes, providers: &[Provider], exchange: &mut Exchange) {
+    if let Some(sessions) = &mut exchange.sessions {
+        sessions.cookies.clear();
+    }
+    for oidc in notes.over.iter().filter_map(|index| providers.get(usize::try_from(*index).ok()?)?.oidc()) {
+        let fields = oidc.clear(exchange);
+        exchange.sessions_mut().cookies.extend(fields);
+    }
+    if notes.renewed.is_some() {
+        exchange.sessions_mut().renewed = notes.renewed;
     }
 }
 
@@ -106,11 +123,18 @@ fn any_of(
     providers: &[Provider],
     list: &[u32],
     presented: &[Presented<'_>],
+    exchange: &Exchange,
     verdicts: &mut VerdictCache,
+    notes: &mut Notes,
     now: Now,
 ) -> Result<Callers, Undecided> {
     match presented {
-        [] => Err(Reason::CredentialMissing.into()),
+        [] => match ambient::any_session(providers, list, exchange, verdicts, notes, now) {
+            Ambient::Absent => Err(Reason::CredentialMissing.into()),
+            Ambient::Caller(caller) => Ok(SmallVec::from_iter([caller])),
+            Ambient::Needs(need, refusal) => Err(Undecided::Needs(Box::new((need, refusal)))),
+            Ambient::Refused(refusal) => Err(refusal.into()),
+        },
         [one] => Ok(SmallVec::from_iter([judge(providers, list, one, verdicts, now)?])),
         _ => Err(Reason::CredentialAmbiguous.into()),
     }
@@ -120,20 +144,33 @@ fn all_of(
     providers: &[Provider],
     list: &[u32],
     presented: &[Presented<'_>],
+    exchange: &Exchange,
     verdicts: &mut VerdictCache,
+    notes: &mut Notes,
     now: Now,
 ) -> Result<Callers, Undecided> {
     let mut callers = Callers::new();
+    let mut used = 0;
     for index in list {
         let provider = usize::try_from(*index).ok().and_then(|index| providers.get(index)).ok_or(Reason::Internal)?;
+        match ambient::session(provider, *index, exchange, verdicts, notes, now) {
+            Ambient::Absent => {}
+            Ambient::Caller(caller) => {
+                callers.push(caller);
+                continue;
+            }
+            Ambient::Needs(need, refusal) => return Err(Undecided::Needs(Box::new((need, refusal)))),
+            Ambient::Refused(refusal) => return Err(refusal.into()),
+        }
         let own = presented
             .iter()
             .find(|presented| provider.takes(presented))
             .ok_or_else(|| refuse(Reason::CredentialMissing, format!("a credential of `{}` is needed, too", provider.name)))?;
         callers.push(judge(providers, std::slice::from_ref(index), own, verdicts, now)?);
+        used += 1;
     }
     // Whatever nobody judged is not passed over.
-    if presented.len() > callers.len() {
+    if presented.len() > used {
         return Err(Reason::CredentialAmbiguous.into());
     }
     Ok(callers)
@@ -181,7 +218,7 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
     let verdict = jwt.verify(&token, now).map_err(|failure| match failure {
         Failure::Refused(refusal) => Undecided::Refused(refusal),
-        Failure::KeysNeeded(refusal) => Undecided::Needs(Need::Keys { provider: index }, refusal),
+        Failure::KeysNeeded(refusal) => Undecided::Needs(Box::new((Need::Keys { provider: index }, refusal))),
     })?;
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);

@@ -122,17 +122,17 @@ impl<C: Client> Lane<C> {
 
     /// A request with a valid head.
     pub(super) async fn request(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Next {
+        self.status = 0;
+        self.bytes_out = 0;
+        self.body_taken = false;
+        self.up.start(Framing::Empty, false, 0);
+        self.down.start(Framing::Empty, false, 0);
         let step = self.decide(worker, view, started).await;
         // What follows a request for WebSocket was sent for that, and is never read as a request.
         let last = head.close || self.exchange.upgrade == Upgrade::Taken || worker.closes(&self.exchange.connection);
         let mut attempted = Attempted::default();
         let mut failed = None;
         let mut truncated = false;
-        self.status = 0;
-        self.bytes_out = 0;
-        self.body_taken = false;
-        self.up.start(Framing::Empty, false, 0);
-        self.down.start(Framing::Empty, false, 0);
         let next = match step {
             Step::Answer(answer) => self.answer(&answer, last, head.close).await,
             Step::Refuse(refusal) => {
@@ -213,7 +213,7 @@ impl<C: Client> Lane<C> {
             let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
             let Step::Need(need) = step else { return step };
             // Whatever comes of it, the pipeline decides, and refuses if the fact is still missing.
-            self.fetch(view, &need, started).await;
+            self.fetch(worker, view, &need, started).await;
             time = now();
         }
         Step::Refuse(Reason::Internal.into())

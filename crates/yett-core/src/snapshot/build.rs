@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
+use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
@@ -21,6 +22,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::providers::oidc::places::Places;
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
@@ -57,6 +59,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
     let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
+    let logins = logins(&ir, &providers, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -74,7 +77,19 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         security_headers: security.flatten(),
         router,
         key_headers,
+        logins,
     })
+}
+
+/// Where the gateway itself answers; not where a route stands.
+fn logins(ir: &Ir, providers: &[Provider], errors: &mut Errors) -> Places {
+    let mut places = Places::default();
+    for (index, provider) in providers.iter().enumerate() {
+        let Some(oidc) = provider.oidc() else { continue };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        errors.take(|| format!("/providers/{index}/base"), places.add(number, provider.name(), oidc.base(), &ir.routes));
+    }
+    places
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
@@ -109,12 +124,16 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 
 /// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
-    let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
+    let mut text = format!(
+        "{:?}",
+        (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket, &spec.assurance)
+    );
     let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
                 ir::Provider::Jwt(jwt) => write!(text, "{jwt:?}"),
+                ir::Provider::Oidc(oidc) => write!(text, "{oidc:?}"),
                 ir::Provider::ApiKey(keys) => {
                     let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));
                     write!(text, "{:?}", (&keys.name, &keys.header, &keys.salt, pepper))
@@ -155,6 +174,7 @@ fn names(ir: &Ir, errors: &mut Errors) {
 fn provider_name(provider: &ir::Provider) -> &str {
     match provider {
         ir::Provider::Jwt(jwt) => &jwt.name,
+        ir::Provider::Oidc(oidc) => &oidc.name,
         ir::Provider::ApiKey(keys) => &keys.name,
     }
 }
@@ -366,6 +386,11 @@ impl Context<'_> {
             let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
+        let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
+        if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
+            let message = "`assurance` needs callers; a public route has none".to_owned();
+            errors.0.push(LoadError { pointer: at("assurance"), message });
+        }
         let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
         let mirror = errors.take(|| at("mirror"), mirror);
         let edits = &spec.request_headers;
@@ -391,6 +416,7 @@ impl Context<'_> {
             hidden: spec.hidden,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
+            assurance: assurance?,
             challenges,
             address_limits,
             rate_limits: rate_limits?,

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import Jwt
+from yett.config.providers.oidc import Oidc
 
-PROVIDERS = (Jwt, ApiKey)
+PROVIDERS = (Jwt, ApiKey, Oidc)
 """All types."""
 
-Provider = Annotated[Jwt | ApiKey, Field(discriminator="type")]
+Provider = Annotated[Jwt | ApiKey | Oidc, Field(discriminator="type")]

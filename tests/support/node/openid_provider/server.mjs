@@ -189,6 +189,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
     const { command, ...changes } = JSON.parse(line);
     Object.assign(settings, changes);
     if (!server) await start();
+    if (command === 'forget') for (const store of stores.values()) store.clear();
     if (command !== 'seen') build();
     process.stdout.write(`${JSON.stringify({ issuer, seen })}\n`);
     if (command === 'seen') seen.length = 0;

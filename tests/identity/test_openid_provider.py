@@ -52,9 +52,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_a_client_calls_for_itself(gateway, origin, provider):
     service = origin()
     gate = gateway(config(service, provider))
-    assert (
-        gate.get("/orders", bearer(provider.token("batch", SECRET, SHOP, "orders.read"))).status == 200
-    )
+    assert gate.get("/orders", bearer(provider.token("batch", SECRET, SHOP, "orders.read"))).status == 200
     line = gate.log_line(status=200)
     assert "batch" in str(line)
     assert service.saw_no_more_than(1)
