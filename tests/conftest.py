@@ -14,8 +14,10 @@ import trustme
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.gateway import Config, Gateway
 from tests.support.issuer import Issuer
+from tests.support.openid_provider import OpenIdProvider, signing_key
 from tests.support.origin import Origin
 from tests.support.process import Process
+from tests.support.site import Site, start
 from tests.support.websocket import WebSocketService
 
 
@@ -107,6 +109,45 @@ def issuer(_cleanup: contextlib.ExitStack) -> Callable[..., Issuer]:
         return started
 
     return start
+
+
+@pytest.fixture(scope="module")
+def _login_provider(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OpenIdProvider]:
+    trusted = tmp_path_factory.mktemp("provider") / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    provider = OpenIdProvider(authority=trusted)
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def site(
+    _cleanup: contextlib.ExitStack,
+    _login_provider: OpenIdProvider,
+    gateway: Callable[..., Gateway],
+    origin: Callable[..., Origin],
+    listener_tls: dict[str, Any],
+    client_tls: ssl.SSLContext,
+    tmp_path: Path,
+) -> Callable[..., Site]:
+    """`site()` starts a gateway with a login. `own_provider`: a provider of its own, which the test may
+    stop; `kind`: that of the provider's key."""
+
+    def begin(own_provider: bool = False, kind: str = "EC", **options: Any) -> Site:
+        provider = _login_provider
+        if own_provider:
+            provider = OpenIdProvider()
+            _cleanup.callback(provider.close)
+        else:
+            provider.configure(ttl={}, accounts={}, claims={}, acr_values=[], features={}, clients=[])
+            provider.publish(signing_key("first", kind))
+        started = start(gateway, provider, origin(), listener_tls, client_tls, tmp_path, **options)
+        _cleanup.callback(started.close)
+        return started
+
+    return begin
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from yett.config.dpop import Dpop, DpopNonce
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
+    from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from yett.config.providers.introspection import Introspection, IntrospectionCache
     from yett.config.providers.jwt import Claim, JwksUrl, Jwt
     from yett.config.providers.mtls import Mtls
+    from yett.config.providers.oidc import Oidc, OidcEndpoints, Session
     from yett.config.providers.signed_request import SignedRequest, SigningKey
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
@@ -68,6 +70,7 @@ __all__ = [
     "AddressLimit",
     "Admin",
     "ApiKey",
+    "Assurance",
     "Authorize",
     "Callers",
     "Ceiling",
@@ -109,6 +112,8 @@ __all__ = [
     "Mirror",
     "Mtls",
     "OauthClient",
+    "Oidc",
+    "OidcEndpoints",
     "OutlierDetection",
     "PassedHost",
     "Passthrough",
@@ -138,6 +143,7 @@ __all__ = [
     "ServiceLimits",
     "ServiceTls",
     "ServiceToken",
+    "Session",
     "SignedRequest",
     "SigningKey",
     "State",
@@ -161,6 +167,7 @@ _WHERE = {
     "Endpoint": "yett.config.endpoint",
     "HashKey": "yett.config.endpoint",
     "AddressLimit": "yett.config.filters.address_limit",
+    "Assurance": "yett.config.filters.assurance",
     "Authorize": "yett.config.filters.authorize",
     "Callers": "yett.config.filters.authorize",
     "Deny": "yett.config.filters.authorize",
@@ -200,14 +207,17 @@ _WHERE = {
     "ProxyProtocol": "yett.config.listener",
     "TrustedProxies": "yett.config.listener",
     "Match": "yett.config.match",
-    "ApiKey": "yett.config.providers.api_key",
     "OauthClient": "yett.config.oauth_client",
+    "ApiKey": "yett.config.providers.api_key",
     "Introspection": "yett.config.providers.introspection",
     "IntrospectionCache": "yett.config.providers.introspection",
     "IntrospectionEndpoint": "yett.config.introspection_endpoint",
     "LiveCheck": "yett.config.live_check",
     "Claim": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
+    "Oidc": "yett.config.providers.oidc",
+    "OidcEndpoints": "yett.config.providers.oidc",
+    "Session": "yett.config.providers.oidc",
     "JwksUrl": "yett.config.providers.jwt",
     "CircuitBreaker": "yett.config.resilience",
     "Retry": "yett.config.resilience",

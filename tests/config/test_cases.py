@@ -30,6 +30,7 @@ def expect(path: Path, text: str) -> None:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YETT_TEST_SECRET", "a secret of some length 0123456789")
     monkeypatch.setenv("YETT_TEST_SHORT", "short")
+    monkeypatch.setenv("YETT_TEST_SESSION_KEY", "00" * 32)
     monkeypatch.delenv("YETT_TEST_ABSENT", raising=False)
 
 

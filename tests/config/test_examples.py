@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from yett.config.schema import json_schema
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 GOOD = sorted((Path(__file__).parent / "cases" / "good").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION_KEY", base64.b64encode(bytes(range(32))).decode())
+    monkeypatch.setenv("CLIENT_SECRET", "a secret of some length 0123456789")
 
 
 def test_there_are_some() -> None:

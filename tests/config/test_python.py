@@ -111,6 +111,10 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Dns", "Dpop", "DpopNonce", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
         "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "Redis", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Rewrite",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityEvents", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "TrustedProxies", "WebSocket", "YettError",
+        "Acme", "AddressLimit", "Admin", "ApiKey", "Assurance", "Authorize", "Callers", "Ceiling", "Certificate", "CircuitBreaker", "Claim", "ConfigError",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
+        "OauthClient", "Oidc", "OidcEndpoints", "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
+        "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "Session", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
         "__version__",
     ]  # fmt: skip
     for name in yett.__all__:

@@ -205,6 +205,8 @@ impl Engine {
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
             // No question has a body, and none changes anything.
             Need::Body | Need::Revoke(_) => {}
+            // A question spends no code and no refresh token, and has no body.
+            Need::Tokens { .. } | Need::Form => {}
         }
     }
 

@@ -13,6 +13,8 @@ use crate::headers::Headers;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::providers::introspection::Introspected;
+use crate::providers::oidc::grants::{Grant, Outcome};
+use crate::providers::oidc::state::Sessions;
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 use crate::revocation::Revocation;
@@ -189,6 +191,8 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
     /// The rule or limit that refused, for the log.
     pub rule: Option<Arc<str>>,
+    /// Further parameters of a challenge: which login would do (RFC 9470 section 3).
+    pub assurance: Option<Arc<str>>,
     /// The client sees what there is where nothing is; the log has the reason.
     pub hidden: bool,
 }
@@ -203,7 +207,7 @@ impl Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, hidden: false }
+        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, assurance: None, hidden: false }
     }
 }
 
@@ -318,6 +322,8 @@ pub struct Exchange {
     pub signed: Option<Box<SignedRequest>>,
     /// What was said of its token; set by the server where authenticate asked.
     pub introspected: Option<Introspected>,
+    /// What logins and sessions leave; set by route and authenticate.
+    pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: SmallVec<[LimitReport; 2]>,
     /// The path and query to forward; set by forward preparation.
@@ -374,6 +380,7 @@ impl Exchange {
             vouched: SmallVec::new(),
             signed: None,
             introspected: None,
+            sessions: None,
             limits: SmallVec::new(),
             forward_target: Vec::new(),
             service: None,
@@ -409,6 +416,7 @@ impl Exchange {
         self.vouched.clear();
         self.signed = None;
         self.introspected = None;
+        self.sessions = None;
         self.limits.clear();
         self.forward_target.clear();
         self.service = None;
@@ -444,6 +452,36 @@ impl Exchange {
     #[must_use]
     pub fn use_of(&self, key: &Key) -> Option<Use> {
         self.uses.iter().find(|(asked, _)| asked == key).map(|(_, answer)| *answer)
+    }
+
+    /// Whether this fact was asked for already.
+    #[must_use]
+    pub fn was_asked(&self, need: &Need) -> bool {
+        self.asked.contains(need)
+    }
+
+    /// What logins and sessions leave.
+    pub fn sessions_mut(&mut self) -> &mut Sessions {
+        self.sessions.get_or_insert_default()
+    }
+
+    /// `Set-Cookie` of the answer.
+    #[must_use]
+    pub fn cookies(&self) -> &[Box<str>] {
+        self.sessions.as_ref().map(|sessions| sessions.cookies.as_slice()).unwrap_or_default()
+    }
+
+    /// What the token endpoint of this provider answered to this, if it was asked and answered.
+    #[must_use]
+    pub fn tokens(&self, provider: u32, grant: &Grant) -> Option<&Outcome> {
+        let (who, asked, outcome) = self.sessions.as_ref()?.tokens.as_ref()?;
+        (*who == provider && asked == grant).then_some(outcome)
+    }
+
+    /// The request's body, where it was asked for as a form.
+    #[must_use]
+    pub fn form(&self) -> Option<&[u8]> {
+        self.sessions.as_ref()?.form.as_deref()
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -497,6 +535,15 @@ pub enum Need {
         /// Index of the provider.
         provider: u32,
     },
+    /// Tokens of this provider.
+    Tokens {
+        /// Index of the provider.
+        provider: u32,
+        /// What they are asked for with.
+        grant: Box<Grant>,
+    },
+    /// The request's body, as a form.
+    Form,
     /// Whether the nonce of `exchange.signed` is new.
     SignatureNonce,
     /// A token for this service, in the caller's name where its service wants that.

@@ -8,6 +8,7 @@ mod authorize;
 mod identity;
 mod introspection;
 mod machines;
+mod oidc;
 mod outbound;
 mod providers;
 mod service_token;
@@ -22,6 +23,7 @@ pub use authorize::*;
 pub use identity::{Identity, IdentityAssertion, SigningAlgorithm, SigningKey};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use machines::*;
+pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 pub use service_token::{ServiceToken, TokenGrant};
@@ -862,6 +864,9 @@ pub struct Route {
     /// Whether the caller's credential is confirmed by its issuer.
     #[serde(default)]
     pub live_check: Option<LiveCheck>,
+    /// How surely and how lately the caller has to have logged in.
+    #[serde(default)]
+    pub assurance: Option<Assurance>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.

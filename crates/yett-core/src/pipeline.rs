@@ -10,6 +10,7 @@ mod events;
 mod forwarding;
 mod hygiene;
 mod limit;
+mod login;
 mod prepare;
 pub(crate) mod random;
 mod receive;
@@ -58,11 +59,18 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Route if events::receiver(snapshot, exchange).is_some() => {
                 (events::take(snapshot, exchange, now), Phase::Done)
             }
-            Phase::Route => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+            // What the gateway answers itself around logins comes before the routes, which cannot take it.
+            Phase::Route => match login::endpoint(snapshot, state, exchange, now) {
+                Some(step) => (step, Phase::Done),
+                None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+            },
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, exchange, now), Phase::Authorize),
-            Phase::Authorize => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+            Phase::Authorize => match login::assured(snapshot, state, exchange, now) {
+                Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+                other => (other, Phase::Limit),
+            },
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
             Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
@@ -88,10 +96,14 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
         Access::Authenticated { providers, .. } => match hygiene::credential_in_url(snapshot, exchange.query()) {
             true => Step::Refuse(Reason::CredentialInUrl.into()),
             false => match authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now) {
-                // After the caller is known, and before anything is decided on it.
-                Step::Continue => {
-                    route.live_check.as_ref().map_or(Step::Continue, |check| check.confirm(&snapshot.providers, exchange))
-                }
+                Step::Continue => match login::renew(snapshot, state, exchange, now) {
+                    // After the caller is known, and before anything is decided on it.
+                    Step::Continue => {
+                        route.live_check.as_ref().map_or(Step::Continue, |check| check.confirm(&snapshot.providers, exchange))
+                    }
+                    other => other,
+                },
+                Step::Refuse(refusal) => login::invite(snapshot, state, exchange, providers.providers(), refusal, now),
                 other => other,
             },
         },

@@ -89,7 +89,8 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
 /// Exhaustive on purpose: a new reason does not compile before someone has decided what its answer carries.
 fn extra(reason: Reason) -> Extra {
     match reason {
-        Reason::CredentialMissing => Extra::Challenge,
+        Reason::CredentialMissing | Reason::SessionInvalid | Reason::SessionExpired => Extra::Challenge,
+        Reason::InsufficientUserAuthentication => Extra::Error("insufficient_user_authentication"),
         Reason::CredentialAmbiguous => Extra::Error("invalid_request"),
         // "The access token provided is expired, revoked, malformed" (RFC 6750 section 3.1).
         Reason::CredentialMalformed
@@ -153,6 +154,13 @@ fn extra(reason: Reason) -> Extra {
         | Reason::CredentialExpired
         | Reason::RouteChanged
         | Reason::CredentialInUrl
+        | Reason::CsrfRefused
+        | Reason::LoginStateInvalid
+        | Reason::LoginRefused
+        | Reason::LoginFailed
+        | Reason::LoginInsecure
+        | Reason::SessionTooLarge
+        | Reason::LogoutTokenInvalid
         | Reason::IdentityProviderUnavailable
         | Reason::StateUnavailable
         | Reason::CallerNotAllowed
@@ -203,17 +211,22 @@ fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], 
             Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
             Challenge::Certificate(realm) => format!("Certificate realm={}", quoted(realm)),
             Challenge::Signature(realm, parts) => format!("Signature realm={}, components={}", quoted(realm), quoted(parts)),
+            Challenge::Session(realm, login) => format!("Cookie realm={}, login={}", quoted(realm), quoted(login)),
         };
         let about_proof = matches!(error, Some("invalid_dpop_proof" | "use_dpop_nonce"));
         let told = match challenge {
             Challenge::Bearer(_) => !about_proof,
             Challenge::Dpop(..) => true,
-            Challenge::ApiKey(..) => false,
+            Challenge::Session(..) => refusal.assurance.is_some(),
+            Challenge::ApiKey(..) | Challenge::Certificate(_) | Challenge::Signature(..) => false,
         };
         if let (Some(error), true) = (error, told) {
             let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
             if let Some(scope) = &refusal.scope {
                 let _ = write!(value, ", scope={}", quoted(scope));
+            }
+            if let Some(assurance) = &refusal.assurance {
+                value.push_str(assurance);
             }
         }
         headers.push(("www-authenticate".into(), value.into()));

@@ -151,10 +151,18 @@ reasons! {
     ProofNonce "proof_nonce" 401 Client Later "the proof needs the nonce that this answer gives";
     ProofReplayed "proof_replayed" 401 Client No "the proof was used before";
     NotBound "not_bound" 401 Client No "the token is not bound as it has to be";
-    TokenRevoked "token_revoked" 401 Client No "the credential was revoked";
-    StateUnavailable "state_unavailable" 503 Gateway Later "what the gateway has to look up cannot be reached";
+    SessionInvalid "session_invalid" 401 Client No "the session cannot be read";
+    SessionExpired "session_expired" 401 Client No "the session has ended";
+    CsrfRefused "csrf_refused" 403 Client No "a request with a session has to come from a page of this host";
+    LoginStateInvalid "login_state_invalid" 400 Client No "this browser has no such login under way";
+    LoginRefused "login_refused" 403 Client No "the identity provider refused the login";
+    LoginFailed "login_failed" 502 Provider Later "the identity provider's answer to the login does not fit";
+    LoginInsecure "login_insecure" 400 Configuration No "a login needs HTTPS";
+    SessionTooLarge "session_too_large" 500 Configuration No "the session does not fit into cookies";
+    LogoutTokenInvalid "logout_token_invalid" 400 Client No "the logout token does not fit";
     IdentityProviderUnavailable "identity_provider_unavailable" 503 Provider Later "the identity provider cannot be reached";
     // authorize
+    InsufficientUserAuthentication "insufficient_user_authentication" 401 Policy No "a stronger or more recent login is needed";
     CallerNotAllowed "caller_not_allowed" 403 Policy No "this caller may not do this";
     ScopeMissing "scope_missing" 403 Policy No "the credential lacks a scope";
     RoleMissing "role_missing" 403 Policy No "the caller lacks a role";

@@ -11,6 +11,7 @@ use crate::observe::events::Events;
 use crate::providers::introspection::source::Registry as Introspection;
 use crate::providers::jwks::Registry;
 use crate::providers::key_uses::KeyUses;
+use crate::providers::oidc::ended::Ended;
 use crate::resilience;
 use crate::revocation::Revocations;
 use crate::server::buffers::BufferBudget;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub health: crate::upstream::health::Registry,
     /// The multi-thread runtime for everything that may be slow.
     pub service_runtime: tokio::runtime::Handle,
+    /// Sessions of browsers that are over before their time.
+    pub ended_sessions: Ended,
     /// What Python should log or count.
     pub events: Events,
     /// Rare things that are counted for the whole process.
@@ -90,6 +93,7 @@ impl Shared {
             network: Network::default(),
             health: crate::upstream::health::Registry::default(),
             service_runtime,
+            ended_sessions: Ended::default(),
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
+use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
@@ -29,6 +30,7 @@ use crate::filters::websocket::WebSocket;
 use crate::ir;
 use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
+use crate::providers::oidc::places::Places;
 use crate::providers::{Accepts, Provider};
 use crate::revocation::Revocations;
 use crate::router::Router;
@@ -61,6 +63,8 @@ pub enum Challenge {
     Certificate(Arc<str>),
     /// `Signature realm="<provider>", components="<what has to be covered>"` (likewise)
     Signature(Arc<str>, Box<str>),
+    /// `Cookie realm="<provider>", login="<path>"` (no registered scheme exists for sessions)
+    Session(Arc<str>, Arc<str>),
 }
 
 impl Challenge {
@@ -69,7 +73,7 @@ impl Challenge {
     pub fn token_realm(&self) -> Option<Arc<str>> {
         match self {
             Self::Bearer(realm) | Self::Dpop(realm, _) => Some(Arc::clone(realm)),
-            Self::ApiKey(..) => None,
+            Self::ApiKey(..) | Self::Certificate(_) | Self::Signature(..) | Self::Session(..) => None,
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Snapshot {
     pub security_headers: Option<SecurityHeaders>,
     /// Finds routes.
     pub router: Router,
+    /// Where the gateway itself answers around logins.
+    pub logins: Places,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
     /// What was revoked.
@@ -130,6 +136,8 @@ pub struct Route {
     pub live_check: Option<LiveCheck>,
     /// What its tokens have to be bound to; see also `Provider::sender_constrained`.
     pub sender_constrained: Option<ir::SenderConstrained>,
+    /// How surely and how lately the caller has to have logged in.
+    pub assurance: Option<Assurance>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.

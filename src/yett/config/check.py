@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from yett.config import service_http2, template
+from yett.config import oidc_check, service_http2, template
 from yett.config.authorization.check import check_authorization
 from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
@@ -20,6 +20,7 @@ from yett.config.listener_check import check_passthrough, check_redirects, check
 from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.oidc import Oidc
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
@@ -52,6 +53,8 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
         at: Location = ("identity_providers", name)
         if isinstance(provider, Jwt):
             _jwt(merger, at, provider)
+        elif isinstance(provider, Oidc):
+            oidc_check.check(merger, at, provider)
         elif isinstance(provider, ApiKey):
             _api_key(merger, at, provider)
     check_introspection(merger, policies)
@@ -66,6 +69,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     check_machines(merger, policies)
     check_dpop(merger, policies)
     check_events(merger, policies)
+    oidc_check.check_routes(merger, policies)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import dpop, endpoint, resilience, security_events, service_http2, units
+from yett.config import dpop, endpoint, oidc_check, resilience, security_events, service_http2, units
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
@@ -34,6 +34,7 @@ from yett.config.providers.api_key import ApiKey
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.providers.mtls import Mtls
+from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
@@ -116,6 +117,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     check_identity(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
+    faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
     if loaded.errors or merger.errors or chains or faults:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
@@ -302,7 +304,7 @@ def _provider(name: str, provider: Provider, material: Material) -> dict[str, An
         return provider.compiled(name)
     if isinstance(provider, SignedRequest):
         return _signed_request(name, provider, material)
-    if isinstance(provider, Introspection):
+    if isinstance(provider, Introspection | Oidc):
         return provider.compiled(name, material)
     return _api_key(name, provider, material)
 
@@ -445,6 +447,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"live_check": policy.live_check} if policy.live_check else {}),
         **({"sender_constrained": policy.sender_constrained} if policy.sender_constrained else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
+        **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
@@ -474,7 +477,7 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.plaintext
     ]
     for name, provider in gateway.identity_providers.items():
-        if isinstance(provider, Jwt | Introspection) and provider.plaintext:
+        if isinstance(provider, Jwt | Introspection | Oidc) and provider.plaintext:
             found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
         if isinstance(provider, SignedRequest):
             found += provider.weakened(name)

@@ -10,7 +10,7 @@ from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
-from yett.config.filters import security_headers
+from yett.config.filters import assurance, security_headers
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.places import Places
@@ -66,6 +66,7 @@ class Policy:
     client_certificate: bool = False
     sender_constrained: SenderConstrained | None = None
     priority: str = "normal"
+    assurance: dict[str, Any] | None = None
 
     @property
     def callers_of(self) -> tuple[str, ...]:
@@ -143,6 +144,7 @@ class Merger:
                 "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
             )
         policy.sender_constrained = dpop.meet(demands)
+        self._assurance(policy, parts)
         self._limits(policy, parts)
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
@@ -333,6 +335,21 @@ class Merger:
                 True,
             )
         return chosen
+
+    def _assurance(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
+        found = [(part.assurance, where) for part, where, _ in parts if part.assurance]
+        merged = assurance.merged([item for item, _ in found])
+        if isinstance(merged, str):
+            self.fault((*found[-1][1], "assurance", "acr"), "assurance_disjoint", merged)
+        elif found and policy.access == "public":
+            self.fault(
+                (*found[-1][1], "assurance"),
+                "assurance_public",
+                "a public route knows no callers; remove `assurance`",
+                True,
+            )
+        else:
+            policy.assurance = merged
 
     def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         names: dict[str, str] = {}

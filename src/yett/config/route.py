@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
+from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Authorize, Denials
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
@@ -105,6 +106,8 @@ class Group(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
     """Has the issuer confirm that the caller's token is still good."""
+    assurance: Assurance | None = None
+    """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     deny: Denials = Field(default_factory=dict)
@@ -168,6 +171,8 @@ class Route(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
     """Has the issuer confirm that the caller's token is still good."""
+    assurance: Assurance | None = None
+    """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
     deny: Denials = Field(default_factory=dict)

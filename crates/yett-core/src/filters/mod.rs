@@ -1,5 +1,6 @@
 //! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
 pub mod address_limit;
+pub mod assurance;
 pub mod authorize;
 pub mod header_edits;
 pub mod identity_assertion;

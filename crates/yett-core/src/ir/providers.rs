@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::{IntrospectionEndpoint, IntrospectionProvider};
 
+use super::OidcProvider;
+
 /// What vouches for callers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -20,6 +22,8 @@ pub enum Provider {
     SignedRequest(super::SignedRequestProvider),
     /// Tokens that their issuer is asked about (RFC 7662).
     Introspection(IntrospectionProvider),
+    /// People in browsers: login and session.
+    Oidc(Box<OidcProvider>),
 }
 
 /// What a token has to be bound to.
@@ -40,7 +44,7 @@ impl Provider {
     pub fn sender_constrained(&self) -> Option<SenderConstrained> {
         match self {
             Self::Jwt(jwt) => jwt.sender_constrained,
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) | Self::Introspection(_) | Self::Oidc(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::pipeline::{PipelineState, respond};
+use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::service_tokens::{self, Token};
 use crate::snapshot::{Action, Route, Snapshot};
@@ -128,6 +129,9 @@ fn fields(
         }
         _ => true,
     });
+    if !snapshot.logins.is_empty() {
+        cookie::strip(headers);
+    }
     route.request_headers.apply(headers)?;
     let mut address = [0_u8; 48];
     headers.set(b"x-forwarded-for", written(exchange.client, &mut address))?;

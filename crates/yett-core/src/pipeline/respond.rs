@@ -7,6 +7,7 @@ use crate::grpc;
 use crate::headers::{FieldError, Known};
 use crate::pipeline::hygiene;
 use crate::problem::{self, ProblemContext};
+use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
 
@@ -29,6 +30,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
         !hygiene::is_hop_by_hop(known)
             && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId | Known::YettIdentity)
     });
+    if !snapshot.logins.is_empty() {
+        cookie::strip_set(headers);
+    }
     let mut edit = || -> Result<(), FieldError> {
         route.response_headers.apply(headers)?;
         // After the edits, so that none of them weakens it.
@@ -41,6 +45,11 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
         }
         if let Some(nonce) = &exchange.dpop_nonce {
             headers.set(b"dpop-nonce", nonce.as_bytes())?;
+        }
+        // Last, so that no edit takes a session away, and no cache keeps one.
+        for cookie in exchange.cookies() {
+            headers.set(b"cache-control", b"no-store")?;
+            headers.push(b"set-cookie", cookie.as_bytes())?;
         }
         headers.push(b"x-request-id", &exchange.request_id)
     };
@@ -69,6 +78,9 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         let own = snapshot.listener(&exchange.connection.listener).map_or(0, |listener| listener.address_limits.len());
         let shown = if route.is_some() { exchange.limits.len() } else { own.min(exchange.limits.len()) };
         limits(&mut answer, exchange.limits.get(..shown).unwrap_or_default());
+        if !refusal.hidden {
+            keep(&mut answer, exchange);
+        }
     }
     let security = match route {
         Some(route) => route.security_headers.as_ref(),
@@ -99,11 +111,32 @@ pub(super) fn identified(answer: &mut Answer, exchange: &Exchange) {
 /// The limits, what browsers are told and the id, for an answer of the gateway itself.
 pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
     limits(answer, &exchange.limits);
+    if !exchange.cookies().is_empty() {
+        answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
+        answer.headers.push(("cache-control".into(), "no-store".into()));
+    }
+    keep(answer, exchange);
     if let Some(security) = &route.security_headers {
         security.finish(answer, exchange.https);
     }
     let id = String::from_utf8_lossy(&exchange.request_id).into();
     answer.headers.push(("x-request-id".into(), id));
+}
+
+/// The same for an answer around logins, which is no route's.
+pub(super) fn own(answer: &mut Answer, snapshot: &Snapshot, exchange: &Exchange) {
+    keep(answer, exchange);
+    let route = snapshot.route(exchange.route).map(|route| route.security_headers.as_ref());
+    if let Some(security) = route.unwrap_or(snapshot.security_headers.as_ref()) {
+        security.finish(answer, exchange.https);
+    }
+    let id = String::from_utf8_lossy(&exchange.request_id).into();
+    answer.headers.push(("x-request-id".into(), id));
+}
+
+fn keep(answer: &mut Answer, exchange: &Exchange) {
+    let fields = exchange.cookies().iter().map(|cookie| ("set-cookie".into(), cookie.clone()));
+    answer.headers.extend(fields);
 }
 
 fn limits(answer: &mut Answer, limits: &[LimitReport]) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
+use super::ambient::{self, Notes, Verdict as Ambient};
 use super::api_key::{ApiKeys, WellFormed};
 use super::introspection::{self, Introspected, Introspection};
 use super::jwk::sha256;
@@ -63,7 +64,7 @@ pub(super) type Caller = Rc<Principal>;
 pub(super) enum Undecided {
     Refused(Refusal),
     /// A fact is missing. The refusal is for whoever has already asked for it.
-    Needs(Need, Refusal),
+    Needs(Box<(Need, Refusal)>),
 }
 
 impl From<Refusal> for Undecided {
@@ -88,15 +89,13 @@ pub fn authenticate(
     exchange: &mut Exchange,
     now: Now,
 ) -> Step {
-    let mut signed = None;
+    let mut notes = Notes::default();
     let outcome =
         present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
-            Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut signed, now),
-            Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut signed, now),
+            Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
+            Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
         });
-    if signed.is_some() {
-        exchange.signed = signed;
-    }
+    follow(notes, providers, exchange);
     match outcome {
         Ok(callers) => {
             let mut callers = callers.into_iter();
@@ -105,7 +104,24 @@ pub fn authenticate(
             Step::Continue
         }
         Err(Undecided::Refused(refusal)) => Step::Refuse(refusal),
-        Err(Undecided::Needs(need, refusal)) => exchange.ask(need).unwrap_or(Step::Refuse(refusal)),
+        Err(Undecided::Needs(missing)) => exchange.ask(missing.0).unwrap_or(Step::Refuse(missing.1)),
+    }
+}
+
+/// Leaves what is to be said to the browser. The phase may run again, so nothing stays of the last time.
+fn follow(notes: Notes, providers: &[Provider], exchange: &mut Exchange) {
+    if let Some(sessions) = &mut exchange.sessions {
+        sessions.cookies.clear();
+    }
+    for oidc in notes.over.iter().filter_map(|index| providers.get(usize::try_from(*index).ok()?)?.oidc()) {
+        let fields = oidc.clear(exchange);
+        exchange.sessions_mut().cookies.extend(fields);
+    }
+    if notes.renewed.is_some() {
+        exchange.sessions_mut().renewed = notes.renewed;
+    }
+    if notes.signed.is_some() {
+        exchange.signed = notes.signed;
     }
 }
 
@@ -117,12 +133,18 @@ fn any_of(
     presented: &[Presented<'_>],
     exchange: &Exchange,
     verdicts: &mut VerdictCache,
-    signed: &mut Option<Box<SignedRequest>>,
+    notes: &mut Notes,
     now: Now,
 ) -> Result<Callers, Undecided> {
     match presented {
-        [] => Ok(SmallVec::from_iter([certificate(providers, list, exchange, verdicts, now)?])),
-        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, exchange, verdicts, signed, now)?])),
+        [] => match ambient::any_session(providers, list, exchange, verdicts, notes, now) {
+            // A certificate may be there for many reasons: it counts where nothing else was said.
+            Ambient::Absent => Ok(SmallVec::from_iter([certificate(providers, list, exchange, verdicts, now)?])),
+            Ambient::Caller(caller) => Ok(SmallVec::from_iter([caller])),
+            Ambient::Needs(need, refusal) => Err(Undecided::Needs(Box::new((need, refusal)))),
+            Ambient::Refused(refusal) => Err(refusal.into()),
+        },
+        [one] => Ok(SmallVec::from_iter([judge(providers, list, one, exchange, verdicts, &mut notes.signed, now)?])),
         _ => Err(Reason::CredentialAmbiguous.into()),
     }
 }
@@ -133,7 +155,7 @@ fn all_of(
     presented: &[Presented<'_>],
     exchange: &Exchange,
     verdicts: &mut VerdictCache,
-    signed: &mut Option<Box<SignedRequest>>,
+    notes: &mut Notes,
     now: Now,
 ) -> Result<Callers, Undecided> {
     let mut callers = Callers::new();
@@ -144,11 +166,20 @@ fn all_of(
             callers.push(certificate(providers, std::slice::from_ref(index), exchange, verdicts, now)?);
             continue;
         }
+        match ambient::session(provider, *index, exchange, verdicts, notes, now) {
+            Ambient::Absent => {}
+            Ambient::Caller(caller) => {
+                callers.push(caller);
+                continue;
+            }
+            Ambient::Needs(need, refusal) => return Err(Undecided::Needs(Box::new((need, refusal)))),
+            Ambient::Refused(refusal) => return Err(refusal.into()),
+        }
         let own = presented
             .iter()
             .find(|presented| provider.takes(presented))
             .ok_or_else(|| refuse(Reason::CredentialMissing, format!("a credential of `{}` is needed, too", provider.name)))?;
-        callers.push(judge(providers, std::slice::from_ref(index), own, exchange, verdicts, signed, now)?);
+        callers.push(judge(providers, std::slice::from_ref(index), own, exchange, verdicts, &mut notes.signed, now)?);
         used += 1;
     }
     // Whatever nobody judged is not passed over.
@@ -279,7 +310,7 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
     let mut verdict = jwt.verify(&token, now).map_err(|failure| match failure {
         Failure::Refused(refusal) => Undecided::Refused(refusal),
-        Failure::KeysNeeded(refusal) => Undecided::Needs(Need::Keys { provider: index }, refusal),
+        Failure::KeysNeeded(refusal) => Undecided::Needs(Box::new((Need::Keys { provider: index }, refusal))),
     })?;
     name(&mut verdict, whole);
     let principal = Rc::clone(&verdict.principal);
@@ -303,7 +334,7 @@ fn opaque(
         Some(said) => said.answer.clone().map_err(|unanswered| unanswered.refusal())?,
         None => introspection.known(credential.digest).ok_or_else(|| {
             let need = Need::Introspection { provider: index, max_age_ms: introspection.max_age_ms() };
-            Undecided::Needs(need, Reason::IdentityProviderUnavailable.into())
+            Undecided::Needs(Box::new((need, Reason::IdentityProviderUnavailable.into())))
         })?,
     };
     let verdict = introspection.judge(&answer, now)?;

@@ -158,6 +158,10 @@ impl Mapping {
             actor: claims.get("act").map(|act| actor(act, ACTORS)).transpose()?.map(|act| act.to_string().into()),
             claims: values,
             token_id: text(claims, "jti")?.map(Into::into),
+            session: text(claims, "sid")?.map(Into::into),
+            assurance: claims.get("acr").and_then(Value::as_str).map(Into::into),
+            authenticated_s: date(claims, "auth_time")?,
+            issued_ms: date(claims, "iat")?.map(|seconds| seconds.saturating_mul(1000)),
             expires_ms: Some(expires_ms),
             key: self.hash.parts(&[
                 self.provider.as_bytes(),

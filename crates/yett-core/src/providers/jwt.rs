@@ -37,6 +37,21 @@ pub(super) struct Unverified<'a> {
 impl<'a> Unverified<'a> {
     /// Reads the compact form (RFC 7515 section 7.1). Nothing of it is trusted afterwards.
     pub(super) fn parse(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::parse_of(token, &["jwt", "at+jwt"])
+    }
+
+    /// An ID token (OpenID Connect Core section 2), which has no type of its own.
+    pub(super) fn parse_id_token(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::parse_of(token, &["jwt"])
+    }
+
+    /// A logout token (OpenID Connect Back-Channel Logout section 2.4).
+    pub(super) fn parse_logout_token(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::parse_of(token, &["jwt", "logout+jwt"])
+    }
+
+    /// With one of these types in the header, or none.
+    fn parse_of(token: &'a [u8], types: &[&str]) -> Result<Self, Refusal> {
         if token.len() > TOKEN_BYTES {
             return Err(Reason::TokenTooLarge.into());
         }
@@ -52,7 +67,7 @@ impl<'a> Unverified<'a> {
         }
         let object = |part: &[u8]| json::object(&URL_SAFE_NO_PAD.decode(part).ok()?);
         let header_fields = object(header).ok_or_else(|| malformed("the token's header cannot be read"))?;
-        let (algorithm, kid) = read_header(&header_fields)?;
+        let (algorithm, kid) = read_header(&header_fields, types)?;
         let claims = object(payload).ok_or_else(|| malformed("the token's claims cannot be read"))?;
         let signature_bytes = URL_SAFE_NO_PAD.decode(signature);
         Ok(Self {
@@ -64,6 +79,37 @@ impl<'a> Unverified<'a> {
         })
     }
 
+    /// Whether one of these keys signed it, with one of these algorithms; the revision of the keys.
+    pub(super) fn check(&self, algorithms: &[Algorithm], keys: &Keys) -> Result<u64, Failure> {
+        if !algorithms.contains(&self.algorithm) {
+            return Err(Refusal::from(Reason::TokenAlgorithmForbidden).into());
+        }
+        let trust = keys.trust();
+        let missing = |reason: Reason| {
+            if keys.may_refetch() { Failure::KeysNeeded(reason.into()) } else { Failure::Refused(reason.into()) }
+        };
+        let Some(set) = &trust.set else { return Err(missing(Reason::IdentityProviderUnavailable)) };
+        let key = match set.select(self.kid.as_deref(), self.algorithm) {
+            Selection::Found(key) => key,
+            Selection::WrongAlgorithm => return Err(Refusal::from(Reason::TokenAlgorithmForbidden).into()),
+            Selection::Unknown => return Err(missing(Reason::TokenKeyUnknown)),
+        };
+        if key.verify_sig(self.signed, &self.signature).is_err() {
+            return Err(Refusal::from(Reason::TokenSignatureInvalid).into());
+        }
+        Ok(trust.revision)
+    }
+
+    /// The claims, believed by nobody before [`Unverified::check`].
+    pub(super) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// What it says that it is signed with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// The issuer that the token names, only to find the provider that has to vouch for it.
     pub(super) fn issuer(&self) -> Result<&str, Refusal> {
         let missing = || refuse(Reason::TokenClaimInvalid, "claim `iss` is missing");
@@ -71,7 +117,7 @@ impl<'a> Unverified<'a> {
     }
 }
 
-fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Refusal> {
+fn read_header(header: &Map<String, Value>, types: &[&str]) -> Result<(Algorithm, Option<String>), Refusal> {
     let refused = |what: String| refuse(Reason::TokenHeaderRefused, what);
     // Keys come from the configuration alone; `crit` names extensions, of which none is known here.
     for name in ["jwk", "jku", "x5c", "x5u", "crit", "b64", "enc", "zip"] {
@@ -82,8 +128,8 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
     if let Some(typ) = header.get("typ") {
         let lower = typ.as_str().unwrap_or_default().to_ascii_lowercase();
         let short = lower.strip_prefix("application/").unwrap_or(&lower);
-        if !matches!(short, "jwt" | "at+jwt") {
-            return Err(refused("header `typ` is not that of an access token".to_owned()));
+        if !types.contains(&short) {
+            return Err(refused("header `typ` is that of another kind of token".to_owned()));
         }
     }
     let kid = match header.get("kid") {
@@ -116,6 +162,40 @@ pub(super) enum Keys {
 }
 
 impl Keys {
+    /// From the document; `fetched` finds a source.
+    pub(super) fn build(
+        name: &str,
+        jwks: &ir::Jwks,
+        issuer: &str,
+        algorithms: &[Algorithm],
+        fetched: impl FnOnce(super::jwks::Settings) -> Result<Arc<KeySource>, String>,
+    ) -> Result<Self, String> {
+        match jwks {
+            ir::Jwks::Inline(text) => {
+                let set = KeySet::parse(text.as_bytes(), algorithms).map_err(|e| format!("provider `{name}`: {e}"))?;
+                if set.is_empty() {
+                    return Err(format!("provider `{name}`: the key set has no public key for its algorithms"));
+                }
+                Ok(Self::Fixed(Trust { set: Some(Arc::new(set)), revision: 0 }))
+            }
+            ir::Jwks::Url(url) => {
+                let settings = super::jwks::Settings::new(url, issuer, algorithms);
+                Ok(Self::Fetched(fetched(settings.map_err(|e| format!("provider `{name}`: {e}"))?)?))
+            }
+        }
+    }
+
+    /// A source of the process.
+    pub(super) fn fetched(settings: super::jwks::Settings, shared: &Arc<Shared>) -> Result<Arc<KeySource>, String> {
+        let weak = Arc::downgrade(shared);
+        let sink = move |level, event, fields: &[(&'static str, &str)]| {
+            if let Some(shared) = weak.upgrade() {
+                shared.events.push(level, event, fields);
+            }
+        };
+        shared.jwks.source(settings, &shared.service_runtime, Box::new(sink))
+    }
+
     pub(super) fn revision(&self) -> u64 {
         match self {
             Self::Fixed(trust) => trust.revision,
@@ -140,7 +220,8 @@ impl Keys {
 
 /// Why there is no verdict.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
+    /// It is refused.
     Refused(Refusal),
     /// A key is missing, and fetching may help. The refusal is for whoever has already asked.
     KeysNeeded(Refusal),
@@ -154,15 +235,7 @@ impl From<Refusal> for Failure {
 
 impl Jwt {
     pub(super) fn build(provider: &ir::JwtProvider, shared: &Arc<Shared>) -> Result<Self, String> {
-        let jwks = Arc::downgrade(shared);
-        Self::build_with(provider, &KeyedHash::new(&shared.seed), |settings| {
-            let sink = move |level, event, fields: &[(&'static str, &str)]| {
-                if let Some(shared) = jwks.upgrade() {
-                    shared.events.push(level, event, fields);
-                }
-            };
-            shared.jwks.source(settings, &shared.service_runtime, Box::new(sink))
-        })
+        Self::build_with(provider, &KeyedHash::new(&shared.seed), |settings| Keys::fetched(settings, shared))
     }
 
     pub(super) fn build_with(
@@ -183,19 +256,7 @@ impl Jwt {
         if algorithms.is_empty() {
             return Err(format!("provider `{name}` accepts no algorithm; choose among {}", Algorithm::NAMES));
         }
-        let keys = match &provider.jwks {
-            ir::Jwks::Inline(text) => {
-                let set = KeySet::parse(text.as_bytes(), &algorithms).map_err(|e| format!("provider `{name}`: {e}"))?;
-                if set.is_empty() {
-                    return Err(format!("provider `{name}`: the key set has no public key for its algorithms"));
-                }
-                Keys::Fixed(Trust { set: Some(Arc::new(set)), revision: 0 })
-            }
-            ir::Jwks::Url(url) => {
-                let settings = super::jwks::Settings::new(url, &provider.issuer, &algorithms);
-                Keys::Fetched(fetched(settings.map_err(|e| format!("provider `{name}`: {e}"))?)?)
-            }
-        };
+        let keys = Keys::build(name, &provider.jwks, &provider.issuer, &algorithms, fetched)?;
         Ok(Self {
             issuer: provider.issuer.as_str().into(),
             audiences: provider.audiences.iter().map(|audience| audience.as_str().into()).collect(),
@@ -224,23 +285,8 @@ impl Jwt {
 
     /// Everything after the provider was found by its issuer.
     pub(super) fn verify(&self, token: &Unverified<'_>, now: Now) -> Result<Verdict, Failure> {
-        if !self.algorithms.contains(&token.algorithm) {
-            return Err(Refusal::from(Reason::TokenAlgorithmForbidden).into());
-        }
-        let trust = self.keys.trust();
-        let missing = |reason: Reason| {
-            if self.keys.may_refetch() { Failure::KeysNeeded(reason.into()) } else { Failure::Refused(reason.into()) }
-        };
-        let Some(set) = &trust.set else { return Err(missing(Reason::IdentityProviderUnavailable)) };
-        let key = match set.select(token.kid.as_deref(), token.algorithm) {
-            Selection::Found(key) => key,
-            Selection::WrongAlgorithm => return Err(Refusal::from(Reason::TokenAlgorithmForbidden).into()),
-            Selection::Unknown => return Err(missing(Reason::TokenKeyUnknown)),
-        };
-        if key.verify_sig(token.signed, &token.signature).is_err() {
-            return Err(Refusal::from(Reason::TokenSignatureInvalid).into());
-        }
-        Ok(self.judge(&token.claims, trust.revision, now)?)
+        let revision = token.check(&self.algorithms, &self.keys)?;
+        Ok(self.judge(&token.claims, revision, now)?)
     }
 
     /// The claims of a token whose signature is good.

@@ -1,5 +1,6 @@
 //! What vouches for callers: one file per type.
 
+mod ambient;
 pub mod api_key;
 mod authenticate;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub mod live_check;
 mod machine;
 mod mtls;
 mod nonce;
+pub mod oidc;
 mod present;
 pub mod signed_request;
 #[cfg(test)]
@@ -46,9 +48,11 @@ use api_key::ApiKeys;
 use introspection::Introspection;
 use introspection::source::Source;
 use jwk::sha256;
+pub use jwt::Failure;
 use jwt::{Jwt, Keys};
 use machine::Maker;
 use mtls::Mtls;
+use oidc::Oidc;
 use present::Presented;
 use signed_request::SignedRequests;
 
@@ -72,6 +76,7 @@ enum Kind {
     Mtls(Box<Mtls>, Maker),
     SignedRequest(Box<SignedRequests>, Maker),
     Introspection(Box<Introspection>),
+    Oidc(Box<Oidc>),
 }
 
 pub(crate) fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
@@ -86,6 +91,7 @@ impl Provider {
         let maker = |name: &str| Maker { provider: name.into(), seed: KeyedHash::new(&shared.seed) };
         let (name, kind) = match provider_spec {
             ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
+            ir::Provider::Oidc(spec) => (&spec.name, Kind::Oidc(Box::new(Oidc::build(spec, secrets, shared)?))),
             ir::Provider::ApiKey(spec) => (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, shared)?))),
             ir::Provider::Mtls(spec) => (&spec.name, Kind::Mtls(Box::new(Mtls::build(spec)?), maker(&spec.name))),
             ir::Provider::SignedRequest(spec) => {
@@ -108,8 +114,8 @@ impl Provider {
         let headers = match &kind {
             Kind::Jwt(_) | Kind::Introspection(_) => SmallVec::from_iter(["authorization".into()]),
             Kind::ApiKey(keys) => SmallVec::from_iter([Arc::clone(&keys.header)]),
-            // The handshake is no header.
-            Kind::Mtls(..) => SmallVec::new(),
+            // The handshake is no header; a session is a cookie among others, and never a header of its own.
+            Kind::Mtls(..) | Kind::Oidc(_) => SmallVec::new(),
             Kind::SignedRequest(..) => SmallVec::from_iter(signed_request::HEADERS.map(Arc::from)),
         };
         let mut text = format!("{provider:?}").into_bytes();
@@ -118,6 +124,11 @@ impl Provider {
         }
         if let ir::Provider::Introspection(spec) = provider {
             for name in spec.introspection.client.secrets() {
+                text.extend_from_slice(secrets.get(name).map_or(&[], |bytes| bytes.as_slice()));
+            }
+        }
+        if let ir::Provider::Oidc(spec) = provider {
+            for name in &spec.session.keys {
                 text.extend_from_slice(secrets.get(name).map_or(&[], |bytes| bytes.as_slice()));
             }
         }
@@ -140,6 +151,7 @@ impl Provider {
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
             Kind::Mtls(..) => Challenge::Certificate(Arc::clone(&self.name)),
             Kind::SignedRequest(signed, _) => Challenge::Signature(Arc::clone(&self.name), signed.components().into()),
+            Kind::Oidc(oidc) => Challenge::Session(Arc::clone(&self.name), oidc.login_path().into()),
         }
     }
 
@@ -165,12 +177,14 @@ impl Provider {
     /// pipeline again, which refuses if the key is still missing.
     pub fn refresh_keys(&self) -> impl Future<Output = ()> + 'static {
         let waiting = match &self.kind {
-            Kind::Jwt(jwt) => match &jwt.keys {
-                Keys::Fetched(source) => Some(source.refreshed()),
-                Keys::Fixed(_) => None,
-            },
+            Kind::Jwt(jwt) => Some(&jwt.keys),
+            Kind::Oidc(oidc) => Some(oidc.keys()),
             _ => None,
         };
+        let waiting = waiting.and_then(|keys| match keys {
+            Keys::Fetched(source) => Some(source.refreshed()),
+            Keys::Fixed(_) => None,
+        });
         async move {
             if let Some(waiting) = waiting {
                 waiting.await;
@@ -215,6 +229,15 @@ impl Provider {
     fn signed_requests(&self) -> Option<(&SignedRequests, &Maker)> {
         match &self.kind {
             Kind::SignedRequest(signed, maker) => Some((signed, maker)),
+            _ => None,
+        }
+    }
+
+    /// Where people log in, if it is that.
+    #[must_use]
+    pub fn oidc(&self) -> Option<&Oidc> {
+        match &self.kind {
+            Kind::Oidc(oidc) => Some(oidc),
             _ => None,
         }
     }

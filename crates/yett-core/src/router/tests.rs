@@ -27,6 +27,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         deny: vec![],
         hidden: false,
         response_tenant: None,
+        assurance: None,
         address_limits: vec![],
         rate_limits: vec![],
         action: ir::Action::Forward(vec![]),

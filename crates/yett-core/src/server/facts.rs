@@ -1,9 +1,8 @@
 //! Fetches the facts that the pipeline asks for: the only place where a decision waits.
 
-use std::time::Duration;
-
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::client::Client;
 use super::clock::now;
@@ -12,8 +11,9 @@ use super::lane::Lane;
 use super::pipe::Wait;
 use super::worker::{View, Worker};
 use crate::exchange::{Framing, Need, Now, Once, Use};
-use crate::providers::bearer_of;
 use crate::providers::introspection::Introspected;
+use crate::providers::oidc::grants::Grant;
+use crate::providers::{Provider, bearer_of};
 use crate::store::{Survives, Unavailable};
 
 /// Bytes of a body that is read whole, and how long it may take.
@@ -27,14 +27,19 @@ const STORE_MS: u64 = 10_000;
 const INTROSPECTION_MS: u64 = 15_000;
 /// The same for a service's token.
 const TOKEN_MS: u64 = 15_000;
+/// How long tokens are waited for.
+const TOKENS_MS: u64 = 10_000;
+/// How long the body of a form is waited for, and its bytes.
+const FORM_MS: u64 = 10_000;
+const FORM_BYTES: u64 = 16 * 1024;
 
 impl<C: Client> Lane<C> {
     /// Fetches one fact, within its time. A fact that does not come is simply not there afterwards.
     pub(super) async fn fetch(&mut self, worker: &Worker, view: &View, need: &Need, started: Now) {
+        let provider = |index: u32| -> Option<&Provider> { view.snapshot.providers.get(usize::try_from(index).ok()?) };
         match *need {
-            Need::Keys { provider } => {
-                let provider = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
-                let Some(provider) = provider else { return };
+            Need::Keys { provider: index } => {
+                let Some(provider) = provider(index) else { return };
                 let deadline = after(started.monotonic_ns, KEYS_MS);
                 let _ = self.timer.within(deadline, provider.refresh_keys()).await;
             }
@@ -53,7 +58,7 @@ impl<C: Client> Lane<C> {
                 self.exchange.uses.push((key, answer));
             }
             Need::Body => {
-                let body = self.read_body(after(started.monotonic_ns, BODY_MS)).await;
+                let body = self.read_body(after(started.monotonic_ns, BODY_MS), BODY_BYTES).await;
                 self.exchange.body = body.map(Into::into);
             }
             Need::Revoke(ref revocations) => {
@@ -80,6 +85,19 @@ impl<C: Client> Lane<C> {
                     self.exchange.introspected = Some(Introspected { provider, max_age_ms, answer });
                 }
             }
+            Need::Tokens { provider: index, ref grant } => {
+                let Some(oidc) = provider(index).and_then(Provider::oidc) else { return };
+                let asked = oidc.tokens(Grant::clone(grant), worker.shared.service_runtime.clone());
+                let outcome = self.timer.within(after(started.monotonic_ns, TOKENS_MS), Box::pin(asked)).await;
+                if let Some(outcome) = outcome {
+                    self.exchange.sessions_mut().tokens = Some((index, Grant::clone(grant), outcome));
+                }
+            }
+            Need::Form => {
+                if let Some(form) = self.read_body(after(started.monotonic_ns, FORM_MS), FORM_BYTES).await {
+                    self.exchange.sessions_mut().form = Some(form);
+                }
+            }
         }
     }
 
@@ -102,9 +120,9 @@ impl<C: Client> Lane<C> {
     }
 
     /// The whole body of the request, if it is small and comes in time.
-    async fn read_body(&mut self, deadline: u64) -> Option<Vec<u8>> {
+    async fn read_body(&mut self, deadline: u64, limit: u64) -> Option<Vec<u8>> {
         let framing = self.exchange.request.framing;
-        if matches!(framing, Framing::Length(length) if length > BODY_BYTES) {
+        if matches!(framing, Framing::Length(length) if length > limit) {
             return None;
         }
         let mut body = Vec::new();
@@ -114,7 +132,7 @@ impl<C: Client> Lane<C> {
         let framing = self.client.body_framing(framing);
         self.body_taken = true;
         let Self { client, buffer, up, timer, .. } = self;
-        up.start(framing, false, BODY_BYTES);
+        up.start(framing, false, limit);
         let read = poll_fn(|cx| match up.poll(cx, client, buffer, &mut body) {
             Ok(Wait::Done) => Poll::Ready(true),
             Ok(Wait::Read | Wait::Write) => Poll::Pending,

@@ -64,6 +64,6 @@ fn bearer(provider: &ir::Provider) -> Option<&str> {
     match provider {
         ir::Provider::Jwt(jwt) => Some(&jwt.name),
         ir::Provider::Introspection(one) => Some(&one.name),
-        ir::Provider::ApiKey(_) => None,
+        _ => None,
     }
 }

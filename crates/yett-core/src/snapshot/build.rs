@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use super::identity;
 use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
+use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
@@ -24,6 +25,7 @@ use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
 use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
+use crate::providers::oidc::places::Places;
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
@@ -67,6 +69,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let secret = ir.dpop.nonce_secret.as_ref().and_then(|name| secrets.get(name)).map(|secret| secret.as_slice());
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     let events = events(&ir, &providers, secrets, &mut errors);
+    let logins = logins(&ir, &providers, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -95,6 +98,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         dpop: dpop?,
         events,
         remembered_since: shared.stores.remembered_since(),
+        logins,
     })
 }
 
@@ -123,6 +127,17 @@ fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Error
         });
     }
     out
+}
+
+/// Where the gateway itself answers; not where a route stands.
+fn logins(ir: &Ir, providers: &[Provider], errors: &mut Errors) -> Places {
+    let mut places = Places::default();
+    for (index, provider) in providers.iter().enumerate() {
+        let Some(oidc) = provider.oidc() else { continue };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        errors.take(|| format!("/providers/{index}/base"), places.add(number, provider.name(), oidc.base(), &ir.routes));
+    }
+    places
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
@@ -166,7 +181,8 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             spec.sender_constrained,
             &spec.access,
             &spec.live_check,
-            &spec.websocket
+            &spec.websocket,
+            &spec.assurance
         )
     );
     let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
@@ -174,6 +190,7 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
                 ir::Provider::Jwt(jwt) => write!(text, "{jwt:?}"),
+                ir::Provider::Oidc(oidc) => write!(text, "{oidc:?}"),
                 ir::Provider::ApiKey(keys) => {
                     let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));
                     write!(text, "{:?}", (&keys.name, &keys.header, &keys.salt, pepper))
@@ -220,6 +237,7 @@ fn names(ir: &Ir, errors: &mut Errors) {
 fn provider_name(provider: &ir::Provider) -> &str {
     match provider {
         ir::Provider::Jwt(jwt) => &jwt.name,
+        ir::Provider::Oidc(oidc) => &oidc.name,
         ir::Provider::ApiKey(keys) => &keys.name,
         ir::Provider::Mtls(mtls) => &mtls.name,
         ir::Provider::SignedRequest(signed) => &signed.name,
@@ -462,6 +480,11 @@ impl Context<'_> {
             let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
+        let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
+        if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
+            let message = "`assurance` needs callers; a public route has none".to_owned();
+            errors.0.push(LoadError { pointer: at("assurance"), message });
+        }
         let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
         let mirror = errors.take(|| at("mirror"), mirror);
         let edits = &spec.request_headers;
@@ -489,6 +512,7 @@ impl Context<'_> {
             hidden: spec.hidden,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
+            assurance: assurance?,
             challenges,
             address_limits,
             rate_limits: rate_limits?,

@@ -57,7 +57,7 @@ impl SignedRequest {
         let unavailable = || Refusal::from(Reason::StateUnavailable);
         match self.nonce.as_ref().map(|nonce| nonce.answer) {
             None | Some(Some(Ok(true))) => Ok(Rc::clone(&self.caller)),
-            Some(None) => Err(Undecided::Needs(Need::SignatureNonce, unavailable())),
+            Some(None) => Err(Undecided::Needs(Box::new((Need::SignatureNonce, unavailable())))),
             Some(Some(Ok(false))) => Err(refuse(Reason::SignatureReplayed, "the nonce was used before, or may have been").into()),
             Some(Some(Err(_))) => Err(unavailable().into()),
         }
