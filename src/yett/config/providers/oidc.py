@@ -19,6 +19,7 @@ from yett.config.providers.jwt import (
     _issuer,
 )
 from yett.config.types import Items, Plaintext, PublicFile, Secret, Text, one_or_list
+from yett.config.url import Url
 
 if TYPE_CHECKING:
     from yett.config.resolve import Material
