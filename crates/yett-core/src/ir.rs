@@ -716,6 +716,9 @@ pub struct Route {
     /// Rules that refuse where they hold, group's first.
     #[serde(default)]
     pub deny: Vec<AuthorizeRule>,
+    /// How sensitive its data is.
+    #[serde(default)]
+    pub classification: Option<String>,
     /// Whether a refused caller sees what there is where nothing is.
     #[serde(default)]
     pub hidden: bool,

@@ -386,6 +386,7 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"tenants": policy.tenants} if policy.tenants else {}),
         **({"deny": policy.deny} if policy.deny else {}),
         **({"hidden": True} if policy.hidden else {}),
+        **({"classification": policy.classification} if policy.classification else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         "access": access,

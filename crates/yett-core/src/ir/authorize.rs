@@ -33,6 +33,12 @@ pub struct AuthorizeRule {
     /// What is known of the device.
     #[serde(default)]
     pub device: Option<DeviceRule>,
+    /// A condition in CEL.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// Header fields that it may read, lower case.
+    #[serde(default)]
+    pub headers: Vec<String>,
 }
 
 /// Exact callers; one of them.

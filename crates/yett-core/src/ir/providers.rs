@@ -14,6 +14,17 @@ pub enum Provider {
     ApiKey(ApiKeyProvider),
 }
 
+impl Provider {
+    /// The claims that it declares for rules; nothing where it has none.
+    #[must_use]
+    pub fn declared(&self) -> Option<&BTreeMap<String, DeclaredClaim>> {
+        match self {
+            Self::Jwt(jwt) => Some(&jwt.claims.declared),
+            Self::ApiKey(_) => None,
+        }
+    }
+}
+
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

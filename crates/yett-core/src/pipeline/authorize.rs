@@ -10,7 +10,7 @@ pub(super) fn authorize(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> S
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
     let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
     let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
-    match policy.check(&Ask { principal, exchange, now }) {
+    match policy.check(&Ask { principal, exchange, route: &policy.route, now }) {
         Ok(()) => Step::Continue,
         Err(refusal) => Step::Refuse(refusal),
     }

@@ -23,6 +23,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],
+        classification: None,
         hidden: false,
         response_tenant: None,
         address_limits: vec![],

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secrets, Snapshot};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
+use crate::filters::authorize::condition::Readable;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -433,12 +434,27 @@ impl Context<'_> {
             let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
             errors.0.push(LoadError { pointer: at("tenants"), message });
         }
-        match Policy::build(spec, &authenticated.rules, variables) {
+        match Policy::build(spec, &authenticated.rules, &self.readable(authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
                 None
             }
+        }
+    }
+
+    /// What conditions of a route may read: claims of the providers whose callers its rules are about.
+    fn readable(&self, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
+        let names = if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
+        let claims = |name: &String| {
+            let provider = self.ir.providers.iter().find(|provider| provider_name(provider) == name)?;
+            let declared = provider.declared().map(|declared| declared.iter().map(|(name, claim)| (name.clone(), claim.kind)).collect());
+            Some((name.clone(), declared.unwrap_or_default()))
+        };
+        Readable {
+            claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
+            headers: Vec::new(),
+            variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
 
