@@ -2,7 +2,17 @@
 
 from typing import final
 
-__all__ = ["ApplyError", "Engine", "Gateway", "InternalError", "YamlError", "bind", "check_condition", "parse_yaml", "reasons"]
+__all__ = [
+    "ApplyError",
+    "Engine",
+    "Gateway",
+    "InternalError",
+    "YamlError",
+    "bind",
+    "check_condition",
+    "parse_yaml",
+    "reasons",
+]
 
 class YamlError(ValueError):
     """Where and why a document does not parse: `args` is (line, column, message)."""

@@ -37,7 +37,11 @@ OFF = {
 
 def is_off(case: Case) -> bool:
     """Messages, dotted names, undeclared names."""
-    return case.id in OFF or "/receiver_function_names/" in case.id or MESSAGE.search(case.expression) is not None
+    return (
+        case.id in OFF
+        or "/receiver_function_names/" in case.id
+        or MESSAGE.search(case.expression) is not None
+    )
 
 
 @pytest.fixture(scope="module")

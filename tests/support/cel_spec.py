@@ -80,7 +80,11 @@ def value(fields: Message) -> Any:
     if name == "list_value":
         return {"list": [value(item) for item in every(inner, "values")]}
     if name == "map_value":
-        return {"map": [[value(one(entry, "key")), value(one(entry, "value"))] for entry in every(inner, "entries")]}
+        return {
+            "map": [
+                [value(one(entry, "key")), value(one(entry, "value"))] for entry in every(inner, "entries")
+            ]
+        }
     if name == "object_value":
         ((type_name, content),) = inner
         short = type_name.strip("[]").rpartition("/")[2]
@@ -96,7 +100,9 @@ def cases() -> Iterator[Case]:
     for path in sorted(directory.glob("*.textproto")):
         for section in every(parse(path.read_text(encoding="utf-8")), "section"):
             for test in every(section, "test"):
-                yield Case(path.stem, bytes(one(section, "name")).decode(), bytes(one(test, "name")).decode(), test)
+                yield Case(
+                    path.stem, bytes(one(section, "name")).decode(), bytes(one(test, "name")).decode(), test
+                )
 
 
 def evaluator() -> Path:
@@ -105,7 +111,9 @@ def evaluator() -> Path:
     if built:
         return Path(built)
     subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "-p", "yett-core", "--example", "cel_conformance"], cwd=ROOT, check=True
+        ["cargo", "build", "--quiet", "--locked", "-p", "yett-core", "--example", "cel_conformance"],
+        cwd=ROOT,
+        check=True,
     )
     return HOME.parent / "debug" / "examples" / "cel_conformance"
 

@@ -36,7 +36,8 @@ fn read(value: &Json) -> Result<Value<'static>, String> {
         "duration" => Value::Span(text()?.parse().map_err(number)?),
         "list" => Value::List(List::Shared(inner.as_array().ok_or("no list")?.iter().map(read).collect::<Result<_, _>>()?)),
         "map" => {
-            let entry = |pair: &Json| Ok::<_, String>((read(pair.get(0).ok_or("no key")?)?, read(pair.get(1).ok_or("no value")?)?));
+            let entry =
+                |pair: &Json| Ok::<_, String>((read(pair.get(0).ok_or("no key")?)?, read(pair.get(1).ok_or("no value")?)?));
             Value::Map(Map::Shared(inner.as_array().ok_or("no map")?.iter().map(entry).collect::<Result<_, _>>()?))
         }
         other => return Err(format!("no values of type {other}")),
@@ -53,7 +54,9 @@ fn write(value: &Value<'_>) -> Json {
         Value::Text(text) => json!({"string": text.as_str()}),
         Value::Bytes(bytes) => json!({"bytes": bytes.as_slice()}),
         Value::List(list) => json!({"list": list.iter().map(|item| write(&item)).collect::<Vec<_>>()}),
-        Value::Map(map) => json!({"map": map.entries().iter().map(|(key, value)| json!([write(key), write(value)])).collect::<Vec<_>>()}),
+        Value::Map(map) => {
+            json!({"map": map.entries().iter().map(|(key, value)| json!([write(key), write(value)])).collect::<Vec<_>>()})
+        }
         Value::Time(time) => json!({"timestamp": time.to_string()}),
         Value::Span(span) => json!({"duration": span.to_string()}),
         Value::Type(name) => json!({"type": name}),
@@ -68,12 +71,8 @@ fn evaluate(line: &str) -> Result<Json, String> {
         bindings.insert(name.clone(), read(value)?);
     }
     let declared = |name: &String| (name.clone(), Declared::Value(Field::new(Type::Dyn, name.clone())));
-    let environment = Environment {
-        roots: bindings.keys().map(declared).collect(),
-        refused: BTreeMap::new(),
-        vouched: None,
-        strict: false,
-    };
+    let environment =
+        Environment { roots: bindings.keys().map(declared).collect(), refused: BTreeMap::new(), vouched: None, strict: false };
     let bounds = Bounds { bytes: 1 << 20, nodes: 1 << 16, depth: 64 };
     let program = match Program::compile(source, &environment, bounds) {
         Ok(program) => program,

@@ -565,7 +565,9 @@ impl<'e, S: Clone> Checker<'e, S> {
     /// Reads a declared value: of those who can have vouched here, all have to say the same of it.
     fn read(&mut self, at: usize, path: &str, field: Field<S>, facts: &Facts) -> Checked {
         let slot = self.source(path, &field);
-        let [first, ..] = field.kinds.as_slice() else { return Self::fault(at, format!("no identity provider of the route declares `{path}`")) };
+        let [first, ..] = field.kinds.as_slice() else {
+            return Self::fault(at, format!("no identity provider of the route declares `{path}`"));
+        };
         if first.0.is_empty() {
             return Ok((Node::Field(slot), first.1.clone()));
         }

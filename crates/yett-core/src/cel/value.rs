@@ -267,12 +267,8 @@ impl<'a> Value<'a> {
             (Self::Uint(left), Value::Int(right)) => Some(i128::from(*left).cmp(&i128::from(*right))),
             (Self::Int(left), Value::Double(right)) => mixed(i128::from(*left), *left as f64, *right),
             (Self::Uint(left), Value::Double(right)) => mixed(i128::from(*left), *left as f64, *right),
-            (Self::Double(left), Value::Int(right)) => {
-                mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse)
-            }
-            (Self::Double(left), Value::Uint(right)) => {
-                mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse)
-            }
+            (Self::Double(left), Value::Int(right)) => mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse),
+            (Self::Double(left), Value::Uint(right)) => mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse),
             _ => return None,
         })
     }

@@ -76,8 +76,9 @@ impl Policy {
         let mut errors = Vec::new();
         let mut keep = |place: String, result: Result<Rule, String>| result.map_err(|message| errors.push((place, message))).ok();
         let built = rules.iter().enumerate();
-        let rules: Box<[Rule]> =
-            built.filter_map(|(at, rule)| keep(format!("access/authenticated/rules/{at}"), Rule::build(rule, readable))).collect();
+        let rules: Box<[Rule]> = built
+            .filter_map(|(at, rule)| keep(format!("access/authenticated/rules/{at}"), Rule::build(rule, readable)))
+            .collect();
         let denied = spec.deny.iter().enumerate();
         let deny: Box<[Rule]> = denied.filter_map(|(at, rule)| keep(format!("deny/{at}"), Rule::build(rule, readable))).collect();
         let variables: Vec<&str> = readable.variables.iter().map(String::as_str).collect();
@@ -92,7 +93,8 @@ impl Policy {
             return Err(errors);
         }
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
-        let route = RouteFacts { name: spec.name.as_str().into(), group: text(&spec.group), classification: text(&spec.classification) };
+        let route =
+            RouteFacts { name: spec.name.as_str().into(), group: text(&spec.group), classification: text(&spec.classification) };
         Ok(Self { tenants: tenants.into(), deny, rules, route })
     }
 

@@ -445,10 +445,12 @@ impl Context<'_> {
 
     /// What conditions of a route may read: claims of the providers whose callers its rules are about.
     fn readable(&self, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
-        let names = if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
+        let names =
+            if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
         let claims = |name: &String| {
             let provider = self.ir.providers.iter().find(|provider| provider_name(provider) == name)?;
-            let declared = provider.declared().map(|declared| declared.iter().map(|(name, claim)| (name.clone(), claim.kind)).collect());
+            let declared =
+                provider.declared().map(|declared| declared.iter().map(|(name, claim)| (name.clone(), claim.kind)).collect());
             Some((name.clone(), declared.unwrap_or_default()))
         };
         Readable {

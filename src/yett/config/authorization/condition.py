@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from yett.config.base import Location
 from yett.config.places import Source
@@ -34,7 +34,9 @@ def _checked(source: str, readable: str) -> Fault | None:
     return Fault(len(source.encode()[:at].decode(errors="replace")), message)
 
 
-def check(source: str, claims: dict[str, dict[str, str]], headers: list[str], variables: list[str]) -> Fault | None:
+def check(
+    source: str, claims: dict[str, dict[str, str]], headers: list[str], variables: list[str]
+) -> Fault | None:
     """The first fault of a condition that may read these claims (types by provider), header fields and path variables."""
     readable = json.dumps({"claims": claims, "headers": headers, "variables": variables}, sort_keys=True)
     return _checked(source, readable)
@@ -52,7 +54,7 @@ def error(merger: Merger, location: Location, text: str, fault: Fault) -> Config
     source = places.source(location)
     if source is None:
         return found
-    line, column = locate(source, found.line, found.column, text, fault.at)
+    line, column = locate(source, found.line, found.column, fault.at)
     return ConfigError(
         found.file, line, column, found.where, found.message, found.code, excerpt(text, fault.at)
     )
@@ -67,7 +69,7 @@ def excerpt(text: str, at: int) -> str:
     return f"{shown}\n{' ' * (at - begin - shift)}^"
 
 
-def locate(source: Source, line: int, column: int, text: str, at: int) -> tuple[int, int]:
+def locate(source: Source, line: int, column: int, at: int) -> tuple[int, int]:
     """Line and column of a character of a text that stands at this place of a YAML file, however it is written there."""
     try:
         lines = source.path.read_text(encoding="utf-8").split("\n")
@@ -76,7 +78,7 @@ def locate(source: Source, line: int, column: int, text: str, at: int) -> tuple[
         return line, column
     style = raw[:1]
     if style in {"|", ">"}:
-        return _in_block(lines, line, text, at)
+        return _in_block(lines, line, at)
     if style in {'"', "'"}:
         return line, column + 1 + _raw_length(raw[1:], style, at)
     return line, column + at
@@ -91,7 +93,7 @@ def _raw_length(raw: str, quote: str, count: int) -> int:
     return min(length, len(raw))
 
 
-def _in_block(lines: list[str], line: int, text: str, at: int) -> tuple[int, int]:
+def _in_block(lines: list[str], line: int, at: int) -> tuple[int, int]:
     """In a block each of its lines is one of the text, or a piece of one behind a blank."""
     first = next((number for number in range(line, len(lines)) if lines[number].strip()), line)
     indent = len(lines[first]) - len(lines[first].lstrip(" ")) if first < len(lines) else 0

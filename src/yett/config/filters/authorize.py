@@ -115,7 +115,11 @@ def _fields(value: tuple[str, ...]) -> tuple[str, ...]:
                 (index,),
             )
         if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
-            raise refuse("header_name_invalid", f"`{name}` is not the name of a header; use letters, digits and `-`", (index,))
+            raise refuse(
+                "header_name_invalid",
+                f"`{name}` is not the name of a header; use letters, digits and `-`",
+                (index,),
+            )
     return tuple(name.lower() for name in value)
 
 

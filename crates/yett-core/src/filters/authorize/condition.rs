@@ -190,7 +190,8 @@ fn environment(readable: &Readable) -> Environment<Source> {
         ("group", value(Type::Text, Source::RouteGroup)),
         ("classification", value(Type::Text, Source::RouteClassification)),
     ]);
-    let variables = readable.variables.iter().enumerate().map(|(at, name)| (name.clone(), value(Type::Text, Source::Variable(at))));
+    let variables =
+        readable.variables.iter().enumerate().map(|(at, name)| (name.clone(), value(Type::Text, Source::Variable(at))));
     let roots = [
         ("request", request),
         ("principal", principal),

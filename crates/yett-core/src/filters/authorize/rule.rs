@@ -118,7 +118,15 @@ impl Rule {
             Ok(holds) => Truth::of(holds, Reason::PolicyDenied),
             Err(_) => Truth::Open(Reason::PolicyError),
         });
-        callers.chain(scopes).chain(roles).chain(permissions).chain(claims).chain(addresses).chain(times).chain(device).chain(condition)
+        callers
+            .chain(scopes)
+            .chain(roles)
+            .chain(permissions)
+            .chain(claims)
+            .chain(addresses)
+            .chain(times)
+            .chain(device)
+            .chain(condition)
     }
 
     fn refuse(&self, reason: Reason, ask: &Ask<'_>) -> Refusal {

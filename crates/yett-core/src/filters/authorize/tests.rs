@@ -44,7 +44,11 @@ fn reason(spec: &AuthorizeRule, principal: &Principal) -> Option<Reason> {
 
 fn denied(spec: &AuthorizeRule, principal: &Principal) -> Option<Reason> {
     let exchange = exchange();
-    Rule::build(spec, &Readable::default()).unwrap().deny(&Ask { principal, exchange: &exchange, route: &RouteFacts::default(), now: NOW }).err().map(|refusal| refusal.reason)
+    Rule::build(spec, &Readable::default())
+        .unwrap()
+        .deny(&Ask { principal, exchange: &exchange, route: &RouteFacts::default(), now: NOW })
+        .err()
+        .map(|refusal| refusal.reason)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
