@@ -12,7 +12,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -222,14 +221,16 @@ def _deny(value: Any) -> Any:
     return {"when": value} if isinstance(value, str) else value
 
 
-Denials = dict[
-    Name,
-    Annotated[
-        Deny,
-        BeforeValidator(_deny),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Deny"}]}),
-    ],
-]
+class _OrText:
+    """For editors: a text may stand in place of the mapping."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+Denials = dict[Name, Annotated[Deny, BeforeValidator(_deny), _OrText()]]
 """Rules that refuse, by name."""
 
 Access = Literal["public", "authenticated"]
