@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
@@ -70,6 +71,7 @@ __all__ = [
     "Device",
     "Dns",
     "Endpoint",
+    "ExternalAuthorization",
     "Gateway",
     "Group",
     "HashKey",
@@ -135,6 +137,7 @@ _WHERE = {
     "Role": "yett.config.authorization.roles",
     "Tenant": "yett.config.authorization.tenant",
     "Times": "yett.config.authorization.attributes",
+    "ExternalAuthorization": "yett.config.filters.external_authorization",
     "Mirror": "yett.config.filters.mirror",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",

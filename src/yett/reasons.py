@@ -58,6 +58,8 @@ REASONS: tuple[str, ...] = (
     "tenant_missing",
     "tenant_mismatch",
     "tenant_ambiguous",
+    "external_denied",
+    "external_unavailable",
     "rate_limited",
     "websocket_limit",
     "no_healthy_endpoint",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::certificate::ClientCertificate;
+use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
@@ -319,6 +320,8 @@ pub struct Exchange {
     pub mirror: Option<Box<Mirrored>>,
     /// Where `run` goes on after a `Need`.
     pub phase: Phase,
+    /// What an external check said; left by the server.
+    pub external: Option<Verdict>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
 }
@@ -356,6 +359,7 @@ impl Exchange {
             service: None,
             mirror: None,
             phase: Phase::Receive,
+            external: None,
             asked: SmallVec::new(),
         }
     }
@@ -383,6 +387,7 @@ impl Exchange {
         self.service = None;
         self.mirror = None;
         self.phase = Phase::Receive;
+        self.external = None;
         self.asked.clear();
     }
 }
@@ -452,6 +457,11 @@ pub enum Need {
     Keys {
         /// Index of the provider.
         provider: u32,
+    },
+    /// The verdict of the external check of this route.
+    External {
+        /// Index of the route.
+        route: RouteIndex,
     },
 }
 

@@ -722,6 +722,9 @@ pub struct Route {
     /// Whether a refused caller sees what there is where nothing is.
     #[serde(default)]
     pub hidden: bool,
+    /// A service that is asked whether a request may pass.
+    #[serde(default)]
+    pub external_authorization: Option<ExternalAuthorization>,
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,

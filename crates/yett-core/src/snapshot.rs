@@ -13,6 +13,7 @@ use crate::challenges::Challenges;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
+use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -86,6 +87,8 @@ pub struct Route {
     pub access: Access,
     /// Whether a refused caller sees what there is where nothing is.
     pub hidden: bool,
+    /// A service that is asked whether a request may pass.
+    pub external: Option<ExternalAuthorization>,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
     /// SHA-256 of all on which its decisions stand, but the list of API keys.

@@ -10,6 +10,7 @@ from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.authorize import Access, Authorize, Denials
+from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
@@ -102,6 +103,8 @@ class Group(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    external_authorization: ExternalAuthorization | None = None
+    """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)
     """Rules that refuse where they hold, by name; they win."""
     tenant: TenantPlace | None = None
@@ -161,6 +164,8 @@ class Route(Model):
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    external_authorization: ExternalAuthorization | None = None
+    """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)
     """Rules that refuse where they hold, by name; they win."""
     tenant: TenantPlace | None = None

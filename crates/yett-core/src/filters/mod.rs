@@ -1,6 +1,7 @@
 //! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
 pub mod address_limit;
 pub mod authorize;
+pub mod external_authorization;
 pub mod header_edits;
 pub mod keyed_hash;
 pub mod limit_table;

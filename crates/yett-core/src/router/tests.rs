@@ -24,6 +24,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         tenants: vec![],
         deny: vec![],
         classification: None,
+        external_authorization: None,
         hidden: false,
         response_tenant: None,
         address_limits: vec![],

@@ -13,6 +13,13 @@ impl<C: Client> Lane<C> {
     /// Fetches one fact, within its time. A fact that does not come is simply not there afterwards.
     pub(super) async fn fetch(&mut self, view: &View, need: &Need, started: Now) {
         match *need {
+            Need::External { route } => {
+                let Some(route) = view.snapshot.route(Some(route)) else { return };
+                let Some(external) = &route.external else { return };
+                let deadline = after(started.monotonic_ns, external.patience_ms().saturating_add(KEYS_MS));
+                let asked = external.ask(&route.name, &self.exchange);
+                self.exchange.external = self.timer.within(deadline, asked).await;
+            }
             Need::Keys { provider } => {
                 let provider = usize::try_from(provider).ok().and_then(|index| view.snapshot.providers.get(index));
                 let Some(provider) = provider else { return };

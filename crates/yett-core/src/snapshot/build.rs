@@ -11,6 +11,7 @@ use super::{Access, Action, ClientCertificates, Listener, LoadError, Route, Secr
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
+use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -111,7 +112,7 @@ fn revision(bytes: &[u8]) -> Arc<str> {
 /// Two configurations with the same digest let the same requests of a caller through, as far as that is not a limit's.
 fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     let mut text = format!("{:?}", (&spec.matches, &spec.path_allow, spec.client_certificate, &spec.access, &spec.websocket));
-    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
+    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
@@ -375,8 +376,16 @@ impl Context<'_> {
             Some(Access::Authenticated { policy, .. }) => Some(policy.headers()),
             _ => None,
         };
-        let own_headers =
-            own.map(String::as_str).chain(read.into_iter().flatten()).map(|name| name.to_ascii_lowercase().into()).collect();
+        let external = spec.external_authorization.as_ref();
+        let external = external.map(|one| ExternalAuthorization::build(one, self.shared)).transpose();
+        let external = errors.take(|| at("external_authorization"), external);
+        let asked: Vec<String> = external.iter().flatten().flat_map(ExternalAuthorization::fields).map(str::to_owned).collect();
+        let own_headers = own
+            .map(String::as_str)
+            .chain(read.into_iter().flatten())
+            .chain(asked.iter().map(String::as_str))
+            .map(|name| name.to_ascii_lowercase().into())
+            .collect();
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
@@ -390,6 +399,7 @@ impl Context<'_> {
             client_certificate: spec.client_certificate,
             decision: decision(spec, self.ir),
             hidden: spec.hidden,
+            external: external?,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
             challenges,

@@ -25,6 +25,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("authorize", "authorize", ("group", "route"), "all"),
+    Filter("external_authorization", "authorize", ("group", "route"), "one"),
     Filter("rate_limit", "limit", ("group", "route"), "all"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),
