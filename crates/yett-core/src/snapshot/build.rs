@@ -379,13 +379,9 @@ impl Context<'_> {
         let external = spec.external_authorization.as_ref();
         let external = external.map(|one| ExternalAuthorization::build(one, self.shared)).transpose();
         let external = errors.take(|| at("external_authorization"), external);
-        let asked: Vec<String> = external.iter().flatten().flat_map(ExternalAuthorization::fields).map(str::to_owned).collect();
-        let own_headers = own
-            .map(String::as_str)
-            .chain(read.into_iter().flatten())
-            .chain(asked.iter().map(String::as_str))
-            .map(|name| name.to_ascii_lowercase().into())
-            .collect();
+        let lower = |name: &str| name.to_ascii_lowercase().into();
+        let mut own_headers: Vec<Box<str>> = own.map(|name| lower(name)).chain(read.into_iter().flatten().map(lower)).collect();
+        own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
