@@ -94,7 +94,7 @@ fn faults_have_a_place_and_the_nearest_right_name() {
         ("1 in principal.roles", 2, "is never in"),
         ("principal.kind.startWith('u')", 15, "did you mean `startsWith`"),
         ("principal.kind.matches('(')", 23, "is not a pattern"),
-        ("principal.kind.matches(principal.kind)", 32, "as it stands"),
+        ("principal.kind.matches(principal.kind)", 33, "as it stands"),
         ("principal.kind.matches('(a{1000}){1000}')", 23, "too large"),
         ("request.time.getHours('Europe/Brelin') > 8", 22, "no time zone"),
         ("timestamp('yesterday') < request.time", 10, "cannot be converted"),
