@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from yett.errors import ConfigError
 
 if TYPE_CHECKING:
     from yett.config.merge import Merger
+
+
+_BLOCK = re.compile(r"[:\-]\s+[|>][-+0-9]*\s*(#.*)?$")
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ def locate(source: Source, line: int, column: int, at: int) -> tuple[int, int]:
     except (OSError, UnicodeDecodeError, IndexError):
         return line, column
     style = raw[:1]
-    if style in {"|", ">"}:
-        return _in_block(lines, line, at)
+    if line > 1 and _BLOCK.search(lines[line - 2]):
+        return _in_block(lines, line - 1, column - 1, at)
     if style in {'"', "'"}:
         return line, column + 1 + _raw_length(raw[1:], style, at)
     return line, column + at
@@ -93,10 +97,8 @@ def _raw_length(raw: str, quote: str, count: int) -> int:
     return min(length, len(raw))
 
 
-def _in_block(lines: list[str], line: int, at: int) -> tuple[int, int]:
+def _in_block(lines: list[str], first: int, indent: int, at: int) -> tuple[int, int]:
     """In a block each of its lines is one of the text, or a piece of one behind a blank."""
-    first = next((number for number in range(line, len(lines)) if lines[number].strip()), line)
-    indent = len(lines[first]) - len(lines[first].lstrip(" ")) if first < len(lines) else 0
     left = at
     for number in range(first, len(lines)):
         length = max(0, len(lines[number]) - indent)
