@@ -38,9 +38,15 @@ async def read_invoice(request: Request) -> JSONResponse:
     return JSONResponse({"error": "no such invoice"}, status_code=404)
 
 
+async def change_invoice(request: Request) -> JSONResponse:
+    """PATCH and DELETE; the demo's invoices stay as they are."""
+    return JSONResponse({"id": request.path_params["invoice"], "changed": request.method})
+
+
 app = Starlette(
     routes=[
         Route("/tenants/{tenant}/invoices", list_invoices),
         Route("/tenants/{tenant}/invoices/{invoice}", read_invoice),
+        Route("/tenants/{tenant}/invoices/{invoice}", change_invoice, methods=["PATCH", "DELETE"]),
     ]
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.rate_limit import RateLimit
@@ -88,6 +89,7 @@ __all__ = [
     "Dpop",
     "DpopNonce",
     "Endpoint",
+    "ExternalAuthorization",
     "Gateway",
     "Group",
     "HashKey",
@@ -177,6 +179,7 @@ _WHERE = {
     "Tenant": "yett.config.authorization.tenant",
     "Times": "yett.config.authorization.attributes",
     "IdentityAssertion": "yett.config.filters.identity_assertion",
+    "ExternalAuthorization": "yett.config.filters.external_authorization",
     "Mirror": "yett.config.filters.mirror",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",

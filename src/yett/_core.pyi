@@ -9,6 +9,7 @@ __all__ = [
     "InternalError",
     "YamlError",
     "bind",
+    "check_condition",
     "parse_yaml",
     "reasons",
     "verify_signature",
@@ -30,6 +31,11 @@ def bind(wanted: bytes, /) -> bytes:
     """Bind listeners without serving them: `{"workers", "listeners": [{"listener", "address"}], "held": [address]}`.
 
     Returns what `Gateway` takes as `adopted`. Raises RuntimeError."""
+
+def check_condition(source: str, readable: bytes, /) -> tuple[int, str] | None:
+    """The first fault of a condition in CEL: bytes from its beginning, and what is wrong; None where there is none.
+
+    `readable` is JSON: `{"claims": {provider: {name: type}}, "headers": […], "variables": […]}`."""
 
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""

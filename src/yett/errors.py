@@ -24,6 +24,8 @@ class ConfigError:
     where: str
     message: str
     code: str
+    excerpt: str = ""
+    """Lines that show the place, where the file's line and column do not say enough."""
 
     def __str__(self) -> str:
         if self.line:

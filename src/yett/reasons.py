@@ -86,6 +86,8 @@ REASONS: tuple[str, ...] = (
     "tenant_missing",
     "tenant_mismatch",
     "tenant_ambiguous",
+    "external_denied",
+    "external_unavailable",
     "rate_limited",
     "websocket_limit",
     "service_token_unavailable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -55,7 +56,18 @@ def go_program(name: str) -> Path:
     return program
 
 
-def _go(arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+def go_module(module: str) -> Path:
+    """The directory of a module's source, as `module@version`; fetched where it is missing.
+
+    Raises:
+        RuntimeError: there is no Go, or it could not be fetched.
+    """
+    HOME.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "GOFLAGS": "-modcacherw"}
+    return Path(json.loads(_go(["mod", "download", "-json", module], HOME, environment))["Dir"])
+
+
+def _go(arguments: list[str], directory: Path, environment: dict[str, str]) -> str:
     go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
     if go is None:
         raise RuntimeError("a program of the tests is built with Go, which is not here: https://go.dev/dl")
@@ -64,3 +76,4 @@ def _go(arguments: list[str], directory: Path, environment: dict[str, str]) -> N
     )
     if done.returncode != 0:
         raise RuntimeError(f"`go {' '.join(arguments)}` failed:\n{done.stderr[-2000:]}")
+    return done.stdout

@@ -180,6 +180,8 @@ impl Engine {
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
     fn fetch(&self, need: &Need, exchange: &mut Exchange) {
         match *need {
+            // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
+            Need::External { .. } => {}
             Need::Keys { provider } => {
                 let provider = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
                 let Some(provider) = provider else { return };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::certificate::ClientCertificate;
+use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
@@ -346,6 +347,8 @@ pub struct Exchange {
     pub revoked: Option<bool>,
     /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
     pub dpop_nonce: Option<Box<str>>,
+    /// What an external check said; left by the server.
+    pub external: Option<Verdict>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
 }
@@ -392,6 +395,7 @@ impl Exchange {
             body: None,
             revoked: None,
             dpop_nonce: None,
+            external: None,
             asked: SmallVec::new(),
         }
     }
@@ -428,6 +432,7 @@ impl Exchange {
         self.body = None;
         self.revoked = None;
         self.dpop_nonce = None;
+        self.external = None;
         self.asked.clear();
     }
 }
@@ -544,6 +549,11 @@ pub enum Need {
     },
     /// The request's body, as a form.
     Form,
+    /// The verdict of the external check of this route.
+    External {
+        /// Index of the route.
+        route: RouteIndex,
+    },
     /// Whether the nonce of `exchange.signed` is new.
     SignatureNonce,
     /// A token for this service, in the caller's name where its service wants that.

@@ -855,9 +855,15 @@ pub struct Route {
     /// Rules that refuse where they hold, group's first.
     #[serde(default)]
     pub deny: Vec<AuthorizeRule>,
+    /// How sensitive its data is.
+    #[serde(default)]
+    pub classification: Option<String>,
     /// Whether a refused caller sees what there is where nothing is.
     #[serde(default)]
     pub hidden: bool,
+    /// A service that is asked whether a request may pass.
+    #[serde(default)]
+    pub external_authorization: Option<ExternalAuthorization>,
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,

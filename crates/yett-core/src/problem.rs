@@ -175,6 +175,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::PolicyError
         | Reason::TenantAmbiguous
         | Reason::TenantLeak
+        | Reason::ExternalDenied
+        | Reason::ExternalUnavailable
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited

@@ -176,6 +176,8 @@ reasons! {
     TenantMissing "tenant_missing" 403 Policy No "the credential or the request names no tenant";
     TenantMismatch "tenant_mismatch" 403 Policy No "the caller belongs to another tenant";
     TenantAmbiguous "tenant_ambiguous" 403 Policy No "the request names its tenant more than once";
+    ExternalDenied "external_denied" 403 Policy No "the external check denies this";
+    ExternalUnavailable "external_unavailable" 503 Provider Later "the external check gave no answer";
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";

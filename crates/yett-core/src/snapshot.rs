@@ -16,6 +16,7 @@ use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
+use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
@@ -130,6 +131,8 @@ pub struct Route {
     pub access: Access,
     /// Whether a refused caller sees what there is where nothing is.
     pub hidden: bool,
+    /// A service that is asked whether a request may pass.
+    pub external: Option<ExternalAuthorization>,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
     /// Whether the caller's credential is confirmed by its issuer.

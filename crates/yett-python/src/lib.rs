@@ -63,6 +63,16 @@ fn verify_signature(algorithm: &str, key: &[u8], message: &[u8], signature: &[u8
     yett_core::filters::identity_assertion::verify_signature(algorithm, key, message, signature).map_err(PyValueError::new_err)
 }
 
+/// The first fault of a condition; see `filters::authorize::condition::check`.
+#[pyfunction]
+#[pyo3(signature = (source, readable, /))]
+fn check_condition(py: Python<'_>, source: &str, readable: &[u8]) -> PyResult<Option<(usize, String)>> {
+    use yett_core::filters::authorize::condition::check;
+    let readable = serde_json::from_slice(readable)
+        .map_err(|error| PyValueError::new_err(format!("what may be read is not valid: {error}")))?;
+    Ok(outside(py, || check(source, &readable))?.err().map(|fault| (fault.at, fault.message)))
+}
+
 /// Binds listeners without serving them; see `gateway::bind_early`.
 #[pyfunction]
 #[pyo3(signature = (wanted, /))]
@@ -218,6 +228,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bind, module)?)?;
     module.add_function(wrap_pyfunction!(verify_signature, module)?)?;
     module.add_class::<Engine>()?;
+    module.add_function(wrap_pyfunction!(check_condition, module)?)?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

@@ -167,7 +167,7 @@ def build(
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy) for policy in policies],
+        "routes": [_route(policy, material) for policy in policies],
     }  # fmt: skip
 
 
@@ -424,7 +424,14 @@ def _health(service: Service) -> dict[str, Any]:
     return document
 
 
-def _route(policy: Policy) -> dict[str, Any]:
+def _external(policy: Policy, material: Material) -> dict[str, Any]:
+    if policy.external is None:
+        return {}
+    where, source, check = policy.external
+    return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
+
+
+def _route(policy: Policy, material: Material) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
@@ -443,6 +450,8 @@ def _route(policy: Policy) -> dict[str, Any]:
         **({"tenants": policy.tenants} if policy.tenants else {}),
         **({"deny": policy.deny} if policy.deny else {}),
         **({"hidden": True} if policy.hidden else {}),
+        **_external(policy, material),
+        **({"classification": policy.classification} if policy.classification else {}),
         **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
         **({"live_check": policy.live_check} if policy.live_check else {}),
         **({"sender_constrained": policy.sender_constrained} if policy.sender_constrained else {}),
@@ -503,7 +512,12 @@ def weakened(gateway: Gateway) -> list[str]:
             service = gateway.services.get(target or "")
             if service and service.token:
                 found.append(f"route `{name}` is public, and `{target}` gets a token of the gateway's own")
-    found += state_part.weakened(gateway.state) if gateway.state else []
+    for kind, items in (("group", gateway.groups), ("route", gateway.routes)):
+        found += [
+            f"the external check of {kind} `{name}` is reached over plain HTTP: {item.external_authorization.plaintext}"
+            for name, item in items.items()
+            if item.external_authorization and item.external_authorization.plaintext
+        ]
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

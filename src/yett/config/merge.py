@@ -11,6 +11,7 @@ from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import assurance, security_headers
+from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.places import Places
@@ -47,6 +48,8 @@ class Policy:
     tenant_reason: str | None = None
     """Why requests name no tenant."""
     response_tenant: str | None = None
+    external: tuple[Location, str, ExternalAuthorization] | None = None
+    """Where the check stands, whose it is, and the check."""
     classification: str | None = None
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -134,6 +137,9 @@ class Merger:
         self._access(policy, route, group, at, parts)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
+        for part, where, source in parts:
+            if part.external_authorization is not None:
+                policy.external = ((*where, "external_authorization"), source, part.external_authorization)
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]
@@ -424,7 +430,14 @@ class Merger:
         return {"forward": [{"service": name, "weight": weight} for name, weight in shares.items()]}
 
     def _edits(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
-        for key in ("rewrite", "request_headers", "response_headers", "websocket", "mirror"):
+        for key in (
+            "rewrite",
+            "request_headers",
+            "response_headers",
+            "websocket",
+            "mirror",
+            "external_authorization",
+        ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
                     (*at, key),

@@ -11,6 +11,7 @@ from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Authorize, Denials
+from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
@@ -110,6 +111,8 @@ class Group(Model):
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    external_authorization: ExternalAuthorization | None = None
+    """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)
     """Rules that refuse where they hold, by name; they win."""
     tenant: TenantPlace | None = None
@@ -175,6 +178,8 @@ class Route(Model):
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
     """A rule that every request has to pass."""
+    external_authorization: ExternalAuthorization | None = None
+    """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)
     """Rules that refuse where they hold, by name; they win."""
     tenant: TenantPlace | None = None

@@ -135,7 +135,7 @@ def schema_text() -> str:
 
 def _problem(error: Any) -> dict[str, Any]:
     return {
-        "text": str(error),
+        "text": "\n".join([str(error), *(f"  {line}" for line in error.excerpt.splitlines())]),
         "file": str(error.file),
         "line": error.line,
         "column": error.column,

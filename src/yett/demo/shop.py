@@ -29,6 +29,29 @@ CLIENTS: dict[str, dict[str, Any]] = {
         "roles": ["accountant"],
         "scopes": ["billing.read", "orders.read", "profile.read"],
     },
+    "bookkeeper": {
+        "tenant": "acme",
+        "roles": ["employee", "accountant"],
+        "scopes": ["billing.read", "billing.write", "orders.read"],
+        "claims": {
+            "region": "eu",
+            "plan": "gold",
+            "clearance": "confidential",
+            "device_posture": "compliant",
+        },
+    },
+    "admin": {
+        "tenant": "acme",
+        "roles": ["admin"],
+        "scopes": ["orders.read"],
+        "claims": {"region": "eu", "plan": "basic", "clearance": "internal", "device_posture": "rooted"},
+    },
+    "admin-us": {
+        "tenant": "acme",
+        "roles": ["admin"],
+        "scopes": ["orders.read"],
+        "claims": {"region": "us"},
+    },
 }
 
 
@@ -82,7 +105,8 @@ class Shop:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_certificates(self.state, SERVICES)
         clients = self.state / "clients.json"
-        if not clients.exists():
+        known_clients = json.loads(clients.read_text(encoding="utf-8")) if clients.exists() else {}
+        if set(known_clients) != set(CLIENTS):
             made = {name: {**known, "secret": secrets.token_urlsafe(32)} for name, known in CLIENTS.items()}
             write_private(clients, json.dumps(made, indent=2) + "\n")
         signing = self.state / "identity.keys.pem"

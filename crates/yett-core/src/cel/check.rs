@@ -146,8 +146,26 @@ impl<'e, S: Clone> Checker<'e, S> {
         }
     }
 
+    /// `"x-region" in request.headers`: the field whose presence that asks for.
+    fn membership(&self, sign: &str, both: &[Expr; 2]) -> Result<Option<(String, Field<S>)>, Fault> {
+        let [left, right] = both;
+        let ("in", ExprKind::Text(name)) = (sign, &left.kind) else { return Ok(None) };
+        match self.declared(right)? {
+            Some((path, declared @ (Declared::Record(_) | Declared::Named(_)))) => {
+                match self.below(left.at, &path, declared, name)? {
+                    Some((path, Declared::Value(field))) => Ok(Some((path, field))),
+                    _ => Self::fault(left.at, format!("`{path}.{name}` is no value by itself")),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn binary(&mut self, at: usize, sign: &str, both: &[Expr; 2], facts: &Facts) -> Checked {
         let [left, right] = both;
+        if let Some((path, field)) = self.membership(sign, both)? {
+            return Ok((Node::Has(self.source(&path, &field)), Type::Bool));
+        }
         let (left_node, left_kind) = self.check(left, facts)?;
         let (right_node, right_kind) = self.check(right, facts)?;
         let nodes = Box::new([left_node, right_node]);
@@ -492,8 +510,13 @@ impl<'e, S: Clone> Checker<'e, S> {
             _ => return Ok(None),
         };
         let Some((path, declared)) = self.declared(operand)? else { return Ok(None) };
-        let full =
-            if matches!(expr.kind, ExprKind::Index(..)) { format!("{path}[\"{field}\"]") } else { format!("{path}.{field}") };
+        self.below(expr.at, &path, declared, field)
+    }
+
+    /// What is declared under a name below a path.
+    fn below(&self, at: usize, path: &str, declared: Declared<S>, field: &str) -> Result<Option<(String, Declared<S>)>, Fault> {
+        let plain = field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let full = if plain { format!("{path}.{field}") } else { format!("{path}[\"{field}\"]") };
         match declared {
             Declared::Value(_) => Ok(None),
             Declared::Named(make) => Ok(Some((full, Declared::Value(make(field))))),
@@ -502,7 +525,7 @@ impl<'e, S: Clone> Checker<'e, S> {
                     return Ok(Some((full, found)));
                 }
                 if let Some(message) = self.environment.refused.get(&full) {
-                    return Self::fault(expr.at, message.clone());
+                    return Self::fault(at, message.clone());
                 }
                 let none = match self.environment.refused.get(&format!("{path}.*")) {
                     Some(message) => format!("; {message}"),
@@ -511,7 +534,7 @@ impl<'e, S: Clone> Checker<'e, S> {
                 };
                 let near = names::nearest(field, fields.keys().map(String::as_str));
                 let hint = if near.is_empty() { none } else { near };
-                Self::fault(expr.at, format!("`{path}` has no `{field}`{hint}"))
+                Self::fault(at, format!("`{path}` has no `{field}`{hint}"))
             }
         }
     }
@@ -542,7 +565,9 @@ impl<'e, S: Clone> Checker<'e, S> {
     /// Reads a declared value: of those who can have vouched here, all have to say the same of it.
     fn read(&mut self, at: usize, path: &str, field: Field<S>, facts: &Facts) -> Checked {
         let slot = self.source(path, &field);
-        let [first, ..] = field.kinds.as_slice() else { return Self::fault(at, format!("`{path}` is not there")) };
+        let [first, ..] = field.kinds.as_slice() else {
+            return Self::fault(at, format!("no identity provider of the route declares `{path}`"));
+        };
         if first.0.is_empty() {
             return Ok((Node::Field(slot), first.1.clone()));
         }
@@ -575,7 +600,7 @@ impl<'e, S: Clone> Checker<'e, S> {
     }
 
     fn has(&mut self, expr: &Expr, facts: &Facts) -> Checked {
-        if let Some((path, Declared::Value(field))) = self.declared(expr)? {
+        if let (ExprKind::Select(..), Some((path, Declared::Value(field)))) = (&expr.kind, self.declared(expr)?) {
             let slot = self.source(&path, &field);
             return Ok((Node::Has(slot), Type::Bool));
         }
@@ -628,7 +653,10 @@ impl<'e, S: Clone> Checker<'e, S> {
                 }
                 _ => Facts::default(),
             },
-            ExprKind::Binary(sign, both) => self.vouched(sign, both, holds),
+            ExprKind::Binary(sign, both) => match self.membership(sign, both) {
+                Ok(Some((path, _))) if holds => Facts { present: [path].into(), vouched: None },
+                _ => self.vouched(sign, both, holds),
+            },
             _ => Facts::default(),
         }
     }

@@ -13,7 +13,7 @@ const FIRST: i128 = -62_135_596_800 * SECOND;
 /// 9999-12-31T23:59:59.999999999Z.
 const LAST: i128 = 253_402_300_800 * SECOND - 1;
 /// About 10,000 years.
-const LONGEST: i128 = 315_576_000_000 * SECOND;
+const LONGEST: i128 = 315_576_000_000 * SECOND + (SECOND - 1);
 
 pub(super) fn checked_time(nanoseconds: Option<i128>) -> Result<i128, Failure> {
     nanoseconds.filter(|time| (FIRST..=LAST).contains(time)).ok_or(Failure::Overflow)

@@ -252,27 +252,23 @@ impl<'a> Value<'a> {
                 left.entries().len() == right.entries().len()
                     && left.entries().iter().all(|(key, value)| right.get(key).is_some_and(|other| value.equals(&other)))
             }
-            _ => self.numeric_order(other) == Some(Some(Ordering::Equal)),
+            _ => self.numeric_order(other, exact) == Some(Some(Ordering::Equal)),
         }
     }
 
     /// The order of two numbers: nothing where one is none, and no order where one is not a number (NaN).
-    #[expect(clippy::cast_precision_loss, reason = "told apart by the exact comparison that follows")]
-    fn numeric_order(&self, other: &Value<'_>) -> Option<Option<Ordering>> {
+    #[expect(clippy::cast_precision_loss, reason = "whoever compares decides what it means")]
+    fn numeric_order(&self, other: &Value<'_>, mixed: impl Fn(i128, f64, f64) -> Option<Ordering>) -> Option<Option<Ordering>> {
         Some(match (self, other) {
             (Self::Int(left), Value::Int(right)) => Some(left.cmp(right)),
             (Self::Uint(left), Value::Uint(right)) => Some(left.cmp(right)),
             (Self::Double(left), Value::Double(right)) => left.partial_cmp(right),
             (Self::Int(left), Value::Uint(right)) => Some(i128::from(*left).cmp(&i128::from(*right))),
             (Self::Uint(left), Value::Int(right)) => Some(i128::from(*left).cmp(&i128::from(*right))),
-            (Self::Int(left), Value::Double(right)) => whole_and_double(i128::from(*left), *left as f64, *right),
-            (Self::Uint(left), Value::Double(right)) => whole_and_double(i128::from(*left), *left as f64, *right),
-            (Self::Double(left), Value::Int(right)) => {
-                whole_and_double(i128::from(*right), *right as f64, *left).map(Ordering::reverse)
-            }
-            (Self::Double(left), Value::Uint(right)) => {
-                whole_and_double(i128::from(*right), *right as f64, *left).map(Ordering::reverse)
-            }
+            (Self::Int(left), Value::Double(right)) => mixed(i128::from(*left), *left as f64, *right),
+            (Self::Uint(left), Value::Double(right)) => mixed(i128::from(*left), *left as f64, *right),
+            (Self::Double(left), Value::Int(right)) => mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse),
+            (Self::Double(left), Value::Uint(right)) => mixed(i128::from(*right), *right as f64, *left).map(Ordering::reverse),
             _ => return None,
         })
     }
@@ -287,14 +283,19 @@ impl<'a> Value<'a> {
             (Self::Text(left), Value::Text(right)) => Ok(Some(left.as_str().cmp(right.as_str()))),
             (Self::Bytes(left), Value::Bytes(right)) => Ok(Some(left.as_slice().cmp(right.as_slice()))),
             (Self::Time(left), Value::Time(right)) | (Self::Span(left), Value::Span(right)) => Ok(Some(left.cmp(right))),
-            _ => self.numeric_order(other).ok_or(Failure::NoOverload),
+            _ => self.numeric_order(other, approximate).ok_or(Failure::NoOverload),
         }
     }
 }
 
+/// As doubles, as far as they reach.
+fn approximate(_: i128, approximately: f64, double: f64) -> Option<Ordering> {
+    approximately.partial_cmp(&double)
+}
+
 /// Exact beyond 2^53 as well, where a double is always whole.
 #[expect(clippy::cast_possible_truncation, reason = "the double is whole and within 2^64 here")]
-fn whole_and_double(whole: i128, approximately: f64, double: f64) -> Option<Ordering> {
+fn exact(whole: i128, approximately: f64, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;
     }

@@ -1,6 +1,7 @@
 //! What verified callers may do: rules that have to hold, rules that deny, and whose tenant it is.
 
 mod claims;
+pub mod condition;
 mod rule;
 mod sets;
 mod tenant;
@@ -12,6 +13,7 @@ use crate::exchange::{Exchange, Now, Refusal};
 use crate::ir;
 use crate::principal::Principal;
 use crate::reason::Reason;
+use condition::{Readable, RouteFacts};
 use rule::Rule;
 use tenant::Tenant;
 
@@ -22,6 +24,8 @@ pub struct Ask<'a> {
     pub principal: &'a Principal,
     /// The request.
     pub exchange: &'a Exchange,
+    /// What is known of its route.
+    pub route: &'a RouteFacts,
     /// The time.
     pub now: Now,
 }
@@ -59,34 +63,45 @@ pub struct Policy {
     tenants: Box<[Tenant]>,
     deny: Box<[Rule]>,
     rules: Box<[Rule]>,
+    /// What is known of the route.
+    pub route: RouteFacts,
 }
 
 impl Policy {
-    /// Compiles the rules of a route. `rules` are those of `authorize:`, `variables` the names of the template's variables.
+    /// Compiles the rules of a route. `rules` are those of `authorize:`, `readable` what conditions may read.
     ///
     /// # Errors
     /// Each part that cannot be compiled: its place below the route, and what is wrong.
-    pub fn build(spec: &ir::Route, rules: &[ir::AuthorizeRule], variables: &[&str]) -> Result<Self, Vec<(String, String)>> {
+    pub fn build(spec: &ir::Route, rules: &[ir::AuthorizeRule], readable: &Readable) -> Result<Self, Vec<(String, String)>> {
         let mut errors = Vec::new();
         let mut keep = |place: String, result: Result<Rule, String>| result.map_err(|message| errors.push((place, message))).ok();
         let built = rules.iter().enumerate();
-        let rules: Box<[Rule]> =
-            built.filter_map(|(at, rule)| keep(format!("access/authenticated/rules/{at}"), Rule::build(rule))).collect();
+        let rules: Box<[Rule]> = built
+            .filter_map(|(at, rule)| keep(format!("access/authenticated/rules/{at}"), Rule::build(rule, readable)))
+            .collect();
         let denied = spec.deny.iter().enumerate();
-        let deny: Box<[Rule]> = denied.filter_map(|(at, rule)| keep(format!("deny/{at}"), Rule::build(rule))).collect();
+        let deny: Box<[Rule]> = denied.filter_map(|(at, rule)| keep(format!("deny/{at}"), Rule::build(rule, readable))).collect();
+        let variables: Vec<&str> = readable.variables.iter().map(String::as_str).collect();
         let mut tenants = Vec::with_capacity(spec.tenants.len());
         for (at, tenant) in spec.tenants.iter().enumerate() {
-            match Tenant::build(tenant, variables) {
+            match Tenant::build(tenant, &variables) {
                 Ok(tenant) => tenants.push(tenant),
                 Err(message) => errors.push((format!("tenants/{at}"), message)),
             }
         }
-        if errors.is_empty() { Ok(Self { tenants: tenants.into(), deny, rules }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        let route =
+            RouteFacts { name: spec.name.as_str().into(), group: text(&spec.group), classification: text(&spec.classification) };
+        Ok(Self { tenants: tenants.into(), deny, rules, route })
     }
 
     /// Fields of requests that it reads, lower case.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.tenants.iter().filter_map(Tenant::header)
+        let rules = self.deny.iter().chain(&self.rules).flat_map(Rule::headers);
+        self.tenants.iter().filter_map(Tenant::header).chain(rules)
     }
 
     /// Whether it names the tenant of a request.

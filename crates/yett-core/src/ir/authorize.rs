@@ -33,6 +33,12 @@ pub struct AuthorizeRule {
     /// What is known of the device.
     #[serde(default)]
     pub device: Option<DeviceRule>,
+    /// A condition in CEL.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// Header fields that it may read, lower case.
+    #[serde(default)]
+    pub headers: Vec<String>,
 }
 
 /// Exact callers; one of them.
@@ -156,6 +162,24 @@ pub struct DeviceRule {
     /// Whether the connection has to carry a verified client certificate.
     #[serde(default)]
     pub certificate: bool,
+}
+
+/// A service that is asked whether a request may pass.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAuthorization {
+    /// `group billing` or `route read-invoice`, for logs.
+    pub source: String,
+    /// Where it is asked.
+    pub endpoint: super::OutboundEndpoint,
+    /// For everything, the connection included.
+    pub timeout_ms: u64,
+    /// Fields of the request that it sees, lower case.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Fields that it may set for the service, lower case.
+    #[serde(default)]
+    pub to_service: Vec<String>,
 }
 
 /// Where the request names its tenant: it has to be there once and to equal the caller's.

@@ -47,6 +47,17 @@ impl Provider {
             Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) | Self::Introspection(_) | Self::Oidc(_) => None,
         }
     }
+
+    /// The claims that it declares for rules; nothing where it has none.
+    #[must_use]
+    pub fn declared(&self) -> Option<&BTreeMap<String, DeclaredClaim>> {
+        match self {
+            Self::Jwt(jwt) => Some(&jwt.claims.declared),
+            Self::Introspection(introspection) => Some(&introspection.claims.declared),
+            Self::Oidc(oidc) => Some(&oidc.claims.declared),
+            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) => None,
+        }
+    }
 }
 
 /// Signed tokens (RFC 7519), in `Authorization: Bearer`.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
+use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::pipeline::{PipelineState, respond};
@@ -133,6 +134,14 @@ fn fields(
         cookie::strip(headers);
     }
     route.request_headers.apply(headers)?;
+    if let Some(external) = &route.external {
+        headers.retain(|_, name, _| !external.sets(name));
+        if let Some(Verdict::Allowed(given)) = &exchange.external {
+            for (name, value) in given {
+                headers.set(name.as_bytes(), value.as_bytes())?;
+            }
+        }
+    }
     let mut address = [0_u8; 48];
     headers.set(b"x-forwarded-for", written(exchange.client, &mut address))?;
     headers.set(b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;

@@ -25,6 +25,8 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],
+        classification: None,
+        external_authorization: None,
         hidden: false,
         response_tenant: None,
         assurance: None,

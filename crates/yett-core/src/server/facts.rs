@@ -38,6 +38,13 @@ impl<C: Client> Lane<C> {
     pub(super) async fn fetch(&mut self, worker: &Worker, view: &View, need: &Need, started: Now) {
         let provider = |index: u32| -> Option<&Provider> { view.snapshot.providers.get(usize::try_from(index).ok()?) };
         match *need {
+            Need::External { route } => {
+                let Some(route) = view.snapshot.route(Some(route)) else { return };
+                let Some(external) = &route.external else { return };
+                let deadline = after(started.monotonic_ns, external.patience_ms().saturating_add(KEYS_MS));
+                let asked = external.ask(&route.name, &self.exchange);
+                self.exchange.external = self.timer.within(deadline, asked).await;
+            }
             Need::Keys { provider: index } => {
                 let Some(provider) = provider(index) else { return };
                 let deadline = after(started.monotonic_ns, KEYS_MS);

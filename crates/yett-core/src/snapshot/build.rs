@@ -12,6 +12,8 @@ use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, 
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
+use crate::filters::authorize::condition::Readable;
+use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
@@ -185,7 +187,7 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.assurance
         )
     );
-    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant));
+    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization));
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
@@ -493,8 +495,12 @@ impl Context<'_> {
             Some(Access::Authenticated { policy, .. }) => Some(policy.headers()),
             _ => None,
         };
-        let own_headers =
-            own.map(String::as_str).chain(read.into_iter().flatten()).map(|name| name.to_ascii_lowercase().into()).collect();
+        let external = spec.external_authorization.as_ref();
+        let external = external.map(|one| ExternalAuthorization::build(one, self.shared)).transpose();
+        let external = errors.take(|| at("external_authorization"), external);
+        let lower = |name: &str| name.to_ascii_lowercase().into();
+        let mut own_headers: Vec<Box<str>> = own.map(|name| lower(name)).chain(read.into_iter().flatten().map(lower)).collect();
+        own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
@@ -510,6 +516,7 @@ impl Context<'_> {
             sender_constrained: spec.sender_constrained,
             decision: decision(spec, self.ir),
             hidden: spec.hidden,
+            external: external?,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
             assurance: assurance?,
@@ -555,12 +562,29 @@ impl Context<'_> {
             let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
             errors.0.push(LoadError { pointer: at("tenants"), message });
         }
-        match Policy::build(spec, &authenticated.rules, variables) {
+        match Policy::build(spec, &authenticated.rules, &self.readable(authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
                 None
             }
+        }
+    }
+
+    /// What conditions of a route may read: claims of the providers whose callers its rules are about.
+    fn readable(&self, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
+        let names =
+            if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
+        let claims = |name: &String| {
+            let provider = self.ir.providers.iter().find(|provider| provider_name(provider) == name)?;
+            let declared =
+                provider.declared().map(|declared| declared.iter().map(|(name, claim)| (name.clone(), claim.kind)).collect());
+            Some((name.clone(), declared.unwrap_or_default()))
+        };
+        Readable {
+            claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
+            headers: Vec::new(),
+            variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def check_authorization(merger: Merger, policies: list[Policy]) -> None:
     """The table of roles, and the obligation to name tenants."""
     _roles(merger)
+    _external(merger)
     for policy in policies:
         _tenant(merger, policy)
 
@@ -34,6 +35,37 @@ def _roles(merger: Merger) -> None:
             merger.fault(
                 ("roles", name, "includes"), "role_circle", f"`{name}` includes {way}; break the circle", True
             )
+
+
+def _external(merger: Merger) -> None:
+    gateway = merger.gateway
+    for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
+        for name, item in items.items():
+            check = item.external_authorization
+            at: Location = (kind, name, "external_authorization")
+            if check is None:
+                continue
+            plain = check.url.startswith("http://")
+            if plain and check.plaintext is None:
+                merger.fault(
+                    (*at, "url"),
+                    "plaintext_reason",
+                    f"`{check.url}` is plain HTTP, where anyone on the way could let requests in; use https, or add `plaintext:` with a reason",
+                )
+            if not plain and check.plaintext is not None:
+                merger.fault(
+                    (*at, "plaintext"),
+                    "plaintext_unused",
+                    "nothing here is plain HTTP; remove `plaintext`",
+                    True,
+                )
+            if plain and check.ca is not None:
+                merger.fault(
+                    (*at, "ca"),
+                    "key_unused",
+                    "plain HTTP knows no certificate, so `ca` has no effect; remove it",
+                    True,
+                )
 
 
 def _tenant(merger: Merger, policy: Policy) -> None:

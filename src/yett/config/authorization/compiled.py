@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from yett.config import template
+from yett.config.authorization import condition
+from yett.config.authorization.attributes import Times
 from yett.config.authorization.roles import RoleTable
 from yett.config.authorization.tenant import Tenant, templates
 from yett.config.base import Location, listed, nearest
@@ -86,9 +88,11 @@ class Authorization:
         if rule.addresses:
             found["addresses"] = list(rule.addresses)
         if rule.times:
-            found["times"] = [times.compiled() for times in rule.times]
+            found["times"] = self._times(rule.times, where)
         if rule.device:
             found["device"] = self._device(rule, where)
+        if rule.when is not None:
+            found |= self._condition(rule, where)
         return found
 
     def _scopes(self, scopes: Scopes, where: Location) -> dict[str, Any]:
@@ -181,6 +185,39 @@ class Authorization:
             return []
         enough = order[order.index(self.policy.classification) :]
         return [{"name": name, "test": {"any_of": enough}}]
+
+    def _times(self, times: tuple[Times, ...], where: Location) -> list[dict[str, Any]]:
+        for index, window in enumerate(times):
+            if not condition.known_zone(window.zone):
+                self.fault_once(
+                    (*where, "times", index, "zone"),
+                    "time_invalid",
+                    f"there is no time zone `{window.zone}`; write an IANA name such as `Europe/Berlin`",
+                )
+        return [window.compiled() for window in times]
+
+    def _condition(self, rule: Rule, where: Location) -> dict[str, Any]:
+        text, headers = rule.when or "", sorted(rule.headers)
+        found = template.read(self.policy.path)
+        variables = [] if isinstance(found, str) else list(found.variables)
+        claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
+        fault = condition.check(text, claims, headers, variables)
+        if fault is not None:
+            place = (*where, "when") if self._stands((*where, "when")) else where
+            error = condition.error(self.merger, place, text, fault)
+            if error not in self.merger.errors:
+                self.merger.errors.append(error)
+        return {"when": text, **({"headers": headers} if headers else {})}
+
+    def _stands(self, location: Location) -> bool:
+        """Whether the file has this key: a condition may stand in place of a rule."""
+        source = self.merger.places.source(location)
+        here = source.value if source else {}
+        for step in location:
+            if not isinstance(here, dict) or step not in here:
+                return False
+            here = here[step]
+        return True
 
     def _device(self, rule: Rule, where: Location) -> dict[str, Any]:
         device = rule.device

@@ -26,6 +26,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("assurance", "authorize", ("group", "route"), "all"),
     Filter("authorize", "authorize", ("group", "route"), "all"),
+    Filter("external_authorization", "authorize", ("group", "route"), "one"),
     Filter("rate_limit", "limit", ("group", "route"), "all"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),

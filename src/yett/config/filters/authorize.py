@@ -19,9 +19,11 @@ from pydantic_core import CoreSchema, core_schema
 from yett.config.authorization.attributes import Claims, Device, Times
 from yett.config.authorization.tenant import TenantPlace
 from yett.config.base import Model, refuse
+from yett.config.headers import owned
 from yett.config.types import Items, Name, Networks, Quantified, Text, one_or_list
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
+_CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "host"}
 _SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)*(/\*)?", re.ASCII)
 
 
@@ -97,6 +99,33 @@ def _spiffe(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _condition(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
+        raise refuse("condition_invalid", "write a condition as text, such as `\"principal.kind == 'user'\"`")
+    return value
+
+
+def _fields(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(value):
+        if owned(name.lower(), False) or name.lower() in _CREDENTIALS:
+            raise refuse(
+                "header_owned",
+                f"`{name}` belongs to the gateway or carries a credential; conditions read other fields, and `principal`",
+                (index,),
+            )
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
+            raise refuse(
+                "header_name_invalid",
+                f"`{name}` is not the name of a header; use letters, digits and `-`",
+                (index,),
+            )
+    return tuple(name.lower() for name in value)
+
+
+Condition = Annotated[str, BeforeValidator(_condition)]
+Fields = Annotated[Items, AfterValidator(_fields)]
+
+
 class Callers(Model):
     """Exact callers; one of them."""
 
@@ -139,6 +168,10 @@ class Rule(Model):
     """Times of the week; one of them."""
     device: Device | None = None
     """What is known of the device."""
+    when: Condition | None = None
+    """A condition in CEL that has to hold."""
+    headers: Fields = ()
+    """Header fields that `when` may read."""
 
     def is_empty(self) -> bool:
         """Whether it asks for nothing."""
@@ -150,6 +183,7 @@ class Rule(Model):
             self.clearance,
             self.addresses,
             self.times,
+            self.when,
         )
         return not self.claims and self.device is None and all(part is None for part in parts)
 
@@ -165,7 +199,7 @@ class Authorize(Rule):
         if self.is_empty() and self.tenant is None:
             raise refuse(
                 "authorize_empty",
-                "`authorize` has no rule; name `scopes`, `roles`, `permissions`, `callers` or `claims`, or say `access: authenticated`",
+                "`authorize` has no rule; name `scopes`, `roles`, `permissions`, `callers`, `claims` or `when`, or say `access: authenticated`",
             )
         return self
 
@@ -178,12 +212,25 @@ class Deny(Rule):
         if self.is_empty():
             raise refuse(
                 "authorize_empty",
-                "the rule denies nothing; name `roles`, `callers`, `claims`, `addresses` or `times`",
+                "the rule denies nothing; name `roles`, `callers`, `claims`, `times` or `when`",
             )
         return self
 
 
-Denials = dict[Name, Deny]
+def _deny(value: Any) -> Any:
+    return {"when": value} if isinstance(value, str) else value
+
+
+class _OrText:
+    """For editors: a text may stand in place of the mapping."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+Denials = dict[Name, Annotated[Deny, BeforeValidator(_deny), _OrText()]]
 """Rules that refuse, by name."""
 
 Access = Literal["public", "authenticated"]

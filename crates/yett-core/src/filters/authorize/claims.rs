@@ -77,6 +77,8 @@ pub(super) struct Device {
     certificate: bool,
 }
 
+/// What the claims of a device begin with.
+pub(super) const DEVICE: &str = "device_";
 /// The claim in which a provider names the posture of the device.
 pub(super) const POSTURE: &str = "device_posture";
 /// The claim that says when it was checked, seconds since 1970.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::claims::{ClaimRule, Device};
+use super::condition::{Condition, Readable};
 use super::sets::{Callers, RoleSets, Scopes};
 use super::times::Window;
 use super::{Ask, Truth};
@@ -24,14 +25,16 @@ pub struct Rule {
     addresses: Box<[IpNet]>,
     times: Box<[Window]>,
     device: Option<Device>,
+    condition: Option<Condition>,
 }
 
 impl Rule {
-    /// Compiles one.
+    /// Compiles one. `readable` is what its condition may read of the route and its providers.
     ///
     /// # Errors
     /// A rule without a part, and whatever a part refuses.
-    pub fn build(rule: &ir::AuthorizeRule) -> Result<Self, String> {
+    pub fn build(rule: &ir::AuthorizeRule, readable: &Readable) -> Result<Self, String> {
+        let readable = Readable { headers: rule.headers.clone(), ..readable.clone() };
         let built = Self {
             source: rule.source.as_str().into(),
             callers: rule.callers.as_ref().map(Callers::build).transpose()?,
@@ -42,6 +45,7 @@ impl Rule {
             addresses: rule.addresses.as_slice().into(),
             times: rule.times.iter().map(Window::build).collect::<Result<_, _>>()?,
             device: rule.device.as_ref().map(Device::build).transpose()?,
+            condition: rule.when.as_ref().map(|source| Condition::build(source, &readable)).transpose()?,
         };
         if built.is_empty() {
             return Err("the rule asks for nothing; name callers, scopes, roles, permissions, claims or a condition".to_owned());
@@ -58,6 +62,12 @@ impl Rule {
             && self.addresses.is_empty()
             && self.times.is_empty()
             && self.device.is_none()
+            && self.condition.is_none()
+    }
+
+    /// Fields of requests that it reads, lower case.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.condition.iter().flat_map(Condition::headers)
     }
 
     /// As a rule of `authorize:`: allows where every part holds.
@@ -104,7 +114,19 @@ impl Rule {
         let times = (!self.times.is_empty())
             .then(|| Truth::of(self.times.iter().any(|window| window.holds(ask.now.unix_ms)), Reason::TimeNotAllowed));
         let device = self.device.iter().map(|device| device.judge(principal, ask.exchange, ask.now));
-        callers.chain(scopes).chain(roles).chain(permissions).chain(claims).chain(addresses).chain(times).chain(device)
+        let condition = self.condition.iter().map(|condition| match condition.holds(ask) {
+            Ok(holds) => Truth::of(holds, Reason::PolicyDenied),
+            Err(_) => Truth::Open(Reason::PolicyError),
+        });
+        callers
+            .chain(scopes)
+            .chain(roles)
+            .chain(permissions)
+            .chain(claims)
+            .chain(addresses)
+            .chain(times)
+            .chain(device)
+            .chain(condition)
     }
 
     fn refuse(&self, reason: Reason, ask: &Ask<'_>) -> Refusal {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::condition::{Readable, RouteFacts};
 use super::rule::Rule;
 use super::tenant::Tenant;
 use super::{Ask, Truth};
@@ -34,7 +35,7 @@ fn rule() -> AuthorizeRule {
 }
 
 fn permit(spec: &AuthorizeRule, principal: &Principal, exchange: &Exchange) -> Result<(), Refusal> {
-    Rule::build(spec).unwrap().permit(&Ask { principal, exchange, now: NOW })
+    Rule::build(spec, &Readable::default()).unwrap().permit(&Ask { principal, exchange, route: &RouteFacts::default(), now: NOW })
 }
 
 fn reason(spec: &AuthorizeRule, principal: &Principal) -> Option<Reason> {
@@ -43,7 +44,11 @@ fn reason(spec: &AuthorizeRule, principal: &Principal) -> Option<Reason> {
 
 fn denied(spec: &AuthorizeRule, principal: &Principal) -> Option<Reason> {
     let exchange = exchange();
-    Rule::build(spec).unwrap().deny(&Ask { principal, exchange: &exchange, now: NOW }).err().map(|refusal| refusal.reason)
+    Rule::build(spec, &Readable::default())
+        .unwrap()
+        .deny(&Ask { principal, exchange: &exchange, route: &RouteFacts::default(), now: NOW })
+        .err()
+        .map(|refusal| refusal.reason)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -284,7 +289,7 @@ fn whoever_vouches_as_well_vouches_for_the_same_tenant() {
 
 #[test]
 fn rules_that_decide_nothing_do_not_load() {
-    assert!(Rule::build(&rule()).is_err());
+    assert!(Rule::build(&rule(), &Readable::default()).is_err());
     for broken in [
         AuthorizeRule { scopes: Some(Scopes::AllOf(vec![])), ..rule() },
         AuthorizeRule { scopes: Some(Scopes::AnyOf(vec![String::new()])), ..rule() },
@@ -295,7 +300,7 @@ fn rules_that_decide_nothing_do_not_load() {
         claim(ClaimTest::Range(ir::NumberRange { at_least: Some(3), at_most: Some(2) })),
         AuthorizeRule { device: Some(ir::DeviceRule { posture: vec![], age_ms: None, certificate: false }), ..rule() },
     ] {
-        assert!(Rule::build(&broken).is_err(), "{broken:?}");
+        assert!(Rule::build(&broken, &Readable::default()).is_err(), "{broken:?}");
     }
     let spec = ir::TenantRule { source: "route a".into(), from: TenantSource::Path("tenant".into()) };
     assert!(Tenant::build(&spec, &["invoice"]).is_err());
@@ -331,9 +336,9 @@ proptest! {
 #[test]
 fn the_name_of_a_rule_is_shared_and_not_copied() {
     let spec = AuthorizeRule { scopes: Some(Scopes::AnyOf(words(&["a"]))), ..rule() };
-    let rule = Rule::build(&spec).unwrap();
+    let rule = Rule::build(&spec, &Readable::default()).unwrap();
     let (principal, exchange) = (user(), exchange());
-    let ask = Ask { principal: &principal, exchange: &exchange, now: NOW };
+    let ask = Ask { principal: &principal, exchange: &exchange, route: &RouteFacts::default(), now: NOW };
     let refusals = [rule.permit(&ask).unwrap_err(), rule.permit(&ask).unwrap_err()];
     let [first, second] = refusals.map(|refusal| refusal.rule.unwrap());
     assert!(Arc::ptr_eq(&first, &second));

@@ -1,0 +1,218 @@
+//! A service of yours is asked whether a request may pass, after everything else has agreed; doubt denies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+
+use crate::exchange::{Exchange, Need, Refusal, RouteIndex, Step};
+use crate::headers::{is_token, is_value};
+use crate::ir;
+use crate::outbound::{Fault, Limits, Request, Response, Target, Transport, address};
+use crate::reason::Reason;
+use crate::shared::Shared;
+
+/// Bytes of an answer.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// The longest time that a check may take, milliseconds.
+const MOST_MS: u64 = 10_000;
+
+/// A compiled check.
+#[derive(Debug)]
+pub struct ExternalAuthorization {
+    source: Arc<str>,
+    target: Arc<Target>,
+    limits: Limits,
+    runtime: Handle,
+    /// Fields of the request that the check sees, lower case.
+    headers: Box<[Box<str>]>,
+    /// Fields that its answer may set for the service, lower case.
+    to_service: Box<[Box<str>]>,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may pass, with these fields for the service.
+    Allowed(Vec<(Box<str>, Box<str>)>),
+    /// It may not.
+    Denied,
+    /// Nothing that can be relied on.
+    Failed,
+}
+
+impl ExternalAuthorization {
+    /// Compiles one. Nothing is asked yet: a check that cannot be reached stops no start.
+    ///
+    /// # Errors
+    /// What is wrong with its address, its time or its names of fields.
+    pub fn build(spec: &ir::ExternalAuthorization, shared: &Shared) -> Result<Self, String> {
+        let endpoint = &spec.endpoint;
+        let loopback = endpoint.plaintext || address::names_this_machine(&endpoint.url);
+        let transport = Transport::new(endpoint.ca.as_deref(), None, endpoint.plaintext, loopback)?;
+        if spec.timeout_ms == 0 || spec.timeout_ms > MOST_MS {
+            return Err(format!("the check may take up to {MOST_MS} ms, and more than none"));
+        }
+        let names = |names: &[String]| -> Result<Box<[Box<str>]>, String> {
+            let name = |name: &String| {
+                is_token(name.as_bytes()).then(|| name.to_ascii_lowercase().into()).ok_or_else(|| format!("`{name}` is no field"))
+            };
+            names.iter().map(name).collect()
+        };
+        Ok(Self {
+            source: spec.source.as_str().into(),
+            target: Arc::new(Target::new(&endpoint.url, &transport)?),
+            limits: Limits { time: Duration::from_millis(spec.timeout_ms), bytes: ANSWER_BYTES },
+            runtime: shared.service_runtime.clone(),
+            headers: names(&spec.headers)?,
+            to_service: names(&spec.to_service)?,
+        })
+    }
+
+    /// Fields that it reads or sets, lower case: other spellings of them never reach a service.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().chain(&self.to_service).map(|name| &**name)
+    }
+
+    /// Whether clients may not send this field, because the check sets it.
+    #[must_use]
+    pub fn sets(&self, name: &[u8]) -> bool {
+        self.to_service.iter().any(|own| own.as_bytes() == name)
+    }
+
+    /// Asks for the verdict, or goes by it.
+    pub fn check(&self, route: RouteIndex, exchange: &mut Exchange) -> Step {
+        let reason = match &exchange.external {
+            Some(Verdict::Allowed(_)) => return Step::Continue,
+            Some(Verdict::Denied) => Reason::ExternalDenied,
+            Some(Verdict::Failed) => Reason::ExternalUnavailable,
+            None => match exchange.ask(Need::External { route }) {
+                Some(step) => return step,
+                None => Reason::ExternalUnavailable,
+            },
+        };
+        let mut refusal = Refusal::from(reason);
+        refusal.rule = Some(Arc::clone(&self.source));
+        Step::Refuse(refusal)
+    }
+
+    /// Asks it, on the service runtime, within its time.
+    pub fn ask(&self, route: &str, exchange: &Exchange) -> impl Future<Output = Verdict> + use<> {
+        let request = Request::post_json(&question(route, exchange, &self.headers)).repeatable();
+        let (target, limits, to_service) = (Arc::clone(&self.target), self.limits, self.to_service.clone());
+        let asking = self.runtime.spawn(async move { target.send(&request, limits).await });
+        async move { asking.await.map_or(Verdict::Failed, |answer| verdict(answer, &to_service)) }
+    }
+
+    /// How long a verdict is waited for, milliseconds.
+    #[must_use]
+    pub fn patience_ms(&self) -> u64 {
+        u64::try_from(self.limits.time.as_millis()).unwrap_or(MOST_MS)
+    }
+}
+
+/// What the check is told. A field that stands more than once comes as a list.
+fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut headers = Map::new();
+    for name in listed {
+        let mut values: Vec<String> = exchange.request.headers.named(name.as_bytes()).map(text).collect();
+        let value = match values.len() {
+            0 => continue,
+            1 => values.remove(0).into(),
+            _ => values.into(),
+        };
+        headers.insert(name.to_string(), value);
+    }
+    let principal = exchange.principal.as_ref().map(|principal| {
+        json!({
+            "provider": &*principal.provider, "method": principal.method.as_str(), "kind": principal.kind.as_str(),
+            "issuer": &*principal.issuer, "subject": &*principal.subject, "client": principal.client, "tenant": principal.tenant,
+            "scopes": principal.scopes, "roles": principal.roles,
+        })
+    });
+    json!({
+        "request": {
+            "id": text(&exchange.request_id), "method": exchange.request.method.as_str(), "host": exchange.host,
+            "path": text(exchange.path.raw()), "query": text(exchange.query()), "headers": headers,
+            "scheme": if exchange.https { "https" } else { "http" },
+        },
+        "connection": {"address": exchange.client.to_string(), "listener": &*exchange.connection.listener},
+        "principal": principal,
+        "route": route,
+    })
+}
+
+/// Only an object with `allow` in it that is true or false is an answer; anything else is none.
+fn verdict(answer: Result<Response, Fault>, to_service: &[Box<str>]) -> Verdict {
+    let Ok(Ok(object)) = answer.map(|response| response.read_json()) else { return Verdict::Failed };
+    match object.get("allow") {
+        Some(Value::Bool(true)) => fields(object.get("headers"), to_service).map_or(Verdict::Failed, Verdict::Allowed),
+        Some(Value::Bool(false)) => Verdict::Denied,
+        _ => Verdict::Failed,
+    }
+}
+
+/// The fields that are listed; others are none of its business. A listed one that no field can hold is no answer.
+fn fields(given: Option<&Value>, to_service: &[Box<str>]) -> Option<Vec<(Box<str>, Box<str>)>> {
+    let given = match given {
+        None => return Some(Vec::new()),
+        Some(given) => given.as_object()?,
+    };
+    let mut found = Vec::new();
+    for name in to_service {
+        let mut named = given.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        match (named.next(), named.next()) {
+            (None, _) => {}
+            (Some((_, Value::String(value))), None) if is_value(value.as_bytes()) => {
+                found.push((name.clone(), value.as_str().into()))
+            }
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verdict, verdict};
+    use crate::outbound::{Fault, Response};
+
+    fn answer(status: u16, kind: &str, body: &str) -> Verdict {
+        let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, kind.parse().unwrap())]);
+        let response = Response { status: status.try_into().unwrap(), headers, body: body.as_bytes().to_vec() };
+        verdict(Ok(response), &["x-level".into()])
+    }
+
+    #[test]
+    fn only_a_clear_answer_is_one() {
+        let allowed =
+            |fields: &[(&str, &str)]| Verdict::Allowed(fields.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect());
+        assert_eq!(answer(200, "application/json", r#"{"allow": true}"#), allowed(&[]));
+        let with = r#"{"allow": true, "headers": {"X-Level": "3", "x-other": "1"}}"#;
+        assert_eq!(answer(200, "application/json", with), allowed(&[("x-level", "3")]));
+        assert_eq!(answer(200, "application/json", r#"{"allow": false}"#), Verdict::Denied);
+        for body in [
+            "",
+            "true",
+            "{}",
+            r#"{"allow": "true"}"#,
+            r#"{"allow": 1}"#,
+            r#"{"allow": null}"#,
+            r#"{"allow": false, "allow": true}"#,
+            r#"{"allow": true, "headers": {"x-level": 3}}"#,
+            r#"{"allow": true, "headers": {"x-level": "a\r\nx-admin: 1"}}"#,
+            r#"{"allow": true, "headers": {"x-level": "1", "X-Level": "2"}}"#,
+            r#"{"allow": true, "headers": []}"#,
+        ] {
+            assert_eq!(answer(200, "application/json", body), Verdict::Failed, "{body}");
+        }
+        for (status, kind) in
+            [(200, "text/html"), (201, "application/json"), (403, "application/json"), (500, "application/json")]
+        {
+            assert_eq!(answer(status, kind, r#"{"allow": true}"#), Verdict::Failed, "{status} {kind}");
+        }
+        assert_eq!(verdict(Err(Fault::Timeout(1)), &[]), Verdict::Failed);
+    }
+}

@@ -1,0 +1,78 @@
+"""A service of yours is asked whether a request may pass, after everything else has agreed; doubt denies."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+from yett.config.base import Model, refuse
+from yett.config.headers import owned
+from yett.config.types import Items, Plaintext, PublicFile, forbidden_host
+from yett.config.units import Duration, milliseconds
+from yett.config.url import url_fault
+
+MOST_MS = 10_000
+
+
+def _url(value: Any) -> Any:
+    fault = url_fault(value)
+    if fault:
+        raise refuse("url_invalid", fault)
+    host = urlsplit(value).hostname or ""
+    why = forbidden_host(host)
+    if why:
+        raise refuse("address_forbidden", f"`{host}` {why}; it is never contacted")
+    return value
+
+
+def _names(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(value):
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
+            raise refuse(
+                "header_name_invalid",
+                f"`{name}` is not the name of a header; use letters, digits and `-`",
+                (index,),
+            )
+        if owned(name.lower(), False) or name.lower() == "cookie":
+            raise refuse(
+                "header_owned",
+                f"`{name}` belongs to the gateway or carries a credential; name another field",
+                (index,),
+            )
+    return tuple(name.lower() for name in value)
+
+
+def _timeout(value: str) -> str:
+    if not 0 < milliseconds(value) <= MOST_MS:
+        raise refuse("out_of_range", f"`{value}` is out of range; write at most `10s`")
+    return value
+
+
+class ExternalAuthorization(Model):
+    """A service that is asked whether a request may pass."""
+
+    url: Annotated[str, BeforeValidator(_url)]
+    """Where it is asked: POST with a JSON document."""
+    ca: PublicFile | None = None
+    """PEM of the authority that signed its certificate; the system's roots otherwise."""
+    plaintext: Plaintext | None = None
+    """Why plain HTTP is fine here."""
+    timeout: Annotated[Duration, AfterValidator(_timeout)] = "500ms"
+    """For everything, the connection included; at most 10s."""
+    headers: Annotated[Items, AfterValidator(_names)] = ()
+    """Fields of the request that it sees."""
+    to_service: Annotated[Items, AfterValidator(_names)] = ()
+    """Fields that its answer may set for the service; clients cannot send them."""
+
+    def compiled(self, source: str, ca: str | None) -> dict[str, Any]:
+        """Its part of the intermediate representation."""
+        return {
+            "source": source,
+            "endpoint": {"url": self.url, "plaintext": self.url.startswith("http://"), "ca": ca},
+            "timeout_ms": milliseconds(self.timeout),
+            **({"headers": sorted(self.headers)} if self.headers else {}),
+            **({"to_service": sorted(self.to_service)} if self.to_service else {}),
+        }
