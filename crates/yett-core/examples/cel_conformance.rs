@@ -65,9 +65,9 @@ fn write(value: &Value<'_>) -> Json {
 
 fn evaluate(line: &str) -> Result<Json, String> {
     let case: Json = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let source = case["expr"].as_str().ok_or("no expression")?;
+    let source = case.get("expr").and_then(|expression| expression.as_str()).ok_or("no expression")?;
     let mut bindings = BTreeMap::new();
-    for (name, value) in case["bindings"].as_object().into_iter().flatten() {
+    for (name, value) in case.get("bindings").and_then(|bindings| bindings.as_object()).into_iter().flatten() {
         bindings.insert(name.clone(), read(value)?);
     }
     let declared = |name: &String| (name.clone(), Declared::Value(Field::new(Type::Dyn, name.clone())));

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
-pub use identity::{Identity, IdentityAssertion, SigningAlgorithm, SigningKey};
+pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use machines::*;
 pub use oidc::*;

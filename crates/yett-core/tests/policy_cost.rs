@@ -1,5 +1,7 @@
 //! What rules cost a request: no allocation, and figures to read (`cargo test --test policy_cost -- --nocapture`).
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: what is wrong here is to be seen")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;

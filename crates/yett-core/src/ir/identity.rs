@@ -11,13 +11,13 @@ pub struct Identity {
     /// Their `iss`.
     pub issuer: String,
     /// The one that signs last comes first.
-    pub keys: Vec<SigningKey>,
+    pub keys: Vec<IdentityKey>,
 }
 
 /// A private key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SigningKey {
+pub struct IdentityKey {
     /// `kid`: its thumbprint (RFC 7638).
     pub id: String,
     /// What it signs with.

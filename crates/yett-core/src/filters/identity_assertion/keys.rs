@@ -36,7 +36,7 @@ impl fmt::Debug for Signer {
 pub struct Ring(Vec<Signer>);
 
 impl Signer {
-    fn build(spec: &ir::SigningKey, secrets: &Secrets) -> Result<Self, String> {
+    fn build(spec: &ir::IdentityKey, secrets: &Secrets) -> Result<Self, String> {
         let pem = secrets.get(&spec.secret).ok_or_else(|| format!("the secret `{}` was not passed along", spec.secret))?;
         let unreadable = || format!("`{}` holds no private key that can be read at place {}", spec.secret, spec.index);
         let der = PrivatePkcs8KeyDer::pem_slice_iter(pem).nth(spec.index).and_then(Result::ok).ok_or_else(unreadable)?;
