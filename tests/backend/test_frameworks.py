@@ -47,7 +47,14 @@ def test_example(
                     "identity_assertion": {},
                 }
             },
-            "routes": {"all": configs.route(service="billing", authenticate="id", access="authenticated")},
+            "routes": {
+                "all": configs.route(
+                    service="billing",
+                    authenticate="id",
+                    access="authenticated",
+                    tenant={"none": "the service decides"},
+                )
+            },
         }
     )
     good = vouches.bearer(tenant="acme", scope="billing.read")

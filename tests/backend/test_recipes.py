@@ -31,7 +31,14 @@ def test_recipe(language: str, gateway: Any, issuer: Any, origin: Any, tmp_path:
         "identity_providers": {"id": vouches.provider(claims={"tenant": "tenant"})},
         # The same name and keys, so that assertions can be caught before they were used.
         "services": {"billing": configs.service(spy, identity_assertion={})},
-        "routes": {"all": configs.route(service="billing", authenticate="id", access="authenticated")},
+        "routes": {
+            "all": configs.route(
+                service="billing",
+                authenticate="id",
+                access="authenticated",
+                tenant={"none": "the service decides"},
+            )
+        },
     }
     gate = gateway(config)
     url = f"http://127.0.0.1:{gate.port}/identity/jwks.json"

@@ -68,6 +68,7 @@ def test_the_schema_is_published_and_says_all_of_it(gateway, origin, issuer, key
         "level": {"from": "acr_level", "type": "int"},
         "tenant": "tenant",
     }
+    config["routes"]["closed"]["tenant"] = {"none": "the service decides"}
     config["services"]["public"] = service(there, identity_assertion={"anonymous": True})
     config["routes"]["public"] = route("/public", service="public")
     gate = gateway(config)

@@ -10,11 +10,12 @@ from yett.config.gateway import Gateway
 def json_schema() -> dict[str, Any]:
     """A schema (2020-12) of the YAML file."""
     schema: dict[str, Any] = _without_null(Gateway.model_json_schema(by_alias=True))
-    certificates = schema["$defs"]["ListenerTls"]["properties"]["certificates"]
-    schema["$defs"]["ListenerTls"]["properties"]["certificates"] = {
-        "anyOf": [certificates["items"], {"type": "array", "items": certificates["items"], "minItems": 1}],
-        "description": certificates.get("description", ""),
-    }
+    for model, key in (("ListenerTls", "certificates"), ("Identity", "keys")):
+        several = schema["$defs"][model]["properties"][key]
+        schema["$defs"][model]["properties"][key] = {
+            "anyOf": [several["items"], {"type": "array", "items": several["items"], "minItems": 1}],
+            "description": several.get("description", ""),
+        }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Yett configuration"
     schema["required"] = ["version", *schema.get("required", [])]
