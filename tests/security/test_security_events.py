@@ -36,9 +36,14 @@ def event(
     fields: dict[str, Any] | None = None, **changes: Any,
 ) -> bytes:  # fmt: skip
     body = {**(fields or {}), **({"subject": subject} if subject else {})}
-    claims = issuer.claims(
-        sub=None, exp=None, aud=RECEIVER, events={kind: body}, **{"jti": f"e{time.monotonic_ns()}", **changes}
-    )
+    usual = {
+        "sub": None,
+        "exp": None,
+        "aud": RECEIVER,
+        "events": {kind: body},
+        "jti": f"e{time.monotonic_ns()}",
+    }
+    claims = issuer.claims(**{**usual, **changes})
     return issuer.sign(claims, {"typ": "secevent+jwt", **(header or {})}, key=key).encode()
 
 
