@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from yett.config.match import Match
     from yett.config.providers.api_key import ApiKey
-    from yett.config.providers.jwt import Claim, JwksUrl, Jwt
+    from yett.config.providers.jwt import Claim, Discovery, JwksUrl, Jwt
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.service import Pool, Service, ServiceTls
@@ -68,6 +68,7 @@ __all__ = [
     "Defaults",
     "Deny",
     "Device",
+    "Discovery",
     "Dns",
     "Endpoint",
     "Gateway",
@@ -165,6 +166,7 @@ _WHERE = {
     "Match": "yett.config.match",
     "ApiKey": "yett.config.providers.api_key",
     "Claim": "yett.config.providers.jwt",
+    "Discovery": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "JwksUrl": "yett.config.providers.jwt",
     "CircuitBreaker": "yett.config.resilience",

@@ -40,6 +40,7 @@ REASONS: tuple[str, ...] = (
     "token_expired",
     "token_not_yet_valid",
     "token_audience_mismatch",
+    "token_client_not_accepted",
     "token_claim_invalid",
     "api_key_unknown",
     "api_key_expired",

@@ -94,7 +94,7 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "Acme", "AddressLimit", "Admin", "ApiKey", "Authorize", "Callers", "Ceiling", "Certificate", "CircuitBreaker", "Claim", "ConfigError",
-        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
+        "ConfigurationError", "ConsistentHash", "Cookies", "Defaults", "Deny", "Device", "Discovery", "Dns", "Endpoint", "Gateway", "Group", "HashKey", "HealthCheck", "Hsts", "Http2", "HttpsRedirect", "JwksUrl", "Jwt", "Listener", "ListenerTls", "LoadShedding", "LogFile", "Match", "Mirror",
         "OutlierDetection", "PassedHost", "Passthrough", "PathRules", "Pool", "Process", "ProxyProtocol", "RateLimit", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "ResponseTenant", "Retry", "Rewrite", "Role",
         "Route", "RouteLimits", "RouteTimeouts", "Secret", "SecurityHeaders", "Service", "ServiceHttp2", "ServiceLimits", "ServiceTls", "State", "Tenant", "Times", "TrustedProxies", "WebSocket", "YettError",
         "__version__",

@@ -186,6 +186,8 @@ pub struct Refusal {
     pub rule: Option<Arc<str>>,
     /// The client sees what there is where nothing is; the log has the reason.
     pub hidden: bool,
+    /// The identity provider whose credential it was, where that is known.
+    pub provider: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -198,7 +200,7 @@ impl Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, hidden: false }
+        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, hidden: false, provider: None }
     }
 }
 

@@ -708,6 +708,9 @@ pub struct Route {
     /// Whether the connection has to carry a verified client certificate.
     #[serde(default)]
     pub client_certificate: bool,
+    /// Whether it is named in no document for strangers (RFC 9728).
+    #[serde(default)]
+    pub unlisted: bool,
     /// The one access decision.
     pub access: Access,
     /// Where the request names its tenant, group's first; all have to equal the caller's.

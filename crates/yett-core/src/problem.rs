@@ -15,6 +15,10 @@ pub struct ProblemContext<'a> {
     pub request_id: &'a [u8],
     /// WWW-Authenticate challenges are built for these providers' kinds (`bearer`, `api_key`), empty otherwise.
     pub challenges: &'a [Challenge],
+    /// Every scope that the route asks for.
+    pub scope: Option<&'a str>,
+    /// Where the document is that says what protects this host (RFC 9728 section 5.1).
+    pub resource: Option<String>,
 }
 
 /// Which answer fields a reason brings with it.
@@ -38,8 +42,8 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     let mut headers: Vec<(Box<str>, Box<str>)> = vec![("cache-control".into(), "no-store".into())];
     match extra(reason) {
         Extra::Plain => {}
-        Extra::Challenge => challenge(&mut headers, context.challenges, None, refusal),
-        Extra::Error(code) => challenge(&mut headers, context.challenges, Some(code), refusal),
+        Extra::Challenge => challenge(&mut headers, context, None, refusal),
+        Extra::Error(code) => challenge(&mut headers, context, Some(code), refusal),
         Extra::Upgrade => {
             let fields = [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")];
             headers.extend(fields.map(|(name, value)| (name.into(), value.into())));
@@ -85,6 +89,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TokenExpired
         | Reason::TokenNotYetValid
         | Reason::TokenAudienceMismatch
+        | Reason::TokenClientNotAccepted
         | Reason::TokenClaimInvalid
         | Reason::ApiKeyUnknown
         | Reason::ApiKeyExpired
@@ -158,16 +163,24 @@ fn default_pause(reason: Reason) -> Option<u64> {
     (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
 }
 
-fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], error: Option<&'static str>, refusal: &Refusal) {
-    for challenge in challenges {
+type Fields = Vec<(Box<str>, Box<str>)>;
+
+/// One for each provider that the route accepts (RFC 6750 section 3).
+fn challenge(headers: &mut Fields, context: &ProblemContext<'_>, error: Option<&'static str>, refusal: &Refusal) {
+    for challenge in context.challenges {
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
             Challenge::ApiKey(realm, header) => format!("ApiKey realm={}, header={}", quoted(realm), quoted(header)),
         };
-        if let (Some(error), Challenge::Bearer(_)) = (error, challenge) {
-            let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
-            if let Some(scope) = &refusal.scope {
+        if matches!(challenge, Challenge::Bearer(_)) {
+            if let Some(error) = error {
+                let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
+            }
+            if let Some(scope) = refusal.scope.as_deref().or(context.scope) {
                 let _ = write!(value, ", scope={}", quoted(scope));
+            }
+            if let Some(resource) = &context.resource {
+                let _ = write!(value, ", resource_metadata={}", quoted(resource));
             }
         }
         headers.push(("www-authenticate".into(), value.into()));

@@ -24,6 +24,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::protected_resource::ProtectedResources;
 use crate::providers::{Accepts, Provider};
 use crate::router::Router;
 use crate::server::tls::names::Names;
@@ -67,6 +68,8 @@ pub struct Snapshot {
     pub security_headers: Option<SecurityHeaders>,
     /// Finds routes.
     pub router: Router,
+    /// What protects the routes of each host.
+    pub protected: ProtectedResources,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
     /// Headers other than Authorization that carry a credential of any provider, lower case.
@@ -92,6 +95,10 @@ pub struct Route {
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
     pub challenges: Vec<Challenge>,
+    /// Every scope that its rules name, for the challenge.
+    pub scope: Option<Box<str>>,
+    /// Whether the place is its own that strangers are told about what protects a host (RFC 9728).
+    pub well_known: bool,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import endpoint, resilience, service_http2, units
+from yett.config import endpoint, jwt_document, resilience, service_http2, units
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
 from yett.config.base import Location
@@ -20,6 +20,7 @@ from yett.config.certificates import Certificate, chain_errors, inventory, utc_n
 from yett.config.check import check_all
 from yett.config.filters import security_headers
 from yett.config.gateway import Gateway, LogFile
+from yett.config.jwt_check import secret_errors
 from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.listener_check import https_target
 from yett.config.load import Loaded, read_path
@@ -27,7 +28,7 @@ from yett.config.merge import Merger, Policy
 from yett.config.oauth_client import client_errors
 from yett.config.places import Places
 from yett.config.providers.api_key import ApiKey
-from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.jwt import Jwt
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.errors import ConfigurationError
@@ -106,6 +107,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     check_all(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
     keys = client_errors(loaded.gateway, loaded.material, loaded.places)
+    keys += secret_errors(loaded.gateway.identity_providers, loaded.material, loaded.places)
     if loaded.errors or merger.errors or chains or keys:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *keys])
     certificates = tuple(inventory(loaded.material))
@@ -142,11 +144,11 @@ def build(gateway: Gateway, policies: list[Policy], material: Material, director
         "secrets": material.fingerprints,
         "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
         "providers": [
-            _jwt(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
+            jwt_document.compiled(name, item, material) if isinstance(item, Jwt) else _api_key(name, item, material)
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy) for policy in policies],
+        "routes": [_route(policy, gateway) for policy in policies],
     }  # fmt: skip
 
 
@@ -269,44 +271,6 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
     return document
 
 
-def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
-    at: Location = ("identity_providers", name)
-    jwks: dict[str, Any]
-    if isinstance(provider.jwks, JwksUrl):
-        url = provider.jwks
-        jwks = {"url": {
-            "url": url.url, "plaintext": url.url.startswith("http://"), "ca": material.texts.get((*at, "jwks", "ca")),
-            "refresh_ms": units.milliseconds(url.refresh), "stale_ms": units.milliseconds(url.stale),
-            "min_interval_ms": units.milliseconds(url.min_interval),
-        }}  # fmt: skip
-    else:
-        jwks = {"inline": material.texts[(*at, "jwks")]}
-    claims = provider.claims
-    known = {
-        key: list(claims[key].from_) if key in claims else None
-        for key in ("scopes", "roles", "tenant", "client")
-    }
-    return {
-        "type": "jwt",
-        "name": name,
-        "issuer": provider.issuer,
-        "audiences": list(provider.audience),
-        "jwks": jwks,
-        "algorithms": list(provider.algorithms),
-        "leeway_s": units.milliseconds(provider.leeway) // 1000,
-        "claims": {
-            **known,
-            "scopes": known["scopes"] or ["scope"],
-            "roles": known["roles"] or ["roles"],
-            "declared": {
-                key: {"from": list(claim.from_), "type": claim.type}
-                for key, claim in claims.items()
-                if key not in known
-            },
-        },
-    }
-
-
 def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
     at: Location = ("identity_providers", name)
     file = material.keys_files[(*at, "keys")]
@@ -367,13 +331,15 @@ def _health(service: Service) -> dict[str, Any]:
     return document
 
 
-def _route(policy: Policy) -> dict[str, Any]:
+def _route(policy: Policy, gateway: Gateway) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
         if policy.all_of:
             access["authenticated"]["all_of"] = True
+    group = gateway.groups.get(policy.group or "")
     return {
+        **({"unlisted": True} if group and group.sensitive and access != "public" else {}),
         "name": policy.name,
         "group": policy.group,
         "listeners": sorted(policy.listeners),

@@ -4,6 +4,7 @@
 //! which provider judges it. Where every one of several has to vouch, each takes its own, and none may be left over.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -95,9 +96,26 @@ pub fn authenticate(
             exchange.vouched = callers.collect();
             Step::Continue
         }
-        Err(Undecided::Refused(refusal)) => Step::Refuse(refusal),
-        Err(Undecided::Needs(need, refusal)) => exchange.ask(need).unwrap_or(Step::Refuse(refusal)),
+        Err(Undecided::Refused(refusal)) => Step::Refuse(attributed(providers, accepts, refusal)),
+        Err(Undecided::Needs(need, refusal)) => {
+            exchange.ask(need).unwrap_or_else(|| Step::Refuse(attributed(providers, accepts, refusal)))
+        }
     }
+}
+
+/// Names the provider where there is only one that it can have been.
+fn attributed(providers: &[Provider], accepts: &Accepts, mut refusal: Refusal) -> Refusal {
+    if let ([only], None) = (accepts.providers(), &refusal.provider) {
+        let provider = usize::try_from(*only).ok().and_then(|index| providers.get(index));
+        refusal.provider = provider.map(|provider| Arc::clone(&provider.name));
+    }
+    refusal
+}
+
+/// The same refusal, of this provider's credential.
+fn of(provider: &Provider, mut refusal: Refusal) -> Refusal {
+    refusal.provider = Some(Arc::clone(&provider.name));
+    refusal
 }
 
 type Callers = SmallVec<[Caller; 2]>;
@@ -175,13 +193,14 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
             return Ok(principal);
         }
     }
-    let token = Unverified::parse(token)?;
+    let explained = |refusal| jwts().fold(refusal, |refusal, (_, _, jwt)| jwt.explained(refusal));
+    let token = Unverified::parse(token).map_err(explained)?;
     let issuer = token.issuer()?;
     let (index, provider, jwt) =
-        jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
+        jwts().find(|(_, _, jwt)| jwt.issues(issuer).is_some()).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
     let verdict = jwt.verify(&token, now).map_err(|failure| match failure {
-        Failure::Refused(refusal) => Undecided::Refused(refusal),
-        Failure::KeysNeeded(refusal) => Undecided::Needs(Need::Keys { provider: index }, refusal),
+        Failure::Refused(refusal) => Undecided::Refused(of(provider, refusal)),
+        Failure::KeysNeeded(refusal) => Undecided::Needs(Need::Keys { provider: index }, of(provider, refusal)),
     })?;
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
@@ -228,7 +247,7 @@ fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     if let Some(principal) = verdicts.get(&credential, 0, now) {
         return Ok(principal);
     }
-    let verdict = keys.verify(&key, now)?;
+    let verdict = keys.verify(&key, now).map_err(|refusal| of(provider, refusal))?;
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(credential, verdict);
     Ok(principal)

@@ -5,6 +5,7 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
+pub mod discovery;
 pub mod hyper_io;
 pub(crate) mod json;
 pub mod jwk;
@@ -14,9 +15,12 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+pub mod kept;
 mod present;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors_tests;
 pub mod verdict;
 
 use std::sync::Arc;
@@ -56,11 +60,41 @@ fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
     refusal
 }
 
+/// A URL without its query, which might hold a key.
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Where documents that are kept fresh report to: counted, and logged where somebody should know.
+pub fn sink(shared: &Arc<Shared>) -> kept::Sink {
+    let shared = Arc::downgrade(shared);
+    Box::new(move |level, event, fields: &[(&'static str, &str)]| {
+        let Some(shared) = shared.upgrade() else { return };
+        let counters = &shared.counters;
+        match event {
+            "jwks_fetched" => counters.jwks_fetches.increment(),
+            "jwks_fetch_failed" => {
+                counters.jwks_fetches.increment();
+                counters.jwks_fetch_failures.increment();
+            }
+            "discovery_fetched" => counters.discovery_fetches.increment(),
+            "discovery_failed" => {
+                counters.discovery_fetches.increment();
+                counters.discovery_failures.increment();
+            }
+            _ => {}
+        }
+        if level != "debug" {
+            shared.events.push(level, event, fields);
+        }
+    })
+}
+
 impl Provider {
     /// Builds it; an unreachable JWKS URL is no error, a broken inline set is.
     pub fn build(provider: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
         let (name, kind) = match provider {
-            ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
+            ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, secrets, shared)?))),
             ir::Provider::ApiKey(spec) => {
                 (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, &KeyedHash::new(&shared.seed))?)))
             }
@@ -74,9 +108,12 @@ impl Provider {
             Kind::ApiKey(keys) => Arc::clone(&keys.header),
         };
         let mut text = format!("{provider:?}").into_bytes();
-        if let ir::Provider::ApiKey(ir::ApiKeyProvider { pepper: Some(pepper), .. }) = provider {
-            text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
-        }
+        let secret = match provider {
+            ir::Provider::ApiKey(ir::ApiKeyProvider { pepper, .. }) => pepper.as_ref(),
+            ir::Provider::Jwt(ir::JwtProvider { jwks: ir::Jwks::SharedSecret(secret), .. }) => Some(secret),
+            ir::Provider::Jwt(_) => None,
+        };
+        text.extend_from_slice(secret.and_then(|name| secrets.get(name)).map_or(&[], |bytes| bytes.as_slice()));
         let identity = sha256(&text).iter().take(16).fold(0, |acc, b| (acc << 8) | u128::from(*b));
         Self { name: name.into(), identity, headers: [header], kind }
     }
@@ -85,6 +122,12 @@ impl Provider {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whose tokens it takes; none where it takes other credentials.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<Arc<str>> {
+        self.jwt().map(Jwt::issuers).unwrap_or_default()
     }
 
     /// For WWW-Authenticate.

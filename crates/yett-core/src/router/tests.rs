@@ -20,6 +20,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         },
         path_allow: vec![],
         client_certificate: false,
+        unlisted: false,
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],

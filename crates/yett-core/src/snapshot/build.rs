@@ -21,6 +21,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::protected_resource::{PREFIX, ProtectedResources, scopes};
 use crate::providers::{Accepts, Provider};
 use crate::router::{Router, variable_names};
 use crate::server::tls::names::Names;
@@ -66,6 +67,10 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.dedup();
     Ok(Snapshot {
         revision: revision(bytes),
+        protected: ProtectedResources::build(&ir, |name| {
+            let provider = providers.iter().find(|provider| **provider.name() == *name);
+            provider.map(Provider::issuers).unwrap_or_default()
+        }),
         challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
         ir: Arc::new(ir),
         routes,
@@ -323,6 +328,13 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
     out
 }
 
+/// What a client has to ask for, to be let through by every rule.
+fn scope(spec: &ir::Route) -> Option<Box<str>> {
+    let ir::Access::Authenticated(access) = &spec.access else { return None };
+    let scopes = scopes(access);
+    (!scopes.is_empty()).then(|| scopes.join(" ").into())
+}
+
 struct Context<'a> {
     ir: &'a Ir,
     providers: &'a [Provider],
@@ -392,6 +404,8 @@ impl Context<'_> {
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
             challenges,
+            scope: scope(spec),
+            well_known: spec.matches.path.starts_with(PREFIX),
             address_limits,
             rate_limits: rate_limits?,
             action: action?,
