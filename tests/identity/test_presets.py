@@ -255,7 +255,9 @@ def test_entra_several_tenants_are_listed_and_no_other_is_accepted(gateway, orig
     identity, service = issuer("RSA"), origin()
     template = "https://login.microsoftonline.com/{tenant}/v2.0"
     config = provider("entra", identity, tmp_path, issuer=template, tenants=[TENANT, OTHER])
-    gate = started(gateway, service, config, None)
+    with pytest.raises(ConfigurationError, match="belong to tenants"):
+        started(gateway, service, config, {"scopes": "orders.read"})
+    gate = started(gateway, service, config, {"scopes": "orders.read", "tenant": {"none": "test"}})
     for tenant in (TENANT, OTHER):
         own = f"https://login.microsoftonline.com/{tenant}/v2.0"
         assert gate.get("/orders", entra(identity, own, tid=tenant)).status == 200
