@@ -13,6 +13,7 @@ from yett.config.base import Location, listed, nearest
 from yett.config.filters import security_headers
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
+from yett.config.jwt_document import preset_of
 from yett.config.places import Places
 from yett.config.providers.jwt import Jwt
 from yett.config.route import Group, Route
@@ -94,6 +95,12 @@ class Merger:
         found = self.gateway.identity_providers.get(provider)
         several = isinstance(found, Jwt) and bool(found.tenants)
         return several or provider in self.key_tenants or "tenant" in self.claims(provider)
+
+    def names_tenant(self, provider: str) -> bool:
+        """Whether tokens of this provider say to which tenant their caller belongs."""
+        found = self.gateway.identity_providers.get(provider)
+        preset = isinstance(found, Jwt) and preset_of(found).tenant is not None
+        return preset or "tenant" in self.claims(provider)
 
     def claim_types(self, provider: str) -> dict[str, str]:
         """The claims that a provider declares for rules, with their types."""
