@@ -352,7 +352,7 @@ def discovery_of(tmp_path: Path, config: dict[str, Any]) -> dict[str, Any]:
                     "a": {
                         "match": {"hosts": "any", "path": "/", "methods": "GET"},
                         "authenticate": "id",
-                        "authorize": {"callers": {"any_of": ["x"]}, "tenant": {"none": "test"}},
+                        "authorize": {"scopes": "x", "tenant": {"none": "test"}},
                         "service": "origin",
                     }
                 },
