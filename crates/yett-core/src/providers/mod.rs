@@ -5,6 +5,8 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
+#[cfg(test)]
+mod claims_tests;
 pub mod discovery;
 pub mod hyper_io;
 pub(crate) mod json;
