@@ -1,6 +1,6 @@
 """A million callers with a token each: what is remembered stays within `process.verdict_cache`.
 
-`pytest tests/identity/test_many_tokens.py --tokens 1000000` asks with a million; by default it is a fiftieth.
+`pytest tests/identity/test_many_tokens.py --tokens 1000000` asks with a million; by default it is a hundredth.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support import configs
 from tests.support.issuer import b64
 
-REMEMBERED = 2000
+REMEMBERED = 1000
 BOUND = 12 << 20
-"""Bytes that memory may grow by: 2,000 verdicts are 2 MiB at most, the rest is the allocator's."""
+"""Bytes that memory may grow by: 1,000 verdicts are 1 MiB at most, the rest is the allocator's."""
 
 
 def resident(pid: int) -> int:

@@ -62,8 +62,9 @@ fn case(algorithm: &'static str) -> Result<Case, Box<dyn Error>> {
             let mut signature = vec![0; pair.public_modulus_len()];
             pair.sign(&RSA_PKCS1_SHA256, &random, &signed, &mut signature)?;
             let public = pair.public_key();
-            let (n, e) =
-                (public.modulus().big_endian_without_leading_zero(), public.exponent().big_endian_without_leading_zero());
+            // DER of 2048 bits: behind nine bytes of lengths stands the modulus, at the end the exponent 65537.
+            let n = public.as_ref().get(9..265).ok_or("the RSA key has another form")?;
+            let e = [1, 0, 1].as_slice();
             let jwk = serde_json::json!({"kty": "RSA", "kid": "k", "n": b64(n), "e": b64(e)});
             (jwk, signature, ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public.as_ref())?)
         }
