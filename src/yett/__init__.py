@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from yett.config.oauth_client import OauthClient
     from yett.config.providers.api_key import ApiKey
     from yett.config.providers.introspection import Introspection, IntrospectionCache
-    from yett.config.providers.jwt import Claim, JwksUrl, Jwt
+    from yett.config.providers.jwt import Claim, Discovery, JwksUrl, Jwt
     from yett.config.providers.mtls import Mtls
     from yett.config.providers.oidc import Oidc, OidcEndpoints, Session
     from yett.config.providers.signed_request import SignedRequest, SigningKey
@@ -85,6 +85,7 @@ __all__ = [
     "Defaults",
     "Deny",
     "Device",
+    "Discovery",
     "Dns",
     "Dpop",
     "DpopNonce",
@@ -217,6 +218,7 @@ _WHERE = {
     "IntrospectionEndpoint": "yett.config.introspection_endpoint",
     "LiveCheck": "yett.config.live_check",
     "Claim": "yett.config.providers.jwt",
+    "Discovery": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "Oidc": "yett.config.providers.oidc",
     "OidcEndpoints": "yett.config.providers.oidc",

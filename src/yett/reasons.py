@@ -41,6 +41,7 @@ REASONS: tuple[str, ...] = (
     "token_expired",
     "token_not_yet_valid",
     "token_audience_mismatch",
+    "token_client_not_accepted",
     "token_claim_invalid",
     "token_inactive",
     "api_key_unknown",

@@ -53,7 +53,11 @@ def _algorithm(key: Key) -> str:
 
 @dataclass
 class Issuer:
-    """An identity provider. `mode` says how the next fetches go: ok, fail, stall, redirect, garbage, huge, hangup."""
+    """An identity provider. `mode` says how the next fetches go: ok, fail, stall, redirect, garbage, huge, hangup.
+
+    Every path is the key set's but those in `documents`: a document, or the status of an error. With an `etag` a fetch
+    that names it gets a 304, counted in `unchanged`.
+    """
 
     kinds: tuple[str, ...] = ("EC",)
     issuer: str = ""
@@ -65,6 +69,10 @@ class Issuer:
     paths: list[str] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     override: bytes | None = None
+    etag: str | None = None
+    cache_control: str | None = None
+    unchanged: int = 0
+    documents: dict[str, dict[str, Any] | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._number = 0
@@ -113,6 +121,24 @@ class Issuer:
         self.signer = make_key(kind or self.kinds[0], self._number)
         self.keys = [self.signer, old] if keep_old else [self.signer]
         return self.signer
+
+    def metadata(self, **changes: Any) -> dict[str, Any]:
+        """Its document (OpenID Connect Discovery 1.0), served at its place from now on; None removes a member."""
+        document = {
+            "issuer": self.issuer,
+            "jwks_uri": self.jwks_url,
+            "authorization_endpoint": f"{self.base}/authorize",
+            "token_endpoint": f"{self.base}/token",
+            **changes,
+        }
+        document = {name: value for name, value in document.items() if value is not None}
+        self.documents["/.well-known/openid-configuration"] = document
+        return document
+
+    def discovered(self, fetch: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+        """The configuration of this provider, keys from where its metadata says."""
+        self.documents.setdefault("/.well-known/openid-configuration", self.metadata())
+        return self.provider(jwks=fetch, **changes)
 
     def wait_fetches(self, count: int, within: float = 10.0) -> None:
         eventually(lambda: self.fetches >= count, within, f"{count} fetches of the key set")
@@ -197,6 +223,14 @@ class Issuer:
                     self.close_connection = True
                     return
                 status = {"fail": 500, "redirect": 302}.get(mode, 200)
+                document = issuer.documents.get(self.path)
+                if isinstance(document, int):
+                    status, body = document, b"{}"
+                elif document is not None:
+                    body = json.dumps(document).encode()
+                elif status == 200 and issuer.etag and self.headers["If-None-Match"] == issuer.etag:
+                    issuer.unchanged += 1
+                    status, body = 304, b""
                 if mode == "garbage":
                     body = b"<html>sorry</html>"
                 if mode == "huge":
@@ -205,6 +239,10 @@ class Issuer:
                     self.send_response(status)
                     if mode == "redirect":
                         self.send_header("Location", issuer.redirect_to)
+                    if issuer.etag:
+                        self.send_header("ETag", issuer.etag)
+                    if issuer.cache_control:
+                        self.send_header("Cache-Control", issuer.cache_control)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()

@@ -196,6 +196,8 @@ pub struct Refusal {
     pub assurance: Option<Arc<str>>,
     /// The client sees what there is where nothing is; the log has the reason.
     pub hidden: bool,
+    /// The identity provider whose credential it was, where that is known.
+    pub provider: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -208,7 +210,17 @@ impl Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, scope: None, allow: None, retry_after_s: None, rule: None, assurance: None, hidden: false }
+        Self {
+            reason,
+            detail: None,
+            scope: None,
+            allow: None,
+            retry_after_s: None,
+            rule: None,
+            assurance: None,
+            hidden: false,
+            provider: None,
+        }
     }
 }
 

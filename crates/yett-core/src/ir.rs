@@ -847,6 +847,9 @@ pub struct Route {
     /// What tokens have to be bound to.
     #[serde(default)]
     pub sender_constrained: Option<SenderConstrained>,
+    /// Whether it is named in no document for strangers (RFC 9728).
+    #[serde(default)]
+    pub unlisted: bool,
     /// The one access decision.
     pub access: Access,
     /// Where the request names its tenant, group's first; all have to equal the caller's.

@@ -21,6 +21,7 @@ pub mod path;
 pub mod pipeline;
 pub mod principal;
 pub mod problem;
+pub mod protected_resource;
 pub mod providers;
 pub mod reason;
 pub mod resilience;

@@ -19,6 +19,10 @@ pub struct ProblemContext<'a> {
     pub dpop_nonce: Option<&'a str>,
     /// JWA names that proofs may be signed with; empty where there are none.
     pub dpop_algorithms: &'a str,
+    /// Every scope that the route asks for.
+    pub scope: Option<&'a str>,
+    /// Where the document is that says what protects this host (RFC 9728 section 5.1).
+    pub resource: Option<String>,
 }
 
 /// Which answer fields a reason brings with it.
@@ -42,16 +46,16 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     let mut headers: Vec<(Box<str>, Box<str>)> = vec![("cache-control".into(), "no-store".into())];
     match extra(reason) {
         Extra::Plain => {}
-        Extra::Challenge => challenge(&mut headers, context.challenges, None, refusal),
+        Extra::Challenge => challenge(&mut headers, context.challenges, context, None, refusal),
         Extra::Error(code) => {
-            challenge(&mut headers, context.challenges, Some(code), refusal);
+            challenge(&mut headers, context.challenges, context, Some(code), refusal);
             let about_proof = matches!(code, "invalid_dpop_proof" | "use_dpop_nonce");
             let is_dpop = |one: &Challenge| matches!(one, Challenge::Dpop(..));
             // A bound token was sent where bearers are taken, too.
             if about_proof && !context.challenges.iter().any(is_dpop) {
                 let realm = context.challenges.iter().find_map(Challenge::token_realm).unwrap_or_default();
                 let own = Challenge::Dpop(realm, context.dpop_algorithms.into());
-                challenge(&mut headers, &[own], Some(code), refusal);
+                challenge(&mut headers, &[own], context, Some(code), refusal);
             }
         }
         Extra::Upgrade => {
@@ -103,6 +107,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TokenExpired
         | Reason::TokenNotYetValid
         | Reason::TokenAudienceMismatch
+        | Reason::TokenClientNotAccepted
         | Reason::TokenClaimInvalid
         | Reason::TokenInactive
         | Reason::ApiKeyUnknown
@@ -205,7 +210,16 @@ fn default_pause(reason: Reason) -> Option<u64> {
     (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
 }
 
-fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], error: Option<&'static str>, refusal: &Refusal) {
+type Fields = Vec<(Box<str>, Box<str>)>;
+
+/// One for each provider that the route accepts (RFC 6750 section 3).
+fn challenge(
+    headers: &mut Fields,
+    challenges: &[Challenge],
+    context: &ProblemContext<'_>,
+    error: Option<&'static str>,
+    refusal: &Refusal,
+) {
     for challenge in challenges {
         let mut value = match challenge {
             Challenge::Bearer(realm) => format!("Bearer realm={}", quoted(realm)),
@@ -224,12 +238,17 @@ fn challenge(headers: &mut Vec<(Box<str>, Box<str>)>, challenges: &[Challenge], 
         };
         if let (Some(error), true) = (error, told) {
             let _ = write!(value, ", error=\"{error}\", error_description={}", quoted(refusal.reason.title()));
-            if let Some(scope) = &refusal.scope {
+        }
+        if told && matches!(challenge, Challenge::Bearer(_) | Challenge::Dpop(..)) {
+            if let Some(scope) = refusal.scope.as_deref().or(context.scope) {
                 let _ = write!(value, ", scope={}", quoted(scope));
             }
-            if let Some(assurance) = &refusal.assurance {
-                value.push_str(assurance);
+            if let Some(resource) = &context.resource {
+                let _ = write!(value, ", resource_metadata={}", quoted(resource));
             }
+        }
+        if let (Some(assurance), true) = (&refusal.assurance, told && error.is_some()) {
+            value.push_str(assurance);
         }
         headers.push(("www-authenticate".into(), value.into()));
     }

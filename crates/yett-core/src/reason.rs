@@ -130,6 +130,7 @@ reasons! {
     TokenExpired "token_expired" 401 Client No "the token has expired";
     TokenNotYetValid "token_not_yet_valid" 401 Client Later "the token is not valid yet";
     TokenAudienceMismatch "token_audience_mismatch" 401 Client No "the token was made for another audience";
+    TokenClientNotAccepted "token_client_not_accepted" 401 Client No "the token was issued to a client that is not accepted here";
     TokenClaimInvalid "token_claim_invalid" 401 Client No "a claim of the token is missing or has the wrong type";
     TokenInactive "token_inactive" 401 Client No "the token is not active, or not known to its issuer";
     ApiKeyUnknown "api_key_unknown" 401 Client No "the API key is not known";

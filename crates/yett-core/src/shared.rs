@@ -8,6 +8,7 @@ use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
 use crate::observe::events::Events;
+use crate::providers::discovery::Discoveries;
 use crate::providers::introspection::source::Registry as Introspection;
 use crate::providers::jwks::Registry;
 use crate::providers::key_uses::KeyUses;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub introspection: Introspection,
     /// Tokens for services; they outlive a reload.
     pub service_tokens: crate::service_tokens::Registry,
+    /// Metadata of identity providers, by issuer; they outlive a reload.
+    pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
     pub resilience: resilience::Registry,
     /// The bound on buffered bytes.
@@ -88,6 +91,7 @@ impl Shared {
             jwks: Registry::default(),
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
+            discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
             network: Network::default(),
@@ -168,6 +172,8 @@ macro_rules! counters {
 counters! {
     jwks_fetches "yett_jwks_fetches_total" "JWK sets fetched";
     jwks_fetch_failures "yett_jwks_fetch_failures_total" "fetches of JWK sets that failed";
+    discovery_fetches "yett_discovery_fetches_total" "metadata of identity providers fetched";
+    discovery_failures "yett_discovery_failures_total" "fetches of identity providers' metadata that failed";
     upstream_connects "yett_upstream_connects_total" "connections opened to services";
     upstream_connect_failures "yett_upstream_connect_failures_total" "connections to services that could not be opened";
     mirrored "yett_mirrored_total" "requests of which a copy was answered by the service that they are mirrored to";

@@ -29,6 +29,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir;
+use crate::protected_resource::ProtectedResources;
 use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
 use crate::providers::oidc::places::Places;
@@ -100,6 +101,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Where the gateway itself answers around logins.
     pub logins: Places,
+    /// What protects the routes of each host.
+    pub protected: ProtectedResources,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
     /// What was revoked.
@@ -145,6 +148,10 @@ pub struct Route {
     pub decision: [u8; 32],
     /// What a 401 or 403 asks for.
     pub challenges: Vec<Challenge>,
+    /// Every scope that its rules name, for the challenge.
+    pub scope: Option<Box<str>>,
+    /// Whether the place is its own that strangers are told about what protects a host (RFC 9728).
+    pub well_known: bool,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.

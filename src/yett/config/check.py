@@ -15,18 +15,19 @@ from yett.config.check_machines import check_machines
 from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
+from yett.config.jwt_check import check_jwt, issuers_of
 from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_passthrough, check_redirects, check_special
-from yett.config.merge import RESERVED_CLAIMS, Merger, Policy
+from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
-from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
 from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
-from yett.config.units import milliseconds, share, size_bytes
+from yett.config.units import share, size_bytes
 
 _CREDENTIAL_CARRIERS = {
     "cookie",
@@ -52,7 +53,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)
         if isinstance(provider, Jwt):
-            _jwt(merger, at, provider)
+            check_jwt(merger, at, provider)
         elif isinstance(provider, Oidc):
             oidc_check.check(merger, at, provider)
         elif isinstance(provider, ApiKey):
@@ -184,57 +185,6 @@ def _admin(merger: Merger) -> None:
             )
 
 
-def _jwt(merger: Merger, at: Location, provider: Jwt) -> None:
-    insecure: list[tuple[Location, str]] = []
-    if provider.issuer.startswith("http://"):
-        insecure.append(((*at, "issuer"), provider.issuer))
-    if isinstance(provider.jwks, JwksUrl):
-        if provider.jwks.url.startswith("http://"):
-            insecure.append(((*at, "jwks", "url"), provider.jwks.url))
-        host = urlsplit(provider.jwks.url).hostname or ""
-        issuer = urlsplit(provider.issuer).hostname or ""
-        if host != issuer and host not in provider.jwks_hosts:
-            merger.fault(
-                (*at, "jwks", "url"),
-                "jwks_host",
-                f"`{host}` is not the issuer's host, `{issuer}`; add it to `jwks_hosts` if it is meant",
-            )
-    elif provider.jwks_hosts:
-        merger.fault(
-            (*at, "jwks_hosts"),
-            "key_unused",
-            "`jwks` is a file, so `jwks_hosts` has no effect; remove it",
-            True,
-        )
-    asked = provider.introspection.endpoint if provider.introspection else ""
-    if provider.plaintext is None:
-        for place, url in insecure:
-            merger.fault(
-                place,
-                "plaintext_reason",
-                f"`{url}` is plain HTTP, where anyone on the way could put in keys; use https, or add `plaintext:` with a reason",
-            )
-    elif not insecure and not asked.startswith("http://"):
-        merger.fault(
-            (*at, "plaintext"), "plaintext_unused", "nothing here is plain HTTP; remove `plaintext`", True
-        )
-    leeway = milliseconds(provider.leeway)
-    if leeway > 300_000 or leeway % 1000:
-        merger.fault(
-            (*at, "leeway"),
-            "out_of_range",
-            f"`{provider.leeway}` is out of range; write whole seconds, at most `5m`",
-        )
-    for name, claim in provider.claims.items():
-        if name in RESERVED_CLAIMS and "type" in claim.model_fields_set:
-            merger.fault(
-                (*at, "claims", name, "type"),
-                "claim_invalid",
-                f"the type of `{name}` is fixed; remove `type`",
-                True,
-            )
-
-
 def _api_key(merger: Merger, at: Location, provider: ApiKey) -> None:
     if owned(provider.header, False) or provider.header in _CREDENTIAL_CARRIERS:
         merger.fault(
@@ -248,19 +198,21 @@ def _providers_together(merger: Merger) -> None:
     issuers: dict[str, str] = {}
     headers: dict[str, str] = {}
     for name, provider in merger.gateway.identity_providers.items():
+        keys: Iterable[str]
         if isinstance(provider, Jwt):
-            key, seen, word = provider.issuer, issuers, "issuer"
+            keys, seen, word = issuers_of(provider), issuers, "issuer"
         elif isinstance(provider, ApiKey):
-            key, seen, word = provider.header, headers, "header"
+            keys, seen, word = (provider.header,), headers, "header"
         else:
             continue
-        if key in seen:
+        clash = next((seen[key] for key in keys if key in seen), None)
+        if clash is not None:
             merger.fault(
                 ("identity_providers", name, word),
                 "provider_ambiguous",
-                f"`{seen[key]}` has the same {word}; a credential has to lead to one provider",
+                f"`{clash}` has the same {word}; a credential has to lead to one provider",
             )
-        seen[key] = name
+        seen.update(dict.fromkeys(keys, name))
 
 
 def _services(merger: Merger) -> None:

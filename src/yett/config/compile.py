@@ -12,7 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from yett.config import dpop, endpoint, oidc_check, resilience, security_events, service_http2, units
+from yett.config import (
+    dpop,
+    endpoint,
+    jwt_document,
+    oidc_check,
+    resilience,
+    security_events,
+    service_http2,
+    units,
+)
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
@@ -23,6 +32,7 @@ from yett.config.check_identity import check_identity, key_set_policy
 from yett.config.filters import security_headers
 from yett.config.gateway import Gateway, LogFile
 from yett.config.identity import Identity, ring, ring_errors
+from yett.config.jwt_check import secret_errors
 from yett.config.listener import Http2, Listener, ListenerTls
 from yett.config.listener_check import https_target
 from yett.config.load import Loaded, read_path
@@ -32,7 +42,7 @@ from yett.config.places import Places
 from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.introspection import Introspection
-from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
@@ -118,6 +128,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
     faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
+    faults += secret_errors(loaded.gateway.identity_providers, loaded.material, loaded.places)
     if loaded.errors or merger.errors or chains or faults:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
@@ -167,7 +178,7 @@ def build(
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy, material) for policy in policies],
+        "routes": [_route(policy, gateway, material) for policy in policies],
     }  # fmt: skip
 
 
@@ -299,7 +310,7 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
 
 def _provider(name: str, provider: Provider, material: Material) -> dict[str, Any]:
     if isinstance(provider, Jwt):
-        return _jwt(name, provider, material)
+        return jwt_document.compiled(name, provider, material)
     if isinstance(provider, Mtls):
         return provider.compiled(name)
     if isinstance(provider, SignedRequest):
@@ -318,50 +329,6 @@ def _signed_request(name: str, provider: SignedRequest, material: Material) -> d
         else:
             keys[key_id] = {"public_key": material.texts[(*at, "public_key")]}
     return provider.compiled(name, keys)
-
-
-def _jwt(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
-    at: Location = ("identity_providers", name)
-    jwks: dict[str, Any]
-    if isinstance(provider.jwks, JwksUrl):
-        url = provider.jwks
-        jwks = {"url": {
-            "url": url.url, "plaintext": url.url.startswith("http://"), "ca": material.texts.get((*at, "jwks", "ca")),
-            "refresh_ms": units.milliseconds(url.refresh), "stale_ms": units.milliseconds(url.stale),
-            "min_interval_ms": units.milliseconds(url.min_interval),
-        }}  # fmt: skip
-    else:
-        jwks = {"inline": material.texts[(*at, "jwks")]}
-    claims = provider.claims
-    known = {
-        key: list(claims[key].from_) if key in claims else None
-        for key in ("scopes", "roles", "tenant", "client")
-    }
-    return {
-        "type": "jwt",
-        "name": name,
-        "issuer": provider.issuer,
-        "audiences": list(provider.audience),
-        "jwks": jwks,
-        "algorithms": list(provider.algorithms),
-        **({"sender_constrained": provider.sender_constrained} if provider.sender_constrained else {}),
-        "leeway_s": units.milliseconds(provider.leeway) // 1000,
-        **(
-            {"introspection": provider.introspection.endpoint_compiled((*at, "introspection"), material)}
-            if provider.introspection
-            else {}
-        ),
-        "claims": {
-            **known,
-            "scopes": known["scopes"] or ["scope"],
-            "roles": known["roles"] or ["roles"],
-            "declared": {
-                key: {"from": list(claim.from_), "type": claim.type}
-                for key, claim in claims.items()
-                if key not in known
-            },
-        },
-    }
 
 
 def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
@@ -431,13 +398,15 @@ def _external(policy: Policy, material: Material) -> dict[str, Any]:
     return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
 
 
-def _route(policy: Policy, material: Material) -> dict[str, Any]:
+def _route(policy: Policy, gateway: Gateway, material: Material) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
         if policy.all_of:
             access["authenticated"]["all_of"] = True
+    group = gateway.groups.get(policy.group or "")
     return {
+        **({"unlisted": True} if group and group.sensitive and access != "public" else {}),
         "name": policy.name,
         "group": policy.group,
         "listeners": sorted(policy.listeners),

@@ -14,13 +14,15 @@ from yett.config.filters import assurance, security_headers
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
+from yett.config.jwt_document import preset_of
 from yett.config.places import Places
+from yett.config.providers.jwt import Jwt
 from yett.config.route import Group, Route
 from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
 
 _NO_GROUP = Group()
-RESERVED_CLAIMS = frozenset({"scopes", "roles", "tenant", "client"})
+RESERVED_CLAIMS = frozenset({"scopes", "roles", "tenant", "client", "partner", "kind"})
 """Claims with a meaning of their own."""
 _TIMES = ("connect", "first_byte", "idle", "total")
 _BUILT_IN = {"connect": "2s", "first_byte": "15s", "idle": "60s", "total": "0s", "body": "1MiB"}
@@ -97,7 +99,15 @@ class Merger:
 
     def maps_tenant(self, provider: str) -> bool:
         """Whether callers of this provider belong to tenants."""
-        return provider in self.key_tenants or "tenant" in self.claims(provider)
+        found = self.gateway.identity_providers.get(provider)
+        several = isinstance(found, Jwt) and bool(found.tenants)
+        return several or provider in self.key_tenants or "tenant" in self.claims(provider)
+
+    def names_tenant(self, provider: str) -> bool:
+        """Whether tokens of this provider say to which tenant their caller belongs."""
+        found = self.gateway.identity_providers.get(provider)
+        preset = isinstance(found, Jwt) and preset_of(found).tenant is not None
+        return preset or "tenant" in self.claims(provider)
 
     def claim_types(self, provider: str) -> dict[str, str]:
         """The claims that a provider declares for rules, with their types."""

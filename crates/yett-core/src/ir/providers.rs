@@ -68,14 +68,35 @@ pub struct JwtProvider {
     pub name: String,
     /// The exact `iss`.
     pub issuer: String,
-    /// One of these has to be in `aud`.
+    /// One of these has to be in `aud`; none where tokens have no `aud`, and `clients` says whom they are for.
     pub audiences: Vec<String>,
+    /// The OAuth clients whose tokens are accepted; any, where there are none.
+    #[serde(default)]
+    pub clients: Vec<String>,
     /// Where keys come from.
     pub jwks: Jwks,
-    /// JWA names that are accepted; asymmetric only.
+    /// JWA names that are accepted: asymmetric ones, or those with a shared secret where `jwks` is one.
     pub algorithms: Vec<String>,
+    /// What the header's `typ` has to say.
+    #[serde(default)]
+    pub token_type: TokenType,
     /// Seconds of clock difference allowed.
     pub leeway_s: u64,
+    /// Seconds after `iat` that a token counts at most.
+    #[serde(default)]
+    pub max_age_s: Option<u64>,
+    /// Claims that have to be there, and the values of which each has to have one.
+    #[serde(default)]
+    pub required: BTreeMap<String, Vec<String>>,
+    /// Where `issuer` stands for several: every `iss`, and the `tid` that goes with it.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, String>,
+    /// Whether `issuer` of a key says whose tokens it signs.
+    #[serde(default)]
+    pub key_issuer: bool,
+    /// For who sends a token that is no signed JWT: where it comes from.
+    #[serde(default)]
+    pub opaque: Option<String>,
     /// Where the principal's parts stand in the token.
     pub claims: ClaimMap,
     /// Whom live checks ask.
@@ -86,6 +107,18 @@ pub struct JwtProvider {
     pub sender_constrained: Option<SenderConstrained>,
 }
 
+/// What the header's `typ` has to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum TokenType {
+    /// `at+jwt`, `JWT` or nothing. An ID token is refused by its claims.
+    #[default]
+    #[serde(rename = "any-access")]
+    Any,
+    /// `at+jwt` (RFC 9068 section 2.1).
+    #[serde(rename = "at+jwt")]
+    AtJwt,
+}
+
 /// Where keys come from.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -94,6 +127,50 @@ pub enum Jwks {
     Inline(String),
     /// Fetched.
     Url(JwksUrl),
+    /// Fetched from where the issuer's metadata says.
+    Discovered(JwksDiscovered),
+    /// Name of a secret that takes the place of public keys.
+    SharedSecret(String),
+}
+
+/// A JWK set whose place the issuer's metadata says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwksDiscovered {
+    /// The metadata.
+    pub discovery: Discovery,
+    /// Age at which a set is fetched again.
+    pub refresh_ms: u64,
+    /// How long a set serves on after its refresh failed.
+    pub stale_ms: u64,
+    /// Shortest pause between two fetches, whatever tokens ask for.
+    pub min_interval_ms: u64,
+}
+
+/// Metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discovery {
+    /// The exact `issuer` of the document.
+    pub issuer: String,
+    /// Where it is, if not at its place below the issuer.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Hosts that its endpoints may have beside the one that it comes from.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Whether plain HTTP was allowed, with a reason.
+    #[serde(default)]
+    pub plaintext: bool,
+    /// PEM of the authority that signed the servers' certificates; the system's roots otherwise.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Age at which it is fetched again.
+    pub refresh_ms: u64,
+    /// How long it serves on after its refresh failed.
+    pub stale_ms: u64,
+    /// Shortest pause between two fetches.
+    pub min_interval_ms: u64,
 }
 
 /// A JWK set that is fetched.
@@ -122,12 +199,57 @@ pub struct ClaimMap {
     pub scopes: Vec<String>,
     /// Roles: an array of strings, or one string.
     pub roles: Vec<String>,
+    /// Further places of roles.
+    #[serde(default)]
+    pub more_roles: Vec<Vec<String>>,
     /// The caller's tenant.
     pub tenant: Option<Vec<String>>,
     /// The OAuth client; the default tries `client_id`, then `azp`.
     pub client: Option<Vec<String>>,
+    /// A subject that is the client's id and this is the client itself.
+    #[serde(default)]
+    pub client_suffix: Option<String>,
+    /// Whose application it is.
+    #[serde(default)]
+    pub partner: Option<Vec<String>>,
+    /// How surely the caller was authenticated; the default is `acr`.
+    #[serde(default)]
+    pub assurance: Option<Vec<String>>,
+    /// What tells user, service and device apart, where it is not `sub` beside the client.
+    #[serde(default)]
+    pub kind: Option<KindMap>,
     /// Further claims that rules may read.
     pub declared: BTreeMap<String, DeclaredClaim>,
+}
+
+/// What tells user, service and device apart. Where it says nothing, `sub` and the client do (RFC 9068 section 2.2).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindMap {
+    /// Path of claim names.
+    pub from: Vec<String>,
+    /// What its values mean.
+    #[serde(default)]
+    pub values: BTreeMap<String, Kind>,
+    /// What any other value means; without it such a token is refused.
+    #[serde(default)]
+    pub other: Option<Kind>,
+    /// What it means that the claim is there, whatever its value; then `values` is not looked at.
+    #[serde(default)]
+    pub present: Option<Kind>,
+    /// Where the claim is absent: a token without this one is a service's.
+    #[serde(default)]
+    pub service_without: Option<Vec<String>>,
+}
+
+/// What a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is named by its word")]
+pub enum Kind {
+    User,
+    Service,
+    Device,
 }
 
 /// A claim that rules may read.

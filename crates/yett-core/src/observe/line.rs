@@ -1,6 +1,8 @@
 //! One access log line. Every byte that a client or a service chose is escaped: nothing that it sends can start a
 //! line, close a string or move a terminal's cursor.
 
+use std::borrow::Cow;
+
 use crate::exchange::Now;
 
 use super::{PassthroughRecord, Record};
@@ -57,11 +59,26 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(exchange) = record.exchange {
         text(out, "method", exchange.request.method.as_str().as_bytes());
         some(out, "host", exchange.host.as_bytes());
-        some(out, "path", exchange.path.raw());
+        some(out, "path", &without_credentials(exchange.path.raw()));
     }
     if let Some(route) = record.route {
         text(out, "route", route.as_bytes());
     }
+}
+
+/// A path in which segments that look like a signed token or one of our API keys are not shown.
+fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
+    let finds = |needle: &[u8]| memchr::memmem::find(path, needle).is_some();
+    if !finds(b"eyJ") && !finds(b"yett_") {
+        return Cow::Borrowed(path);
+    }
+    let token = |part: &[u8]| part.starts_with(b"eyJ") && part.len() > 40 && memchr::memchr_iter(b'.', part).count() >= 2;
+    let key = |part: &[u8]| part.starts_with(b"yett_") && part.len() > 40;
+    let parts: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .map(|part| if token(part) || key(part) { b"[redacted]".as_slice() } else { part })
+        .collect();
+    Cow::Owned(parts.join(&b'/'))
 }
 
 fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {

@@ -3,6 +3,7 @@
 //! Every cell has one writer, its worker, so that counting is a load and a store; the scrape only reads. Label values
 //! come from the configuration (listeners, routes) or from closed lists (status classes, reasons), never from a request.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -25,6 +26,8 @@ pub const BUCKETS: [(u64, &str); 12] = [
     (5_000_000_000, "5"),
     (30_000_000_000, "30"),
 ];
+/// Series of failed authentication that are kept apart.
+const SERIES: usize = 10_000;
 const REASONS: usize = Reason::ALL.len();
 
 /// A cell with one writer.
@@ -170,6 +173,8 @@ pub struct WorkerMetrics {
     pub table: Mutex<Arc<Table>>,
     /// Refusals by reason.
     pub refusals: [Cell; REASONS],
+    /// Credentials that were missing or refused, by provider (none where it is not known) and reason.
+    pub authentication: Mutex<BTreeMap<(Option<Arc<str>>, &'static str), u64>>,
     /// From the head to the last byte.
     pub request: Histogram,
     /// From forwarding to the first byte of the answer.
@@ -189,6 +194,7 @@ impl Default for WorkerMetrics {
         Self {
             table: Mutex::default(),
             refusals: std::array::from_fn(|_| Cell::default()),
+            authentication: Mutex::default(),
             request: Histogram::default(),
             upstream: Histogram::default(),
             connections: Cell::default(),
@@ -204,6 +210,17 @@ impl WorkerMetrics {
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a credential that was missing or refused. Names come from configurations; beyond [`SERIES`], which only
+    /// renaming at every reload can reach, they count as not known.
+    pub fn authentication_failed(&self, provider: Option<&Arc<str>>, reason: Reason) {
+        let mut all = self.authentication.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (provider.cloned(), reason.code());
+        if all.len() >= SERIES && !all.contains_key(&key) {
+            key.0 = None;
+        }
+        *all.entry(key).or_default() += 1;
     }
 
     /// Counts a refusal.

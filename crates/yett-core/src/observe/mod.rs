@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use self::access_log::LogQueue;
 use self::metrics::{Labels, Table, WorkerMetrics};
 use crate::exchange::{Exchange, Refusal};
+use crate::reason::Reason;
 
 /// Everything about a finished request.
 #[derive(Debug)]
@@ -43,6 +44,11 @@ pub struct Record<'a> {
     pub upstream: Option<UpstreamRecord<'a>>,
     /// The answer was cut short after its head was sent (by whom is in `refusal`).
     pub truncated: bool,
+}
+
+/// Whether it says that nobody knows who is calling.
+fn is_authentication(reason: Reason) -> bool {
+    reason.status() == 401 || matches!(reason, Reason::IdentityProviderUnavailable | Reason::CredentialInUrl)
 }
 
 /// The service's part.
@@ -159,6 +165,9 @@ impl Recorder {
         self.table.borrow().count(record.revision, listener, index, record.route, record.status);
         if let Some(refusal) = record.refusal {
             self.metrics.refused(refusal.reason);
+            if is_authentication(refusal.reason) {
+                self.metrics.authentication_failed(refusal.provider.as_ref(), refusal.reason);
+            }
         }
         self.metrics.request.observe(line::duration_ns(record.started, record.ended));
         if let Some(upstream) = record.upstream.filter(|upstream| upstream.first_byte_ns > 0) {

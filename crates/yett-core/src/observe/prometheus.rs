@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
 use crate::providers::introspection::source::Source;
@@ -43,6 +43,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     let mut out = String::with_capacity(16 * 1024);
     requests(&mut out, workers);
     refusals(&mut out, workers);
+    authentication(&mut out, workers);
     handshakes(&mut out, shared);
     service_tls(&mut out, shared);
     connections_refused(&mut out, shared);
@@ -302,6 +303,22 @@ fn refusals(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
             let (code, fault) = (reason.code(), reason.fault().as_str());
             let _ = writeln!(out, "yett_refusals_total{{reason=\"{code}\",fault=\"{fault}\"}} {count}");
         }
+    }
+}
+
+fn authentication(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    let mut totals: BTreeMap<(Option<Arc<str>>, &'static str), u64> = BTreeMap::new();
+    for worker in workers {
+        let own = worker.authentication.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, count) in own.iter() {
+            *totals.entry(key.clone()).or_default() += count;
+        }
+    }
+    let name = "yett_authentication_failures_total";
+    head(out, name, "credentials that were missing or refused, by provider (empty where it is not known) and reason", "counter");
+    for ((provider, reason), count) in totals {
+        let provider = Label(provider.as_deref().unwrap_or(""));
+        let _ = writeln!(out, "{name}{{provider=\"{provider}\",reason=\"{reason}\"}} {count}");
     }
 }
 

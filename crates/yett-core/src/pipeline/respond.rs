@@ -7,6 +7,7 @@ use crate::grpc;
 use crate::headers::{FieldError, Known};
 use crate::pipeline::hygiene;
 use crate::problem::{self, ProblemContext};
+use crate::protected_resource::place;
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
@@ -71,6 +72,8 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         challenges: route.map(|r| r.challenges.as_slice()).unwrap_or_default(),
         dpop_nonce: exchange.and_then(|e| e.dpop_nonce.as_deref()),
         dpop_algorithms: snapshot.dpop.algorithm_names(),
+        scope: route.and_then(|r| r.scope.as_deref()),
+        resource: exchange.filter(|e| matches!(refusal.reason.status(), 401 | 403) && snapshot.protected.has(e)).map(place),
     };
     let mut answer = problem::render(refusal, &context);
     if let Some(exchange) = exchange {

@@ -20,6 +20,11 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
     };
     let found = snapshot.router.find(&exchange.connection.listener, wanted, &mut exchange.variables);
     let used = exchange.path.used();
+    // A route of the user's own at that place goes before; one that merely takes every path does not.
+    let own = matches!(found, Match::Found(index) if snapshot.route(Some(index)).is_some_and(|route| route.well_known));
+    if !own && let Some(answer) = snapshot.protected.answer(exchange) {
+        return Step::Answer(answer);
+    }
     match found {
         Match::Found(index) => {
             exchange.route = Some(index);

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -103,8 +104,11 @@ pub fn authenticate(
             exchange.vouched = callers.collect();
             Step::Continue
         }
-        Err(Undecided::Refused(refusal)) => Step::Refuse(refusal),
-        Err(Undecided::Needs(missing)) => exchange.ask(missing.0).unwrap_or(Step::Refuse(missing.1)),
+        Err(Undecided::Refused(refusal)) => Step::Refuse(attributed(providers, accepts, refusal)),
+        Err(Undecided::Needs(missing)) => {
+            let (need, refusal) = *missing;
+            exchange.ask(need).unwrap_or_else(|| Step::Refuse(attributed(providers, accepts, refusal)))
+        }
     }
 }
 
@@ -123,6 +127,21 @@ fn follow(notes: Notes, providers: &[Provider], exchange: &mut Exchange) {
     if notes.signed.is_some() {
         exchange.signed = notes.signed;
     }
+}
+
+/// Names the provider where there is only one that it can have been.
+fn attributed(providers: &[Provider], accepts: &Accepts, mut refusal: Refusal) -> Refusal {
+    if let ([only], None) = (accepts.providers(), &refusal.provider) {
+        let provider = usize::try_from(*only).ok().and_then(|index| providers.get(index));
+        refusal.provider = provider.map(|provider| Arc::clone(&provider.name));
+    }
+    refusal
+}
+
+/// The same refusal, of this provider's credential.
+fn of(provider: &Provider, mut refusal: Refusal) -> Refusal {
+    refusal.provider = Some(Arc::clone(&provider.name));
+    refusal
 }
 
 type Callers = SmallVec<[Caller; 2]>;
@@ -298,19 +317,20 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     if let Some((index, provider, introspection)) = asked() {
         // A signed token of an accepted issuer is for its provider to judge, also if it fails there.
         let issuer = jwts().next().and_then(|_| introspection::issuer_of(token));
-        if !jwts().any(|(_, _, jwt)| Some(&*jwt.issuer) == issuer.as_deref()) {
+        if !issuer.as_deref().is_some_and(|issuer| jwts().any(|(_, _, jwt)| jwt.issues(issuer).is_some())) {
             let credential = Credential { digest, provider: provider.identity };
             return opaque(index, introspection, credential, verdicts, said, now);
         }
     }
     let whole = token;
-    let token = Unverified::parse(token)?;
+    let explained = |refusal| jwts().fold(refusal, |refusal, (_, _, jwt)| jwt.explained(refusal));
+    let token = Unverified::parse(token).map_err(explained)?;
     let issuer = token.issuer()?;
     let (index, provider, jwt) =
-        jwts().find(|(_, _, jwt)| &*jwt.issuer == issuer).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
+        jwts().find(|(_, _, jwt)| jwt.issues(issuer).is_some()).ok_or_else(|| Refusal::from(Reason::TokenIssuerUnknown))?;
     let mut verdict = jwt.verify(&token, now).map_err(|failure| match failure {
-        Failure::Refused(refusal) => Undecided::Refused(refusal),
-        Failure::KeysNeeded(refusal) => Undecided::Needs(Box::new((Need::Keys { provider: index }, refusal))),
+        Failure::Refused(refusal) => Undecided::Refused(of(provider, refusal)),
+        Failure::KeysNeeded(refusal) => Undecided::Needs(Box::new((Need::Keys { provider: index }, of(provider, refusal)))),
     })?;
     name(&mut verdict, whole);
     let principal = Rc::clone(&verdict.principal);
@@ -403,7 +423,7 @@ fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     let principal = match verdicts.get(&credential, 0, now) {
         Some(principal) => principal,
         None => {
-            let verdict = keys.verify(&key, now)?;
+            let verdict = keys.verify(&key, now).map_err(|refusal| of(provider, refusal))?;
             let principal = Rc::clone(&verdict.principal);
             verdicts.insert(credential, verdict);
             principal

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::refuse;
-use crate::exchange::{AuthenticationMethod, ClaimValue, Principal, PrincipalKind, Refusal};
+use crate::exchange::Refusal;
 use crate::filters::keyed_hash::KeyedHash;
-use crate::ir::{ClaimMap, ClaimType};
+use crate::ir::{self, ClaimMap, ClaimType};
+use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
 
 /// Largest date that is taken, seconds since 1970: beyond 2^53 JSON numbers lose digits.
@@ -115,26 +118,35 @@ fn actor(value: &Value, left: u32) -> Result<Value, Refusal> {
 /// What is the same for all principals of a provider.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    pub provider: Arc<str>,
-    pub issuer: Arc<str>,
-    pub hash: KeyedHash,
-    pub spec: ClaimMap,
+    provider: Arc<str>,
+    hash: KeyedHash,
+    spec: ClaimMap,
     /// Names of `spec.declared`, in its order.
-    pub declared: Vec<Arc<str>>,
+    declared: Vec<Arc<str>>,
 }
 
 impl Mapping {
-    /// The caller. A claim of another type than the map says refuses; an absent one is simply not held.
-    pub(super) fn principal(&self, claims: &Claims, expires_ms: u64) -> Result<Principal, Refusal> {
+    pub(super) fn new(provider: &str, spec: &ClaimMap, hash: &KeyedHash) -> Self {
+        let declared = spec.declared.keys().map(|name| name.as_str().into()).collect();
+        Self { provider: provider.into(), hash: *hash, spec: spec.clone(), declared }
+    }
+
+    /// The OAuth client that a token was issued to.
+    pub(super) fn client<'a>(&self, claims: &'a Claims) -> Result<Option<&'a str>, Refusal> {
         let client = match &self.spec.client {
             Some(path) => text_at(claims, path)?,
             None => text(claims, "client_id")?.or(text(claims, "azp")?),
         };
-        let client = client.filter(|client| !client.is_empty());
+        Ok(client.filter(|client| !client.is_empty()))
+    }
+
+    /// The caller. A claim of another type than the map says refuses; an absent one is simply not held.
+    pub(super) fn principal(&self, claims: &Claims, issuer: &Arc<str>, expires_ms: u64) -> Result<Principal, Refusal> {
+        let client = self.client(claims)?;
         let subject = text(claims, "sub")?.filter(|subject| !subject.is_empty());
         // A token that a client got for itself has its id as `sub` (RFC 9068 section 2.2), or no `sub`.
         let (subject, kind) = match (subject, client) {
-            (Some(subject), Some(client)) if subject == client => (subject, PrincipalKind::Service),
+            (Some(subject), Some(client)) if self.is_client(subject, client) => (subject, PrincipalKind::Service),
             (Some(subject), _) => (subject, PrincipalKind::User),
             (None, Some(client)) => (client, PrincipalKind::Service),
             (None, None) => return Err(refuse(Reason::TokenClaimInvalid, "the token names neither subject nor client")),
@@ -145,31 +157,113 @@ impl Mapping {
                 values.push((Arc::clone(shared), declared(value, spec.kind, name)?));
             }
         }
-        let tenant = self.spec.tenant.as_ref().map(|path| text_at(claims, path)).transpose()?.flatten();
+        let optional = |path: &Option<Vec<String>>| -> Result<Option<Box<str>>, Refusal> {
+            Ok(path.as_ref().map(|path| text_at(claims, path)).transpose()?.flatten().map(Into::into))
+        };
+        let tenant = optional(&self.spec.tenant)?;
         let client_part = client.unwrap_or_default();
         Ok(Principal {
-            issuer: Arc::clone(&self.issuer),
+            issuer: Arc::clone(issuer),
             subject: subject.into(),
             client: client.map(Into::into),
-            kind,
+            kind: self.kind(claims)?.unwrap_or(kind),
             scopes: scopes(claims, &self.spec.scopes)?,
-            roles: roles(claims, &self.spec.roles)?,
-            tenant: tenant.map(Into::into),
+            roles: self.roles(claims)?,
+            partner: optional(&self.spec.partner)?,
             actor: claims.get("act").map(|act| actor(act, ACTORS)).transpose()?.map(|act| act.to_string().into()),
             claims: values,
             token_id: text(claims, "jti")?.map(Into::into),
             session: text(claims, "sid")?.map(Into::into),
-            assurance: claims.get("acr").and_then(Value::as_str).map(Into::into),
+            assurance: self.assurance(claims)?,
             authenticated_s: date(claims, "auth_time")?,
             issued_ms: date(claims, "iat")?.map(|seconds| seconds.saturating_mul(1000)),
             expires_ms: Some(expires_ms),
+            confirmation: confirmation(claims)?,
+            // The issuer is a part of it where one provider stands for several.
             key: self.hash.parts(&[
                 self.provider.as_bytes(),
+                issuer.as_bytes(),
                 subject.as_bytes(),
                 client_part.as_bytes(),
-                tenant.unwrap_or_default().as_bytes(),
+                tenant.as_deref().unwrap_or_default().as_bytes(),
             ]),
+            tenant,
             ..Principal::blank(Arc::clone(&self.provider), AuthenticationMethod::Jwt)
         })
     }
+
+    fn is_client(&self, subject: &str, client: &str) -> bool {
+        let suffix = self.spec.client_suffix.as_deref().unwrap_or_default();
+        subject == client || (!suffix.is_empty() && subject.strip_suffix(suffix) == Some(client))
+    }
+
+    fn roles(&self, claims: &Claims) -> Result<Vec<Box<str>>, Refusal> {
+        let mut found = roles(claims, &self.spec.roles)?;
+        for path in &self.spec.more_roles {
+            for role in roles(claims, path)? {
+                if !found.contains(&role) {
+                    found.push(role);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the map says about the kind; `None` where it says nothing about this token.
+    fn kind(&self, claims: &Claims) -> Result<Option<PrincipalKind>, Refusal> {
+        let Some(map) = &self.spec.kind else { return Ok(None) };
+        let kind = match at(claims, &map.from)? {
+            Some(value) if map.present.is_none() => {
+                let text = plain(value, &map.from.join("."))?;
+                let kind = map.values.get(text).copied().or(map.other);
+                Some(kind.ok_or_else(|| invalid(&map.from.join("."), "has a value that is not mapped to a kind"))?)
+            }
+            Some(_) => map.present,
+            None => match &map.service_without {
+                Some(path) if at(claims, path)?.is_none() => Some(ir::Kind::Service),
+                _ => None,
+            },
+        };
+        Ok(kind.map(|kind| match kind {
+            ir::Kind::User => PrincipalKind::User,
+            ir::Kind::Service => PrincipalKind::Service,
+            ir::Kind::Device => PrincipalKind::Device,
+        }))
+    }
+
+    /// `acr`, a text or a whole number; one of another type counts only where the map names it, and then refuses.
+    fn assurance(&self, claims: &Claims) -> Result<Option<Box<str>>, Refusal> {
+        let value = match &self.spec.assurance {
+            Some(path) => at(claims, path)?,
+            None => claims.get("acr"),
+        };
+        match value {
+            None => Ok(None),
+            Some(Value::String(_)) => Ok(value.map(|value| plain(value, "acr")).transpose()?.map(Into::into)),
+            Some(Value::Number(number)) if number.is_u64() => Ok(Some(number.to_string().into())),
+            Some(_) if self.spec.assurance.is_none() => Ok(None),
+            Some(_) => Err(invalid("acr", "is neither a text nor a whole number")),
+        }
+    }
+}
+
+/// The key that a request has to prove to have (RFC 7800 section 3). A proof that is not known here refuses: the token
+/// would count without it.
+fn confirmation(claims: &Claims) -> Result<Option<Confirmation>, Refusal> {
+    let Some(value) = claims.get("cnf") else { return Ok(None) };
+    let object = value.as_object().ok_or_else(|| invalid("cnf", "is not an object"))?;
+    let mut members = object.iter();
+    let (Some((name, value)), None) = (members.next(), members.next()) else {
+        return Err(invalid("cnf", "names not exactly one proof"));
+    };
+    let thumbprint = || {
+        let bytes = URL_SAFE_NO_PAD.decode(value.as_str()?).ok()?;
+        <[u8; 32]>::try_from(bytes).ok()
+    };
+    let kind = match name.as_str() {
+        "jkt" => Confirmation::Jkt,
+        "x5t#S256" => Confirmation::X5t,
+        _ => return Err(invalid("cnf", "names a proof that is not supported")),
+    };
+    Ok(Some(kind(thumbprint().ok_or_else(|| invalid("cnf", "holds no SHA-256 thumbprint"))?)))
 }

@@ -143,12 +143,14 @@ fn verified(jwt: &Jwt, token: &[u8]) -> Result<Map<String, Value>, Refused> {
     };
     let Some(set) = &trust.set else { return Err(missing(false)) };
     let key = match set.select(kid, algorithm) {
-        Selection::Found(key) => key,
+        Selection::Found(key, _) => key,
         Selection::WrongAlgorithm => return Err(fault(KEY, "the key is not for this algorithm")),
         Selection::Unknown => return Err(missing(true)),
     };
     let signed = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
-    key.verify_sig(signed, &signature).map_err(|_| fault(KEY, "the signature is not valid"))?;
+    if !key.verifies(signed, &signature) {
+        return Err(fault(KEY, "the signature is not valid"));
+    }
     Ok(claims)
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Introspection {
     pub source: Arc<Source>,
     max_age: Duration,
     inactive_max_age: Duration,
-    issuer: Option<Box<str>>,
+    issuer: Option<Arc<str>>,
     audiences: Vec<Box<str>>,
     clients: Vec<Box<str>>,
     leeway_s: u64,
@@ -95,13 +95,7 @@ impl Introspection {
             audiences: texts(&spec.audiences),
             clients: texts(&spec.clients),
             leeway_s: spec.leeway_s,
-            mapping: Mapping {
-                provider: name.as_str().into(),
-                issuer: spec.issuer.as_deref().unwrap_or_default().into(),
-                hash: KeyedHash::new(&shared.seed),
-                declared: spec.claims.declared.keys().map(|name| name.as_str().into()).collect(),
-                spec: spec.claims.clone(),
-            },
+            mapping: Mapping::new(name, &spec.claims, &KeyedHash::new(&shared.seed)),
         })
     }
 
@@ -122,7 +116,8 @@ impl Introspection {
         let (from_ms, expires_ms) = window(claims, self.leeway_s, now)?;
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
-        let mut principal = self.mapping.principal(claims, expires_ms.unwrap_or(u64::MAX))?;
+        let issuer = self.issuer.clone().unwrap_or_default();
+        let mut principal = self.mapping.principal(claims, &issuer, expires_ms.unwrap_or(u64::MAX))?;
         (principal.method, principal.expires_ms) = (AuthenticationMethod::Introspection, expires_ms);
         self.check_client(principal.client.as_deref())?;
         if claims.contains_key("cnf") && principal.confirmation.is_none() {

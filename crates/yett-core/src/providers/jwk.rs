@@ -1,8 +1,9 @@
-//! Public keys (RFC 7517, RFC 7518 section 6, RFC 8037) and the algorithms that each may verify.
+//! Keys that verify signatures (RFC 7517, RFC 7518 section 6, RFC 8037), and the algorithms that each may verify.
 
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +16,8 @@ pub const SET_BYTES: usize = 256 * 1024;
 /// Keys of a set at most.
 pub const SET_KEYS: usize = 100;
 
-/// Algorithms that are accepted: asymmetric ones only, so that a public key never becomes a shared secret.
+/// Algorithms that are known. Those with a shared secret count only for a provider that has nothing but a secret, so that
+/// a public key never becomes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the JWA algorithm of its name")]
 pub enum Algorithm {
@@ -27,7 +29,11 @@ pub enum Algorithm {
     Ps512,
     Es256,
     Es384,
+    Es512,
     EdDsa,
+    Hs256,
+    Hs384,
+    Hs512,
 }
 
 impl Algorithm {
@@ -43,13 +49,29 @@ impl Algorithm {
             "PS512" => Self::Ps512,
             "ES256" => Self::Es256,
             "ES384" => Self::Es384,
-            "EdDSA" => Self::EdDsa,
+            "ES512" => Self::Es512,
+            // Its name since RFC 9864; of its two curves only Ed25519 is supported.
+            "EdDSA" | "Ed25519" => Self::EdDsa,
+            "HS256" => Self::Hs256,
+            "HS384" => Self::Hs384,
+            "HS512" => Self::Hs512,
             _ => return None,
         })
     }
 
-    /// All of them, for messages.
-    pub const NAMES: &'static str = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA";
+    /// Those that public keys verify, for messages.
+    pub const NAMES: &'static str = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA";
+
+    /// Whether it is one with a shared secret, and the secret's least length (RFC 7518 section 3.2).
+    #[must_use]
+    pub const fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            _ => None,
+        }
+    }
 
     fn rsa(self) -> Option<&'static RsaParameters> {
         Some(match self {
@@ -59,8 +81,33 @@ impl Algorithm {
             Self::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
             Self::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
             Self::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
-            Self::Es256 | Self::Es384 | Self::EdDsa => return None,
+            _ => return None,
         })
+    }
+}
+
+/// A key for one algorithm.
+pub enum Verifier {
+    /// A public key.
+    Public(ParsedPublicKey),
+    /// A shared secret.
+    Shared(hmac::Key),
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Public(_)) { "Public" } else { "Shared" })
+    }
+}
+
+impl Verifier {
+    /// Whether the signature is the one of this message.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Shared(key) => hmac::verify(key, message, signature).is_ok(),
+        }
     }
 }
 
@@ -68,7 +115,9 @@ impl Algorithm {
 #[derive(Debug)]
 struct Key {
     kid: Option<Box<str>>,
-    verifiers: Vec<(Algorithm, ParsedPublicKey)>,
+    /// `issuer`: whose tokens alone it signs, `{tenantid}` in it for the tenant (Microsoft Entra).
+    issuer: Option<Box<str>>,
+    verifiers: Vec<(Algorithm, Verifier)>,
 }
 
 /// SHA-256 thumbprint (RFC 7638) of a public key; nothing for what is none.
@@ -98,7 +147,8 @@ pub fn thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
 #[must_use]
 pub fn verify(jwk: &Map<String, Value>, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
     let key = Key::parse(jwk, &[algorithm]);
-    key.as_ref().and_then(|key| key.verifier(algorithm)).is_some_and(|key| key.verify_sig(signed, signature).is_ok())
+    let verifier = key.as_ref().and_then(|key| key.verifiers.iter().find(|(known, _)| *known == algorithm));
+    verifier.is_some_and(|(_, verifier)| verifier.verifies(signed, signature))
 }
 
 /// A set of keys, cut down to the ones that may verify signatures of a provider.
@@ -107,13 +157,15 @@ pub struct KeySet {
     keys: Vec<Key>,
     /// SHA-256 over the usable keys, in any order.
     pub fingerprint: [u8; 32],
+    /// A secret has no id: tokens may name whatever they like.
+    any_kid: bool,
 }
 
 /// What a set has for a token.
 #[derive(Debug)]
 pub enum Selection<'a> {
-    /// The one key.
-    Found(&'a ParsedPublicKey),
+    /// The one key, and whose tokens alone it signs, where it says so.
+    Found(&'a Verifier, Option<&'a str>),
     /// The key exists, and is not for this algorithm.
     WrongAlgorithm,
     /// No such key, or without a `kid` more than one or none that fits.
@@ -141,7 +193,28 @@ impl KeySet {
             }
         }
         let fingerprint = fingerprint(&keys);
-        Ok(Self { keys, fingerprint })
+        Ok(Self { keys, fingerprint, any_kid: false })
+    }
+
+    /// A set of one shared secret.
+    ///
+    /// # Errors
+    /// An algorithm for public keys; a secret shorter than the algorithm's hash.
+    pub fn shared(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, String> {
+        let mut verifiers = Vec::new();
+        for algorithm in allowed {
+            let least = algorithm.secret_bytes().ok_or("a shared secret verifies HS256, HS384 and HS512 only")?;
+            if secret.len() < least {
+                return Err(format!("the shared secret has {} bytes; its algorithms need at least {least}", secret.len()));
+            }
+            let hash = match algorithm {
+                Algorithm::Hs512 => hmac::HMAC_SHA512,
+                Algorithm::Hs384 => hmac::HMAC_SHA384,
+                _ => hmac::HMAC_SHA256,
+            };
+            verifiers.push((*algorithm, Verifier::Shared(hmac::Key::new(hash, secret))));
+        }
+        Ok(Self { keys: vec![Key { kid: None, issuer: None, verifiers }], fingerprint: [0; 32], any_kid: true })
     }
 
     /// How many usable keys.
@@ -159,15 +232,15 @@ impl KeySet {
     /// The key for a token: by exact `kid`; without one, the only key that fits the algorithm.
     #[must_use]
     pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Selection<'_> {
-        if let Some(kid) = kid {
+        if let Some(kid) = kid.filter(|_| !self.any_kid) {
             let Some(key) = self.keys.iter().find(|key| key.kid.as_deref() == Some(kid)) else {
                 return Selection::Unknown;
             };
-            return key.verifier(algorithm).map_or(Selection::WrongAlgorithm, Selection::Found);
+            return key.found(algorithm).unwrap_or(Selection::WrongAlgorithm);
         }
-        let mut fitting = self.keys.iter().filter_map(|key| key.verifier(algorithm));
+        let mut fitting = self.keys.iter().filter_map(|key| key.found(algorithm));
         match (fitting.next(), fitting.next()) {
-            (Some(only), None) => Selection::Found(only),
+            (Some(only), None) => only,
             _ => Selection::Unknown,
         }
     }
@@ -176,10 +249,11 @@ impl KeySet {
 fn fingerprint(keys: &[Key]) -> [u8; 32] {
     let mut parts: Vec<Vec<u8>> = keys
         .iter()
-        .flat_map(|key| key.verifiers.iter().map(|(algorithm, public)| (&key.kid, algorithm, public)))
-        .map(|(kid, algorithm, public)| {
-            let text = format!("{kid:?} {algorithm:?} ");
-            [text.as_bytes(), public.as_ref()].concat()
+        .flat_map(|key| key.verifiers.iter().map(move |(algorithm, verifier)| (key, algorithm, verifier)))
+        .map(|(key, algorithm, verifier)| {
+            let text = format!("{:?} {:?} {algorithm:?} ", key.kid, key.issuer);
+            let public: &[u8] = if let Verifier::Public(public) = verifier { public.as_ref() } else { &[] };
+            [text.as_bytes(), public].concat()
         })
         .collect();
     parts.sort();
@@ -195,8 +269,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl Key {
-    fn verifier(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
-        self.verifiers.iter().find(|(a, _)| *a == algorithm).map(|(_, key)| key)
+    fn found(&self, algorithm: Algorithm) -> Option<Selection<'_>> {
+        let (_, verifier) = self.verifiers.iter().find(|(a, _)| *a == algorithm)?;
+        Some(Selection::Found(verifier, self.issuer.as_deref()))
     }
 
     fn parse(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Self> {
@@ -216,7 +291,8 @@ impl Key {
         };
         let algorithms = allowed.iter().copied().filter(|a| own.is_none_or(|own| own == *a));
         let kid = optional("kid")?.map(Into::into);
-        let verifiers: Vec<_> = match text("kty")?? {
+        let issuer = optional("issuer")?.map(Into::into);
+        let keys: Vec<_> = match text("kty")?? {
             "RSA" => {
                 let (n, e) = (unsigned(text("n")??)?, unsigned(text("e")??)?);
                 algorithms.filter_map(|a| Some((a, rsa(a.rsa()?, &n, &e)?))).collect()
@@ -235,7 +311,8 @@ impl Key {
             }
             _ => return None,
         };
-        (!verifiers.is_empty()).then_some(Self { kid, verifiers })
+        let verifiers: Vec<_> = keys.into_iter().map(|(algorithm, key)| (algorithm, Verifier::Public(key))).collect();
+        (!verifiers.is_empty()).then_some(Self { kid, issuer, verifiers })
     }
 }
 
@@ -264,6 +341,7 @@ fn ec(algorithm: Algorithm, curve: &str, x: &[u8], y: &[u8]) -> Option<ParsedPub
     let (verifier, width) = match (algorithm, curve) {
         (Algorithm::Es256, "P-256") => (&signature::ECDSA_P256_SHA256_FIXED, 32),
         (Algorithm::Es384, "P-384") => (&signature::ECDSA_P384_SHA384_FIXED, 48),
+        (Algorithm::Es512, "P-521") => (&signature::ECDSA_P521_SHA512_FIXED, 66),
         _ => return None,
     };
     if x.len() != width || y.len() != width {

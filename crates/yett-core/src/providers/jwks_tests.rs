@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::jwk::Algorithm;
 use super::jwks::{KeySource, Registry, Settings};
 use super::jwt::{Failure, Jwt, Unverified};
+use super::kept::Sink;
 use super::testing::*;
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
@@ -98,15 +99,18 @@ impl Idp {
 
     fn start_source(&self, settings: Settings) -> Result<Arc<KeySource>, String> {
         let events = Arc::clone(&self.events);
-        let sink = move |level: &'static str, event: &'static str, fields: &[(&'static str, &str)]| {
+        let sink: Sink = Box::new(move |level, event, fields: &[(&'static str, &str)]| {
             events.lock().unwrap().push(format!("{level} {event} {fields:?}"));
-        };
-        self.registry.source(settings, self.runtime.handle(), Box::new(sink))
+        });
+        self.registry.keys(settings, None, self.runtime.handle(), sink)
     }
 
     fn jwt(&self, spec: ir::JwksUrl) -> Jwt {
         let provider = provider(ir::Jwks::Url(spec));
-        Jwt::build_with(&provider, &KeyedHash::new(&[1; 32]), |settings| self.start_source(settings)).unwrap()
+        Jwt::build_with(&provider, &crate::snapshot::Secrets::new(), &KeyedHash::new(&[1; 32]), |settings| {
+            self.start_source(settings)
+        })
+        .unwrap()
     }
 
     fn wait(&self, source: &KeySource) {

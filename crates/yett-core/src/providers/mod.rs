@@ -6,6 +6,9 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
+#[cfg(test)]
+mod claims_tests;
+pub mod discovery;
 pub mod dpop;
 #[cfg(test)]
 mod dpop_tests;
@@ -20,6 +23,7 @@ mod jwks_tests;
 pub mod jwt;
 #[cfg(test)]
 mod jwt_tests;
+pub mod kept;
 pub mod key_uses;
 pub mod live_check;
 mod machine;
@@ -30,6 +34,8 @@ mod present;
 pub mod signed_request;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors_tests;
 pub mod verdict;
 
 use std::sync::Arc;
@@ -85,12 +91,42 @@ pub(crate) fn refuse(reason: Reason, detail: impl Into<Box<str>>) -> Refusal {
     refusal
 }
 
+/// A URL without its query, which might hold a key.
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Where documents that are kept fresh report to: counted, and logged where somebody should know.
+pub fn sink(shared: &Arc<Shared>) -> kept::Sink {
+    let shared = Arc::downgrade(shared);
+    Box::new(move |level, event, fields: &[(&'static str, &str)]| {
+        let Some(shared) = shared.upgrade() else { return };
+        let counters = &shared.counters;
+        match event {
+            "jwks_fetched" => counters.jwks_fetches.increment(),
+            "jwks_fetch_failed" => {
+                counters.jwks_fetches.increment();
+                counters.jwks_fetch_failures.increment();
+            }
+            "discovery_fetched" => counters.discovery_fetches.increment(),
+            "discovery_failed" => {
+                counters.discovery_fetches.increment();
+                counters.discovery_failures.increment();
+            }
+            _ => {}
+        }
+        if level != "debug" {
+            shared.events.push(level, event, fields);
+        }
+    })
+}
+
 impl Provider {
     /// Builds it; an unreachable JWKS URL is no error, a broken inline set is.
     pub fn build(provider_spec: &ir::Provider, secrets: &Secrets, shared: &Arc<Shared>) -> Result<Self, String> {
         let maker = |name: &str| Maker { provider: name.into(), seed: KeyedHash::new(&shared.seed) };
         let (name, kind) = match provider_spec {
-            ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, shared)?))),
+            ir::Provider::Jwt(spec) => (&spec.name, Kind::Jwt(Box::new(Jwt::build(spec, secrets, shared)?))),
             ir::Provider::Oidc(spec) => (&spec.name, Kind::Oidc(Box::new(Oidc::build(spec, secrets, shared)?))),
             ir::Provider::ApiKey(spec) => (&spec.name, Kind::ApiKey(Box::new(ApiKeys::build(spec, secrets, shared)?))),
             ir::Provider::Mtls(spec) => (&spec.name, Kind::Mtls(Box::new(Mtls::build(spec)?), maker(&spec.name))),
@@ -119,9 +155,12 @@ impl Provider {
             Kind::SignedRequest(..) => SmallVec::from_iter(signed_request::HEADERS.map(Arc::from)),
         };
         let mut text = format!("{provider:?}").into_bytes();
-        if let ir::Provider::ApiKey(ir::ApiKeyProvider { pepper: Some(pepper), .. }) = provider {
-            text.extend_from_slice(secrets.get(pepper).map_or(&[], |bytes| bytes.as_slice()));
-        }
+        let secret = match provider {
+            ir::Provider::ApiKey(ir::ApiKeyProvider { pepper, .. }) => pepper.as_ref(),
+            ir::Provider::Jwt(ir::JwtProvider { jwks: ir::Jwks::SharedSecret(secret), .. }) => Some(secret),
+            _ => None,
+        };
+        text.extend_from_slice(secret.and_then(|name| secrets.get(name)).map_or(&[], |bytes| bytes.as_slice()));
         if let ir::Provider::Introspection(spec) = provider {
             for name in spec.introspection.client.secrets() {
                 text.extend_from_slice(secrets.get(name).map_or(&[], |bytes| bytes.as_slice()));
@@ -141,6 +180,12 @@ impl Provider {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whose tokens it takes; none where it takes other credentials.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<Arc<str>> {
+        self.jwt().map(Jwt::issuers).unwrap_or_default()
     }
 
     /// For WWW-Authenticate.

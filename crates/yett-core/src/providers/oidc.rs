@@ -296,7 +296,7 @@ impl Oidc {
             algorithm: token.algorithm(),
         };
         tokens::judge(token.claims(), &expected, now)?;
-        let mut who = Who::of(&self.mapping.principal(token.claims(), u64::MAX).map_err(no_fit)?);
+        let mut who = Who::of(&self.mapping.principal(token.claims(), &self.issuer, u64::MAX).map_err(no_fit)?);
         if who.scopes.is_empty() {
             let granted = tokens.scope.as_deref().unwrap_or(&self.scope);
             who.scopes = granted.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
@@ -585,13 +585,7 @@ impl Oidc {
             leeway_s: spec.leeway_s,
             keys: Keys::build(&spec.name, &spec.jwks, &issuer, &algorithms, |settings| Keys::fetched(settings, shared))?,
             algorithms,
-            mapping: Mapping {
-                provider: spec.name.as_str().into(),
-                issuer: Arc::clone(&issuer),
-                hash: KeyedHash::new(&shared.seed),
-                declared: spec.claims.declared.keys().map(|name| name.as_str().into()).collect(),
-                spec: spec.claims.clone(),
-            },
+            mapping: Mapping::new(&spec.name, &spec.claims, &KeyedHash::new(&shared.seed)),
             hash: KeyedHash::new(&shared.seed),
             base: spec.base.as_str().into(),
             after_logout: spec.after_logout.as_str().into(),

@@ -31,6 +31,10 @@ pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+pub(super) fn unb64(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
 pub(super) enum Signer {
     Rsa(RsaKeyPair),
     Es256(EcdsaKeyPair),
@@ -144,13 +148,20 @@ pub(super) fn claims() -> Value {
 }
 
 pub(super) fn provider(jwks: ir::Jwks) -> ir::JwtProvider {
-    let names = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+    let names = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
     ir::JwtProvider {
         introspection: None,
         name: "id".into(),
         issuer: "https://id.example".into(),
         audiences: vec!["shop".into()],
+        clients: vec![],
         jwks,
+        token_type: ir::TokenType::Any,
+        max_age_s: None,
+        required: [].into(),
+        tenants: [].into(),
+        key_issuer: false,
+        opaque: None,
         algorithms: names.map(Into::into).to_vec(),
         leeway_s: 30,
         sender_constrained: None,
@@ -158,7 +169,12 @@ pub(super) fn provider(jwks: ir::Jwks) -> ir::JwtProvider {
             scopes: vec!["scope".into()],
             roles: vec!["realm".into(), "roles".into()],
             tenant: Some(vec!["tenant".into()]),
+            more_roles: vec![],
             client: None,
+            client_suffix: None,
+            partner: None,
+            assurance: None,
+            kind: None,
             declared: [("assurance".to_owned(), ir::DeclaredClaim { from: vec!["acr".into()], kind: ir::ClaimType::Int })].into(),
         },
     }
@@ -169,7 +185,8 @@ pub(super) fn jwt_with(jwks: String) -> Result<Jwt, String> {
 }
 
 pub(super) fn build(provider: &ir::JwtProvider) -> Result<Jwt, String> {
-    Jwt::build_with(provider, &KeyedHash::new(&[1; 32]), |_| Err("fetched".into()))
+    let secrets = [("secret".to_owned(), b"a secret that is just long enough".to_vec().into())].into();
+    Jwt::build_with(provider, &secrets, &KeyedHash::new(&[1; 32]), |_| Err("fetched".into()))
 }
 
 /// A provider that trusts [`Signer::shared`] under the `kid` `k1`.
@@ -180,7 +197,7 @@ pub(super) fn jwt() -> Arc<Jwt> {
 
 pub(super) fn judge(jwt: &Jwt, token: &str, now: Now) -> Result<Verdict, Reason> {
     let token = Unverified::parse(token.as_bytes()).map_err(|refusal| refusal.reason)?;
-    token.issuer().map_err(|refusal| refusal.reason)?;
+    jwt.issues(token.issuer().map_err(|refusal| refusal.reason)?).ok_or(Reason::TokenIssuerUnknown)?;
     jwt.verify(&token, now).map_err(|failure| match failure {
         Failure::Refused(refusal) | Failure::KeysNeeded(refusal) => refusal.reason,
     })

@@ -22,6 +22,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         client_certificate: false,
         live_check: None,
         sender_constrained: None,
+        unlisted: false,
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],

@@ -25,6 +25,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::ir::{self, Ir};
+use crate::protected_resource::{PREFIX, ProtectedResources, scopes};
 use crate::providers::dpop::Dpop;
 use crate::providers::live_check::LiveCheck;
 use crate::providers::oidc::places::Places;
@@ -87,6 +88,10 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         revision,
         claim_headers: identity::claim_headers(&assertions),
         assertions,
+        protected: ProtectedResources::build(&ir, |name| {
+            let provider = providers.iter().find(|provider| **provider.name() == *name);
+            provider.map(Provider::issuers).unwrap_or_default()
+        }),
         challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
         ir: Arc::new(ir),
         routes,
@@ -435,6 +440,13 @@ fn challenges(provider: &Provider, spec: &ir::Route, ir: &Ir) -> Vec<Challenge> 
     }
 }
 
+/// What a client has to ask for, to be let through by every rule.
+fn scope(spec: &ir::Route) -> Option<Box<str>> {
+    let ir::Access::Authenticated(access) = &spec.access else { return None };
+    let scopes = scopes(access);
+    (!scopes.is_empty()).then(|| scopes.join(" ").into())
+}
+
 struct Context<'a> {
     ir: &'a Ir,
     providers: &'a [Provider],
@@ -521,6 +533,8 @@ impl Context<'_> {
             access: access?,
             assurance: assurance?,
             challenges,
+            scope: scope(spec),
+            well_known: spec.matches.path.starts_with(PREFIX),
             address_limits,
             rate_limits: rate_limits?,
             action: action?,

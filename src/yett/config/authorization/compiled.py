@@ -343,11 +343,7 @@ class Authorization:
     def _mapped(self, place: Location, tenant: Tenant) -> None:
         for name in self.policy.callers_of:
             provider = self.merger.gateway.identity_providers.get(name)
-            if (
-                provider is not None
-                and provider.type != "api_key"
-                and "tenant" not in self.merger.claims(name)
-            ):
+            if provider is not None and provider.type != "api_key" and not self.merger.names_tenant(name):
                 self.fault_once(
                     place,
                     "tenant_claim_missing",
