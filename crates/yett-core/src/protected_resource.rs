@@ -96,8 +96,8 @@ impl ProtectedResources {
             "authorization_servers": text(&all.issuers),
             "bearer_methods_supported": ["header"],
         });
-        if !all.scopes.is_empty() {
-            document["scopes_supported"] = json!(text(&all.scopes));
+        if let Some(fields) = document.as_object_mut().filter(|_| !all.scopes.is_empty()) {
+            fields.insert("scopes_supported".to_owned(), json!(text(&all.scopes)));
         }
         let headers = [
             ("content-type", "application/json"),

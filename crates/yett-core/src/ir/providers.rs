@@ -11,6 +11,7 @@ use super::OidcProvider;
 /// What vouches for callers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a few of them, read once")]
 pub enum Provider {
     /// Signed tokens (RFC 7519).
     Jwt(JwtProvider),

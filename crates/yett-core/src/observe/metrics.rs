@@ -166,6 +166,9 @@ impl Table {
     }
 }
 
+/// A failed authentication: its provider, where one judged it, and the reason.
+pub type Failed = (Option<Arc<str>>, &'static str);
+
 /// What one worker counts.
 #[derive(Debug)]
 pub struct WorkerMetrics {
@@ -174,7 +177,7 @@ pub struct WorkerMetrics {
     /// Refusals by reason.
     pub refusals: [Cell; REASONS],
     /// Credentials that were missing or refused, by provider (none where it is not known) and reason.
-    pub authentication: Mutex<BTreeMap<(Option<Arc<str>>, &'static str), u64>>,
+    pub authentication: Mutex<BTreeMap<Failed, u64>>,
     /// From the head to the last byte.
     pub request: Histogram,
     /// From forwarding to the first byte of the answer.

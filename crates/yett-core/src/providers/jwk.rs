@@ -87,6 +87,7 @@ impl Algorithm {
 }
 
 /// A key for one algorithm.
+#[expect(clippy::large_enum_variant, reason = "a few of them, and each is used where it stands")]
 pub enum Verifier {
     /// A public key.
     Public(ParsedPublicKey),
