@@ -103,9 +103,9 @@ def allows(
     if provider not in found.providers:
         return False
     return all(
-        holds(part["scopes"], scopes)
-        and holds(part["roles"], (role,))
-        and (not part["callers"] or client in part["callers"]["clients"])
+        holds(part.get("scopes"), scopes)
+        and holds(part.get("roles"), (role,))
+        and (not part.get("callers") or client in part["callers"]["clients"])
         for part in found.rules
     )
 

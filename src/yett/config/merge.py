@@ -16,7 +16,10 @@ from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
 from yett.config.places import Places
+from yett.config.providers import Provider
 from yett.config.providers.jwt import Jwt
+from yett.config.providers.mtls import Mtls
+from yett.config.providers.signed_request import SignedRequest
 from yett.config.route import Group, Route
 from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
@@ -107,7 +110,7 @@ class Merger:
         """Whether tokens of this provider say to which tenant their caller belongs."""
         found = self.gateway.identity_providers.get(provider)
         preset = isinstance(found, Jwt) and preset_of(found).tenant is not None
-        return preset or "tenant" in self.claims(provider)
+        return preset or "tenant" in self.claims(provider) or _machine_tenants(found)
 
     def claim_types(self, provider: str) -> dict[str, str]:
         """The claims that a provider declares for rules, with their types."""
@@ -572,6 +575,14 @@ class Merger:
                     "variable_unknown",
                     f"the route's path has no `{{{name}}}`{nearest(name, found.variables)}",
                 )
+
+
+def _machine_tenants(provider: Provider | None) -> bool:
+    """Whether a machine that the provider recognizes belongs to a tenant, by its entry or by a part of its name."""
+    if isinstance(provider, Mtls):
+        named = any("{tenant}" in name for name in provider.identities)
+        return named or any(machine.tenant for machine in provider.identities.values())
+    return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 
 def _covers(wide: str, host: str) -> bool:

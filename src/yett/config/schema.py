@@ -10,6 +10,14 @@ from yett.config.gateway import Gateway
 def json_schema() -> dict[str, Any]:
     """A schema (2020-12) of the YAML file."""
     schema: dict[str, Any] = _without_null(Gateway.model_json_schema(by_alias=True))
+    for model in ("Authorize", "Deny"):
+        times = schema["$defs"][model]["properties"].get("times", {})
+        lists = [one for one in times.get("anyOf", [times]) if "items" in one]
+        if lists:
+            schema["$defs"][model]["properties"]["times"] = {
+                "anyOf": [*(one["items"] for one in lists), *lists],
+                "description": times.get("description", ""),
+            }
     for model, key in (("ListenerTls", "certificates"), ("Identity", "keys")):
         several = schema["$defs"][model]["properties"][key]
         schema["$defs"][model]["properties"][key] = {
