@@ -60,7 +60,9 @@ impl Callers {
     pub(super) fn allow(&self, principal: &Principal) -> bool {
         match (principal.method, principal.kind) {
             (AuthenticationMethod::ApiKey, _) => self.keys.contains(&principal.subject),
-            (AuthenticationMethod::Mtls, PrincipalKind::Service) if principal.subject.starts_with("spiffe://") => {
+            // The issuer is a trust domain only where the name came from a URI that was looked for as a SPIFFE id; a common
+            // name may have the same letters.
+            (AuthenticationMethod::Mtls, PrincipalKind::Service) if principal.issuer.starts_with("spiffe://") => {
                 self.spiffe.iter().any(|id| match id {
                     Workload::Exact(id) => *id == principal.subject,
                     Workload::Below(above) => principal.subject.strip_prefix(&**above).is_some_and(|rest| !rest.is_empty()),

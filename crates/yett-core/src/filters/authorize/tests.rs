@@ -20,7 +20,8 @@ pub(super) fn exchange() -> Exchange {
 }
 
 pub(super) fn caller(kind: PrincipalKind, method: AuthenticationMethod, subject: &str) -> Principal {
-    Principal { kind, subject: subject.into(), ..Principal::blank("id".into(), method) }
+    let issuer = if subject.starts_with("spiffe://") { "spiffe://shop.example" } else { "" };
+    Principal { kind, subject: subject.into(), issuer: issuer.into(), ..Principal::blank("id".into(), method) }
 }
 
 pub(super) fn user() -> Principal {
@@ -84,6 +85,9 @@ fn callers_are_matched_by_their_kind() {
     ] {
         assert_eq!(reason(&spec, &caller(kind, method, subject)), Some(Reason::CallerNotAllowed), "{kind:?} {subject}");
     }
+    let mut common_name = caller(Service, Mtls, "spiffe://shop.example/orders");
+    common_name.issuer = "".into();
+    assert_eq!(reason(&spec, &common_name), Some(Reason::CallerNotAllowed), "a common name of the same letters");
     let mut through = caller(User, Jwt, "bob");
     through.client = Some("batch".into());
     assert_eq!(reason(&spec, &through), None);
