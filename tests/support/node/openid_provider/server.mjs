@@ -169,7 +169,7 @@ async function interaction(provider, request, response) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const login = new URLSearchParams(Buffer.concat(chunks).toString()).get('login');
-  const acr = params.acr_values?.split(' ')[0];
+  const acr = params.acr_values?.split(' ').find((one) => settings.acr_values.includes(one));
   const result = login ? { login: { accountId: login, ...(acr && { acr }), amr: ['pwd'] } } : { error: 'access_denied' };
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
 }
