@@ -319,7 +319,10 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         let issuer = jwts().next().and_then(|_| introspection::issuer_of(token));
         if !issuer.as_deref().is_some_and(|issuer| jwts().any(|(_, _, jwt)| jwt.issues(issuer).is_some())) {
             let credential = Credential { digest, provider: provider.identity };
-            return opaque((index, introspection), token, credential, verdicts, said, now);
+            return opaque((index, introspection), token, credential, verdicts, said, now).map_err(|why| match why {
+                Undecided::Refused(refusal) => Undecided::Refused(of(provider, refusal)),
+                Undecided::Needs(missing) => Undecided::Needs(Box::new((missing.0, of(provider, missing.1)))),
+            });
         }
     }
     let whole = token;
