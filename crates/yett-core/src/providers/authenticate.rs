@@ -361,7 +361,10 @@ fn opaque(
         })?,
     };
     let mut verdict = introspection.judge(&answer, now)?;
-    name(&mut verdict, token);
+    // Whoever revokes it has the token, and cannot read an id in it.
+    if let Some(principal) = Rc::get_mut(&mut verdict.principal) {
+        principal.credential = Some(credential_digest(token));
+    }
     let principal = Rc::clone(&verdict.principal);
     if verdict.until_ms > now.unix_ms {
         verdicts.insert(credential, verdict);
