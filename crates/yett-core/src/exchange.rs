@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::certificate::ClientCertificate;
+use crate::decide::Assumed;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
@@ -363,6 +364,8 @@ pub struct Exchange {
     pub external: Option<Verdict>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
+    pub assumed: Box<[Assumed]>,
 }
 
 impl Exchange {
@@ -409,6 +412,7 @@ impl Exchange {
             dpop_nonce: None,
             external: None,
             asked: SmallVec::new(),
+            assumed: Box::default(),
         }
     }
 
@@ -446,6 +450,7 @@ impl Exchange {
         self.dpop_nonce = None;
         self.external = None;
         self.asked.clear();
+        self.assumed = Box::default();
     }
 }
 

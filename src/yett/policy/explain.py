@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from yett.policy import token
-from yett.policy.engine import Engine, Question
+from yett.policy.engine import Engine, Question, Unanswerable
 
 PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "prepare")
 """In the order in which they decide; then the request is forwarded."""
@@ -20,7 +20,11 @@ def explain(engine: Engine, question: Question) -> dict[str, Any]:
     Raises:
         yett.policy.engine.Unanswerable: the question is none.
     """
-    decision = engine.decide(question)
+    # as if it were the only one: what was asked before says nothing about it
+    asked = {**engine.asked(question), "trace": True}
+    decision = engine.decide_many([asked])[0]
+    if "error" in decision:
+        raise Unanswerable(decision["error"])
     forward = decision.get("forward")
     if forward:
         # names only: values may be personal, or secrets of the service
@@ -117,6 +121,9 @@ def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
         for accepted in decision["accepted"]:
             yield _row("", "", f"accepted: {accepted}")
     yield ""
+    if refusal.get("hidden"):
+        yield "The client gets 404 `route_not_found`, as where nothing is; the log has the reason"
+        return
     yield f"The client gets {decision['status']} `{refusal['reason']}`; what to do: docs/reasons.md#{refusal['reason']}"
 
 

@@ -24,12 +24,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::assumed::Filled;
 use super::claims::Mapping;
 use super::jwk::{Algorithm, sha256};
 use super::jwt::{Failure, Keys, Unverified};
 use super::refuse;
 use super::verdict::{Credential, Verdict, VerdictCache};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Upgrade};
+use crate::exchange::{AuthenticationMethod, Exchange, Need, Now, Principal, PrincipalKind, Refusal, Upgrade};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::outbound::{OauthClient, Target, Transport};
@@ -41,6 +42,7 @@ use ended::About;
 use grants::{Address, Failure as NoTokens, Grant, Outcome, TokenEndpoint};
 use login::{BEGIN_RANDOM, Begun, Client, Pending, Start, Wanted};
 use seal::{Bound, KeyRing, Purpose, RANDOM};
+use serde_json::{Map, Value};
 use session::{Lifetimes, Session, Standing, Who};
 use token::Token;
 use tokens::{Expected, Tokens};
@@ -520,6 +522,19 @@ impl Oidc {
     #[must_use]
     pub fn principal(&self, session: &Session) -> Option<Rc<Principal>> {
         session.principal(&self.name, &self.issuer, &self.hash, &self.lifetimes).map(Rc::new)
+    }
+
+    /// Who logged in just now with these claims.
+    pub(super) fn assume(&self, claims: &Map<String, Value>, exchange: &Exchange, now: Now) -> Result<Principal, Refusal> {
+        if self.forged(exchange) {
+            return Err(Reason::CsrfRefused.into());
+        }
+        let mut filled = Filled::new(claims, now);
+        filled.put("auth_time", now.unix_ms / 1000);
+        let mut principal = self.mapping.principal(filled.claims(), &self.issuer, u64::MAX).map_err(no_fit)?;
+        (principal.method, principal.kind) = (AuthenticationMethod::Oidc, PrincipalKind::User);
+        principal.expires_ms = None;
+        Ok(principal)
     }
 
     /// Whether a request may have been sent by a foreign page, with the cookie that the browser adds by itself.
