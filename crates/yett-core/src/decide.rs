@@ -169,7 +169,7 @@ impl Engine {
     /// # Errors
     /// A question that no connection could bring, in words.
     pub fn decide(&self, question: &Question) -> Result<Decision, String> {
-        self.answer(question, moment(question.time_ms))
+        self.answer(question, &mut fresh(), moment(question.time_ms))
     }
 
     /// Decides each as if it were the only one that was ever asked.
@@ -177,13 +177,14 @@ impl Engine {
     /// # Errors
     /// Of each by itself: it is a question that no connection could bring, in words.
     pub fn decide_many(&self, questions: &[Question]) -> Vec<Result<Decision, String>> {
-        let alone = |question: &Question| {
+        let mut state = fresh();
+        let mut alone = |question: &Question| {
             let before = self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let mut now = moment(question.time_ms);
             now.monotonic_ns = now.monotonic_ns.saturating_add(before.saturating_mul(self.rest_ns));
-            self.answer(question, now)
+            self.answer(question, &mut state, now)
         };
-        questions.iter().map(alone).collect()
+        questions.iter().map(&mut alone).collect()
     }
 
     /// As [`Self::decide_many`], of a JSON list of questions; a JSON list of decisions, or `{"error": …}`, in their order.
@@ -201,7 +202,7 @@ impl Engine {
         serde_json::to_vec(&answers).map_err(|error| error.to_string())
     }
 
-    fn answer(&self, question: &Question, now: Now) -> Result<Decision, String> {
+    fn answer(&self, question: &Question, state: &mut PipelineState, now: Now) -> Result<Decision, String> {
         let listener = self.snapshot.ir.listeners.iter().find(|listener| *listener.name == *question.listener);
         let listener = listener.ok_or_else(|| {
             let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
@@ -218,7 +219,7 @@ impl Engine {
             exchange.reset();
             exchange.assumed.clone_from(&assumed);
             let step = match read(question, listener, &mut exchange) {
-                Ok(()) => self.run(&mut exchange, now),
+                Ok(()) => self.run(state, &mut exchange, now),
                 Err(reason) => Step::Refuse(reason.into()),
             };
             (step, exchange.phase)
@@ -248,11 +249,9 @@ impl Engine {
         })
     }
 
-    fn run(&self, exchange: &mut Exchange, now: Now) -> Step {
-        // Remembers no verdict: each question is judged anew.
-        let mut state = PipelineState::new(0);
+    fn run(&self, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
         for _ in 0..MAX_NEEDS {
-            let step = pipeline::run(&self.snapshot, &mut state, exchange, now);
+            let step = pipeline::run(&self.snapshot, state, exchange, now);
             let Step::Need(need) = step else { return step };
             self.fetch(&need, exchange);
         }
@@ -333,6 +332,11 @@ impl Engine {
     pub fn events(&self) -> Vec<String> {
         self.shared.events.take(Duration::ZERO)
     }
+}
+
+/// Remembers no verdict: each question is judged anew.
+fn fresh() -> PipelineState {
+    PipelineState::new(0)
 }
 
 /// After so long the slowest of all limits is full again.

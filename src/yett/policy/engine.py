@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ class Engine:
         document: dict[str, Any] = json.loads(ir)
         self.document = document
         self._tls = {listener["name"]: listener.get("tls") is not None for listener in document["listeners"]}
+        self._by_scheme: dict[str, str] = {}
         self.providers: list[dict[str, Any]] = document["providers"]
         self.routes: list[dict[str, Any]] = document["routes"]
 
@@ -109,7 +111,12 @@ class Engine:
         return asked
 
     def _listener(self, url: str) -> str:
-        wanted = urlsplit(url).scheme == "https"
+        scheme = url.partition(":")[0].lower()
+        if scheme not in self._by_scheme:
+            self._by_scheme[scheme] = self._fitting(scheme == "https")
+        return self._by_scheme[scheme]
+
+    def _fitting(self, wanted: bool) -> str:
         fitting = [name for name, tls in self._tls.items() if tls is wanted] or list(self._tls)
         if len(fitting) == 1:
             return str(fitting[0])
@@ -131,6 +138,7 @@ def split(url: str) -> tuple[str, str]:
     return authority, target if target.startswith("/") else f"/{target}"
 
 
+@lru_cache(maxsize=1024)
 def host_of(authority: str) -> str:
     """The name alone, without a port."""
     name: str | None = urlsplit(f"//{authority}").hostname
