@@ -13,6 +13,7 @@ pub mod dpop;
 #[cfg(test)]
 mod dpop_tests;
 pub mod event;
+mod digests;
 pub mod hyper_io;
 pub mod introspection;
 pub(crate) mod json;
