@@ -14,6 +14,9 @@ const A_SECOND: u64 = 64 * 200;
 /// What a frame costs that comes for a stream which is over.
 pub const LATE: u64 = 64;
 
+/// What a part of an answer gives back beside its bytes: a PING and two updates of windows.
+pub const SERVED: usize = 256;
+
 /// One connection's.
 #[derive(Debug)]
 pub struct Allowance {

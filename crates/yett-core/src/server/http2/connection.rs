@@ -29,7 +29,8 @@ const READS: usize = 4;
 const BACKLOG: usize = 4 * ROOM;
 /// After so long without a stream a connection gives back what it does not need.
 const REST_MS: u64 = 1_000;
-/// How long a client may take to close after the last stream of a connection that ends.
+/// How long a client may take to close after the last stream of a connection that ends, and to say that it knows: until then
+/// it may begin streams (RFC 9113 section 6.8).
 const CLOSING_MS: u64 = 5_000;
 /// How long the last words to a faulty client may take.
 const ABRUPT_MS: u64 = 1_000;
@@ -321,6 +322,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Connection<I> {
             }
         }
         session.out.clear();
+        session.out.shrink_to(BACKLOG);
         self.sent = 0;
         // Reading had stopped for it.
         self.more |= backlog;
@@ -363,11 +365,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Connection<I> {
             close = after(self.ended, timeouts.keep_alive_ms);
             rest = if self.rested { NEVER } else { after(self.ended, REST_MS) };
         }
+        let insist = match self.closing {
+            Some(since) if self.session.borrow().is_leaving() => after(since, CLOSING_MS),
+            Some(_) | None => NEVER,
+        };
         let mut cx = Context::from_waker(&self.alarm.waker);
-        if self.timer.poll(&mut cx, hard.min(close).min(rest)).is_pending() {
+        if self.timer.poll(&mut cx, hard.min(close).min(rest).min(insist)).is_pending() {
             return;
         }
-        if hard <= close.min(rest) {
+        if insist <= hard.min(close).min(rest) {
+            self.session.borrow_mut().insist();
+        } else if hard <= close.min(rest) {
             self.lose();
         } else if close <= rest {
             self.close();

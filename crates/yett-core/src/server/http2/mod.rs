@@ -2,6 +2,8 @@
 
 mod allowance;
 mod answer;
+#[cfg(test)]
+mod attack_tests;
 mod connection;
 mod frame;
 mod head;

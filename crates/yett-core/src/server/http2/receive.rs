@@ -49,10 +49,11 @@ impl Session {
         match self.streams.find(id) {
             Found::Open(at) => return self.trailers(at, id, ends, faulty, block),
             Found::Over(Past::Ended) => return Err(Code::StreamClosed),
-            Found::Over(Past::ByClient | Past::ByUs) => {
+            Found::Over(past) => {
                 self.decode(block, |_| {})?;
                 self.pay(LATE)?;
-                return self.fault(id, Code::StreamClosed);
+                // What was on its way when we reset the stream is ignored.
+                return if past == Past::ByUs { Ok(()) } else { self.fault(id, Code::StreamClosed) };
             }
             Found::Forgotten => return Err(Code::ProtocolError),
             Found::Idle => {}
@@ -133,6 +134,9 @@ impl Session {
         // Padding, and what nobody will read, counts as well.
         self.input_window = self.input_window.checked_sub(length).ok_or(Code::FlowControlError)?;
         let body = inside.saturating_sub(padded);
+        if body == 0 && length > 0 {
+            self.pay(LATE)?;
+        }
         let around = length.saturating_sub(u32::try_from(body).unwrap_or(length));
         self.give_back(around);
         self.data = Some(Data { stream: head.stream, left: body, padding: padded, ends: head.has(flag::END_STREAM) });

@@ -12,6 +12,10 @@ use super::session::{ROOM, Session};
 use super::streams::{Incoming, Input, Past, Stream};
 use crate::server::client::Gone;
 
+/// Memory that streams keep for bodies, where there are more of them than so many: those keep what they have once needed.
+const KEPT: usize = 8 * 1024;
+const ROOMY: usize = 4;
+
 /// A stream as its lane knows it: its place and number.
 pub type Key = (usize, u32);
 
@@ -93,6 +97,10 @@ impl Session {
                 break;
             }
         }
+        // Whoever opens windows by single bytes earns nothing by it.
+        if count == total {
+            self.served();
+        }
         if end {
             self.answered(key.0);
         }
@@ -118,6 +126,7 @@ impl Session {
     }
 
     fn answered(&mut self, at: usize) {
+        self.served();
         let Some(stream) = self.streams.get(at) else { return };
         stream.answered = true;
         if stream.input == Input::Ended {
@@ -169,8 +178,13 @@ impl Session {
     /// What was taken may be sent again: the window follows the service's pace.
     fn took(&mut self, key: Key, count: usize) {
         let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+        let several = self.active() > ROOMY;
         if let Ok(stream) = self.stream(key) {
             stream.body.drain(..count.min(stream.body.len()));
+            // Windows bound what is unread, not the memory that it has taken on one stream after the other.
+            if several && stream.body.capacity() > KEPT.max(stream.body.len().saturating_mul(4)) {
+                stream.body.shrink_to(KEPT.max(stream.body.len()));
+            }
         }
         self.credit(key.0, bytes);
         self.give_back(bytes);

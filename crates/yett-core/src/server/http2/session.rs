@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::allowance::{Allowance, cost};
+use super::allowance::{Allowance, SERVED, cost};
 use super::frame::{self, Code, FIRST_WINDOW, HEAD, Head, LARGEST, PREFACE, kind, setting};
 use super::head::Trailers;
 use super::hpack::{Decoder, Encoder};
@@ -192,7 +192,7 @@ impl Session {
         if self.block.as_ref().is_some_and(|block| !continues(block)) {
             return Err(Code::ProtocolError);
         }
-        if !self.settled && head.kind != kind::SETTINGS {
+        if !self.settled && (head.kind != kind::SETTINGS || head.has(frame::flag::ACK)) {
             return Err(Code::ProtocolError);
         }
         Ok(())
@@ -229,9 +229,8 @@ impl Session {
         let mark: [u8; 8] = payload.try_into().map_err(|_| Code::FrameSizeError)?;
         if !head.has(frame::flag::ACK) {
             frame::write(&mut self.out, kind::PING, frame::flag::ACK, 0, &mark);
-        } else if mark == MARK && self.leaving == Leaving::Announced {
-            self.leaving = Leaving::Final;
-            frame::goaway(&mut self.out, self.streams.last, Code::NoError);
+        } else if mark == MARK {
+            self.insist();
         }
         Ok(())
     }
@@ -242,6 +241,20 @@ impl Session {
             self.leaving = Leaving::Announced;
             frame::goaway(&mut self.out, frame::MOST_WINDOW, Code::NoError);
             frame::write(&mut self.out, kind::PING, 0, 0, &MARK);
+        }
+    }
+
+    /// Whether the client was told and has not said that it knows.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        !self.dead && self.leaving == Leaving::Announced
+    }
+
+    /// The client knows, or has had the time to: no further stream is begun.
+    pub fn insist(&mut self) {
+        if self.is_leaving() {
+            self.leaving = Leaving::Final;
+            frame::goaway(&mut self.out, self.streams.last, Code::NoError);
         }
     }
 
@@ -274,6 +287,12 @@ impl Session {
             }
         }
         self.dead
+    }
+
+    /// Counts a part of an answer that the client's windows took whole: clients may ask with each whether the path is still
+    /// as fast, and move a window, as those of gRPC do.
+    pub(super) fn served(&mut self) {
+        self.allowance.wrote(SERVED);
     }
 
     /// Counts what was written.

@@ -14,22 +14,22 @@ use crate::exchange::RequestHead;
 use crate::http1::request::HeadLimits;
 use crate::reason::Reason;
 
-const LIMITS: HeadLimits = HeadLimits { line: 8192, bytes: 32_768, fields: 100 };
+pub(super) const LIMITS: HeadLimits = HeadLimits { line: 8192, bytes: 32_768, fields: 100 };
 /// GET https://a/, by indexes.
-const GET: &[u8] = b"\x82\x87\x84\x41\x01a";
-const POST: &[u8] = b"\x83\x87\x84\x41\x01a";
+pub(super) const GET: &[u8] = b"\x82\x87\x84\x41\x01a";
+pub(super) const POST: &[u8] = b"\x83\x87\x84\x41\x01a";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write(&mut out, kind, flags, stream, payload);
     out
 }
 
-fn hello() -> Vec<u8> {
+pub(super) fn hello() -> Vec<u8> {
     [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat()
 }
 
-fn begun() -> Session {
+pub(super) fn begun() -> Session {
     let mut session = Session::new(LIMITS, 100, true, || 0);
     session.read(&hello()).unwrap();
     session.out.clear();
@@ -37,7 +37,7 @@ fn begun() -> Session {
 }
 
 /// The frames that stand in `out`, which is emptied.
-fn written(session: &mut Session) -> Vec<(Head, Vec<u8>)> {
+pub(super) fn written(session: &mut Session) -> Vec<(Head, Vec<u8>)> {
     let mut frames = Vec::new();
     let out = std::mem::take(&mut session.out);
     let mut rest = out.as_slice();
@@ -49,7 +49,7 @@ fn written(session: &mut Session) -> Vec<(Head, Vec<u8>)> {
     frames
 }
 
-fn request(session: &mut Session, id: u32, block: &[u8], ends: bool) -> (usize, u32) {
+pub(super) fn request(session: &mut Session, id: u32, block: &[u8], ends: bool) -> (usize, u32) {
     let flags = flag::END_HEADERS | if ends { flag::END_STREAM } else { 0 };
     session.read(&frame(kind::HEADERS, flags, id, block)).unwrap();
     let at = session.next_ready().unwrap();
@@ -58,7 +58,7 @@ fn request(session: &mut Session, id: u32, block: &[u8], ends: bool) -> (usize, 
     key
 }
 
-fn answer(session: &mut Session, key: (usize, u32)) {
+pub(super) fn answer(session: &mut Session, key: (usize, u32)) {
     session.head(key, false, |encoder, out| encoder.status(200, out)).unwrap();
 }
 
@@ -181,6 +181,7 @@ fn padding_and_late_bodies_go_back_to_the_window() {
     let mut session = begun();
     let key = request(&mut session, 1, POST, false);
     let mut padded = vec![255];
+    padded.push(b'x');
     padded.extend_from_slice(&[0; 255]);
     for _ in 0..2_000 {
         session.read(&frame(kind::DATA, flag::PADDED, 1, &padded)).unwrap();
@@ -373,7 +374,7 @@ fn theirs(block: &[u8]) -> Option<Request> {
     })
 }
 
-fn block(fields: &[(String, String)]) -> Vec<u8> {
+pub(super) fn block(fields: &[(String, String)]) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::default(), Vec::new());
     for (name, value) in fields {
         encoder.field(name.as_bytes(), value.as_bytes(), Indexing::Yes, &mut out);
@@ -381,7 +382,7 @@ fn block(fields: &[(String, String)]) -> Vec<u8> {
     out
 }
 
-fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
