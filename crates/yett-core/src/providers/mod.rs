@@ -8,12 +8,12 @@ mod authenticate_tests;
 mod claims;
 #[cfg(test)]
 mod claims_tests;
+mod digests;
 pub mod discovery;
 pub mod dpop;
 #[cfg(test)]
 mod dpop_tests;
 pub mod event;
-mod digests;
 pub mod hyper_io;
 pub mod introspection;
 pub(crate) mod json;
