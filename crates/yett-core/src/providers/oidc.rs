@@ -5,7 +5,6 @@
 
 pub mod browser;
 pub mod cookie;
-pub mod ended;
 pub mod grants;
 pub mod login;
 pub mod logout;
@@ -18,7 +17,7 @@ pub mod token;
 pub mod tokens;
 
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,10 +33,11 @@ use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::outbound::{OauthClient, Target, Transport};
 use crate::reason::Reason;
+use crate::revocation::{Revocation, What, hex};
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
+use crate::store::{Key, Space};
 use cookie::Fields;
-use ended::About;
 use grants::{Address, Failure as NoTokens, Grant, Outcome, TokenEndpoint};
 use login::{BEGIN_RANDOM, Begun, Client, Pending, Start, Wanted};
 use seal::{Bound, KeyRing, Purpose, RANDOM};
@@ -71,7 +71,6 @@ pub struct Oidc {
     cookie: Box<str>,
     places: Addresses,
     endpoint: Arc<TokenEndpoint>,
-    shared: Weak<Shared>,
 }
 
 /// Where a provider's endpoints are said.
@@ -331,36 +330,46 @@ impl Oidc {
         }
     }
 
-    /// Notes that a session is over: in this process at once, and for as long as it could have lasted.
-    pub fn end(&self, session: &Session, now: Now) {
-        let now_s = now.unix_ms / 1000;
-        let until_s = session.created_s.saturating_add(self.lifetimes.absolute_s);
-        if let Some(shared) = self.shared.upgrade() {
-            // Where there is no room the browser's cookie goes all the same.
-            let _ = shared.ended_sessions.note(&self.issuer, About::Session(&session.id), now_s, until_s);
-        }
-    }
-
-    /// Notes what a logout token says; it counts once.
+    /// What a logout revokes: this session, for as long as it could have lasted, wherever its cookie is.
     ///
     /// # Errors
-    /// `logout_token_invalid` for one that was used already, `buffer_exhausted`.
-    pub fn ended(&self, ended: &logout::Ended, now: Now) -> Result<(), Refusal> {
-        let now_s = now.unix_ms / 1000;
-        let until_s = now_s.saturating_add(self.lifetimes.absolute_s);
-        let shared = self.shared.upgrade().ok_or(Reason::Internal)?;
-        let table = &shared.ended_sessions;
-        if table.has(&self.issuer, About::Token(&ended.jti), now_s) {
-            return Err(refuse(Reason::LogoutTokenInvalid, "it was used already"));
-        }
-        let note = |about, until_s| table.note(&self.issuer, about, now_s, until_s);
-        let done = match (&ended.sid, &ended.sub) {
-            (Some(sid), _) => note(About::Sid(sid), until_s),
-            (None, Some(sub)) => note(About::Subject(sub), until_s),
-            (None, None) => false,
+    /// The system gives no randomness.
+    pub fn over(&self, session: &Session, now: Now) -> Result<Box<[Revocation]>, Refusal> {
+        let until_s = session.created_s.saturating_add(self.lifetimes.absolute_s);
+        let what = What::Token { issuer: Some((&*self.issuer).into()), id: session.id.as_str().into() };
+        self.revocation(what, None, until_s, now).map(|one| [one].into())
+    }
+
+    /// What a logout token revokes: the session that it names, or all of a person that began before it was made. The same
+    /// token is the same revocation, however often it comes.
+    ///
+    /// # Errors
+    /// `logout_token_invalid` for a name that is none.
+    pub fn ended(&self, ended: &logout::Ended, now: Now) -> Result<Box<[Revocation]>, Refusal> {
+        let issuer = Some((&*self.issuer).into());
+        let (what, before_ms) = match (&ended.sid, &ended.sub) {
+            (Some(sid), _) => (What::Session { issuer, id: sid.clone() }, None),
+            (None, Some(sub)) => {
+                let before_s = ended.issued_s.saturating_add(self.leeway_s).saturating_add(1);
+                (What::Subject { issuer, id: sub.clone() }, Some(before_s.saturating_mul(1000)))
+            }
+            (None, None) => return Err(Reason::LogoutTokenInvalid.into()),
         };
-        // Last, so that a token of which nothing came can be sent again.
-        if done && note(About::Token(&ended.jti), ended.until_ms / 1000) { Ok(()) } else { Err(Reason::BufferExhausted.into()) }
+        let until_s = ended.issued_s.max(now.unix_ms / 1000).saturating_add(self.lifetimes.absolute_s);
+        let mut one = self.revocation(what, before_ms, until_s, now)?;
+        one.id = hex(self.logout_key(ended).id().get(..16).unwrap_or_default()).into();
+        Ok([one].into())
+    }
+
+    fn revocation(&self, what: What, before_ms: Option<u64>, until_s: u64, now: Now) -> Result<Revocation, Refusal> {
+        let until_ms = until_s.saturating_add(60).saturating_mul(1000);
+        Revocation::new(what, before_ms, until_ms, "logout", now.unix_ms).map_err(|_| Reason::Internal.into())
+    }
+
+    /// What a logout token is remembered by: it counts once.
+    #[must_use]
+    pub fn logout_key(&self, ended: &logout::Ended) -> Key {
+        Key::new(Space::Event, &[b"logout", self.issuer.as_bytes(), ended.jti.as_bytes()])
     }
 
     /// The session of a request, whatever it is worth now; for a logout.
@@ -409,21 +418,13 @@ impl Oidc {
         let Ok(host) = authority(exchange) else { return refused(Reason::HostInvalid, false) };
         let credential = Credential { digest: sha256(&[host.as_bytes(), b"\0", &text].concat()), provider: identity };
         let now_s = now.unix_ms / 1000;
-        // What is known of sessions that are over goes with the process; without it there is no telling.
-        let Some(shared) = self.shared.upgrade() else { return refused(Reason::Internal, false) };
-        let ended = &shared.ended_sessions;
-        if let Some(principal) = verdicts.get(&credential, 0, now)
-            && !ended.is_caller_over(&self.issuer, &principal, now_s)
-        {
+        if let Some(principal) = verdicts.get(&credential, 0, now) {
             return Found::Caller(principal, None);
         }
         let opened = self.ring.open(&self.bound(Purpose::Session), &text).and_then(|plain| Session::read(&plain));
         let Some(session) = opened.filter(|session| session.host == host) else {
             return refused(Reason::SessionInvalid, false);
         };
-        if ended.is_over(&self.issuer, &session, now_s) {
-            return refused(Reason::SessionExpired, true);
-        }
         match session.standing(&self.lifetimes, now_s) {
             Standing::Ended => refused(Reason::SessionExpired, true),
             Standing::Live { until_s } => match self.principal(&session) {
@@ -592,7 +593,6 @@ impl Oidc {
             cookie: cookie::session_name(&spec.name).into(),
             places,
             endpoint: Arc::new(TokenEndpoint::new(address, client, Arc::clone(&issuer))),
-            shared: Arc::downgrade(shared),
             issuer,
         })
     }
