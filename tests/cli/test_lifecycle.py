@@ -183,7 +183,7 @@ def test_a_log_that_nobody_reads(start: Run, control: Path) -> None:
     assert gateway.get("/hello").status == 200
     gateway.signal(signal.SIGTERM)
     assert gateway.end() == 0
-    assert gateway.events("access_log_stuck")
+    eventually(lambda: gateway.events("access_log_stuck"))
     assert gateway.process.stdout is not None
     gateway.process.stdout.close()
 

@@ -49,7 +49,7 @@ CHANGES = {
     "empty audience": lambda c: c["identity_providers"]["id"].update(audience=""),
     "empty audiences": lambda c: c["identity_providers"]["id"].update(audience=[]),
     "no issuer": lambda c: c["identity_providers"]["id"].pop("issuer"),
-    "no keys": lambda c: c["identity_providers"]["id"].pop("jwks"),
+    "no keys": lambda c: c["identity_providers"]["id"].update(jwks=""),
     "missing keys file": lambda c: c["identity_providers"]["id"].update(jwks="missing.json"),
     "symmetric algorithm": lambda c: c["identity_providers"]["id"].update(algorithms=["HS256"]),
     "algorithm none": lambda c: c["identity_providers"]["id"].update(algorithms=["none"]),
