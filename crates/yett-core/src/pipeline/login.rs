@@ -151,9 +151,17 @@ impl Turn<'_> {
         let oidc = find(self.snapshot, provider).ok_or_else(|| stop(Reason::Internal))?;
         let random = self.state.random.bytes().ok_or_else(|| stop(Reason::Internal))?;
         let begun = oidc.begin(self.exchange, return_to, wanted, &random, self.now);
-        let begun = begun.map_err(stop)?;
+        let begun = begun.map_err(|refusal| self.without_metadata(provider, refusal))?;
         self.exchange.sessions_mut().cookies.extend(begun.cookies);
         Ok(self.redirect(302, &begun.location))
+    }
+
+    /// Asks for the provider's metadata where it is what is missing.
+    fn without_metadata(&mut self, provider: u32, refusal: Refusal) -> Stopped {
+        match refusal.reason {
+            Reason::IdentityProviderUnavailable => self.need(Need::Metadata { provider }, refusal),
+            _ => Step::Refuse(refusal),
+        }
     }
 
     fn need(&mut self, need: Need, refusal: Refusal) -> Stopped {
@@ -213,7 +221,7 @@ impl Turn<'_> {
     /// The provider sent the browser back: the code becomes tokens, and these a session.
     fn callback(&mut self, provider: u32, oidc: &Oidc) -> Result<Step, Stopped> {
         let returned = oidc.returned(self.exchange, self.now);
-        let returned = returned.map_err(stop)?;
+        let returned = returned.map_err(|refusal| self.without_metadata(provider, refusal))?;
         self.exchange.sessions_mut().cookies.push(returned.clear);
         let code = returned.code.map_err(stop)?;
         let grant = oidc.grant(self.exchange, &returned.pending, &code).map_err(stop)?;

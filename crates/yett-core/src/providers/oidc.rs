@@ -17,13 +17,14 @@ pub mod token;
 pub mod tokens;
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::claims::Mapping;
+use super::discovery::{self, Discovery};
 use super::jwk::{Algorithm, sha256};
 use super::jwt::{Failure, Keys, Unverified};
 use super::refuse;
@@ -77,6 +78,7 @@ pub struct Oidc {
 #[derive(Debug)]
 enum Addresses {
     Given(Endpoints),
+    Discovered(Arc<Discovery>),
 }
 
 /// The endpoints that browsers are sent to.
@@ -154,6 +156,27 @@ impl Oidc {
     pub fn endpoints(&self) -> Option<Endpoints> {
         match &self.places {
             Addresses::Given(endpoints) => Some(endpoints.clone()),
+            Addresses::Discovered(discovery) => {
+                let metadata = discovery.metadata()?;
+                Some(Endpoints {
+                    authorization: metadata.authorization.url("authorization_endpoint").ok()?.into(),
+                    end_session: metadata.end_session.url("end_session_endpoint").ok().map(Into::into),
+                    names_issuer: metadata.names_issuer_in_answers,
+                })
+            }
+        }
+    }
+
+    /// Asks the provider again what it says of itself.
+    pub fn refreshed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let waiting = match &self.places {
+            Addresses::Given(_) => None,
+            Addresses::Discovered(discovery) => Some(discovery.refreshed()),
+        };
+        async move {
+            if let Some(waiting) = waiting {
+                waiting.await;
+            }
         }
     }
 
@@ -605,9 +628,8 @@ fn addresses(
     certificate: bool,
     shared: &Arc<Shared>,
 ) -> Result<(Addresses, Address), String> {
-    let _ = (certificate, shared);
-    match &spec.endpoints {
-        Some(given) => {
+    match (&spec.endpoints, &spec.discovery) {
+        (Some(given), None) => {
             let endpoints = Endpoints {
                 authorization: given.authorization.as_str().into(),
                 end_session: given.end_session.as_deref().map(Into::into),
@@ -616,7 +638,17 @@ fn addresses(
             let target = Address::bounded(Target::new(&given.token, transport)?);
             Ok((Addresses::Given(endpoints), Address::Given(target)))
         }
-        _ => Err("either `endpoints` or a discovery document says where it is".to_owned()),
+        (None, Some(discovery)) => {
+            let discovery = discovery::discovery(discovery, shared)?;
+            let address = Address::Discovered {
+                discovery: Arc::clone(&discovery),
+                transport: Arc::clone(transport),
+                last: Mutex::default(),
+                certificate,
+            };
+            Ok((Addresses::Discovered(discovery), address))
+        }
+        _ => Err("either `endpoints` or `discovery` says where it is".to_owned()),
     }
 }
 
