@@ -351,3 +351,21 @@ def test_a_signed_token_that_fails_is_not_passed_over(
         assert gate.get("/closed", {"Authorization": f"Bearer {bad}"}).status == 401
     assert server.count() == 0
     assert service.saw_nothing()
+
+
+@pytest.mark.parametrize(
+    ("binding", "reason"),
+    [
+        ({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, "proof_missing"),
+        ({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}, "token_claim_invalid"),
+        ({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"}, "not_bound"),
+        ({"unknown": "x"}, "token_claim_invalid"),
+        ("jkt", "token_claim_invalid"),
+    ],
+)
+def test_a_bound_token_is_no_bearer_token(gateway, origin, authorization_server, tmp_path, binding, reason):
+    """What the issuer says it is bound to has to be proved, as for a signed one (RFC 7800, RFC 9449, RFC 8705)."""
+    server, service = authorization_server(), origin()
+    gate = gateway(guarded(service, server, tmp_path))
+    assert gate.get("/closed", server.bearer(cnf=binding)).reason == reason
+    assert service.saw_nothing()

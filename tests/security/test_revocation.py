@@ -248,3 +248,26 @@ def test_a_start_without_redis_believes_nobody(
     assert service.saw_no_more_than(1)
     redis.start()
     eventually(lambda: gate.get("/a", provider.bearer()).status == 200)
+
+
+@pytest.mark.parametrize("jti", ["the-id", None])
+def test_an_opaque_token_is_revoked_by_itself(
+    gateway: Make, origin: Make, authorization_server: Make, tmp_path: Path, jti: str | None
+) -> None:
+    """Nobody can read an id in it, whatever its issuer says; the answer that it is active is still remembered."""
+    service, server = origin(), authorization_server()
+    gate = gateway(
+        {
+            "identity_providers": {"id": server.provider(tmp_path, cache={"max_age": "1h"})},
+            "services": {"origin": configs.service(service)},
+            "routes": {"closed": configs.route(authenticate="id", access="authenticated")},
+        }
+    )
+    one, other = server.bearer(jti=jti), server.bearer(jti="another", sub="bob")
+    assert gate.get("/a", one).status == 200 and gate.get("/a", other).status == 200
+    assert revoke(gate, token=one["Authorization"].removeprefix("Bearer "))["acknowledged"]
+    assert gate.get("/a", one).reason == "token_revoked"
+    assert gate.get("/a", other).status == 200
+    assert server.count() == 2
+    revoke(gate, subject="bob", issuer=server.base)
+    assert gate.get("/a", other).reason == "token_revoked"

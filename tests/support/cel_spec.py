@@ -111,7 +111,8 @@ def evaluator() -> Path:
     if built:
         return Path(built)
     subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "-p", "yett-core", "--example", "cel_conformance"],
+        # With --workspace the features, and so the crates, are those of `cargo test --workspace`: nothing is rebuilt.
+        ["cargo", "build", "--quiet", "--locked", "--workspace", "--example", "cel_conformance"],
         cwd=ROOT,
         check=True,
     )

@@ -32,7 +32,7 @@ pub struct Principal {
     pub claims: Vec<(Arc<str>, ClaimValue)>,
     /// `jti` of the token (for logs), or the id of the API key; never the credential.
     pub token_id: Option<Box<str>>,
-    /// What a token without `jti` is revoked by: see [`crate::revocation::credential_digest`].
+    /// What a token without `jti`, or an opaque one, is revoked by: see [`crate::revocation::credential_digest`].
     pub credential: Option<[u8; 32]>,
     /// `sid`: the session at the provider (OpenID Connect Front-Channel Logout section 3).
     pub session: Option<Box<str>>,

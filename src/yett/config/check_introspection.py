@@ -7,6 +7,7 @@ from yett.config.live_check import LiveCheck
 from yett.config.merge import Merger, Policy
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
+from yett.config.providers.oidc import Oidc
 from yett.config.units import milliseconds
 
 _RESERVED_CLAIMS = {"scopes", "roles", "tenant", "client"}
@@ -101,6 +102,14 @@ def _live(merger: Merger, policy: Policy) -> None:
             at,
             "live_check_unanswered",
             f"nobody can confirm a credential of {listed(policy.providers)}; remove `live_check`",
+            True,
+        )
+    sessions = [name for name in policy.providers if isinstance(known.get(name), Oidc)]
+    if sessions and tokens:
+        merger.fault(
+            at,
+            "live_check_unanswered",
+            f"sessions of {listed(sessions)} keep no token that somebody could be asked about; accept them on routes of their own",
             True,
         )
     silent = [name for name in tokens if isinstance(one := known[name], Jwt) and one.introspection is None]

@@ -319,7 +319,10 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
         let issuer = jwts().next().and_then(|_| introspection::issuer_of(token));
         if !issuer.as_deref().is_some_and(|issuer| jwts().any(|(_, _, jwt)| jwt.issues(issuer).is_some())) {
             let credential = Credential { digest, provider: provider.identity };
-            return opaque(index, introspection, credential, verdicts, said, now);
+            return opaque((index, introspection), token, credential, verdicts, said, now).map_err(|why| match why {
+                Undecided::Refused(refusal) => Undecided::Refused(of(provider, refusal)),
+                Undecided::Needs(missing) => Undecided::Needs(Box::new((missing.0, of(provider, missing.1)))),
+            });
         }
     }
     let whole = token;
@@ -340,8 +343,8 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
 
 /// A token whose issuer is asked, unless it was asked already and the answer counts.
 fn opaque(
-    index: u32,
-    introspection: &Introspection,
+    (index, introspection): (u32, &Introspection),
+    token: &[u8],
     credential: Credential,
     verdicts: &mut VerdictCache,
     said: Option<&Introspected>,
@@ -357,7 +360,11 @@ fn opaque(
             Undecided::Needs(Box::new((need, Reason::IdentityProviderUnavailable.into())))
         })?,
     };
-    let verdict = introspection.judge(&answer, now)?;
+    let mut verdict = introspection.judge(&answer, now)?;
+    // Whoever revokes it has the token, and cannot read an id in it.
+    if let Some(principal) = Rc::get_mut(&mut verdict.principal) {
+        principal.credential = Some(credential_digest(token));
+    }
     let principal = Rc::clone(&verdict.principal);
     if verdict.until_ms > now.unix_ms {
         verdicts.insert(credential, verdict);

@@ -116,7 +116,8 @@ impl Introspection {
         let (from_ms, expires_ms) = window(claims, self.leeway_s, now)?;
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
-        let issuer = self.issuer.clone().unwrap_or_default();
+        let named = || claims::text(claims, "iss").ok().flatten().map(Arc::from);
+        let issuer = self.issuer.clone().or_else(named).unwrap_or_default();
         let mut principal = self.mapping.principal(claims, &issuer, expires_ms.unwrap_or(u64::MAX))?;
         (principal.method, principal.expires_ms) = (AuthenticationMethod::Introspection, expires_ms);
         self.check_client(principal.client.as_deref())?;

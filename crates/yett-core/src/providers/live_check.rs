@@ -49,6 +49,9 @@ impl LiveCheck {
         }
         for name in &authenticated.providers {
             let (_, provider) = find(name)?;
+            if provider.oidc().is_some() {
+                return Err(format!("sessions of `{name}` keep no token that somebody could be asked about"));
+            }
             if asked.is_none() && provider.jwt().is_some() && provider.source().is_none() {
                 return Err(format!("there is nobody to ask about tokens of `{name}`"));
             }
