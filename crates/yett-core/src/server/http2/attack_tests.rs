@@ -147,7 +147,7 @@ fn bodies_are_as_long_as_they_were_announced() {
         &[data(1, b"ab")],
         &[data(0, b"ab"), data(1, b"")],
         &[data(0, b"ab"), trailers.clone()],
-        &[trailers.clone()],
+        std::slice::from_ref(&trailers),
     ] {
         assert_eq!(sends(frames), faulty, "{frames:?}");
     }
