@@ -1,4 +1,4 @@
-"""People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie."""
+"""People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie or in the store."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Session(Model):
     keys: Annotated[tuple[Secret, ...], BeforeValidator(one_or_list)]
     """Secrets of 32 random bytes in base64 or hexadecimal: the first encrypts, all decrypt. Equal on all instances."""
     store: Literal["cookie", "server"] = "cookie"
-    """`cookie`: the browser keeps the session, sealed. `server`: it keeps its name only, and `state` holds the rest."""
+    """`cookie`: the browser keeps the session, sealed. `server`: it keeps a random handle, and `state` holds the session, sealed."""
     idle: units.Duration = "30m"
     """Longest time between two requests."""
     absolute: units.Duration = "12h"
@@ -102,7 +102,7 @@ class Session(Model):
 
 
 class Oidc(Model):
-    """People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie."""
+    """People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie or in the store."""
 
     type: Literal["oidc"]
     issuer: Annotated[str, BeforeValidator(_issuer)]
@@ -181,6 +181,7 @@ class Oidc(Model):
                 "keys": [secret_name((*at, "session", "keys", index)) for index in range(len(self.session.keys))],
                 "idle_s": units.milliseconds(self.session.idle) // 1000,
                 "absolute_s": units.milliseconds(self.session.absolute) // 1000,
+                **({"store": "server"} if self.session.store == "server" else {}),
             },
             "base": self.base(name), "after_logout": self.after_logout, "plaintext": plain,
         }  # fmt: skip
