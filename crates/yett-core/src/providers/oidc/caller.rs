@@ -44,7 +44,7 @@ impl Oidc {
         }
         let read = match self.read(exchange, &text, &host) {
             Ok(read) => read,
-            Err(found) => return found,
+            Err(found) => return *found,
         };
         let now_s = now.unix_ms / 1000;
         match read.session.standing(&self.lifetimes, now_s) {
@@ -66,23 +66,24 @@ impl Oidc {
     }
 
     /// The session of a cookie's text, from the cookie itself or from the store.
-    fn read(&self, exchange: &Exchange, text: &[u8], host: &str) -> Result<Read, Found> {
+    fn read(&self, exchange: &Exchange, text: &[u8], host: &str) -> Result<Read, Box<Found>> {
+        let no = |reason, clear| Err(Box::new(refused(reason, clear)));
         let (session, place) = match self.place(text) {
-            None if self.is_stored() => return Err(refused(Reason::SessionInvalid, false)),
+            None if self.is_stored() => return no(Reason::SessionInvalid, false),
             None => (self.unseal(text), None),
             Some(key) => match exchange.stored(&key) {
                 None => {
                     let need = Need::Session(Box::new(Ask::Read(key)));
-                    return Err(Found::Needs(need, Reason::StateUnavailable.into()));
+                    return Err(Box::new(Found::Needs(need, Reason::StateUnavailable.into())));
                 }
-                Some(Err(_)) => return Err(refused(Reason::StateUnavailable, false)),
-                Some(Ok(None)) => return Err(refused(Reason::SessionExpired, true)),
+                Some(Err(_)) => return no(Reason::StateUnavailable, false),
+                Some(Ok(None)) => return no(Reason::SessionExpired, true),
                 Some(Ok(Some(sealed))) => (self.unseal_stored(&key, sealed), Some((key, sha256(sealed)))),
             },
         };
         match session.filter(|session| session.host == host) {
             Some(session) => Ok(Read { session, place }),
-            None => Err(refused(Reason::SessionInvalid, false)),
+            None => no(Reason::SessionInvalid, false),
         }
     }
 
