@@ -20,7 +20,7 @@ pub mod token;
 pub mod tokens;
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 
 use super::claims::Mapping;
 use super::discovery::{self, Discovery};
+use super::endpoint::{Discovered, Endpoint, Which};
 use super::jwk::{Algorithm, sha256};
 use super::jwt::{Failure, Keys, Unverified};
 use super::refuse;
@@ -41,7 +42,7 @@ use crate::shared::Shared;
 use crate::snapshot::Secrets;
 use crate::store::{Key, MAX_VALUE, Space};
 use cookie::Fields;
-use grants::{Address, Grant, Outcome, TokenEndpoint};
+use grants::{BOUNDS, Grant, Outcome, TokenEndpoint};
 use login::{BEGIN_RANDOM, Begun, Client, Pending, Start, Wanted};
 use seal::{Bound, KeyRing, Purpose, RANDOM};
 use session::{Lifetimes, Session, Who};
@@ -569,7 +570,7 @@ fn addresses(
     transport: &Arc<Transport>,
     certificate: bool,
     shared: &Arc<Shared>,
-) -> Result<(Addresses, Address), String> {
+) -> Result<(Addresses, Endpoint), String> {
     match (&spec.endpoints, &spec.discovery) {
         (Some(given), None) => {
             let endpoints = Endpoints {
@@ -577,17 +578,13 @@ fn addresses(
                 end_session: given.end_session.as_deref().map(Into::into),
                 names_issuer: given.names_issuer,
             };
-            let target = Address::bounded(Target::new(&given.token, transport)?);
-            Ok((Addresses::Given(endpoints), Address::Given(target)))
+            let target = Target::new(&given.token, transport)?.bounded(BOUNDS.0, BOUNDS.1);
+            Ok((Addresses::Given(endpoints), Endpoint::Given(Arc::new(target))))
         }
         (None, Some(discovery)) => {
             let discovery = discovery::discovery(discovery, shared)?;
-            let address = Address::Discovered {
-                discovery: Arc::clone(&discovery),
-                transport: Arc::clone(transport),
-                last: Mutex::default(),
-                certificate,
-            };
+            let (own, way) = (Arc::clone(&discovery), Arc::clone(transport));
+            let address = Endpoint::Discovered(Discovered::new(own, way, Which::Token, certificate, BOUNDS));
             Ok((Addresses::Discovered(discovery), address))
         }
         _ => Err("either `endpoints` or `discovery` says where it is".to_owned()),

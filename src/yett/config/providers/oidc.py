@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import template, units
 from yett.config.base import Location, Model, refuse
+from yett.config.discovered import discovered
 from yett.config.oauth_client import OauthClient
 from yett.config.providers.jwt import (
     _CLAIM_SCHEMA,
@@ -191,10 +192,7 @@ class Oidc(Model):
             document["parameters"] = dict(self.parameters)
         fresh = {"stale_ms": 86_400_000, "min_interval_ms": 10_000}
         if self.endpoints is None:
-            found = {
-                "issuer": self.issuer, "plaintext": plain, **({"ca": ca} if ca else {}),
-                **({"hosts": list(self.hosts)} if self.hosts else {}), "refresh_ms": 3_600_000, **fresh,
-            }  # fmt: skip
+            found = discovered(self.issuer, plain, ca, self.hosts)
             document["discovery"] = found
             document["jwks"] = {"discovered": {"discovery": found, "refresh_ms": 600_000, **fresh}}
         else:
