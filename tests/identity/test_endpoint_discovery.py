@@ -49,6 +49,8 @@ def test_tokens_are_asked_about_where_the_issuer_says(
     assert gate.get("/a", server.bearer()).status == 200
     assert gate.get("/a", {"Authorization": "Bearer invented"}).reason == "token_inactive"
     assert {one.path for one in server.asked} == {"/introspect"}
+    document = gate.get("/.well-known/oauth-protected-resource", host="a.test").json()
+    assert document["authorization_servers"] == [server.base]
 
 
 def test_tokens_for_services_are_got_where_the_issuer_says(

@@ -312,3 +312,27 @@ def test_an_idle_session_ends(in_redis: SiteFactory, redis: Redis) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (401, "session_expired")
     assert browser.cookies == {}
     assert here.origin.saw_nothing()
+
+
+def test_a_session_that_fails_is_counted_for_its_provider(
+    on_disk: SiteFactory, issuer: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Also where a route accepts others."""
+    here = on_disk()
+    here.reload(
+        identity_providers__id=issuer().inline(tmp_path),
+        routes__app__authenticate={"any_of": ["id", "staff"]},
+    )
+    browser = here.browser()
+    browser.jar["localhost"] = {COOKIE: "1." + "A" * 43}
+    assert browser.fetch("/app/x").json()["reason"] == "session_expired"
+
+    def counted() -> bool:
+        return (
+            here.gateway.metric(
+                "yett_authentication_failures_total", provider="staff", reason="session_expired"
+            )
+            == 1
+        )
+
+    eventually(counted, 10, "the failure")
