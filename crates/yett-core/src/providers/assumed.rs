@@ -55,7 +55,7 @@ pub(super) fn judge(
 /// What a credential of a provider that the route does not accept is refused with.
 fn foreign<'p>(own: &Provider, mut accepted: impl Iterator<Item = &'p Provider>) -> Reason {
     match &own.kind {
-        Kind::Jwt(_) | Kind::Introspection(_) => match accepted.any(|one| matches!(one.kind, Kind::Jwt(_))) {
+        Kind::Jwt(_) | Kind::Introspection(_) | Kind::ClientAssertion(..) => match accepted.any(|one| one.reads_issuers()) {
             true => Reason::TokenIssuerUnknown,
             false => Reason::ProviderNotAccepted,
         },
@@ -69,6 +69,10 @@ fn foreign<'p>(own: &Provider, mut accepted: impl Iterator<Item = &'p Provider>)
 }
 
 impl Provider {
+    fn reads_issuers(&self) -> bool {
+        matches!(self.kind, Kind::Jwt(_) | Kind::ClientAssertion(..))
+    }
+
     fn assume(&self, assumed: &Assumed, exchange: &Exchange, now: Now) -> Result<Caller, Refusal> {
         match &self.kind {
             Kind::Jwt(jwt) => jwt.assume(assumed.claims(), now),
@@ -76,6 +80,7 @@ impl Provider {
             Kind::Oidc(oidc) => oidc.assume(assumed.claims(), exchange, now).map(Rc::new),
             Kind::ApiKey(keys) => keys.assume(assumed.name(), exchange.client, now),
             Kind::Mtls(mtls, maker) => mtls.assume(maker, assumed.name()).map(Rc::new),
+            Kind::ClientAssertion(assertions, maker) => assertions.assume(maker, assumed.name(), now).map(Rc::new),
             Kind::SignedRequest(signed, maker) => signed.assume(maker, assumed.name(), now).map(Rc::new),
         }
     }
