@@ -104,7 +104,8 @@ class Merger:
         """Whether callers of this provider belong to tenants."""
         found = self.gateway.identity_providers.get(provider)
         several = isinstance(found, Jwt) and bool(found.tenants)
-        return several or provider in self.key_tenants or "tenant" in self.claims(provider)
+        keys = provider in self.key_tenants or _machine_tenants(found)
+        return several or keys or "tenant" in self.claims(provider)
 
     def names_tenant(self, provider: str) -> bool:
         """Whether tokens of this provider say to which tenant their caller belongs."""
