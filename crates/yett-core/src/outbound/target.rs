@@ -90,6 +90,25 @@ impl Target {
         self
     }
 
+    /// Offers only this protocol in handshakes (ALPN).
+    #[must_use]
+    pub(super) fn speaking(mut self, protocol: &[u8]) -> Self {
+        if let Some((connector, _)) = &mut self.tls {
+            let mut config = connector.config().as_ref().clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            *connector = TlsConnector::from(Arc::new(config));
+        }
+        self
+    }
+
+    pub(super) const fn tls(&self) -> Option<&(TlsConnector, ServerName<'static>)> {
+        self.tls.as_ref()
+    }
+
+    pub(super) const fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
     /// One request. To be called on the service runtime.
     ///
     /// # Errors
@@ -103,7 +122,7 @@ impl Target {
         exchanged.map_err(|_| Fault::Timeout(milliseconds))?
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }
@@ -152,7 +171,7 @@ impl Target {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, Fault> {
+    pub(super) async fn connect(&self) -> Result<TcpStream, Fault> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let addresses: Vec<SocketAddr> = found.map_err(|_| Fault::Unresolved)?.collect();
         // One forbidden address spoils the name: who could add it can add others.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from yett.config.base import Model, refuse
 from yett.config.headers import owned
@@ -55,7 +55,9 @@ class ExternalAuthorization(Model):
     """A service that is asked whether a request may pass."""
 
     url: Annotated[str, BeforeValidator(_url)]
-    """Where it is asked: POST with a JSON document."""
+    """Where it is asked; with `protocol: grpc` a URL without a path."""
+    protocol: Literal["http", "grpc"] = "http"
+    """`http`: POST with a JSON document; `grpc`: Envoy's `ext_authz`, `envoy.service.auth.v3.Authorization/Check`."""
     ca: PublicFile | None = None
     """PEM of the authority that signed its certificate; the system's roots otherwise."""
     plaintext: Plaintext | None = None
@@ -67,11 +69,23 @@ class ExternalAuthorization(Model):
     to_service: Annotated[Items, AfterValidator(_names)] = ()
     """Fields that its answer may set for the service; clients cannot send them."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> ExternalAuthorization:
+        parts = urlsplit(self.url)
+        if self.protocol == "grpc" and (parts.path.strip("/") or parts.query):
+            raise refuse(
+                "url_with_path",
+                f"gRPC calls a method of its own; write `{parts.scheme}://{parts.netloc}` without a path",
+                ("url",),
+            )
+        return self
+
     def compiled(self, source: str, ca: str | None) -> dict[str, Any]:
         """Its part of the intermediate representation."""
         return {
             "source": source,
             "endpoint": {"url": self.url, "plaintext": self.url.startswith("http://"), "ca": ca},
+            **({"protocol": self.protocol} if self.protocol != "http" else {}),
             "timeout_ms": milliseconds(self.timeout),
             **({"headers": sorted(self.headers)} if self.headers else {}),
             **({"to_service": sorted(self.to_service)} if self.to_service else {}),
