@@ -27,6 +27,7 @@ SHARED = {
         "claims",
         "discovery",
         "dpop",
+        "endpoint",
         "event",
         "digests",
         "hyper_io",

@@ -209,6 +209,8 @@ impl Engine {
             Need::Body | Need::Revoke(_) => {}
             // A question spends no code and no refresh token, and has no body.
             Need::Tokens { .. } | Need::Form => {}
+            // What instances keep of sessions is theirs: a question reads none of it.
+            Need::Session(_) => {}
             Need::Metadata { provider } => {
                 let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
                 let Some(oidc) = found.and_then(|provider| provider.oidc()) else { return };

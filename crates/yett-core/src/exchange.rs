@@ -16,6 +16,7 @@ pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Princ
 use crate::providers::introspection::Introspected;
 use crate::providers::oidc::grants::{Grant, Outcome};
 use crate::providers::oidc::state::Sessions;
+use crate::providers::oidc::stored::{self, Stored};
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 use crate::revocation::Revocation;
@@ -495,6 +496,19 @@ impl Exchange {
         (*who == provider && asked == grant).then_some(outcome)
     }
 
+    /// What the store said of the session of this key, last.
+    #[must_use]
+    pub fn stored(&self, key: &Key) -> Option<&Stored> {
+        self.sessions.as_ref()?.stored.iter().find(|(asked, _)| asked == key).map(|(_, answer)| answer)
+    }
+
+    /// Leaves what the store said, in place of what it said before.
+    pub fn set_stored(&mut self, key: Key, answer: Stored) {
+        let all = &mut self.sessions_mut().stored;
+        all.retain(|(asked, _)| *asked != key);
+        all.push((key, answer));
+    }
+
     /// The request's body, where it was asked for as a form.
     #[must_use]
     pub fn form(&self) -> Option<&[u8]> {
@@ -566,6 +580,8 @@ pub enum Need {
     },
     /// The request's body, as a form.
     Form,
+    /// What the store has of a session, or does with it; in `exchange.sessions`.
+    Session(Box<stored::Ask>),
     /// The verdict of the external check of this route.
     External {
         /// Index of the route.

@@ -121,6 +121,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::SignatureExpired
         | Reason::SignatureNotYetValid
         | Reason::SignatureReplayed
+        | Reason::AssertionReplayed
         | Reason::ProviderNotAccepted => Extra::Error("invalid_token"),
         Reason::ProofMissing | Reason::ProofInvalid | Reason::ProofReplayed => Extra::Error("invalid_dpop_proof"),
         Reason::ProofNonce => Extra::Error("use_dpop_nonce"),
