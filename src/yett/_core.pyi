@@ -10,6 +10,7 @@ __all__ = [
     "YamlError",
     "bind",
     "check_condition",
+    "check_schema",
     "parse_yaml",
     "reasons",
     "verify_signature",
@@ -36,6 +37,9 @@ def check_condition(source: str, readable: bytes, /) -> tuple[int, str] | None:
     """The first fault of a condition in CEL: bytes from its beginning, and what is wrong; None where there is none.
 
     `readable` is JSON: `{"claims": {provider: {name: type}}, "headers": […], "variables": […]}`."""
+
+def check_schema(schema: bytes, formats: bool, /) -> tuple[str, str] | None:
+    """The first fault of a JSON Schema (2020-12): a JSON Pointer into it, and what is wrong; None where there is none."""
 
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
+use crate::body::Body;
 use crate::certificate::ClientCertificate;
-use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step, Use};
+use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, Phase, Principal, Refusal, Step, Use};
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
@@ -62,6 +63,21 @@ pub struct Question {
     /// Milliseconds since 1970; now where it is absent.
     #[serde(default)]
     pub time_ms: Option<u64>,
+    /// The body as hexadecimal text; none where it is absent.
+    #[serde(default)]
+    pub body: Option<String>,
+}
+
+impl Question {
+    /// The body, where it is known: given, or none at all by the head.
+    fn body(&self, limit: u64, framing: Framing) -> Option<Result<Body, Reason>> {
+        let bytes = match (&self.body, framing) {
+            (Some(text), _) => unhex(text)?,
+            (None, Framing::Empty) => Vec::new(),
+            (None, _) => return None,
+        };
+        Some(if bytes.len() as u64 > limit { Err(Reason::BodyTooLarge) } else { Ok(Body::Given(bytes.into())) })
+    }
 }
 
 /// What would become of the request.
@@ -142,9 +158,12 @@ impl Engine {
             let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
             format!("there is no listener `{}`; known here: {}", question.listener, known.join(", "))
         })?;
+        if question.body.as_deref().is_some_and(|text| unhex(text).is_none()) {
+            return Err("`body` is not hexadecimal text".to_owned());
+        }
         let mut exchange = Exchange::new(Rc::new(self.connection(question, listener)?));
         let step = match read(question, listener, &mut exchange) {
-            Ok(()) => self.run(&mut exchange, now),
+            Ok(()) => self.run(question, &mut exchange, now),
             Err(reason) => Step::Refuse(reason.into()),
         };
         Ok(self.decision(&exchange, &step, now))
@@ -166,19 +185,19 @@ impl Engine {
         })
     }
 
-    fn run(&self, exchange: &mut Exchange, now: Now) -> Step {
+    fn run(&self, question: &Question, exchange: &mut Exchange, now: Now) -> Step {
         // Remembers no verdict: each question is judged anew.
         let mut state = PipelineState::new(0);
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&self.snapshot, &mut state, exchange, now);
             let Step::Need(need) = step else { return step };
-            self.fetch(&need, exchange);
+            self.fetch(&need, question, exchange);
         }
         Step::Refuse(Reason::Internal.into())
     }
 
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
-    fn fetch(&self, need: &Need, exchange: &mut Exchange) {
+    fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
             // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
             Need::External { .. } => {}
@@ -205,10 +224,12 @@ impl Engine {
             Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
             // A question uses nothing up.
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
-            // No question has a body, and none changes anything.
-            Need::Body | Need::Revoke(_) => {}
-            // A question spends no code and no refresh token, and has no body.
-            Need::Tokens { .. } | Need::Form => {}
+            // None changes anything.
+            Need::Revoke(_) => {}
+            // Given with the question.
+            Need::Body { limit, .. } => exchange.body = question.body(limit, exchange.request.framing),
+            // A question spends no code and no refresh token.
+            Need::Tokens { .. } => {}
         }
     }
 
@@ -276,7 +297,13 @@ fn read(question: &Question, listener: &ir::Listener, exchange: &mut Exchange) -
     let limits = HeadLimits { line: size(limits.request_line), bytes: size(limits.header_bytes), fields: size(limits.headers) };
     match RequestParser::default().advance(&head, &mut exchange.request, &limits)? {
         // A field with a line end in it would be another request.
-        Some(complete) if complete.bytes == head.len() => Ok(()),
+        Some(complete) if complete.bytes == head.len() => {
+            if let Some(text) = &question.body {
+                let length = text.len() as u64 / 2;
+                exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+            }
+            Ok(())
+        }
         _ => Err(Reason::MalformedRequest),
     }
 }
@@ -289,6 +316,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",
+        Phase::Validate => "validate",
         Phase::Prepare => "prepare",
         Phase::Done => "forward",
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
@@ -198,6 +199,8 @@ pub struct Refusal {
     pub hidden: bool,
     /// The identity provider whose credential it was, where that is known.
     pub provider: Option<Arc<str>>,
+    /// Which parts of the request are wrong, and how; never with their values.
+    pub errors: Option<Box<[FieldError]>>,
 }
 
 impl Refusal {
@@ -220,6 +223,7 @@ impl From<Reason> for Refusal {
             assurance: None,
             hidden: false,
             provider: None,
+            errors: None,
         }
     }
 }
@@ -353,8 +357,8 @@ pub struct Exchange {
     pub phase: Phase,
     /// What was asked of the store, whether it was used before.
     pub uses: SmallVec<[(Key, Use); 1]>,
-    /// The request's body, where it was asked for.
-    pub body: Option<Rc<[u8]>>,
+    /// The request's body, where it was asked for, or why it could not be had; what is forwarded is what stands here.
+    pub body: Option<Result<Body, Reason>>,
     /// Whether revocations that were asked for are acknowledged.
     pub revoked: Option<bool>,
     /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
@@ -495,10 +499,10 @@ impl Exchange {
         (*who == provider && asked == grant).then_some(outcome)
     }
 
-    /// The request's body, where it was asked for as a form.
+    /// The request's body, where it was asked for and came whole.
     #[must_use]
-    pub fn form(&self) -> Option<&[u8]> {
-        self.sessions.as_ref()?.form.as_deref()
+    pub fn held(&self) -> Option<&[u8]> {
+        self.body.as_ref()?.as_ref().ok().map(Body::data)
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -527,6 +531,7 @@ pub enum Phase {
     Confirm,
     Authorize,
     Limit,
+    Validate,
     Prepare,
     Done,
 }
@@ -559,8 +564,6 @@ pub enum Need {
         /// What they are asked for with.
         grant: Box<Grant>,
     },
-    /// The request's body, as a form.
-    Form,
     /// The verdict of the external check of this route.
     External {
         /// Index of the route.
@@ -582,8 +585,13 @@ pub enum Need {
     },
     /// Whether something that counts once was used before: it is from now on. Answered in `exchange.uses`.
     Unused(Box<Once>),
-    /// The whole body of the request, where it is small; in `exchange.body`.
-    Body,
+    /// The whole body of the request; in `exchange.body`, and from then on it is a body of known length.
+    Body {
+        /// Bytes at most.
+        limit: u64,
+        /// Milliseconds at most from the head of the request on; 0 leaves it to the route's `total` and to pauses.
+        within_ms: u64,
+    },
     /// These revocations: whether they were acknowledged is in `exchange.revoked`.
     Revoke(Box<[Revocation]>),
 }

@@ -18,6 +18,7 @@ mod redirect;
 mod respond;
 mod route;
 pub mod trailers;
+mod validate;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
 use crate::providers::authenticate;
@@ -72,7 +73,9 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
                 other => (other, Phase::Limit),
             },
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
-            Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Prepare),
+            Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Validate),
+            // After the limits: reading and judging a body costs more than counting it.
+            Phase::Validate => (validate::validate(snapshot, exchange), Phase::Prepare),
             Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
             Phase::Done => return Step::Continue,
         };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::body::FieldError;
 use crate::exchange::{Answer, Refusal};
 use crate::reason::{Reason, Retry};
 use crate::snapshot::Challenge;
@@ -185,6 +186,14 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited
+        | Reason::ContentTypeUnsupported
+        | Reason::ContentEncodingUnsupported
+        | Reason::BodyMissing
+        | Reason::BodyUnexpected
+        | Reason::JsonMalformed
+        | Reason::JsonDuplicateName
+        | Reason::JsonTooComplex
+        | Reason::SchemaMismatch
         | Reason::ServiceTokenUnavailable
         | Reason::ServiceTokenRefused
         | Reason::NoHealthyEndpoint
@@ -297,6 +306,9 @@ fn json(refusal: &Refusal, id: &str) -> String {
         document.insert("detail".into(), detail.as_ref().into());
     }
     document.insert("reason".into(), reason.code().into());
+    if let Some(errors) = &refusal.errors {
+        document.insert("errors".into(), errors.iter().map(FieldError::document).collect());
+    }
     if reason.status() == 429
         && let Some(limit) = &refusal.rule
     {

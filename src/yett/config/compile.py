@@ -48,6 +48,7 @@ from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
+from yett.config.validation.check import Validations
 from yett.errors import ConfigurationError
 
 IR_VERSION = 1
@@ -125,14 +126,18 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     policies += [] if faults else key_set_policy(merger, loaded.material)
     check_all(merger, policies)
     check_identity(merger, policies)
+    validations = Validations(merger, loaded.material)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
+    faults += validations.errors
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
     faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
     faults += secret_errors(loaded.gateway.identity_providers, loaded.material, loaded.places)
     if loaded.errors or merger.errors or chains or faults:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
-    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places)
+    document = build(
+        loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places, validations
+    )
     if certificates:
         document["certificates"] = [_certificate(one) for one in certificates]
     ir = json.dumps(
@@ -146,7 +151,12 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
 
 
 def build(
-    gateway: Gateway, policies: list[Policy], material: Material, directory: Path, places: Places
+    gateway: Gateway,
+    policies: list[Policy],
+    material: Material,
+    directory: Path,
+    places: Places,
+    validations: Validations,
 ) -> dict[str, Any]:
     """The document, as `crates/yett-core/src/ir.rs` reads it."""
     process = gateway.process
@@ -178,7 +188,7 @@ def build(
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy, gateway, material) for policy in policies],
+        "routes": [_route(policy, gateway, material, validations) for policy in policies],
     }  # fmt: skip
 
 
@@ -398,7 +408,7 @@ def _external(policy: Policy, material: Material) -> dict[str, Any]:
     return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
 
 
-def _route(policy: Policy, gateway: Gateway, material: Material) -> dict[str, Any]:
+def _route(policy: Policy, gateway: Gateway, material: Material, validations: Validations) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
@@ -437,6 +447,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material) -> dict[str, An
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
+        **validations.compiled(policy),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import assurance, security_headers
 from yett.config.filters.external_authorization import ExternalAuthorization
+from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
@@ -67,6 +68,8 @@ class Policy:
     websocket: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
+    request_validation: tuple[Location, RequestValidation] | None = None
+    """Where it stands, and what it says."""
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
@@ -153,6 +156,8 @@ class Merger:
         for part, where, source in parts:
             if part.external_authorization is not None:
                 policy.external = ((*where, "external_authorization"), source, part.external_authorization)
+            if part.request_validation is not None:
+                policy.request_validation = ((*where, "request_validation"), part.request_validation)
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]
@@ -450,6 +455,7 @@ class Merger:
             "websocket",
             "mirror",
             "external_authorization",
+            "request_validation",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(

@@ -18,6 +18,7 @@ use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
+use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
@@ -501,6 +502,8 @@ impl Context<'_> {
         }
         let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
         let mirror = errors.take(|| at("mirror"), mirror);
+        let request_validation = spec.request_validation.as_ref().map(RequestValidation::build).transpose();
+        let request_validation = errors.take(|| at("request_validation"), request_validation);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         let read = match &access {
@@ -546,6 +549,7 @@ impl Context<'_> {
             early_hints: spec.early_hints,
             websocket: websocket?,
             mirror: mirror?,
+            request_validation: request_validation?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })

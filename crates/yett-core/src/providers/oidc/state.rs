@@ -13,6 +13,4 @@ pub struct Sessions {
     pub renewed: Option<(u32, Box<Session>)>,
     /// What a token endpoint answered: the provider's index, to what.
     pub tokens: Option<(u32, Grant, Outcome)>,
-    /// The request's body, where it was asked for as a form.
-    pub form: Option<Vec<u8>>,
 }
