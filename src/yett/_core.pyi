@@ -60,7 +60,7 @@ class Engine:
         """What would become of a request, by the code that decides live ones: JSON in, JSON out.
 
         `{"listener", "method", "target", "headers": [[name, value]], "address"}`, and where wanted `server_name`,
-        `certificate` (DER as hexadecimal text, taken as verified) and `time_ms`. Raises ValueError for a question that no
+        `certificate` (DER as hexadecimal text, taken as verified), `time_ms` and `body` (hexadecimal text). Raises ValueError for a question that no
         connection could bring."""
 
     def events(self) -> list[str]:

@@ -322,6 +322,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",
         Phase::Validate => "validate",
+        Phase::AuthorizeBody => "authorize_body",
         Phase::Prepare => "prepare",
         Phase::Done => "forward",
     }

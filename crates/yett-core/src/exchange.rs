@@ -359,6 +359,8 @@ pub struct Exchange {
     pub uses: SmallVec<[(Key, Use); 1]>,
     /// The request's body, where it was asked for, or why it could not be had; what is forwarded is what stands here.
     pub body: Option<Result<Body, Reason>>,
+    /// What it says, once it has been validated, where rules read it; set by validate, and gone after them.
+    pub validated: Option<Box<serde_json::Value>>,
     /// Whether revocations that were asked for are acknowledged.
     pub revoked: Option<bool>,
     /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
@@ -409,6 +411,7 @@ impl Exchange {
             phase: Phase::Receive,
             uses: SmallVec::new(),
             body: None,
+            validated: None,
             revoked: None,
             dpop_nonce: None,
             external: None,
@@ -446,6 +449,7 @@ impl Exchange {
         self.phase = Phase::Receive;
         self.uses.clear();
         self.body = None;
+        self.validated = None;
         self.revoked = None;
         self.dpop_nonce = None;
         self.external = None;
@@ -532,6 +536,7 @@ pub enum Phase {
     Authorize,
     Limit,
     Validate,
+    AuthorizeBody,
     Prepare,
     Done,
 }

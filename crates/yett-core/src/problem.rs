@@ -188,6 +188,11 @@ fn extra(reason: Reason) -> Extra {
         | Reason::RateLimited
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
+        | Reason::ParameterUnknown
+        | Reason::ParameterInvalid
+        | Reason::FormMalformed
+        | Reason::FormTooComplex
+        | Reason::XmlRefused
         | Reason::BodyMissing
         | Reason::BodyUnexpected
         | Reason::JsonMalformed

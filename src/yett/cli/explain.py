@@ -24,6 +24,7 @@ def explain(
         None, "--certificate", help="PEM of a client certificate, taken as verified."
     ),
     time: str | None = typer.Option(None, "--time", help="As if it were then: 2026-11-28T12:00:00Z."),
+    body: Path | None = typer.Option(None, "--body", help="A file with the body; `-` is standard input."),
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
     """Explain a decision phase by phase, by the code that decides live requests. Prints no token and no secret."""
@@ -36,7 +37,7 @@ def explain(
         if token_file is not None:
             headers = (*headers, ("Authorization", f"Bearer {engine.secret_text(token_file)}"))
         question = engine.Question(
-            method, url, headers, listener, address, _der(certificate), _milliseconds(time)
+            method, url, headers, listener, address, _der(certificate), _milliseconds(time), _bytes(body)
         )
         decision = policy.explain(engine.from_file(file), question)
     except source.Refused as refused:
@@ -62,6 +63,15 @@ def _der(certificate: Path | None) -> bytes | None:
         return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     except (OSError, ValueError):
         fail(f"`{certificate}` holds no certificate; give its PEM", USAGE)
+
+
+def _bytes(body: Path | None) -> bytes | None:
+    import sys
+
+    try:
+        return None if body is None else sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
+    except OSError as error:
+        fail(f"`{body}` cannot be read: {error.strerror}", USAGE)
 
 
 def _milliseconds(time: str | None) -> int | None:

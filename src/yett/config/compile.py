@@ -112,6 +112,8 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     `now` is the time at which chains of certificates have to be valid; the present where it is not given.
     """
     merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
+    validations = Validations(loaded.gateway, loaded.places, loaded.material)
+    merger.schemas = validations.readable
     merger.key_tenants = {
         str(at[1])
         for at, file in loaded.material.keys_files.items()
@@ -126,7 +128,6 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     policies += [] if faults else key_set_policy(merger, loaded.material)
     check_all(merger, policies)
     check_identity(merger, policies)
-    validations = Validations(merger, loaded.material)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
     faults += validations.errors
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)

@@ -95,6 +95,8 @@ class Merger:
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
         self.roles = RoleTable(gateway.roles)
+        self.schemas: dict[Location, Any] = {}
+        """Schemas of bodies, by the `request_validation` that asks for them."""
         self.key_tenants: set[str] = set()
         """Providers of which a key belongs to a tenant."""
 
@@ -151,13 +153,14 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        for part, where, _ in parts:
+            if part.request_validation is not None:
+                policy.request_validation = ((*where, "request_validation"), part.request_validation)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
             if part.external_authorization is not None:
                 policy.external = ((*where, "external_authorization"), source, part.external_authorization)
-            if part.request_validation is not None:
-                policy.request_validation = ((*where, "request_validation"), part.request_validation)
         policy.priority = route.priority or here.priority or "normal"
         policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
         demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]

@@ -28,6 +28,7 @@ class Question:
     address: str = "192.0.2.1"
     certificate: bytes | None = None
     time_ms: int | None = None
+    body: bytes | None = None
 
 
 class Engine:
@@ -69,6 +70,8 @@ class Engine:
             asked["certificate"] = question.certificate.hex()
         if question.time_ms is not None:
             asked["time_ms"] = question.time_ms
+        if question.body is not None:
+            asked["body"] = question.body.hex()
         try:
             decision: dict[str, Any] = json.loads(self._core.decide(json.dumps(asked).encode()))
         except ValueError as error:

@@ -9,9 +9,9 @@ from typing import Any
 from yett.policy import token
 from yett.policy.engine import Engine, Question
 
-PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "prepare")
+PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "validate", "authorize_body", "prepare")
 """In the order in which they decide; then the request is forwarded."""
-_WIDTH = 14
+_WIDTH = 15
 
 
 def explain(engine: Engine, question: Question) -> dict[str, Any]:

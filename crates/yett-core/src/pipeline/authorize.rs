@@ -25,6 +25,22 @@ fn rules(route: &Route, exchange: &Exchange, now: Now) -> Step {
     }
 }
 
+/// What rules decide on the validated body; it is let go then.
+pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
+    if !policy.reads_body() {
+        return Step::Continue;
+    }
+    let Some(principal) = exchange.principal.clone() else { return Step::Refuse(Reason::Internal.into()) };
+    let checked = policy.check_body(&Ask { principal: &principal, exchange, route: &policy.route, now });
+    exchange.validated = None;
+    match checked {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
+}
+
 /// Until a caller is allowed, whatever a hidden route says is what there is where nothing is. The refusal keeps its reason.
 pub(super) fn hide(snapshot: &Snapshot, exchange: &mut Exchange, step: Step) -> Step {
     let hidden = exchange.phase <= Phase::Authorize && snapshot.route(exchange.route).is_some_and(|route| route.hidden);

@@ -1,9 +1,11 @@
 //! Validate: whether the body is the one that was signed, and whether the request is what the service expects.
 
+use serde_json::Value;
+
 use crate::exchange::{Exchange, Need, Refusal, Step};
 use crate::filters::request_validation::Verdict;
 use crate::reason::Reason;
-use crate::snapshot::{Route, Snapshot};
+use crate::snapshot::{Access, Route, Snapshot};
 
 pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
@@ -27,14 +29,17 @@ pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
         }
         Some(Err(reason)) => Step::Refuse((*reason).into()),
         Some(Ok(_)) => match body(route, exchange, judged) {
-            Ok(()) => Step::Continue,
+            Ok(validated) => {
+                exchange.validated = validated;
+                Step::Continue
+            }
             Err(refusal) => Step::Refuse(*refusal),
         },
     }
 }
 
 /// The digest first: what nobody signed is not looked at.
-fn body(route: &Route, exchange: &mut Exchange, judged: Verdict) -> Result<(), Box<Refusal>> {
+fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Box<Value>>, Box<Refusal>> {
     let refuse = |reason: Reason| Box::new(Refusal::from(reason));
     let data = exchange.held().ok_or_else(|| refuse(Reason::Internal))?;
     if let Some(signed) = exchange.signed.as_ref().and_then(|signed| signed.body.as_ref())
@@ -43,7 +48,10 @@ fn body(route: &Route, exchange: &mut Exchange, judged: Verdict) -> Result<(), B
         return Err(refuse(Reason::ContentDigestMismatch));
     }
     match (&route.request_validation, judged) {
-        (Some(validation), Verdict::Body(index)) => validation.body(index, data),
-        _ => Ok(()),
+        (Some(validation), Verdict::Body(index)) => {
+            let read = matches!(&route.access, Access::Authenticated { policy, .. } if policy.reads_body());
+            validation.body(index, exchange, read)
+        }
+        _ => Ok(None),
     }
 }

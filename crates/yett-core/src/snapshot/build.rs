@@ -502,7 +502,8 @@ impl Context<'_> {
         }
         let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
         let mirror = errors.take(|| at("mirror"), mirror);
-        let request_validation = spec.request_validation.as_ref().map(RequestValidation::build).transpose();
+        let request_validation =
+            spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &variables)).transpose();
         let request_validation = errors.take(|| at("request_validation"), request_validation);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
@@ -515,6 +516,8 @@ impl Context<'_> {
         let external = errors.take(|| at("external_authorization"), external);
         let lower = |name: &str| name.to_ascii_lowercase().into();
         let mut own_headers: Vec<Box<str>> = own.map(|name| lower(name)).chain(read.into_iter().flatten().map(lower)).collect();
+        let judged = request_validation.iter().flatten().flat_map(RequestValidation::judged_headers);
+        own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
@@ -580,7 +583,7 @@ impl Context<'_> {
             let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
             errors.0.push(LoadError { pointer: at("tenants"), message });
         }
-        match Policy::build(spec, &authenticated.rules, &self.readable(authenticated, variables)) {
+        match Policy::build(spec, &authenticated.rules, &self.readable(spec, authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
@@ -590,7 +593,7 @@ impl Context<'_> {
     }
 
     /// What conditions of a route may read: claims of the providers whose callers its rules are about.
-    fn readable(&self, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
+    fn readable(&self, spec: &ir::Route, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
         let names =
             if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
         let claims = |name: &String| {
@@ -602,6 +605,7 @@ impl Context<'_> {
         Readable {
             claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
             headers: Vec::new(),
+            body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
     }

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from yett.config.base import Location, listed
 from yett.config.filters.request_validation import RequestValidation, is_json
+from yett.config.gateway import Gateway
+from yett.config.places import Places
 from yett.config.resolve import Material
 from yett.config.validation.document import Document, read, steps
 from yett.errors import ConfigError
 
 if TYPE_CHECKING:
-    from yett.config.merge import Merger, Policy
+    from yett.config.merge import Policy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -28,63 +30,71 @@ def _schema_fault(schema: str, formats: bool) -> tuple[str, str] | None:
 class Validations:
     """The `request_validation` of every group and route; each schema is read once."""
 
-    def __init__(self, merger: Merger, material: Material) -> None:
-        self.merger, self.material = merger, material
+    def __init__(self, gateway: Gateway, places: Places, material: Material) -> None:
+        self.places, self.material = places, material
         self.errors: list[ConfigError] = []
-        self._schemas: dict[Location, Any] = {}
-        for kind, items in (("groups", merger.gateway.groups), ("routes", merger.gateway.routes)):
+        self._documents: dict[Location, dict[str, Any]] = {}
+        for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
                 if item.request_validation is not None:
-                    self._shape((kind, name, "request_validation"), item.request_validation)
+                    self._request((kind, name, "request_validation"), item.request_validation)
 
-    def _shape(self, at: Location, found: RequestValidation) -> None:
-        fault = self.merger.fault
+    def _fault(self, location: Location, code: str, message: str, key: bool = False) -> None:
+        self.errors.append(self.places.error(location, code, message, key))
+
+    def _request(self, at: Location, found: RequestValidation) -> None:
+        schema = None
         if found.body == "refused":
             for key in ("content_types", "json_schema", "json_limits", "formats"):
                 if key in found.model_fields_set:
-                    fault(
-                        (*at, key),
-                        "key_unused",
-                        f"there is never a body, so `{key}` has no effect; remove it",
-                        True,
-                    )
-            return
-        others = [name for name in found.content_types if not is_json(name)]
-        if found.json_schema is None:
-            if "formats" in found.model_fields_set:
-                fault(
-                    (*at, "formats"),
-                    "key_unused",
-                    "without a schema `formats` has no effect; remove it",
-                    True,
+                    message = f"there is never a body, so `{key}` has no effect; remove it"
+                    self._fault((*at, key), "key_unused", message, True)
+        elif found.json_schema is not None:
+            others = [name for name in found.content_types if not is_json(name)]
+            if others:
+                self._fault(
+                    (*at, "content_types"),
+                    "schema_bypassed",
+                    f"a body of {listed(others)} would pass without a look at the schema; take it out, or make a route of its own",
                 )
-        elif others:
-            fault(
-                (*at, "content_types"),
-                "schema_bypassed",
-                f"a body of {listed(others)} would pass without a look at the schema; take it out, or make a route of its own",
+            schema = self._schema((*at, "json_schema"), str(found.json_schema), found.formats)
+        elif "formats" in found.model_fields_set:
+            self._fault(
+                (*at, "formats"), "key_unused", "without a schema `formats` has no effect; remove it", True
             )
-        else:
-            self._schema((*at, "json_schema"), found)
+        self._documents[at] = found.compiled(schema)
 
-    def _schema(self, at: Location, found: RequestValidation) -> None:
+    def _schema(self, at: Location, file: str, formats: bool) -> Any:
+        document = self._document(at, file, "schema_invalid")
+        if document is None:
+            return None
+        self.errors += schema_errors(document, formats)
+        return document.value
+
+    def _document(self, at: Location, file: str, code: str) -> Document | None:
         text = self.material.texts.get(at)
         if text is None:
-            return  # what is wrong with the file has been said
-        path = self.merger.places.base(at) / str(found.json_schema)
-        document = read(text, path, "schema_invalid")
+            return None  # what is wrong with the file has been said
+        document = read(text, self.places.base(at) / file, code)
         if isinstance(document, ConfigError):
             self.errors.append(document)
-            return
-        self.errors += schema_errors(document, found.formats)
-        self._schemas[at] = document.value
+            return None
+        return document
+
+    @property
+    def readable(self) -> dict[Location, Any]:
+        """The schema of bodies that rules may read, by the `request_validation` that asks for it."""
+        found: dict[Location, Any] = {}
+        for at, document in self._documents.items():
+            schemas = [body.get("schema") for body in document["bodies"]]
+            if schemas and schemas[0] is not None and all(schema == schemas[0] for schema in schemas):
+                found[at] = schemas[0]
+        return found
 
     def compiled(self, policy: Policy) -> dict[str, Any]:
         """Its part of a route's document."""
-        if policy.request_validation is None:
-            return {}
-        where, found = policy.request_validation
-        return {"request_validation": found.compiled(self._schemas.get((*where, "json_schema")))}
+        found = policy.request_validation
+        return {"request_validation": self._documents[found[0]]} if found else {}
 
 
 def schema_errors(document: Document, formats: bool) -> list[ConfigError]:
