@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from yett.config.match import Match
     from yett.config.oauth_client import OauthClient
     from yett.config.providers.api_key import ApiKey
+    from yett.config.providers.client_assertion import AssertionClient, ClientAssertion
     from yett.config.providers.introspection import Introspection, IntrospectionCache
     from yett.config.providers.jwt import Claim, Discovery, JwksUrl, Jwt
     from yett.config.providers.mtls import Mtls
@@ -72,6 +73,7 @@ __all__ = [
     "AddressLimit",
     "Admin",
     "ApiKey",
+    "AssertionClient",
     "Assurance",
     "Authorize",
     "Callers",
@@ -79,6 +81,7 @@ __all__ = [
     "Certificate",
     "CircuitBreaker",
     "Claim",
+    "ClientAssertion",
     "ConfigError",
     "ConfigurationError",
     "ConsistentHash",
@@ -218,11 +221,13 @@ _WHERE = {
     "Match": "yett.config.match",
     "OauthClient": "yett.config.oauth_client",
     "ApiKey": "yett.config.providers.api_key",
+    "AssertionClient": "yett.config.providers.client_assertion",
     "Introspection": "yett.config.providers.introspection",
     "IntrospectionCache": "yett.config.providers.introspection",
     "IntrospectionEndpoint": "yett.config.introspection_endpoint",
     "LiveCheck": "yett.config.live_check",
     "Claim": "yett.config.providers.jwt",
+    "ClientAssertion": "yett.config.providers.client_assertion",
     "Discovery": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "Oidc": "yett.config.providers.oidc",

@@ -54,6 +54,7 @@ REASONS: tuple[str, ...] = (
     "signature_expired",
     "signature_not_yet_valid",
     "signature_replayed",
+    "assertion_replayed",
     "content_digest_mismatch",
     "provider_not_accepted",
     "token_revoked",

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use crate::body::Body;
+use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, Phase, Principal, Refusal, Step, Use};
 use crate::http1::request::{HeadLimits, RequestParser};
@@ -230,6 +230,8 @@ impl Engine {
             Need::Body { limit, .. } => exchange.body = question.body(limit, exchange.request.framing),
             // A question spends no code and no refresh token.
             Need::Tokens { .. } => {}
+            // What instances keep of sessions is theirs: a question reads none of it.
+            Need::Session(_) => {}
             Need::Metadata { provider } => {
                 let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
                 let Some(oidc) = found.and_then(|provider| provider.oidc()) else { return };
@@ -251,7 +253,7 @@ impl Engine {
             outcome,
             phase: phase(exchange.phase),
             status,
-            refusal: refused.map(refusal),
+            refusal: refused.map(|refused| refusal(refused, &exchange.errors)),
             route: self.snapshot.route(exchange.route).map(|route| route.name.to_string()),
             service: self.snapshot.service(exchange.service).map(|service| service.name.clone()),
             host: exchange.host.clone(),
@@ -328,7 +330,7 @@ const fn phase(phase: Phase) -> &'static str {
     }
 }
 
-fn refusal(refusal: &Refusal) -> Value {
+fn refusal(refusal: &Refusal, errors: &[FieldError]) -> Value {
     let reason = refusal.reason;
     json!({
         "reason": reason.code(),
@@ -340,6 +342,7 @@ fn refusal(refusal: &Refusal) -> Value {
         "scope": refusal.scope,
         "allow": refusal.allow,
         "retry_after_s": refusal.retry_after_s,
+        "errors": errors.iter().map(FieldError::document).collect::<Vec<_>>(),
     })
 }
 

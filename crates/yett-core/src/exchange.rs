@@ -17,6 +17,7 @@ pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Princ
 use crate::providers::introspection::Introspected;
 use crate::providers::oidc::grants::{Grant, Outcome};
 use crate::providers::oidc::state::Sessions;
+use crate::providers::oidc::stored::{self, Stored};
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 use crate::revocation::Revocation;
@@ -199,8 +200,6 @@ pub struct Refusal {
     pub hidden: bool,
     /// The identity provider whose credential it was, where that is known.
     pub provider: Option<Arc<str>>,
-    /// Which parts of the request are wrong, and how; never with their values.
-    pub errors: Option<Box<[FieldError]>>,
 }
 
 impl Refusal {
@@ -223,7 +222,6 @@ impl From<Reason> for Refusal {
             assurance: None,
             hidden: false,
             provider: None,
-            errors: None,
         }
     }
 }
@@ -359,6 +357,8 @@ pub struct Exchange {
     pub uses: SmallVec<[(Key, Use); 1]>,
     /// The request's body, where it was asked for, or why it could not be had; what is forwarded is what stands here.
     pub body: Option<Result<Body, Reason>>,
+    /// Which parts of the request are wrong, and how, where it is refused for that; never with their values.
+    pub errors: Vec<FieldError>,
     /// What it says, once it has been validated, where rules read it; set by validate, and gone after them.
     pub validated: Option<Box<serde_json::Value>>,
     /// Whether revocations that were asked for are acknowledged.
@@ -411,6 +411,7 @@ impl Exchange {
             phase: Phase::Receive,
             uses: SmallVec::new(),
             body: None,
+            errors: Vec::new(),
             validated: None,
             revoked: None,
             dpop_nonce: None,
@@ -449,6 +450,7 @@ impl Exchange {
         self.phase = Phase::Receive;
         self.uses.clear();
         self.body = None;
+        self.errors.clear();
         self.validated = None;
         self.revoked = None;
         self.dpop_nonce = None;
@@ -501,6 +503,19 @@ impl Exchange {
     pub fn tokens(&self, provider: u32, grant: &Grant) -> Option<&Outcome> {
         let (who, asked, outcome) = self.sessions.as_ref()?.tokens.as_ref()?;
         (*who == provider && asked == grant).then_some(outcome)
+    }
+
+    /// What the store said of the session of this key, last.
+    #[must_use]
+    pub fn stored(&self, key: &Key) -> Option<&Stored> {
+        self.sessions.as_ref()?.stored.iter().find(|(asked, _)| asked == key).map(|(_, answer)| answer)
+    }
+
+    /// Leaves what the store said, in place of what it said before.
+    pub fn set_stored(&mut self, key: Key, answer: Stored) {
+        let all = &mut self.sessions_mut().stored;
+        all.retain(|(asked, _)| *asked != key);
+        all.push((key, answer));
     }
 
     /// The request's body, where it was asked for and came whole.
@@ -574,6 +589,8 @@ pub enum Need {
         /// What they are asked for with.
         grant: Box<Grant>,
     },
+    /// What the store has of a session, or does with it; in `exchange.sessions`.
+    Session(Box<stored::Ask>),
     /// The verdict of the external check of this route.
     External {
         /// Index of the route.

@@ -143,6 +143,7 @@ reasons! {
     SignatureExpired "signature_expired" 401 Client No "the signature of the request has expired";
     SignatureNotYetValid "signature_not_yet_valid" 401 Client Later "the signature of the request lies in the future";
     SignatureReplayed "signature_replayed" 401 Client No "the signature of the request was used before";
+    AssertionReplayed "assertion_replayed" 401 Client No "the assertion was used before";
     ContentDigestMismatch "content_digest_mismatch" 400 Client No "the body is not the one that was signed";
     ProviderNotAccepted "provider_not_accepted" 401 Client No "this kind of credential is not accepted here";
     TokenRevoked "token_revoked" 401 Client No "the credential was revoked";

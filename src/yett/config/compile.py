@@ -41,6 +41,7 @@ from yett.config.oauth_client import client_errors
 from yett.config.places import Places
 from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
@@ -326,6 +327,9 @@ def _provider(name: str, provider: Provider, material: Material) -> dict[str, An
         return provider.compiled(name)
     if isinstance(provider, SignedRequest):
         return _signed_request(name, provider, material)
+    if isinstance(provider, ClientAssertion):
+        at = ("identity_providers", name, "clients")
+        return provider.compiled(name, {one: material.texts[(*at, one, "jwks")] for one in provider.clients})
     if isinstance(provider, Introspection | Oidc):
         return provider.compiled(name, material)
     return _api_key(name, provider, material)

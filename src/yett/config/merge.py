@@ -18,6 +18,7 @@ from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
 from yett.config.places import Places
 from yett.config.providers import Provider
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
@@ -591,6 +592,8 @@ def _machine_tenants(provider: Provider | None) -> bool:
     if isinstance(provider, Mtls):
         named = any("{tenant}" in name for name in provider.identities)
         return named or any(machine.tenant for machine in provider.identities.values())
+    if isinstance(provider, ClientAssertion):
+        return any(client.tenant for client in provider.clients.values())
     return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 

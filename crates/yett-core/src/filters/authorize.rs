@@ -115,8 +115,8 @@ impl Policy {
     /// # Errors
     /// The refusal.
     pub fn check(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        let head = self.tenants.iter().filter(|tenant| !tenant.reads_body());
-        head.map(|tenant| tenant.check(ask.principal, ask.exchange)).collect::<Result<(), _>>()?;
+        let mut head = self.tenants.iter().filter(|tenant| !tenant.reads_body());
+        head.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
         self.deny.iter().try_for_each(|rule| rule.deny(ask))?;
         self.rules.iter().try_for_each(|rule| rule.permit(ask))
     }
@@ -132,8 +132,8 @@ impl Policy {
     /// # Errors
     /// The refusal.
     pub fn check_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        let body = self.tenants.iter().filter(|tenant| tenant.reads_body());
-        body.map(|tenant| tenant.check(ask.principal, ask.exchange)).collect::<Result<(), _>>()?;
+        let mut body = self.tenants.iter().filter(|tenant| tenant.reads_body());
+        body.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
         self.deny.iter().try_for_each(|rule| rule.deny_body(ask))?;
         self.rules.iter().try_for_each(|rule| rule.permit_body(ask))
     }

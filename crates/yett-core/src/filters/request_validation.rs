@@ -49,7 +49,16 @@ pub enum Verdict {
     Body(usize),
 }
 
-type Judged<T> = Result<T, Box<Refusal>>;
+/// Why a request is refused, and which parts of it are wrong.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub refusal: Refusal,
+    /// Which parts, never with their values.
+    pub errors: Vec<FieldError>,
+}
+
+type Judged<T> = Result<T, Box<Rejected>>;
 
 impl RequestValidation {
     /// Compiles it. `variables` are those of the route's path.
@@ -156,7 +165,7 @@ impl RequestValidation {
         Ok(keep.then(|| Box::new(value)))
     }
 
-    fn refused(&self, data: &[u8], fault: json::Fault) -> Box<Refusal> {
+    fn refused(&self, data: &[u8], fault: json::Fault) -> Box<Rejected> {
         let bounds = &self.json;
         let (reason, detail) = match fault.wrong {
             Wrong::Malformed => (Reason::JsonMalformed, format!("this is no JSON from byte {} on", fault.at)),
@@ -219,7 +228,7 @@ fn read_form(form: &Form, kind: &ContentType, data: &[u8]) -> Judged<Value> {
         _ => form.urlencoded(data),
     };
     read.map_err(|fault| match fault {
-        form::Fault::Malformed(detail) => Box::new(Refusal { detail: Some(detail.into()), ..Reason::FormMalformed.into() }),
+        form::Fault::Malformed(detail) => explained(Reason::FormMalformed, detail),
         form::Fault::TooMuch(error) => with(Reason::FormTooComplex, vec![error]),
         form::Fault::Part(error) => with(Reason::SchemaMismatch, vec![error]),
     })
@@ -245,14 +254,18 @@ fn xml(data: &[u8]) -> Judged<()> {
     Ok(())
 }
 
-fn refuse(reason: Reason) -> Box<Refusal> {
-    Box::new(reason.into())
+fn refuse(reason: Reason) -> Box<Rejected> {
+    with(reason, Vec::new())
 }
 
-fn with(reason: Reason, errors: Vec<FieldError>) -> Box<Refusal> {
-    Box::new(Refusal { errors: Some(errors.into()), ..reason.into() })
+fn with(reason: Reason, errors: Vec<FieldError>) -> Box<Rejected> {
+    Box::new(Rejected { refusal: reason.into(), errors })
 }
 
-fn unsupported(detail: &str) -> Box<Refusal> {
-    Box::new(Refusal { detail: Some(detail.into()), ..Reason::ContentTypeUnsupported.into() })
+fn unsupported(detail: &str) -> Box<Rejected> {
+    explained(Reason::ContentTypeUnsupported, detail)
+}
+
+fn explained(reason: Reason, detail: &str) -> Box<Rejected> {
+    Box::new(Rejected { refusal: Refusal { detail: Some(detail.into()), ..reason.into() }, errors: Vec::new() })
 }

@@ -86,6 +86,8 @@ fn check(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Result<Option<Pr
             // Nothing is sent that somebody else could use.
             AuthenticationMethod::Mtls => bound |= route.sender_constrained != Some(SenderConstrained::Dpop),
             AuthenticationMethod::SignedRequest => bound |= route.sender_constrained == Some(SenderConstrained::Any),
+            // Bound to no key, so that it is sent as `Bearer`.
+            AuthenticationMethod::ClientAssertion => token(snapshot, exchange, principal, now).map(drop)?,
             AuthenticationMethod::ApiKey | AuthenticationMethod::Oidc => {}
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::exchange::{Exchange, Need, Refusal, Step};
-use crate::filters::request_validation::Verdict;
+use crate::filters::request_validation::{Rejected, Verdict};
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
@@ -12,7 +12,7 @@ pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
     let judged = match &route.request_validation {
         Some(validation) => match validation.head(exchange) {
             Ok(verdict) => verdict,
-            Err(refusal) => return Step::Refuse(*refusal),
+            Err(rejected) => return reject(exchange, *rejected),
         },
         None => Verdict::Passes,
     };
@@ -33,14 +33,19 @@ pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
                 exchange.validated = validated;
                 Step::Continue
             }
-            Err(refusal) => Step::Refuse(*refusal),
+            Err(rejected) => reject(exchange, *rejected),
         },
     }
 }
 
+fn reject(exchange: &mut Exchange, rejected: Rejected) -> Step {
+    exchange.errors = rejected.errors;
+    Step::Refuse(rejected.refusal)
+}
+
 /// The digest first: what nobody signed is not looked at.
-fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Box<Value>>, Box<Refusal>> {
-    let refuse = |reason: Reason| Box::new(Refusal::from(reason));
+fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Box<Value>>, Box<Rejected>> {
+    let refuse = |reason: Reason| Box::new(Rejected { refusal: reason.into(), errors: Vec::new() });
     let data = exchange.held().ok_or_else(|| refuse(Reason::Internal))?;
     if let Some(signed) = exchange.signed.as_ref().and_then(|signed| signed.body.as_ref())
         && !signed.digest.fits_bytes(data)

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::claims::{self, Mapping};
+use super::discovery::discovery;
 use super::verdict::Verdict;
 use super::{json, refuse};
 use crate::exchange::{AuthenticationMethod, Now, Refusal};
@@ -75,8 +76,10 @@ pub(super) fn source(
             shared.events.push(level, event, fields);
         }
     };
-    let found = shared.introspection.source(name, spec, issuer, secrets, &shared.service_runtime, Arc::new(sink));
-    found.map_err(|why| format!("provider `{name}`: {why}"))
+    let failed = |why: String| format!("provider `{name}`: {why}");
+    let discovery = spec.discovery.as_ref().map(|spec| discovery(spec, shared)).transpose().map_err(failed)?;
+    let runtime = &shared.service_runtime;
+    shared.introspection.source(name, (spec, discovery), issuer, secrets, runtime, Arc::new(sink)).map_err(failed)
 }
 
 impl Introspection {
@@ -97,6 +100,11 @@ impl Introspection {
             leeway_s: spec.leeway_s,
             mapping: Mapping::new(name, &spec.claims, &KeyedHash::new(&shared.seed)),
         })
+    }
+
+    /// The one `iss`, where it is known.
+    pub(super) fn issuer(&self) -> Option<&Arc<str>> {
+        self.issuer.as_ref()
     }
 
     /// What is remembered of a token and young enough.

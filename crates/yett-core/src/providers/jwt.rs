@@ -54,6 +54,11 @@ impl<'a> Unverified<'a> {
         Self::parse_of(token, &["jwt", "logout+jwt"])
     }
 
+    /// An assertion of a client (RFC 7523), whatever it calls itself of what such may be called.
+    pub(super) fn parse_assertion(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::parse_of(token, &["jwt", "client-authentication+jwt"])
+    }
+
     /// With one of these types in the header, or none.
     fn parse_of(token: &'a [u8], types: &[&str]) -> Result<Self, Refusal> {
         if token.len() > TOKEN_BYTES {

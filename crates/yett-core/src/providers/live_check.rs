@@ -67,7 +67,8 @@ impl LiveCheck {
                 AuthenticationMethod::Jwt | AuthenticationMethod::Introspection => self.token(providers, exchange, principal),
                 // A session that nobody confirms is not confirmed.
                 AuthenticationMethod::Oidc => Step::Refuse(Reason::IdentityProviderUnavailable.into()),
-                AuthenticationMethod::ApiKey | AuthenticationMethod::Mtls | AuthenticationMethod::SignedRequest => continue,
+                AuthenticationMethod::ApiKey | AuthenticationMethod::Mtls => continue,
+                AuthenticationMethod::SignedRequest | AuthenticationMethod::ClientAssertion => continue,
             };
             if !matches!(step, Step::Continue) {
                 break;

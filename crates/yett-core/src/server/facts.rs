@@ -93,6 +93,14 @@ impl<C: Client> Lane<C> {
                     self.exchange.sessions_mut().tokens = Some((index, Grant::clone(grant), outcome));
                 }
             }
+            Need::Session(ref ask) => {
+                let key = *ask.key();
+                let answer = ask.as_ref().clone().of(worker.shared.stores.main()).await;
+                if let Err(why) = answer {
+                    worker.shared.store_failures.count(why);
+                }
+                self.exchange.set_stored(key, answer);
+            }
         }
     }
 

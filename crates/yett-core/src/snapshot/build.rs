@@ -208,6 +208,7 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
                     let secrets: Vec<_> = signed.keys.iter().filter_map(|key| ir.secrets.get(key.secret.as_ref()?)).collect();
                     write!(text, "{:?}", (signed, secrets))
                 }
+                ir::Provider::ClientAssertion(clients) => write!(text, "{clients:?}"),
                 ir::Provider::Introspection(spec) => write!(text, "{spec:?}"),
             };
         }
@@ -249,6 +250,7 @@ fn provider_name(provider: &ir::Provider) -> &str {
         ir::Provider::ApiKey(keys) => &keys.name,
         ir::Provider::Mtls(mtls) => &mtls.name,
         ir::Provider::SignedRequest(signed) => &signed.name,
+        ir::Provider::ClientAssertion(clients) => &clients.name,
         ir::Provider::Introspection(spec) => &spec.name,
     }
 }
