@@ -37,8 +37,8 @@ def test_a_request_that_is_let_in(yett: Yett, shop) -> None:
     file, token = shop
     done = yett("explain", file, URL, "--token-file", token(scope="orders.read", tenant="acme"))
     assert done.returncode == 0, done.stderr
-    assert "authorize     ok" in done.stdout
-    assert "forward       allow    to `origin`, as /orders/17\n" in done.stdout
+    assert "authorize       ok" in done.stdout
+    assert "forward         allow    to `origin`, as /orders/17\n" in done.stdout
 
 
 @pytest.mark.parametrize(

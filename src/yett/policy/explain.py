@@ -9,9 +9,19 @@ from typing import Any
 from yett.policy import token
 from yett.policy.engine import Engine, Question
 
-PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "validate", "authorize_body", "prepare")
+PHASES = (
+    "receive",
+    "screen",
+    "route",
+    "authenticate",
+    "authorize",
+    "limit",
+    "validate",
+    "authorize_body",
+    "prepare",
+)
 """In the order in which they decide; then the request is forwarded."""
-_WIDTH = 15
+_WIDTH = 16
 
 
 def explain(engine: Engine, question: Question) -> dict[str, Any]:
@@ -105,6 +115,9 @@ def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
     yield _row(phase, "REFUSED", f"{refusal['reason']}: {refusal['title']}")
     if refusal["detail"]:
         yield _row("", "", refusal["detail"])
+    for error in refusal.get("errors", ()):
+        place = error.get("pointer") or error.get("parameter") or "the whole body"
+        yield _row("", "", f"{place}: {error['detail']}")
     if refusal["rule"]:
         yield _row("", "", f"by the rule of {refusal['rule']}")
     if refusal.get("scope"):

@@ -73,6 +73,9 @@ fn fault(error: &ValidationError<'_>) -> SchemaFault {
             "the pattern cannot be matched in linear time; write it without look-around and back references".to_owned()
         }
         Kind::Referencing(error) => format!("the reference leads nowhere in this document ({error}); write what it means here"),
+        _ if pointer.ends_with("/type") => {
+            "there is no such type; write array, boolean, integer, null, number, object or string".to_owned()
+        }
         kind => format!("this is no JSON Schema: {}", detail(kind)),
     };
     SchemaFault { pointer, message }

@@ -115,15 +115,17 @@ fn every_bound_is_kept_to_the_one() {
 
 #[test]
 fn places_are_pointers() {
-    for (text, expected) in [
-        (r#"{"a":1,"a":2}"#, "/a"),
-        (r#"{"a/b":[{},{"~":{"x":1,"x":2}}]}"#, "/a~1b/1/~0/x"),
-        (r#"[1,[2,{"k":"\"}","k":0}]]"#, "/1/1/k"),
-        (r#"{"a":[[["#, "/a/0/0"),
+    for (text, depth, expected) in [
+        (r#"{"a":1,"a":2}"#, 8, "/a"),
+        (r#"{"a/b":[{},{"~":{"x":1,"x":2}}]}"#, 8, "/a~1b/1/~0/x"),
+        (r#"[1,[2,{"k":"\"}","k":0}]]"#, 8, "/1/1/k"),
+        (r#"{"a":[[[1]]]}"#, 3, "/a/0/0"),
+        ("[[[", 2, "/0/0"),
+        ("[1,2,x]", 8, "/2"),
+        ("x", 8, ""),
     ] {
-        let fault = scan(text.as_bytes(), &JsonBounds { depth: 3, ..WIDE }).or(scan(text.as_bytes(), &WIDE)).unwrap_err();
-        let at = scan(text.as_bytes(), &JsonBounds { depth: 3, ..WIDE }).err().unwrap_or(fault).at;
-        assert_eq!(pointer(text.as_bytes(), at), expected, "{text}");
+        let fault = scan(text.as_bytes(), &JsonBounds { depth, ..WIDE }).unwrap_err();
+        assert_eq!(pointer(text.as_bytes(), fault.at), expected, "{text}");
     }
     // Whatever the place and however broken the text.
     for at in 0..20 {
