@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.support import configs
-from tests.support.gateway import complete, compiled
+from tests.support.gateway import compiled, complete
 from yett.policy.engine import Engine, Question
 
 URL = "http://gateway.test/a"
