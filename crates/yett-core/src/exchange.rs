@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
+use crate::decide::Assumed;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
@@ -359,7 +360,7 @@ pub struct Exchange {
     pub body: Option<Result<Body, Reason>>,
     /// Which parts of the request are wrong, and how, where it is refused for that; never with their values.
     pub errors: Vec<FieldError>,
-    /// What it says, once it has been validated, where rules read it; set by validate, and gone after them.
+    /// What it says, once it has been validated, where rules read it; set by validate, and gone when it is forwarded.
     pub validated: Option<Box<serde_json::Value>>,
     /// Whether revocations that were asked for are acknowledged.
     pub revoked: Option<bool>,
@@ -369,6 +370,8 @@ pub struct Exchange {
     pub external: Option<Verdict>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
+    pub assumed: Box<[Assumed]>,
 }
 
 impl Exchange {
@@ -417,6 +420,7 @@ impl Exchange {
             dpop_nonce: None,
             external: None,
             asked: SmallVec::new(),
+            assumed: Box::default(),
         }
     }
 
@@ -456,6 +460,7 @@ impl Exchange {
         self.dpop_nonce = None;
         self.external = None;
         self.asked.clear();
+        self.assumed = Box::default();
     }
 }
 

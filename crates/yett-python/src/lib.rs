@@ -190,10 +190,10 @@ struct Engine(yett_core::decide::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (ir, secrets, /))]
-    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (ir, secrets, /, *, offline=false))]
+    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>, offline: bool) -> PyResult<Self> {
         let owned = owned(secrets)?;
-        let built = outside(py, || yett_core::decide::Engine::build(ir, &owned))?;
+        let built = outside(py, || yett_core::decide::Engine::build(ir, &owned, offline))?;
         built.map(Self).map_err(|errors| ApplyError::new_err(errors_json(&errors)))
     }
 
@@ -204,6 +204,13 @@ impl Engine {
             .map_err(|error| PyValueError::new_err(format!("the question is not valid: {error}")))?;
         let decision = outside(py, || self.0.decide(&question))?.map_err(PyValueError::new_err)?;
         let json = serde_json::to_vec(&decision).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(PyBytes::new(py, &json))
+    }
+
+    /// Many of them, each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error"}` out.
+    #[pyo3(signature = (questions, /))]
+    fn decide_many<'py>(&self, py: Python<'py>, questions: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let json = outside(py, || self.0.decide_json(questions))?.map_err(PyValueError::new_err)?;
         Ok(PyBytes::new(py, &json))
     }
 

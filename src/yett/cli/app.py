@@ -18,6 +18,7 @@ from yett.cli import (
     run,
     schema,
     status,
+    test,
 )
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)

@@ -17,6 +17,7 @@ from yett.config import (
     endpoint,
     jwt_document,
     oidc_check,
+    policy_tests,
     resilience,
     security_events,
     service_http2,
@@ -84,6 +85,8 @@ class Compiled:
     """Every certificate in use."""
     ordered: tuple[Ordered, ...] = ()
     """Certificates that are ordered from an authority."""
+    tests: tuple[Path, ...] = ()
+    """Files of policy tests."""
 
     def __repr__(self) -> str:
         return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
@@ -134,6 +137,8 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
     faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
     faults += secret_errors(loaded.gateway.identity_providers, loaded.material, loaded.places)
+    tests, missing = policy_tests.files(loaded.gateway, loaded.places)
+    faults += missing
     if loaded.errors or merger.errors or chains or faults:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
@@ -147,7 +152,8 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     ).encode()
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
-        policies=tuple(policies), places=loaded.places, owners=loaded.owners, watched=loaded.watched,
+        policies=tuple(policies), places=loaded.places, owners=loaded.owners,
+        watched=(*loaded.watched, *tests), tests=tests,
         weakened=(*weakened(loaded.gateway), *without_tenant(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
     )  # fmt: skip
 

@@ -44,6 +44,7 @@ class Plane:
         notifier: Notifier,
         zone: str | None = None,
         process_weakened: Collection[str] = (),
+        gates: Collection[source.Gate] = (),
     ) -> None:
         self.file = file
         self.restarts = 0
@@ -56,6 +57,7 @@ class Plane:
         self._gateway = gateway
         self._notifier = notifier
         self._process_weakened = list(process_weakened)
+        self._gates = tuple(gates)
         self._weakened: list[str] = []
         self._warnings: list[str] = []
         self._files: Collection[Path] = (file,)
@@ -93,6 +95,7 @@ class Plane:
                 )
                 changed = loaded.revision != self.revision
                 if changed:
+                    await asyncio.to_thread(self._pass_gates, loaded)
                     await asyncio.to_thread(source.apply, self._gateway, loaded)
             except source.Refused as refused:
                 self._files = frozenset(self._files) | frozenset(refused.files)
@@ -116,6 +119,11 @@ class Plane:
                 self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
+
+    def _pass_gates(self, loaded: source.Loaded) -> None:
+        problems = [problem for gate in self._gates for problem in gate(loaded)]
+        if problems:
+            raise source.Refused(problems, loaded.files)
 
     def revocations(self, document: bytes) -> bytes:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,10 @@ from yett.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from yett.config.acme import Ordered
+
+
+Gate = Callable[["Loaded"], list[dict[str, Any]]]
+"""What looks at a configuration before it serves: everything that speaks against it, as `Refused.problems`."""
 
 
 class Refused(Exception):
@@ -40,6 +44,7 @@ class Loaded:
     drain_s: float
     ordered: list[Ordered]
     state_directory: Path | None = None
+    tests: tuple[Path, ...] = ()
 
 
 def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
@@ -55,7 +60,7 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
     try:
         compiled = compile_file(file)
     except ConfigurationError as error:
-        raise Refused([_problem(one) for one in error.errors]) from None
+        raise Refused([problem(one) for one in error.errors]) from None
     except OSError as error:
         raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
     if compiled.ordered and importlib.util.find_spec("acme") is None:
@@ -83,6 +88,7 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
         state_directory=_directory(ir.get("state")),
+        tests=tuple(compiled.tests),
     )
 
 
@@ -133,7 +139,8 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def _problem(error: Any) -> dict[str, Any]:
+def problem(error: Any) -> dict[str, Any]:
+    """A fault of a configuration, as `Refused.problems` has them."""
     return {
         "text": "\n".join([str(error), *(f"  {line}" for line in error.excerpt.splitlines())]),
         "file": str(error.file),

@@ -10,6 +10,8 @@ mod tenant;
 mod tests;
 pub mod times;
 
+use std::sync::Arc;
+
 use crate::exchange::{Exchange, Now, Refusal};
 use crate::ir;
 use crate::principal::Principal;
@@ -54,6 +56,38 @@ impl Truth {
                 fails @ Self::Fails(_) => fails,
                 Self::Holds | Self::Open(_) => self,
             },
+        }
+    }
+}
+
+/// What one rule came to.
+#[derive(Debug)]
+pub struct Judged {
+    /// `tenant`, `deny` or `rule`.
+    pub kind: &'static str,
+    /// Where it stands.
+    pub source: Arc<str>,
+    /// Its parts, by the key that they have in a configuration; of claims, by their names.
+    pub parts: Vec<(Box<str>, Part)>,
+}
+
+/// What one part of a rule came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails(Reason),
+    /// What it reads is absent, or reading it failed.
+    Undecided(Reason),
+}
+
+impl From<Truth> for Part {
+    fn from(truth: Truth) -> Self {
+        match truth {
+            Truth::Holds => Self::Holds,
+            Truth::Fails(reason) => Self::Fails(reason),
+            Truth::Open(reason) => Self::Undecided(reason),
         }
     }
 }
@@ -108,6 +142,18 @@ impl Policy {
     #[must_use]
     pub fn is_isolated(&self) -> bool {
         !self.tenants.is_empty()
+    }
+
+    /// Every rule and what each of its parts comes to, for explanations; also those behind one that refuses.
+    #[must_use]
+    pub fn trace(&self, ask: &Ask<'_>) -> Vec<Judged> {
+        let tenants = self.tenants.iter().map(|tenant| {
+            let truth =
+                tenant.check(ask.principal, ask.exchange).map_or_else(|refusal| Truth::Fails(refusal.reason), |()| Truth::Holds);
+            Judged { kind: "tenant", source: Arc::clone(tenant.source()), parts: vec![("tenant".into(), truth.into())] }
+        });
+        let deny = self.deny.iter().map(|rule| rule.trace("deny", ask));
+        tenants.chain(deny).chain(self.rules.iter().map(|rule| rule.trace("rule", ask))).collect()
     }
 
     /// Allows, or refuses with its reason: the tenant first, then what denies, then what has to hold.

@@ -25,17 +25,15 @@ fn rules(route: &Route, exchange: &Exchange, now: Now) -> Step {
     }
 }
 
-/// What rules decide on the validated body; it is let go then.
-pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+/// What rules decide on the validated body.
+pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
     let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
     if !policy.reads_body() {
         return Step::Continue;
     }
-    let Some(principal) = exchange.principal.clone() else { return Step::Refuse(Reason::Internal.into()) };
-    let checked = policy.check_body(&Ask { principal: &principal, exchange, route: &policy.route, now });
-    exchange.validated = None;
-    match checked {
+    let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
+    match policy.check_body(&Ask { principal, exchange, route: &policy.route, now }) {
         Ok(()) => Step::Continue,
         Err(refusal) => Step::Refuse(refusal),
     }

@@ -92,6 +92,7 @@ impl<C: Client> Lane<C> {
             Ok(deadline) => total.min(deadline),
             Err(reason) => return reason.into(),
         };
+        self.exchange.validated = None;
         // A body that was judged is sent as it was read.
         let mut held = match self.exchange.body.take() {
             None => None,

@@ -178,6 +178,7 @@ impl<C: Client> Lane<C> {
         };
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
         self.exchange.body = None;
+        self.exchange.validated = None;
         next
     }
 

@@ -8,7 +8,7 @@ use super::claims::{ClaimRule, Device};
 use super::condition::{Condition, Readable};
 use super::sets::{Callers, RoleSets, Scopes};
 use super::times::Window;
-use super::{Ask, Truth};
+use super::{Ask, Judged, Truth};
 use crate::exchange::Refusal;
 use crate::ir;
 use crate::reason::Reason;
@@ -155,6 +155,27 @@ impl Rule {
             Ok(holds) => Truth::of(holds, Reason::PolicyDenied),
             Err(_) => Truth::Open(Reason::PolicyError),
         })
+    }
+
+    /// The keys of [`Self::parts`], in its order.
+    fn names(&self) -> impl Iterator<Item = Box<str>> + '_ {
+        let there = |is: bool, name: &'static str| is.then(|| Box::from(name));
+        there(self.callers.is_some(), "callers")
+            .into_iter()
+            .chain(there(self.scopes.is_some(), "scopes"))
+            .chain(there(self.roles.is_some(), "roles"))
+            .chain(there(self.permissions.is_some(), "permissions"))
+            .chain(self.claims.iter().map(|claim| format!("claims.{}", claim.name()).into()))
+            .chain(there(!self.addresses.is_empty(), "addresses"))
+            .chain(there(!self.times.is_empty(), "times"))
+            .chain(there(self.device.is_some(), "device"))
+            .chain(there(self.condition.is_some(), "when"))
+    }
+
+    /// What each part comes to.
+    pub(super) fn trace(&self, kind: &'static str, ask: &Ask<'_>) -> Judged {
+        let parts = self.names().zip(self.parts(ask).chain(self.condition(true, ask)).map(Into::into)).collect();
+        Judged { kind, source: Arc::clone(&self.source), parts }
     }
 
     fn refuse(&self, reason: Reason, ask: &Ask<'_>) -> Refusal {

@@ -54,6 +54,11 @@ impl Tenant {
         Ok(Self { source: spec.source.as_str().into(), place })
     }
 
+    /// Where it stands.
+    pub(super) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
     /// The field that it reads, lower case.
     pub(super) fn header(&self) -> Option<&str> {
         match &self.place {
