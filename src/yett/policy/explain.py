@@ -142,14 +142,19 @@ def _rules(decision: dict[str, Any]) -> Iterator[str]:
         yield _row("", "", f"{kind if rule['kind'] == 'deny' else ''}{source}: {parts}")
 
 
+def _parts(refusal: dict[str, Any]) -> Iterator[str]:
+    """Which parts of the request are wrong."""
+    for error in refusal.get("errors", ()):
+        place = error.get("pointer") or error.get("parameter") or "the whole body"
+        yield _row("", "", f"{place}: {error['detail']}")
+
+
 def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
     refusal = decision["refusal"] or {"reason": "internal", "title": "", "detail": None, "rule": None}
     yield _row(phase, "REFUSED", f"{refusal['reason']}: {refusal['title']}")
     if refusal["detail"]:
         yield _row("", "", refusal["detail"])
-    for error in refusal.get("errors", ()):
-        place = error.get("pointer") or error.get("parameter") or "the whole body"
-        yield _row("", "", f"{place}: {error['detail']}")
+    yield from _parts(refusal)
     if refusal["rule"]:
         yield _row("", "", f"by the rule of {refusal['rule']}")
     if refusal.get("scope"):
