@@ -102,6 +102,7 @@ class Policy:
         principal: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         address: str = "192.0.2.1",
         listener: str | None = None,
         certificate: bytes | None = None,
@@ -136,6 +137,7 @@ class Policy:
             None if moment is None else int(moment.timestamp() * 1000),
             tuple(self._assumed(one) for one in given),
             times,
+            body=body,
         )
         decision = self.engine.decide_many([self.engine.asked(question)])[0]
         if "error" in decision:

@@ -9,6 +9,12 @@ use crate::snapshot::{Access, Route, Snapshot};
 
 pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    // By its announced size already, whatever it is: nobody looks at the type of what is too large.
+    let announced = exchange.request.framing.length();
+    if route.request_validation.is_some() && exchange.body.is_none() && announced.is_some_and(|length| length > route.body_limit)
+    {
+        return Step::Refuse(Reason::BodyTooLarge.into());
+    }
     let judged = match &route.request_validation {
         Some(validation) => match validation.head(exchange) {
             Ok(verdict) => verdict,
