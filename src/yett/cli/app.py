@@ -13,6 +13,7 @@ from yett.cli import (
     identity,
     init,
     keys,
+    lint,
     reload,
     revoke,
     run,
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("lint")(lint.lint)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)

@@ -15,9 +15,10 @@ def check(
 ) -> None:
     """Check a configuration without running it: every error at once, each with its place."""
     from yett.control import source
+    from yett.policy.linter.gate import gate
 
     try:
-        loaded = source.read(file)
+        loaded = source.read(file, gates=(gate,))
     except source.Refused as refused:
         if format is Format.JSON:
             print_json({"ok": False, "problems": refused.problems})
@@ -27,7 +28,7 @@ def check(
             typer.echo(f"{count} {'error' if count == 1 else 'errors'}", err=True)
         raise typer.Exit(FINDINGS) from None
     if format is Format.JSON:
-        said = {"weakened": loaded.weakened, "warnings": loaded.warnings}
+        said = {"weakened": loaded.weakened, "warnings": loaded.warnings, "findings": loaded.findings}
         print_json({"ok": True, "revision": loaded.revision, "counts": loaded.counts, **said})
         return
     counts = ", ".join(f"{count} {kind}" for kind, count in loaded.counts.items())
@@ -36,3 +37,5 @@ def check(
         typer.echo(f"weakened: {line}")
     for line in loaded.warnings:
         typer.echo(f"warning: {line}")
+    for line in loaded.findings:
+        typer.echo(f"lint: {line}")

@@ -126,7 +126,7 @@ class Group(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller; one bucket per caller over all the group's routes."""
+    """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     request_headers: RequestHeaders | None = None
@@ -193,7 +193,7 @@ class Route(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller."""
+    """Limits by caller, or `{none: "reason"}`."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     redirect: Redirect | None = None

@@ -11,12 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yett.config.acme import Ordered
 from yett.control import source
 from yett.control.logs import log
 from yett.control.systemd import Notifier
+
+if TYPE_CHECKING:
+    from yett.control.start import Options
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Outcome:
     problems: list[dict[str, Any]]
     weakened: list[str]
     warnings: list[str]
+    findings: list[str]
 
 
 class Plane:
@@ -39,10 +43,9 @@ class Plane:
     def __init__(
         self,
         file: Path,
-        admin: str | None,
+        options: Options,
         gateway: Any,
         notifier: Notifier,
-        zone: str | None = None,
         process_weakened: Collection[str] = (),
     ) -> None:
         self.file = file
@@ -51,13 +54,13 @@ class Plane:
         self.revision = ""
         self.drain_s = 30.0
         self.last: Outcome | None = None
-        self._admin = admin
-        self._zone = zone
+        self._options = options
         self._gateway = gateway
         self._notifier = notifier
         self._process_weakened = list(process_weakened)
         self._weakened: list[str] = []
         self._warnings: list[str] = []
+        self._findings: list[str] = []
         self._files: Collection[Path] = (file,)
         self.ordered: list[Ordered] = []
         self.state_directory: Path | None = None
@@ -86,11 +89,7 @@ class Plane:
                 if self.successor is not None:
                     text = f"process {self.successor} has taken over; ask it"
                     raise source.Refused([{"text": text}])
-                loaded = (
-                    await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
-                    if first is None
-                    else first
-                )
+                loaded = await asyncio.to_thread(self._read) if first is None else first
                 changed = loaded.revision != self.revision
                 if changed:
                     await asyncio.to_thread(source.apply, self._gateway, loaded)
@@ -110,12 +109,18 @@ class Plane:
                 self.state_directory = loaded.state_directory
                 self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
+                self._findings = loaded.findings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
             self.last = outcome
             if self.revision and cause != "start":
                 self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
+
+    def _read(self) -> source.Loaded:
+        starting = not self.revision
+        options = self._options
+        return source.read(self.file, options.admin, options.zone, options.gates, starting=starting)
 
     def revocations(self, document: bytes) -> bytes:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""
@@ -136,13 +141,15 @@ class Plane:
             "last_reload": None if self.last is None else asdict(self.last),
             "weakened": self._weakened,
             "warnings": self._warnings,
+            "findings": self._findings,
             "control_restarts": self.restarts,
             "gateway": json.loads(self._gateway.status()),
         }
 
     def _outcome(self, cause: str, *, ok: bool, changed: bool, problems: list[dict[str, Any]]) -> Outcome:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Outcome(ok, changed, self.revision, cause, now, problems, self._weakened, self._warnings)
+        said = (self._weakened, self._warnings, self._findings)
+        return Outcome(ok, changed, self.revision, cause, now, problems, *said)
 
     def _report(self, outcome: Outcome) -> None:
         if outcome.ok:
@@ -153,6 +160,8 @@ class Plane:
                     log().warning("weakened", what=line)
                 for line in outcome.warnings:
                     log().warning("certificate", what=line)
+                for line in outcome.findings:
+                    log().warning("lint", what=line)
             return
         report_problems(outcome.cause, outcome.problems)
         if self.revision:

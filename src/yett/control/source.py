@@ -6,14 +6,15 @@ import hashlib
 import importlib.util
 import ipaddress
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yett.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from yett.config import Compiled
     from yett.config.acme import Ordered
 
 
@@ -40,24 +41,61 @@ class Loaded:
     drain_s: float
     ordered: list[Ordered]
     state_directory: Path | None = None
+    findings: list[str] = field(default_factory=list)
+    """What gates found and let through."""
 
 
-def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
-    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`.
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says: `problems` keep a configuration from being served, `findings` are listed."""
+
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
+class Gate(Protocol):
+    """Judges a configuration that compiles. At a start there is no old one to go on with, so what depends on the date lets through."""
+
+    def __call__(self, compiled: Compiled, *, starting: bool) -> Verdict: ...
+
+
+def compiled_file(file: Path) -> Compiled:
+    """Reads, checks and compiles a configuration file.
 
     Raises:
         Refused: with everything that is wrong.
     """
     from yett.config import compile_file
-    from yett.config.certificates import utc_now
-    from yett.control.certificates import pending, warnings
 
     try:
-        compiled = compile_file(file)
+        return compile_file(file)
     except ConfigurationError as error:
         raise Refused([_problem(one) for one in error.errors]) from None
     except OSError as error:
         raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
+
+
+def read(
+    file: Path,
+    admin: str | None = None,
+    zone: str | None = None,
+    gates: Sequence[Gate] = (),
+    *,
+    starting: bool = False,
+) -> Loaded:
+    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`.
+
+    Raises:
+        Refused: with everything that is wrong.
+    """
+    from yett.config.certificates import utc_now
+    from yett.control.certificates import pending, warnings
+
+    compiled = compiled_file(file)
+    verdicts = [gate(compiled, starting=starting) for gate in gates]
+    problems = [problem for verdict in verdicts for problem in verdict.problems]
+    if problems:
+        raise Refused(problems, {*map(Path, compiled.watched), file})
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
@@ -83,6 +121,7 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
         state_directory=_directory(ir.get("state")),
+        findings=[line for verdict in verdicts for line in verdict.findings],
     )
 
 

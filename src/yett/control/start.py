@@ -29,6 +29,7 @@ class Options:
     zone: str | None = None
     takeover: bool = False
     user: str | None = None
+    gates: tuple[source.Gate, ...] = ()
 
 
 @dataclass
@@ -59,7 +60,8 @@ def prepare(options: Options) -> Start:
     loaded: source.Loaded | None = None
     try:
         if activated or account is not None:
-            loaded = source.read(options.file.absolute(), options.admin, options.zone)
+            file = options.file.absolute()
+            loaded = source.read(file, options.admin, options.zone, options.gates, starting=True)
             adopted += activation.match(activated, loaded.ir, adopted)
         if account is not None and loaded is not None:
             adopted += _bind(options.workers, loaded.ir, adopted)
