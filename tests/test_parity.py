@@ -28,6 +28,7 @@ SHARED = {
         "discovery",
         "dpop",
         "event",
+        "digests",
         "hyper_io",
         "json",
         "jwk",

@@ -6,11 +6,22 @@ import json
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support import configs
-from tests.support.http2 import GOAWAY, HEADERS, PREFACE, REQUEST, RST_STREAM, SETTINGS, frame
+from tests.support.http2 import (
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    REQUEST,
+    RST_STREAM,
+    SETTINGS,
+    frame,
+)
 from tests.support.origin import reply
 from tests.support.wire import Wire
 
@@ -135,3 +146,33 @@ def test_a_head_that_never_ends_and_an_idle_connection_are_closed(gateway, origi
         assert goaway(client) is None
     with raw(gate) as client:
         assert goaway(client) == 0
+
+
+def frames(client: socket.socket) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, stream and payload of each frame, until the connection ends."""
+    data = b""
+    while more := client.recv(65536):
+        data += more
+        while len(data) >= 9 and len(data) >= (end := 9 + int.from_bytes(data[:3], "big")):
+            yield data[3], data[4], int.from_bytes(data[5:9], "big"), data[9:end]
+            data = data[end:]
+
+
+def test_a_client_that_ignores_the_first_goaway_gets_a_last_one(gateway, origin):
+    listener = configs.listener(http2={"prior_knowledge": True}, timeouts={"keep_alive": "200ms"})
+    gate = gateway({**configs.public(origin()), "listeners": listener})
+    seen = []
+    stream = 1
+    with raw(gate) as client:
+        for kind, flags, number, payload in frames(client):
+            if kind == GOAWAY:
+                seen.append((int.from_bytes(payload[:4], "big"), int.from_bytes(payload[4:8], "big")))
+            if len(seen) == 2:
+                break
+            if kind == GOAWAY or (kind == DATA and flags & END_STREAM and number == stream - 2):
+                # One stream after the other; the gateway's PING is never answered.
+                client.sendall(frame(HEADERS, 5, stream, REQUEST))
+                stream += 2
+    (announced, _), (last, code) = seen
+    assert (announced, code) == (2**31 - 1, 0)
+    assert 0 < last < stream, "the last stream that was served"

@@ -438,3 +438,23 @@ def test_a_frame_of_the_provider_ends_the_session_of_its_browser(site: SiteFacto
     assert browser.send("GET", path, PAGE, params={"iss": iss, "sid": sid}).status_code == 200
     assert session_cookies(browser.cookies) == []
     assert browser.fetch("/app").status_code == 401
+
+
+def test_endpoints_that_are_given_work_as_well(site: SiteFactory) -> None:
+    here = site()
+    here.reload(identity_providers__staff__endpoints=endpoints(here.provider))
+    browser = here.browser()
+    assert browser.login().status_code == 303
+    assert browser.page("/app").status_code == 200
+
+
+def test_a_provider_that_is_not_there_yet_is_503_and_comes_by_itself(site: SiteFactory) -> None:
+    here = site(own_provider=True)
+    here.provider.pause()
+    here.reload(identity_providers__staff__hosts=["keys.example"])
+    browser = here.browser()
+    answer = browser.page("/app", accept="text/html, application/json;q=0.1")
+    assert answer.status_code == 503
+    assert browser.page("/open/x").status_code == 200
+    here.provider.resume()
+    eventually(lambda: browser.page("/app").status_code == 302, 40, "the provider's metadata")

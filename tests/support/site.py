@@ -94,7 +94,6 @@ def staff(provider: OpenIdProvider, directory: Path, **changes: Any) -> Config:
         "session": {"keys": [session_key(directory)], **changes.pop("session", {})},
         "scopes": ["openid", "offline_access"],
         "plaintext": "test",
-        "endpoints": endpoints(provider),
         **changes,
     }
     return config

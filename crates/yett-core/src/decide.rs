@@ -209,6 +209,11 @@ impl Engine {
             Need::Body | Need::Revoke(_) => {}
             // A question spends no code and no refresh token, and has no body.
             Need::Tokens { .. } | Need::Form => {}
+            Need::Metadata { provider } => {
+                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
+                let Some(oidc) = found.and_then(|provider| provider.oidc()) else { return };
+                let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, oidc.refreshed()).await });
+            }
         }
     }
 

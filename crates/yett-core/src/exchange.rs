@@ -552,6 +552,11 @@ pub enum Need {
         /// Index of the provider.
         provider: u32,
     },
+    /// What this provider says of itself.
+    Metadata {
+        /// Index of the provider.
+        provider: u32,
+    },
     /// Tokens of this provider.
     Tokens {
         /// Index of the provider.

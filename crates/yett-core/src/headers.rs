@@ -198,6 +198,12 @@ pub fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| token_byte(byte) != 0)
 }
 
+/// Whether this is a token without upper case letters, as HTTP/2 has names (RFC 9113 section 8.2).
+#[must_use]
+pub fn is_lower_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| token_byte(byte) == byte && byte != 0)
+}
+
 /// Whether this may be a field value: no control character but HTAB, no blanks around it.
 #[must_use]
 pub fn is_value(value: &[u8]) -> bool {
@@ -249,6 +255,20 @@ impl Headers {
         let name = Span { start, end: middle };
         let known = Known::of(name.of(&self.arena));
         self.fields.push(Field { known, name, value: Span { start: middle, end } });
+        Ok(())
+    }
+
+    /// Appends a field whose name, [`Known`] as this, and value were checked when they were first seen.
+    pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        debug_assert!(is_lower_token(name) && is_value(value) && Known::of(name) == known);
+        let start = self.arena.len();
+        let (middle, end) = (start.saturating_add(name.len()), start.saturating_add(name.len()).saturating_add(value.len()));
+        let (Ok(start), Ok(middle), Ok(end)) = (u32::try_from(start), u32::try_from(middle), u32::try_from(end)) else {
+            return Err(FieldError::Value);
+        };
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        self.fields.push(Field { known, name: Span { start, end: middle }, value: Span { start: middle, end } });
         Ok(())
     }
 

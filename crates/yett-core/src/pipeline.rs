@@ -66,7 +66,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             },
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
-            Phase::Confirm => (confirm(snapshot, exchange, now), Phase::Authorize),
+            Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
             Phase::Authorize => match login::assured(snapshot, state, exchange, now) {
                 Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
                 other => (other, Phase::Limit),
@@ -111,13 +111,13 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
 }
 
 /// Whether whoever was vouched for still counts, and has the key that the token is bound to.
-fn confirm(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     if exchange.principal.is_none() {
         return Step::Continue;
     }
     match snapshot.revocations.check(exchange, now) {
         Ok(()) => binding::bind(snapshot, exchange, now),
-        Err(reason) => Step::Refuse(reason.into()),
+        Err(reason) => login::revoked(snapshot, state, exchange, reason, now),
     }
 }
 

@@ -12,7 +12,6 @@ use crate::providers::discovery::Discoveries;
 use crate::providers::introspection::source::Registry as Introspection;
 use crate::providers::jwks::Registry;
 use crate::providers::key_uses::KeyUses;
-use crate::providers::oidc::ended::Ended;
 use crate::resilience;
 use crate::revocation::Revocations;
 use crate::server::buffers::BufferBudget;
@@ -51,8 +50,6 @@ pub struct Shared {
     pub health: crate::upstream::health::Registry,
     /// The multi-thread runtime for everything that may be slow.
     pub service_runtime: tokio::runtime::Handle,
-    /// Sessions of browsers that are over before their time.
-    pub ended_sessions: Ended,
     /// What Python should log or count.
     pub events: Events,
     /// Rare things that are counted for the whole process.
@@ -97,7 +94,6 @@ impl Shared {
             network: Network::default(),
             health: crate::upstream::health::Registry::default(),
             service_runtime,
-            ended_sessions: Ended::default(),
             events: Events::default(),
             counters: Counters::default(),
             handshake_failures: Failures::default(),

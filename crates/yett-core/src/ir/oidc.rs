@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ClaimMap, Jwks, OauthClient};
+use super::{ClaimMap, Discovery, Jwks, OauthClient};
 
 /// Login at an OpenID provider, and sessions in browsers.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +24,9 @@ pub struct OidcProvider {
     /// Where its endpoints are; absent where `discovery` says it.
     #[serde(default)]
     pub endpoints: Option<OidcEndpoints>,
+    /// Where it says its endpoints itself.
+    #[serde(default)]
+    pub discovery: Option<Discovery>,
     /// Where its keys come from.
     pub jwks: Jwks,
     /// PEM of the authority of its certificate; the system's roots otherwise.

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use std::net::IpAddr;
+
 use crate::exchange::Now;
 
 use super::{PassthroughRecord, Record};
@@ -54,7 +56,7 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     key(out, "client");
     out.push(b'"');
     let client = record.exchange.map_or_else(|| record.connection.peer.ip().to_canonical(), |exchange| exchange.client);
-    let _ = std::io::Write::write_fmt(out, format_args!("{client}"));
+    address(out, client);
     out.push(b'"');
     if let Some(exchange) = record.exchange {
         text(out, "method", exchange.request.method.as_str().as_bytes());
@@ -130,12 +132,28 @@ pub(super) fn duration_ns(started: Now, ended: Now) -> u64 {
     ended.monotonic_ns.saturating_sub(started.monotonic_ns)
 }
 
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        let _ = std::io::Write::write_fmt(out, format_args!("{address}"));
+        return;
+    };
+    let [a, b, c, d] = address.octets();
+    out.extend_from_slice(itoa::Buffer::new().format(a).as_bytes());
+    for octet in [b, c, d] {
+        out.push(b'.');
+        out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+    }
+}
+
+// Inlined: the names are known, and so are the lengths that are copied.
+#[inline(always)]
 fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
+#[inline(always)]
 fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     key(out, name);
     out.push(b'"');
@@ -143,17 +161,20 @@ fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(b'"');
 }
 
+#[inline(always)]
 fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if !value.is_empty() {
         text(out, name, value);
     }
 }
 
+#[inline(always)]
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+#[inline(always)]
 fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
     key(out, name);
     out.extend_from_slice(if value { b"true" } else { b"false" });

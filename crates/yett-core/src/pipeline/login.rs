@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Answer, Exchange, Need, Now, Refusal, Step};
+use crate::exchange::{Answer, Exchange, Need, Now, Once, Refusal, Step, Use};
 use crate::pipeline::{PipelineState, respond};
 use crate::providers::Failure;
 use crate::providers::oidc::places::Action;
 use crate::providers::oidc::query::Parameters;
 use crate::providers::oidc::{Oidc, browser, cookie, grants, login::Wanted, logout, tokens};
 use crate::reason::Reason;
+use crate::revocation::Revocation;
 use crate::router::{Match, Wanted as Route};
 use crate::snapshot::Snapshot;
 
@@ -84,6 +85,19 @@ pub(super) fn invite(
     Turn { snapshot, state, exchange, now }.begin_here(provider, &Wanted::default())
 }
 
+/// The refusal of a caller who was revoked. A session is over then: its cookie goes, and who looks at a page may log in anew.
+pub(super) fn revoked(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, reason: Reason, now: Now) -> Step {
+    let caller = exchange.principal.clone().filter(|_| reason == Reason::TokenRevoked);
+    let found = snapshot.providers.iter().zip(0_u32..).find_map(|(provider, index)| {
+        let oidc = provider.oidc()?;
+        exchange.principals().any(|one| one.provider == *provider.name()).then_some((index, oidc))
+    });
+    let (Some(_), Some((provider, oidc))) = (caller, found) else { return stop(reason) };
+    let fields = oidc.clear(exchange);
+    exchange.sessions_mut().cookies = fields;
+    invite(snapshot, state, exchange, &[provider], Reason::SessionExpired.into(), now)
+}
+
 /// Whether the caller's login is as sure and as recent as the route demands; a person who looks at a page is sent to one
 /// that is.
 pub(super) fn assured(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
@@ -137,9 +151,17 @@ impl Turn<'_> {
         let oidc = find(self.snapshot, provider).ok_or_else(|| stop(Reason::Internal))?;
         let random = self.state.random.bytes().ok_or_else(|| stop(Reason::Internal))?;
         let begun = oidc.begin(self.exchange, return_to, wanted, &random, self.now);
-        let begun = begun.map_err(stop)?;
+        let begun = begun.map_err(|refusal| self.without_metadata(provider, refusal))?;
         self.exchange.sessions_mut().cookies.extend(begun.cookies);
         Ok(self.redirect(302, &begun.location))
+    }
+
+    /// Asks for the provider's metadata where it is what is missing.
+    fn without_metadata(&mut self, provider: u32, refusal: Refusal) -> Stopped {
+        match refusal.reason {
+            Reason::IdentityProviderUnavailable => self.need(Need::Metadata { provider }, refusal),
+            _ => Step::Refuse(refusal),
+        }
     }
 
     fn need(&mut self, need: Need, refusal: Refusal) -> Stopped {
@@ -199,7 +221,7 @@ impl Turn<'_> {
     /// The provider sent the browser back: the code becomes tokens, and these a session.
     fn callback(&mut self, provider: u32, oidc: &Oidc) -> Result<Step, Stopped> {
         let returned = oidc.returned(self.exchange, self.now);
-        let returned = returned.map_err(stop)?;
+        let returned = returned.map_err(|refusal| self.without_metadata(provider, refusal))?;
         self.exchange.sessions_mut().cookies.push(returned.clear);
         let code = returned.code.map_err(stop)?;
         let grant = oidc.grant(self.exchange, &returned.pending, &code).map_err(stop)?;
@@ -237,16 +259,26 @@ impl Turn<'_> {
             return Err(stop(Reason::CsrfRefused));
         }
         let session = oidc.open(self.exchange);
-        if let Some(session) = &session {
-            oidc.end(session, self.now);
-        }
         let fields = oidc.clear(self.exchange);
         self.exchange.sessions_mut().cookies.extend(fields);
+        if let Some(session) = &session {
+            let over = oidc.over(session, self.now).map_err(stop)?;
+            self.revoke(over)?;
+        }
         if !browser::is_page(self.exchange) {
             return Ok(self.answer(204, &[("cache-control", "no-store")]));
         }
         let location = oidc.logout_location(self.exchange, session.as_ref());
         Ok(self.redirect(303, &location))
+    }
+
+    /// Has it revoked, on every instance; refuses where that is not acknowledged.
+    fn revoke(&mut self, over: Box<[Revocation]>) -> Result<(), Stopped> {
+        match self.exchange.revoked {
+            Some(true) => Ok(()),
+            Some(false) => Err(stop(Reason::StateUnavailable)),
+            None => Err(self.need(Need::Revoke(over), Reason::StateUnavailable.into())),
+        }
     }
 
     /// The provider says that sessions are over.
@@ -260,17 +292,31 @@ impl Turn<'_> {
             Failure::Refused(refusal) => Step::Refuse(refusal),
             Failure::KeysNeeded(refusal) => self.need(Need::Keys { provider }, refusal),
         })?;
-        oidc.ended(&ended, self.now).map_err(stop)?;
-        Ok(self.answer(200, &[("cache-control", "no-store")]))
+        let over = oidc.ended(&ended, self.now).map_err(stop)?;
+        // First, so that a token of which nothing came can be sent again.
+        self.revoke(over)?;
+        let key = oidc.logout_key(&ended);
+        match self.exchange.use_of(&key) {
+            Some(Use::New) => Ok(self.answer(200, &[("cache-control", "no-store")])),
+            Some(Use::Again) => {
+                Err(stop(Refusal { detail: Some("it was used already".into()), ..Reason::LogoutTokenInvalid.into() }))
+            }
+            Some(Use::Unknown) => Err(stop(Reason::StateUnavailable)),
+            None => {
+                let once = Need::Unused(Box::new(Once { key, until_ms: ended.until_ms }));
+                Err(self.need(once, Reason::StateUnavailable.into()))
+            }
+        }
     }
 
     /// The provider has this browser say that its session is over. Without that session it says nothing.
     fn frontchannel(&mut self, oidc: &Oidc) -> Result<Step, Stopped> {
         let session = oidc.open(self.exchange).filter(|session| logout::is_about(self.exchange.query(), oidc.issuer(), session));
         if let Some(session) = &session {
-            oidc.end(session, self.now);
             let fields = oidc.clear(self.exchange);
             self.exchange.sessions_mut().cookies.extend(fields);
+            let over = oidc.over(session, self.now).map_err(stop)?;
+            self.revoke(over)?;
         }
         Ok(self.answer(200, &[("cache-control", "no-store")]))
     }

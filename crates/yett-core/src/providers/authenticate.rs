@@ -307,10 +307,11 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     if token.len() > TOKEN_BYTES {
         return Err(Refusal::from(Reason::TokenTooLarge).into());
     }
-    let digest = sha256(token);
+    let digest = verdicts.digests.of(token);
     for (_, provider, jwt) in jwts() {
         let credential = Credential { digest, provider: provider.identity };
         if let Some(principal) = verdicts.get(&credential, jwt.keys.revision(), now) {
+            verdicts.digests.keep(token, digest);
             return Ok(principal);
         }
     }

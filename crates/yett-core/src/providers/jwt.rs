@@ -211,9 +211,11 @@ impl Keys {
                 let settings = super::jwks::Settings::new(url, issuer, algorithms);
                 Ok(Self::Fetched(fetched(settings.map_err(|e| format!("provider `{name}`: {e}"))?)?))
             }
-            ir::Jwks::Discovered(_) | ir::Jwks::SharedSecret(_) => {
-                Err(format!("provider `{name}`: its keys are a set, inline or at a URL"))
+            ir::Jwks::Discovered(spec) => {
+                let settings = super::jwks::Settings::discovered(spec, algorithms);
+                Ok(Self::Fetched(fetched(settings.map_err(|e| format!("provider `{name}`: {e}"))?)?))
             }
+            ir::Jwks::SharedSecret(_) => Err(format!("provider `{name}`: its keys are a set of public keys")),
         }
     }
 

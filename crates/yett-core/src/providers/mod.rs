@@ -8,6 +8,7 @@ mod authenticate_tests;
 mod claims;
 #[cfg(test)]
 mod claims_tests;
+mod digests;
 pub mod discovery;
 pub mod dpop;
 #[cfg(test)]

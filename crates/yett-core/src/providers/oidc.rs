@@ -5,7 +5,6 @@
 
 pub mod browser;
 pub mod cookie;
-pub mod ended;
 pub mod grants;
 pub mod login;
 pub mod logout;
@@ -18,13 +17,14 @@ pub mod token;
 pub mod tokens;
 
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::claims::Mapping;
+use super::discovery::{self, Discovery};
 use super::jwk::{Algorithm, sha256};
 use super::jwt::{Failure, Keys, Unverified};
 use super::refuse;
@@ -34,10 +34,11 @@ use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::outbound::{OauthClient, Target, Transport};
 use crate::reason::Reason;
+use crate::revocation::{Revocation, What, hex};
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
+use crate::store::{Key, Space};
 use cookie::Fields;
-use ended::About;
 use grants::{Address, Failure as NoTokens, Grant, Outcome, TokenEndpoint};
 use login::{BEGIN_RANDOM, Begun, Client, Pending, Start, Wanted};
 use seal::{Bound, KeyRing, Purpose, RANDOM};
@@ -71,13 +72,13 @@ pub struct Oidc {
     cookie: Box<str>,
     places: Addresses,
     endpoint: Arc<TokenEndpoint>,
-    shared: Weak<Shared>,
 }
 
 /// Where a provider's endpoints are said.
 #[derive(Debug)]
 enum Addresses {
     Given(Endpoints),
+    Discovered(Arc<Discovery>),
 }
 
 /// The endpoints that browsers are sent to.
@@ -155,6 +156,27 @@ impl Oidc {
     pub fn endpoints(&self) -> Option<Endpoints> {
         match &self.places {
             Addresses::Given(endpoints) => Some(endpoints.clone()),
+            Addresses::Discovered(discovery) => {
+                let metadata = discovery.metadata()?;
+                Some(Endpoints {
+                    authorization: metadata.authorization.url("authorization_endpoint").ok()?.into(),
+                    end_session: metadata.end_session.url("end_session_endpoint").ok().map(Into::into),
+                    names_issuer: metadata.names_issuer_in_answers,
+                })
+            }
+        }
+    }
+
+    /// Asks the provider again what it says of itself.
+    pub fn refreshed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let waiting = match &self.places {
+            Addresses::Given(_) => None,
+            Addresses::Discovered(discovery) => Some(discovery.refreshed()),
+        };
+        async move {
+            if let Some(waiting) = waiting {
+                waiting.await;
+            }
         }
     }
 
@@ -331,36 +353,46 @@ impl Oidc {
         }
     }
 
-    /// Notes that a session is over: in this process at once, and for as long as it could have lasted.
-    pub fn end(&self, session: &Session, now: Now) {
-        let now_s = now.unix_ms / 1000;
-        let until_s = session.created_s.saturating_add(self.lifetimes.absolute_s);
-        if let Some(shared) = self.shared.upgrade() {
-            // Where there is no room the browser's cookie goes all the same.
-            let _ = shared.ended_sessions.note(&self.issuer, About::Session(&session.id), now_s, until_s);
-        }
-    }
-
-    /// Notes what a logout token says; it counts once.
+    /// What a logout revokes: this session, for as long as it could have lasted, wherever its cookie is.
     ///
     /// # Errors
-    /// `logout_token_invalid` for one that was used already, `buffer_exhausted`.
-    pub fn ended(&self, ended: &logout::Ended, now: Now) -> Result<(), Refusal> {
-        let now_s = now.unix_ms / 1000;
-        let until_s = now_s.saturating_add(self.lifetimes.absolute_s);
-        let shared = self.shared.upgrade().ok_or(Reason::Internal)?;
-        let table = &shared.ended_sessions;
-        if table.has(&self.issuer, About::Token(&ended.jti), now_s) {
-            return Err(refuse(Reason::LogoutTokenInvalid, "it was used already"));
-        }
-        let note = |about, until_s| table.note(&self.issuer, about, now_s, until_s);
-        let done = match (&ended.sid, &ended.sub) {
-            (Some(sid), _) => note(About::Sid(sid), until_s),
-            (None, Some(sub)) => note(About::Subject(sub), until_s),
-            (None, None) => false,
+    /// The system gives no randomness.
+    pub fn over(&self, session: &Session, now: Now) -> Result<Box<[Revocation]>, Refusal> {
+        let until_s = session.created_s.saturating_add(self.lifetimes.absolute_s);
+        let what = What::Token { issuer: Some((&*self.issuer).into()), id: session.id.as_str().into() };
+        self.revocation(what, None, until_s, now).map(|one| [one].into())
+    }
+
+    /// What a logout token revokes: the session that it names, or all of a person that began before it was made. The same
+    /// token is the same revocation, however often it comes.
+    ///
+    /// # Errors
+    /// `logout_token_invalid` for a name that is none.
+    pub fn ended(&self, ended: &logout::Ended, now: Now) -> Result<Box<[Revocation]>, Refusal> {
+        let issuer = Some((&*self.issuer).into());
+        let (what, before_ms) = match (&ended.sid, &ended.sub) {
+            (Some(sid), _) => (What::Session { issuer, id: sid.clone() }, None),
+            (None, Some(sub)) => {
+                let before_s = ended.issued_s.saturating_add(self.leeway_s).saturating_add(1);
+                (What::Subject { issuer, id: sub.clone() }, Some(before_s.saturating_mul(1000)))
+            }
+            (None, None) => return Err(Reason::LogoutTokenInvalid.into()),
         };
-        // Last, so that a token of which nothing came can be sent again.
-        if done && note(About::Token(&ended.jti), ended.until_ms / 1000) { Ok(()) } else { Err(Reason::BufferExhausted.into()) }
+        let until_s = ended.issued_s.max(now.unix_ms / 1000).saturating_add(self.lifetimes.absolute_s);
+        let mut one = self.revocation(what, before_ms, until_s, now)?;
+        one.id = hex(self.logout_key(ended).id().get(..16).unwrap_or_default()).into();
+        Ok([one].into())
+    }
+
+    fn revocation(&self, what: What, before_ms: Option<u64>, until_s: u64, now: Now) -> Result<Revocation, Refusal> {
+        let until_ms = until_s.saturating_add(60).saturating_mul(1000);
+        Revocation::new(what, before_ms, until_ms, "logout", now.unix_ms).map_err(|_| Reason::Internal.into())
+    }
+
+    /// What a logout token is remembered by: it counts once.
+    #[must_use]
+    pub fn logout_key(&self, ended: &logout::Ended) -> Key {
+        Key::new(Space::Event, &[b"logout", self.issuer.as_bytes(), ended.jti.as_bytes()])
     }
 
     /// The session of a request, whatever it is worth now; for a logout.
@@ -409,21 +441,13 @@ impl Oidc {
         let Ok(host) = authority(exchange) else { return refused(Reason::HostInvalid, false) };
         let credential = Credential { digest: sha256(&[host.as_bytes(), b"\0", &text].concat()), provider: identity };
         let now_s = now.unix_ms / 1000;
-        // What is known of sessions that are over goes with the process; without it there is no telling.
-        let Some(shared) = self.shared.upgrade() else { return refused(Reason::Internal, false) };
-        let ended = &shared.ended_sessions;
-        if let Some(principal) = verdicts.get(&credential, 0, now)
-            && !ended.is_caller_over(&self.issuer, &principal, now_s)
-        {
+        if let Some(principal) = verdicts.get(&credential, 0, now) {
             return Found::Caller(principal, None);
         }
         let opened = self.ring.open(&self.bound(Purpose::Session), &text).and_then(|plain| Session::read(&plain));
         let Some(session) = opened.filter(|session| session.host == host) else {
             return refused(Reason::SessionInvalid, false);
         };
-        if ended.is_over(&self.issuer, &session, now_s) {
-            return refused(Reason::SessionExpired, true);
-        }
         match session.standing(&self.lifetimes, now_s) {
             Standing::Ended => refused(Reason::SessionExpired, true),
             Standing::Live { until_s } => match self.principal(&session) {
@@ -592,7 +616,6 @@ impl Oidc {
             cookie: cookie::session_name(&spec.name).into(),
             places,
             endpoint: Arc::new(TokenEndpoint::new(address, client, Arc::clone(&issuer))),
-            shared: Arc::downgrade(shared),
             issuer,
         })
     }
@@ -605,9 +628,8 @@ fn addresses(
     certificate: bool,
     shared: &Arc<Shared>,
 ) -> Result<(Addresses, Address), String> {
-    let _ = (certificate, shared);
-    match &spec.endpoints {
-        Some(given) => {
+    match (&spec.endpoints, &spec.discovery) {
+        (Some(given), None) => {
             let endpoints = Endpoints {
                 authorization: given.authorization.as_str().into(),
                 end_session: given.end_session.as_deref().map(Into::into),
@@ -616,7 +638,17 @@ fn addresses(
             let target = Address::bounded(Target::new(&given.token, transport)?);
             Ok((Addresses::Given(endpoints), Address::Given(target)))
         }
-        _ => Err("either `endpoints` or a discovery document says where it is".to_owned()),
+        (None, Some(discovery)) => {
+            let discovery = discovery::discovery(discovery, shared)?;
+            let address = Address::Discovered {
+                discovery: Arc::clone(&discovery),
+                transport: Arc::clone(transport),
+                last: Mutex::default(),
+                certificate,
+            };
+            Ok((Addresses::Discovered(discovery), address))
+        }
+        _ => Err("either `endpoints` or `discovery` says where it is".to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+use super::digests::Digests;
 use crate::exchange::{Now, Principal};
 
 /// What a verdict is found by: SHA-256 of the whole credential, and the provider as it is configured.
@@ -53,6 +54,8 @@ type Half = HashMap<Credential, Verdict, BuildHasherDefault<DigestHasher>>;
 /// Successes only. Two halves: what was used since the halves last changed places, and what was used before.
 #[derive(Debug)]
 pub struct VerdictCache {
+    /// Of the credentials that were verified.
+    pub(super) digests: Digests,
     half: usize,
     young: Half,
     old: Half,
@@ -64,7 +67,7 @@ impl VerdictCache {
     pub fn new(entries: usize) -> Self {
         let half = entries.div_ceil(2);
         let make = || Half::with_capacity_and_hasher(half, BuildHasherDefault::default());
-        Self { half, young: make(), old: make() }
+        Self { digests: Digests::default(), half, young: make(), old: make() }
     }
 
     /// The principal, if this credential was verified under the same keys and still counts. Allocates nothing.

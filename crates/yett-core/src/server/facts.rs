@@ -92,6 +92,10 @@ impl<C: Client> Lane<C> {
                     self.exchange.introspected = Some(Introspected { provider, max_age_ms, answer });
                 }
             }
+            Need::Metadata { provider: index } => {
+                let Some(oidc) = provider(index).and_then(Provider::oidc) else { return };
+                let _ = self.timer.within(after(started.monotonic_ns, KEYS_MS), oidc.refreshed()).await;
+            }
             Need::Tokens { provider: index, ref grant } => {
                 let Some(oidc) = provider(index).and_then(Provider::oidc) else { return };
                 let asked = oidc.tokens(Grant::clone(grant), worker.shared.service_runtime.clone());

@@ -24,7 +24,7 @@ from yett.config.url import Url
 if TYPE_CHECKING:
     from yett.config.resolve import Material
 
-RESERVED = ("scopes", "roles", "tenant", "client")
+RESERVED = ("scopes", "roles", "tenant", "client", "partner")
 
 _ACTIONS = ("login", "callback", "logout", "backchannel-logout", "frontchannel-logout")
 _OWN_PARAMETERS = {
@@ -74,7 +74,7 @@ def _parameters(value: Any) -> Any:
 
 
 class OidcEndpoints(Model):
-    """Addresses of a provider, where it has no discovery document."""
+    """Addresses of a provider, where it publishes no metadata."""
 
     authorization: Url
     """Where browsers are sent to log in."""
@@ -106,7 +106,7 @@ class Oidc(Model):
 
     type: Literal["oidc"]
     issuer: Annotated[str, BeforeValidator(_issuer)]
-    """The exact `iss`; its discovery document says the rest."""
+    """The exact `iss`; the metadata below it says the addresses."""
     client: OauthClient
     """Who the gateway is there, and how it proves that."""
     session: Session
@@ -118,7 +118,7 @@ class Oidc(Model):
     ] = ("openid",)
     """What is asked for; `openid` is one of them, `offline_access` asks for a refresh token."""
     endpoints: OidcEndpoints | None = None
-    """Addresses, where there is no discovery document."""
+    """Addresses, where there is no metadata."""
     hosts: Items = ()
     """Further hosts that the provider's addresses may be on; without it only the issuer's own."""
     ca: PublicFile | None = None
@@ -162,18 +162,20 @@ class Oidc(Model):
         at: Location = ("identity_providers", name)
         ca = material.texts.get((*at, "ca"))
         plain = self.plaintext is not None
-        known = {key: list(self.claims[key].from_) if key in self.claims else None for key in RESERVED}
+        path = {key: list(claim.from_) for key, claim in self.claims.items()}
         declared = {
             key: {"from": list(claim.from_), "type": claim.type}
             for key, claim in self.claims.items()
-            if key not in known
+            if key not in RESERVED
         }
         document: dict[str, Any] = {
             "type": "oidc", "name": name, "issuer": self.issuer, "scope": " ".join(self.scopes),
             "client": self.client.compiled((*at, "client"), material),
             "algorithms": list(self.algorithms), "leeway_s": units.milliseconds(self.leeway) // 1000,
             "claims": {
-                **known, "scopes": known["scopes"] or ["scope"], "roles": known["roles"] or ["roles"], "declared": declared,
+                "scopes": path.get("scopes", ["scope"]), "roles": path.get("roles", ["roles"]), "tenant": path.get("tenant"),
+                "client": path.get("client"), "declared": declared,
+                **{key: path[key] for key in ("partner", "assurance") if key in path},
             },
             "session": {
                 "keys": [secret_name((*at, "session", "keys", index)) for index in range(len(self.session.keys))],
@@ -186,15 +188,22 @@ class Oidc(Model):
             document["ca"] = ca
         if self.parameters:
             document["parameters"] = dict(self.parameters)
-        if self.endpoints is not None:
+        fresh = {"stale_ms": 86_400_000, "min_interval_ms": 10_000}
+        if self.endpoints is None:
+            found = {
+                "issuer": self.issuer, "plaintext": plain, **({"ca": ca} if ca else {}),
+                **({"hosts": list(self.hosts)} if self.hosts else {}), "refresh_ms": 3_600_000, **fresh,
+            }  # fmt: skip
+            document["discovery"] = found
+            document["jwks"] = {"discovered": {"discovery": found, "refresh_ms": 600_000, **fresh}}
+        else:
             given = self.endpoints
             document["endpoints"] = {
                 "authorization": given.authorization, "token": given.token, "names_issuer": given.names_issuer,
                 **({"end_session": given.end_session} if given.end_session else {}),
             }  # fmt: skip
             document["jwks"] = {"url": {
-                "url": given.jwks, "plaintext": plain, "ca": ca, "refresh_ms": 600_000, "stale_ms": 86_400_000,
-                "min_interval_ms": 10_000,
+                "url": given.jwks, "plaintext": plain, "ca": ca, "refresh_ms": 600_000, **fresh,
             }}  # fmt: skip
         return document
 

@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::token::Token;
-use crate::outbound::{Fault, Flights, Form, Limits, OauthClient, Response, Target};
+use crate::outbound::{Fault, Flights, Form, Limits, OauthClient, Response, Target, Transport};
+use crate::providers::discovery::Discovery;
 use crate::providers::jwk::sha256;
 
 /// For one request to the token endpoint.
@@ -62,6 +63,17 @@ pub type Outcome = Result<Arc<[u8]>, Failure>;
 pub enum Address {
     /// Said by the configuration.
     Given(Arc<Target>),
+    /// Said by the provider.
+    Discovered {
+        /// What it says.
+        discovery: Arc<Discovery>,
+        /// How it is reached.
+        transport: Arc<Transport>,
+        /// The last one that it said, and its target.
+        last: Mutex<Option<(Box<str>, Arc<Target>)>>,
+        /// Whether the client shows a certificate, so that endpoints of their own may be for it (RFC 8705 section 5).
+        certificate: bool,
+    },
 }
 
 impl Address {
@@ -74,6 +86,22 @@ impl Address {
     fn target(&self) -> Result<Arc<Target>, String> {
         match self {
             Self::Given(target) => Ok(Arc::clone(target)),
+            Self::Discovered { discovery, transport, last, certificate } => {
+                let metadata = discovery.metadata().ok_or("the provider's metadata is not there")?;
+                let url = match metadata.mtls_token.url("token_endpoint") {
+                    Ok(url) if *certificate => url,
+                    _ => metadata.token.url("token_endpoint")?,
+                };
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((known, target)) = last.as_ref()
+                    && **known == *url
+                {
+                    return Ok(Arc::clone(target));
+                }
+                let target = Self::bounded(Target::new(url, transport)?);
+                *last = Some((url.into(), Arc::clone(&target)));
+                Ok(target)
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Ended {
     pub sub: Option<Box<str>>,
     /// The token's own name: it counts once.
     pub jti: Box<str>,
+    /// `iat`, seconds since 1970.
+    pub issued_s: u64,
     /// Until when the name has to be remembered, milliseconds since 1970.
     pub until_ms: u64,
 }
@@ -86,7 +88,7 @@ pub fn judge(token: &Map<String, Value>, issuer: &str, client: &str, leeway_s: u
     }
     let jti = text("jti")?.ok_or_else(|| invalid("it has no `jti`"))?;
     let own = |text: Option<&str>| text.map(Into::into);
-    Ok(Ended { sid: own(sid), sub: own(sub), jti: jti.into(), until_ms: expires.saturating_mul(1000) })
+    Ok(Ended { sid: own(sid), sub: own(sub), jti: jti.into(), issued_s: issued, until_ms: expires.saturating_mul(1000) })
 }
 
 /// The token of a back-channel request's body.

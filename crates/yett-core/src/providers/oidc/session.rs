@@ -236,7 +236,8 @@ impl Session {
             session: text(&who.sid),
             assurance: text(&who.acr),
             authenticated_s: who.auth_time,
-            issued_ms: Some(who.issued_s.unwrap_or(self.created_s).saturating_mul(1000)),
+            // When the login was, which no refresh moves: revocations of a person end what began before them.
+            issued_ms: Some(self.created_s.saturating_mul(1000)),
             expires_ms: Some(self.stream_end_s(lifetimes).saturating_mul(1000)),
             key: hash.parts(&[provider.as_bytes(), who.subject.as_bytes(), client.as_bytes()]),
             ..Principal::blank(Arc::clone(provider), AuthenticationMethod::Oidc)

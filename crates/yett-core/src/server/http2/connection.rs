@@ -7,44 +7,45 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::server::{self, Builder};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::futures::Notified;
 use tokio::task::coop;
 
-use super::slot::{Incoming, Slot};
-use super::wire::{Socket, Wire};
+use super::frame::Code;
+use super::session::{ROOM, Session};
+use super::slot::Slot;
 use super::woken::{Part, Woken};
 use crate::exchange::ConnectionInfo;
-use crate::ir;
 use crate::server::clock::monotonic_ns;
 use crate::server::deadline::{NEVER, Timer, after};
 use crate::server::lane::Settings;
 use crate::server::worker::Worker;
 
-/// The window of a stream and of the connection for requests' bodies: what the library may hold unread.
-const STREAM_WINDOW: u32 = 128 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// What the library may hold of one stream's answer that the client does not take.
-const SEND_BUFFER: usize = 32 * 1024;
-/// Streams that a faulty client may make us reset in a connection's life (CVE-2025-8671).
-const FAULTS: usize = 100;
-/// Streams that the client reset before they were looked at.
-const UNSEEN_RESETS: usize = 20;
-/// How long a client may take to close after the last stream of a connection that ends.
+/// Bytes that are read at once. One block a worker: what is left in it of a frame is copied out.
+const BLOCK: usize = 32 * 1024;
+/// Reads before streams have their turn.
+const READS: usize = 4;
+/// Nothing is read while so much waits to be written: every frame may ask for an answer.
+const BACKLOG: usize = 4 * ROOM;
+/// After so long without a stream a connection gives back what it does not need.
+const REST_MS: u64 = 1_000;
+/// How long a client may take to close after the last stream of a connection that ends, and to say that it knows: until then
+/// it may begin streams (RFC 9113 section 6.8).
 const CLOSING_MS: u64 = 5_000;
-/// How long the last words to a client that floods may take.
+/// How long the last words to a faulty client may take.
 const ABRUPT_MS: u64 = 1_000;
-/// Slots that stay with an idle connection.
-const KEEP_SLOTS: usize = 4;
+/// What such a client may still send, so that the last words are not lost in a reset.
+const DISCARD: usize = 256 * 1024;
 
 /// Parts of the connection beside its slots, in [`Woken`].
-const LIBRARY: usize = 0;
+const IO: usize = 0;
 const TIMER: usize = 1;
 const DRAIN: usize = 2;
 const SLOTS: usize = 3;
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; BLOCK]);
+}
 
 /// What can be woken and polled.
 struct Handle {
@@ -59,29 +60,47 @@ impl Handle {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The last words are on their way; what still comes is dropped.
+    Ending,
+    /// Nothing can be written any more.
+    Gone,
+}
+
 /// One connection.
 struct Connection<I> {
     worker: Rc<Worker>,
     info: Rc<ConnectionInfo>,
     settings: Settings,
-    streams: usize,
-    /// Gone once it has no more to do.
-    library: Option<server::Connection<Wire<I>, Bytes>>,
-    socket: Rc<RefCell<Socket<I>>>,
+    io: I,
+    session: Rc<RefCell<Session>>,
+    /// The begin of a frame whose end has not come.
+    part: Vec<u8>,
+    /// Bytes of `out` that are written.
+    sent: usize,
+    phase: Phase,
+    /// The writing side of the socket is closed, and what came after that.
+    shut: bool,
+    discarded: usize,
+    /// There may be more to read.
+    more: bool,
     slots: Vec<Slot>,
-    free: Vec<usize>,
     woken: Arc<Woken>,
     parts: Vec<usize>,
-    io: Handle,
+    reads: Handle,
     alarm: Handle,
     drain: Handle,
     timer: Timer,
     /// When the last stream ended, or the connection began.
     ended: u64,
+    rested: bool,
     /// Since when it ends.
     closing: Option<u64>,
-    /// Because of a flood: what is open ends with it.
-    abrupt: bool,
+    /// Since when the client takes nothing, and is inside of something that has to end soon.
+    blocked: Option<u64>,
+    inside: Option<u64>,
 }
 
 /// Serves one connection until it closes or the worker drains.
@@ -89,88 +108,64 @@ pub async fn serve<I: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worke
     let Some(http2) = super::settings(&worker, &info) else { return };
     let Some(settings) = Settings::find(&worker.view(), &info.listener) else { return };
     let begun = monotonic_ns();
-    let mut timer = Timer::default();
-    let (wire, socket) = Wire::new(io, begun);
-    let library = {
-        let mut handshake = Box::pin(builder(&http2, &settings).handshake(wire));
-        let work = poll_fn(|cx| {
-            let polled = handshake.as_mut().poll(cx);
-            let _ = socket.borrow_mut().poll_send(cx);
-            polled
-        });
-        match timer.within(after(begun, settings.timeouts.head_ms), work).await {
-            Some(Ok(library)) => library,
-            Some(Err(_)) | None => return,
-        }
-    };
     let woken = Arc::new(Woken::default());
     let mut connection = Connection {
-        io: Handle::new(&woken, LIBRARY),
-        alarm: Handle::new(&woken, TIMER),
-        drain: Handle::new(&woken, DRAIN),
+        session: Rc::new(RefCell::new(Session::new(settings.head, http2.max_concurrent_streams, info.tls, monotonic_ns))),
         worker: Rc::clone(&worker),
         info,
         settings,
-        streams: usize::try_from(http2.max_concurrent_streams).unwrap_or(usize::MAX),
-        library: Some(library),
-        socket,
+        io,
+        part: Vec::new(),
+        sent: 0,
+        phase: Phase::Open,
+        shut: false,
+        discarded: 0,
+        more: true,
         slots: Vec::new(),
-        free: Vec::new(),
+        reads: Handle::new(&woken, IO),
+        alarm: Handle::new(&woken, TIMER),
+        drain: Handle::new(&woken, DRAIN),
         woken,
-        parts: vec![LIBRARY, TIMER, DRAIN],
-        timer,
+        parts: vec![DRAIN],
+        timer: Timer::default(),
         ended: begun,
+        rested: true,
         closing: None,
-        abrupt: false,
+        blocked: None,
+        inside: Some(begun),
     };
     let mut drain = pin!(worker.drain.notified());
     poll_fn(|cx| connection.poll(cx, &worker, drain.as_mut())).await;
 }
 
-fn builder(http2: &ir::Http2, settings: &Settings) -> Builder {
-    let fields = settings.head.fields.saturating_add(8).saturating_mul(32);
-    // Above our own bound, which answers with a reason; beyond this one the library answers, or ends the connection.
-    let list = settings.head.bytes.saturating_add(settings.head.line).saturating_add(fields);
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(http2.max_concurrent_streams)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_local_error_reset_streams(Some(FAULTS))
-        .max_pending_accept_reset_streams(UNSEEN_RESETS);
-    builder
-}
-
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Connection<I> {
-    fn active(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
     fn poll<'w>(&mut self, cx: &mut Context<'_>, worker: &'w Worker, mut drain: Pin<&mut Notified<'w>>) -> Poll<()> {
         self.woken.begin(cx.waker());
         loop {
             let mut parts = std::mem::take(&mut self.parts);
             self.woken.take(&mut parts);
-            let mut library = false;
             for part in parts.drain(..) {
                 match part {
-                    LIBRARY => library = true,
+                    IO => self.more = true,
                     TIMER => self.alarm.part.begin(),
                     DRAIN => self.poll_drain(worker, drain.as_mut()),
                     slot => self.poll_slot(slot - SLOTS),
                 }
             }
             self.parts = parts;
-            if library {
-                self.poll_library();
+            if std::mem::take(&mut self.more) {
+                self.reads.part.begin();
+                self.poll_read();
             }
+            self.poll_ready();
+            self.poll_send();
             self.poll_time();
-            if self.library.is_none() && self.active() == 0 {
+            let active = self.session.borrow().active();
+            if self.phase == Phase::Gone && active == 0 {
                 return Poll::Ready(());
             }
-            if self.woken.rest() {
+            let more = self.more || self.session.borrow().can_go_on();
+            if !more && self.woken.rest() {
                 return Poll::Pending;
             }
             if !coop::has_budget_remaining() {
@@ -180,73 +175,164 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Connection<I> {
         }
     }
 
-    fn poll_slot(&mut self, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        if !slot.poll() {
+    /// Streams that something happened to.
+    fn poll_ready(&mut self) {
+        loop {
+            let next = self.session.borrow_mut().next_ready();
+            let Some(at) = next else { return };
+            while self.slots.len() <= at {
+                let woken = (&self.woken, SLOTS + self.slots.len());
+                let slot = Slot::new(&self.worker, &self.info, &self.settings, &self.session, self.slots.len(), woken);
+                self.slots.push(slot);
+            }
+            self.rested = false;
+            self.poll_slot(at);
+        }
+    }
+
+    fn poll_slot(&mut self, at: usize) {
+        if !self.slots.get_mut(at).is_some_and(Slot::poll) {
             return;
         }
-        self.free.push(index);
-        if self.active() == 0 {
-            self.rest();
+        let mut session = self.session.borrow_mut();
+        session.forget(at);
+        if session.active() == 0 {
+            self.ended = monotonic_ns();
         }
+        drop(session);
         if self.closing.is_none() && self.worker.closes(&self.info) {
             self.close();
         }
     }
 
-    /// Frames in and out.
-    fn poll_library(&mut self) {
-        self.io.part.begin();
-        let waker = self.io.waker.clone();
-        let mut cx = Context::from_waker(&waker);
-        while let Some(library) = &mut self.library {
-            match library.poll_accept(&mut cx) {
-                Poll::Ready(Some(Ok(incoming))) => self.begin(incoming),
-                Poll::Ready(None | Some(Err(_))) => self.library = None,
-                Poll::Pending if self.socket.borrow().is_flooded() && !self.abrupt => {
-                    self.worker.shared.counters.http2_floods.increment();
-                    library.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    self.closing = Some(monotonic_ns());
-                    self.abrupt = true;
-                }
-                Poll::Pending => break,
-            }
-        }
-        let sent = self.socket.borrow_mut().poll_send(&mut cx);
-        if matches!(sent, Poll::Ready(Err(_))) {
-            self.library = None;
-        }
-    }
-
-    fn begin(&mut self, (request, mut respond): Incoming) {
+    /// Frames in.
+    fn poll_read(&mut self) {
         let view = self.worker.view();
         if !self.settings.is_current(&view)
             && let Some(settings) = Settings::find(&view, &self.info.listener)
         {
+            self.session.borrow_mut().limits = settings.head;
             self.settings = settings;
         }
-        // Streams that were reset are not open any more for the library, while what they began is still being ended.
-        if self.active() >= self.streams.saturating_mul(2) {
-            respond.send_reset(Reason::REFUSED_STREAM);
+        let waker = self.reads.waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        READ.with_borrow_mut(|block| {
+            for _ in 0..READS {
+                if self.phase == Phase::Gone || self.session.borrow().out.len() >= BACKLOG {
+                    return;
+                }
+                let mut read = ReadBuf::new(block);
+                match Pin::new(&mut self.io).poll_read(&mut cx, &mut read) {
+                    Poll::Pending => return,
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => self.feed(read.filled()),
+                    Poll::Ready(_) => return self.lose(),
+                }
+            }
+            self.more = true;
+        });
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.phase == Phase::Ending {
+            self.discarded = self.discarded.saturating_add(bytes.len());
+            if self.discarded > DISCARD {
+                self.lose();
+            }
             return;
         }
-        let index = self.free.pop().unwrap_or(self.slots.len());
-        if index == self.slots.len() {
-            self.slots.push(Slot::new(&self.worker, &self.info, &self.settings, &self.woken, SLOTS + index));
+        let mut session = self.session.borrow_mut();
+        let read = if self.part.is_empty() {
+            let read = session.read(bytes);
+            let left = read.ok().and_then(|count| bytes.get(count..)).unwrap_or_default();
+            self.part.extend_from_slice(left);
+            read
+        } else {
+            self.part.extend_from_slice(bytes);
+            let read = session.read(&self.part);
+            self.part.drain(..read.unwrap_or(0).min(self.part.len()));
+            read
+        };
+        if self.part.is_empty() && self.part.capacity() > 0 {
+            self.part = Vec::new();
         }
-        if let Some(slot) = self.slots.get_mut(index) {
-            slot.begin((request, respond));
+        self.inside = match (session.is_inside(), self.part.is_empty()) {
+            (true, _) => self.inside.or_else(|| Some(monotonic_ns())),
+            (false, true) => None,
+            // A part of another frame than before.
+            (false, false) if read != Ok(0) => Some(monotonic_ns()),
+            (false, false) => self.inside.or_else(|| Some(monotonic_ns())),
+        };
+        if let Err(code) = read {
+            session.end(code);
+            if code == Code::EnhanceYourCalm {
+                self.worker.shared.counters.http2_floods.increment();
+            }
         }
-        self.poll_slot(index);
+    }
+
+    /// The socket cannot be used any more.
+    fn lose(&mut self) {
+        self.phase = Phase::Gone;
+        self.more = false;
+        self.session.borrow_mut().die();
+    }
+
+    /// Frames out, and the end of the connection after the last one.
+    fn poll_send(&mut self) {
+        if self.phase == Phase::Gone {
+            return;
+        }
+        if self.phase == Phase::Open && self.session.borrow_mut().has_ended() {
+            self.phase = Phase::Ending;
+            self.closing = Some(monotonic_ns());
+        }
+        let waker = self.reads.waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        let sent = self.poll_out(&mut cx);
+        self.blocked = if sent.is_pending() { self.blocked.or_else(|| Some(monotonic_ns())) } else { None };
+        match sent {
+            Poll::Pending => {}
+            Poll::Ready(false) => self.lose(),
+            Poll::Ready(true) if self.phase == Phase::Ending && !self.shut => {
+                match Pin::new(&mut self.io).poll_shutdown(&mut cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => {
+                        self.shut = true;
+                        self.more = true;
+                    }
+                    Poll::Ready(Err(_)) => self.lose(),
+                }
+            }
+            Poll::Ready(true) => {}
+        }
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut session = self.session.borrow_mut();
+        let backlog = session.out.len() >= BACKLOG;
+        while let Some(rest) = session.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.io).poll_write(cx, rest) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.sent += count;
+                    self.blocked = None;
+                    session.wrote(count);
+                }
+                Poll::Ready(_) => return Poll::Ready(false),
+            }
+        }
+        session.out.clear();
+        session.out.shrink_to(BACKLOG);
+        self.sent = 0;
+        // Reading had stopped for it.
+        self.more |= backlog;
+        Pin::new(&mut self.io).poll_flush(cx).map(|flushed| flushed.is_ok())
     }
 
     /// Tells the client to begin no more streams; those under way go on.
     fn close(&mut self) {
         self.closing = Some(monotonic_ns());
-        if let Some(library) = &mut self.library {
-            library.graceful_shutdown();
-        }
-        self.io.waker.wake_by_ref();
+        self.session.borrow_mut().leave();
     }
 
     fn poll_drain<'w>(&mut self, worker: &'w Worker, mut drain: Pin<&mut Notified<'w>>) {
@@ -260,44 +346,49 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Connection<I> {
         }
     }
 
-    /// Does what is due. Without the library the streams that are left end by themselves, and are recorded.
+    /// Does what is due. Streams that are left without their connection end by themselves, and are recorded.
     fn poll_time(&mut self) {
-        if self.library.is_none() {
+        if self.phase == Phase::Gone {
             return;
         }
-        let (blocked, inside) = {
-            let socket = self.socket.borrow();
-            (socket.blocked(), socket.inside())
-        };
-        let idle = self.active() == 0;
+        let idle = self.session.borrow().active() == 0;
+        let timeouts = &self.settings.timeouts;
         let within = |since: Option<u64>, ms| since.map_or(NEVER, |since| after(since, ms));
-        let hard = within(blocked, self.settings.timeouts.body_ms).min(within(inside, self.settings.timeouts.head_ms));
+        let hard = within(self.blocked, timeouts.body_ms).min(within(self.inside, timeouts.head_ms));
         let hard = match self.closing {
-            Some(since) if self.abrupt => hard.min(after(since, ABRUPT_MS)),
+            Some(since) if self.phase == Phase::Ending => hard.min(after(since.max(self.ended), ABRUPT_MS)),
             Some(since) if idle => hard.min(after(since.max(self.ended), CLOSING_MS)),
             Some(_) | None => hard,
         };
-        let soft = if idle && self.closing.is_none() { after(self.ended, self.settings.timeouts.keep_alive_ms) } else { NEVER };
+        let (mut rest, mut close) = (NEVER, NEVER);
+        if idle && self.closing.is_none() {
+            close = after(self.ended, timeouts.keep_alive_ms);
+            rest = if self.rested { NEVER } else { after(self.ended, REST_MS) };
+        }
+        let insist = match self.closing {
+            Some(since) if self.session.borrow().is_leaving() => after(since, CLOSING_MS),
+            Some(_) | None => NEVER,
+        };
         let mut cx = Context::from_waker(&self.alarm.waker);
-        if self.timer.poll(&mut cx, hard.min(soft)).is_pending() {
+        if self.timer.poll(&mut cx, hard.min(close).min(rest).min(insist)).is_pending() {
             return;
         }
-        if hard <= soft {
-            self.library = None;
-        } else {
+        if insist <= hard.min(close).min(rest) {
+            self.session.borrow_mut().insist();
+        } else if hard <= close.min(rest) {
+            self.lose();
+        } else if close <= rest {
             self.close();
+        } else {
+            self.rest();
         }
         self.alarm.waker.wake_by_ref();
     }
 
     /// Gives back what an idle connection does not need.
     fn rest(&mut self) {
-        self.ended = monotonic_ns();
-        if self.slots.len() > KEEP_SLOTS {
-            self.slots.truncate(KEEP_SLOTS);
-            self.free.clear();
-            self.free.extend((0..self.slots.len()).rev());
-        }
-        self.socket.borrow_mut().rest();
+        self.rested = true;
+        self.slots = Vec::new();
+        self.session.borrow_mut().rest();
     }
 }

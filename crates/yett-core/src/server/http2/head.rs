@@ -1,12 +1,10 @@
-//! A request head of HTTP/2 (RFC 9113 section 8.3) in the form that everything else reads.
-//!
-//! The library has refused by now: unknown or repeated pseudo-header fields, names in upper case, fields of one
-//! connection, a `te` other than `trailers`, a content-length that END_STREAM contradicts.
+//! A request head of HTTP/2 (RFC 9113 sections 8.2 and 8.3), read field by field into the form that everything else reads.
 
-use http::Version as Wire;
-use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::hpack::{Entry, Kind, Pseudo};
 use crate::exchange::{Framing, Method, RequestHead, Version};
+use crate::headers::Known;
 use crate::http1::fields::Announced;
 use crate::http1::request::{Complete, HeadLimits};
 use crate::reason::Reason;
@@ -26,151 +24,218 @@ impl From<Reason> for Fault {
     }
 }
 
-/// Reads `parts` into the emptied `head`. `ended` says that no body follows, `tls` that the connection is encrypted.
-///
-/// # Errors
-/// See [`Fault`].
-pub fn read(parts: &Parts, ended: bool, tls: bool, limits: &HeadLimits, head: &mut RequestHead) -> Result<Complete, Fault> {
-    debug_assert_eq!(parts.version, Wire::HTTP_2);
-    head.version = Version::Http2;
-    head.method = Method::parse(parts.method.as_str().as_bytes()).ok_or(Fault::Malformed)?;
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    match parts.uri.path_and_query() {
-        Some(target) => head.target.extend_from_slice(target.as_str().as_bytes()),
-        None if head.method == Method::Connect => head.target.extend_from_slice(authority.unwrap_or_default().as_bytes()),
-        None => return Err(Fault::Malformed),
-    }
-    if head.target.len() > limits.line {
-        return Err(Reason::RequestLineTooLong.into());
-    }
-    match parts.uri.scheme_str() {
-        None | Some("https") => {}
-        // A proxy before this listener may have ended TLS; nobody can have undone ours.
-        Some("http") if !tls => {}
-        Some(_) => return Err(Fault::Malformed),
-    }
-    fields(parts, authority, limits, head)?;
-    let announced = Announced::read(&head.headers).map_err(|_| Fault::Malformed)?;
-    if announced.hosts != 1 {
-        return Err(Reason::HostInvalid.into());
-    }
-    if announced.expect_other {
-        return Err(Reason::ExpectationFailed.into());
-    }
-    head.framing = match announced.length {
-        _ if ended => Framing::Empty,
-        Some(0) => Framing::Empty,
-        Some(length) => Framing::Length(length),
-        None => Framing::Chunked,
-    };
-    Ok(Complete { bytes: 0, close: false, expect_continue: announced.expect_continue })
+/// A request's head, and what the stream has to know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// For the lane.
+    pub complete: Complete,
+    /// `content-length`.
+    pub length: Option<u64>,
 }
 
-/// The fields, `:authority` as the one `host` among them, cookies joined (RFC 9113 section 8.2.3).
-fn fields(parts: &Parts, authority: Option<&str>, limits: &HeadLimits, head: &mut RequestHead) -> Result<(), Fault> {
-    let mut bytes = head.target.len();
-    let mut cookies: Option<Vec<u8>> = None;
-    if let Some(authority) = authority {
-        bytes += authority.len();
-        head.headers.push(b"host", authority.as_bytes()).map_err(|_| Fault::Malformed)?;
-    }
-    if parts.headers.len() > limits.fields {
-        return Err(Reason::HeadersTooLarge.into());
-    }
-    for (name, value) in &parts.headers {
-        // As the line of HTTP/1.1 would be long.
-        bytes += name.as_str().len() + value.len() + 4;
-        if bytes > limits.bytes {
-            return Err(Reason::HeadersTooLarge.into());
-        }
-        if *name == http::header::COOKIE {
-            let joined = cookies.get_or_insert_with(Vec::new);
-            if !joined.is_empty() {
-                joined.extend_from_slice(b"; ");
-            }
-            joined.extend_from_slice(value.as_bytes());
-            continue;
-        }
-        if *name == http::header::HOST
-            && let Some(authority) = authority
-        {
-            // Two readers could take either one.
-            if !authority.as_bytes().eq_ignore_ascii_case(value.as_bytes()) {
-                return Err(Reason::HostInvalid.into());
-            }
-            continue;
-        }
-        head.headers.push(name.as_str().as_bytes(), value.as_bytes()).map_err(|_| Fault::Malformed)?;
-    }
-    match cookies {
-        Some(cookies) => head.headers.push(b"cookie", &cookies).map_err(|_| Fault::Malformed),
-        None => Ok(()),
-    }
+/// Reads a head. Whatever it finds wrong, it can be given all fields, so that the compression stays in step.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    head: &'a mut RequestHead,
+    limits: &'a HeadLimits,
+    tls: bool,
+    /// Pseudo-header fields, as bits.
+    seen: u8,
+    /// A field that is none came.
+    regular: bool,
+    fields: usize,
+    bytes: usize,
+    cookies: Option<Vec<u8>>,
+    fault: Option<Fault>,
 }
 
-#[cfg(test)]
-mod tests {
-    use http::Request;
+impl<'a> Reader<'a> {
+    /// Into the emptied `head`; `tls` says that the connection is encrypted.
+    pub fn new(head: &'a mut RequestHead, limits: &'a HeadLimits, tls: bool) -> Self {
+        (head.method, head.version) = (Method::Get, Version::Http2);
+        Self { head, limits, tls, seen: 0, regular: false, fields: 0, bytes: 0, cookies: None, fault: None }
+    }
 
-    use super::{Fault, read};
-    use crate::exchange::{Framing, Method, RequestHead, Version};
-    use crate::headers::{Headers, Known};
-    use crate::http1::request::HeadLimits;
-    use crate::reason::Reason;
-
-    const LIMITS: HeadLimits = HeadLimits { line: 100, bytes: 1000, fields: 5 };
-
-    fn read_fields(uri: &str, fields: &[(&str, &str)], ended: bool) -> Result<RequestHead, Fault> {
-        let mut request = Request::builder().version(http::Version::HTTP_2).uri(uri);
-        for (name, value) in fields {
-            request = request.header(*name, *value);
+    /// The next field.
+    pub fn take(&mut self, entry: &Entry<'_>) {
+        if self.fault.is_none() {
+            self.fault = self.field(entry).err();
         }
-        let mut head = RequestHead {
-            method: Method::Get,
-            target: Vec::new(),
-            version: Version::Http11,
-            headers: Headers::default(),
-            framing: Framing::Empty,
+    }
+
+    fn field(&mut self, entry: &Entry<'_>) -> Result<(), Fault> {
+        match entry.kind {
+            Kind::Bad => Err(Fault::Malformed),
+            Kind::Pseudo(pseudo) => {
+                let bit = pseudo as u8;
+                if self.regular || self.seen & bit != 0 {
+                    return Err(Fault::Malformed);
+                }
+                self.seen |= bit;
+                self.pseudo(pseudo, entry)
+            }
+            Kind::Regular(known) => {
+                self.regular = true;
+                self.fields += 1;
+                if self.fields > self.limits.fields {
+                    return Err(Reason::HeadersTooLarge.into());
+                }
+                // As the line of HTTP/1.1 would be long.
+                self.count(entry.name.len().saturating_add(entry.value.len()).saturating_add(4))?;
+                self.regular(known, entry)
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.bytes { Err(Reason::HeadersTooLarge.into()) } else { Ok(()) }
+    }
+
+    fn pseudo(&mut self, pseudo: Pseudo, entry: &Entry<'_>) -> Result<(), Fault> {
+        let value = entry.value;
+        match pseudo {
+            Pseudo::Method => self.head.method = Method::parse(value).ok_or(Fault::Malformed)?,
+            Pseudo::Scheme => match value {
+                b"https" => {}
+                // A proxy before this listener may have ended TLS; nobody can have undone ours.
+                b"http" if !self.tls => {}
+                _ => return Err(Fault::Malformed),
+            },
+            Pseudo::Authority => {
+                self.count(value.len())?;
+                let pushed = if entry.clean { self.head.headers.push_known(Known::Host, b"host", value).ok() } else { None };
+                pushed.ok_or(Fault::Malformed)?;
+            }
+            Pseudo::Path => {
+                // What no URI has (RFC 3986), and what readers would take for a fragment.
+                let fits = |byte: &u8| (0x21..=0x7e).contains(byte) & !matches!(byte, b'"' | b'#' | b'<' | b'>');
+                if value.is_empty() || !value.iter().fold(true, |all, byte| all & fits(byte)) {
+                    return Err(Fault::Malformed);
+                }
+                if value.len() > self.limits.line {
+                    return Err(Reason::RequestLineTooLong.into());
+                }
+                self.bytes = self.bytes.saturating_add(value.len());
+                self.head.target.extend_from_slice(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn regular(&mut self, known: Known, entry: &Entry<'_>) -> Result<(), Fault> {
+        if !entry.clean || is_of_connection(known, entry.value) {
+            return Err(Fault::Malformed);
+        }
+        match known {
+            // Pieces of one field (RFC 9113 section 8.2.3).
+            Known::Cookie => {
+                let cookies = self.cookies.get_or_insert_default();
+                if !cookies.is_empty() {
+                    cookies.extend_from_slice(b"; ");
+                }
+                cookies.extend_from_slice(entry.value);
+                return Ok(());
+            }
+            Known::Host if self.seen & Pseudo::Authority as u8 != 0 => {
+                let authority = self.head.headers.get(Known::Host).unwrap_or_default();
+                // Two readers could take either one.
+                let same = authority.eq_ignore_ascii_case(entry.value);
+                return if same { Ok(()) } else { Err(Reason::HostInvalid.into()) };
+            }
+            _ => {}
+        }
+        self.head.headers.push_known(known, entry.name, entry.value).map_err(|_| Fault::Malformed)
+    }
+
+    /// After the last field. `ended` says that no body follows.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    pub fn finish(self, ended: bool) -> Result<Read, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let Self { head, seen, cookies, .. } = self;
+        let of = |pseudos: &[Pseudo]| pseudos.iter().fold(0, |bits, pseudo| bits | *pseudo as u8);
+        if head.method == Method::Connect {
+            if seen != of(&[Pseudo::Method, Pseudo::Authority]) {
+                return Err(Fault::Malformed);
+            }
+            head.target.extend_from_slice(head.headers.get(Known::Host).unwrap_or_default());
+        } else if seen | Pseudo::Authority as u8 != of(&[Pseudo::Method, Pseudo::Scheme, Pseudo::Path, Pseudo::Authority]) {
+            return Err(Fault::Malformed);
+        }
+        if let Some(cookies) = cookies {
+            head.headers.push(b"cookie", &cookies).map_err(|_| Fault::Malformed)?;
+        }
+        let announced = Announced::read(&head.headers).map_err(|_| Fault::Malformed)?;
+        if ended && announced.length.is_some_and(|length| length > 0) {
+            return Err(Fault::Malformed);
+        }
+        if announced.hosts != 1 {
+            return Err(Reason::HostInvalid.into());
+        }
+        if announced.expect_other {
+            return Err(Reason::ExpectationFailed.into());
+        }
+        head.framing = match announced.length {
+            _ if ended => Framing::Empty,
+            Some(0) => Framing::Empty,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
         };
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        read(&parts, ended, true, &LIMITS, &mut head).map(|_| head)
+        let complete = Complete { bytes: 0, close: false, expect_continue: announced.expect_continue };
+        Ok(Read { complete, length: announced.length })
+    }
+}
+
+/// Whether a field belongs to one connection of HTTP/1.1 (RFC 9113 section 8.2.2).
+fn is_of_connection(known: Known, value: &[u8]) -> bool {
+    match known {
+        Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade => true,
+        Known::Te => value != b"trailers",
+        _ => false,
+    }
+}
+
+/// Reads trailer fields.
+#[derive(Debug)]
+pub struct Trailers<'a> {
+    fields: Box<HeaderMap>,
+    limits: &'a HeadLimits,
+    bytes: usize,
+    malformed: bool,
+}
+
+impl<'a> Trailers<'a> {
+    /// Bounded as a head is.
+    #[must_use]
+    pub fn new(limits: &'a HeadLimits) -> Self {
+        Self { fields: Box::default(), limits, bytes: 0, malformed: false }
     }
 
-    #[test]
-    fn cookies_are_one_field_and_the_authority_is_the_host() {
-        let head = read_fields("https://a.example/b?c=d", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")], true).unwrap();
-        assert_eq!(head.headers.get(Known::Host), Some(&b"a.example"[..]));
-        assert_eq!(head.headers.get_all(Known::Cookie).collect::<Vec<_>>(), [b"a=1; b=2"]);
-        assert_eq!((head.target.as_slice(), head.version, head.framing), (&b"/b?c=d"[..], Version::Http2, Framing::Empty));
+    /// The next field.
+    pub fn take(&mut self, entry: &Entry<'_>) {
+        if !self.malformed {
+            self.malformed = self.field(entry).is_none();
+        }
     }
 
-    #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
-        let refused = |fields: &[(&str, &str)]| read_fields("https://a.example/", fields, true).unwrap_err();
-        assert_eq!(refused(&[("host", "b.example")]), Reason::HostInvalid.into());
-        assert!(read_fields("https://a.example/", &[("host", "A.example")], true).is_ok());
-        assert_eq!(refused(&[("content-length", "1"), ("content-length", "1")]), Fault::Malformed);
-        assert_eq!(refused(&[("content_length", "1")]), Fault::Malformed);
-        assert_eq!(refused(&[("x", " y")]), Fault::Malformed);
-        assert_eq!(refused(&[("expect", "200-ok")]), Reason::ExpectationFailed.into());
-        assert_eq!(read_fields("http://a.example/", &[], true).unwrap_err(), Fault::Malformed);
-        assert_eq!(read_fields("/", &[], true).unwrap_err(), Reason::HostInvalid.into());
-        assert_eq!(read_fields("/", &[("host", "a"), ("host", "a")], true).unwrap_err(), Reason::HostInvalid.into());
+    fn field(&mut self, entry: &Entry<'_>) -> Option<()> {
+        let Kind::Regular(known) = entry.kind else { return None };
+        self.bytes = self.bytes.saturating_add(entry.name.len()).saturating_add(entry.value.len()).saturating_add(4);
+        let fits = self.fields.len() < self.limits.fields && self.bytes <= self.limits.bytes;
+        if !fits || !entry.clean || is_of_connection(known, entry.value) {
+            return None;
+        }
+        let (name, value) = (HeaderName::from_bytes(entry.name).ok()?, HeaderValue::from_bytes(entry.value).ok()?);
+        self.fields.try_append(name, value).ok().map(drop)
     }
 
-    #[test]
-    fn every_crumb_counts() {
-        let crumbs = [("cookie", "a=1"); 6];
-        assert_eq!(read_fields("https://a/", &crumbs, true).unwrap_err(), Reason::HeadersTooLarge.into());
-        assert!(read_fields("https://a/", &crumbs[..5], true).is_ok());
-    }
-
-    #[test]
-    fn framing() {
-        let framing = |fields: &[(&str, &str)], ended| read_fields("https://a/", fields, ended).unwrap().framing;
-        assert_eq!(framing(&[], true), Framing::Empty);
-        assert_eq!(framing(&[], false), Framing::Chunked);
-        assert_eq!(framing(&[("content-length", "7")], false), Framing::Length(7));
-        assert_eq!(framing(&[("content-length", "0")], false), Framing::Empty);
+    /// `None` if they were malformed, or too many.
+    #[must_use]
+    pub fn finish(self) -> Option<Box<HeaderMap>> {
+        (!self.malformed).then_some(self.fields)
     }
 }

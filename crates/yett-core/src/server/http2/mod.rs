@@ -1,12 +1,21 @@
 //! One HTTP/2 connection (RFC 9113): its streams run the code that HTTP/1.1 requests run, all in the connection's task.
 
+mod allowance;
 mod answer;
+#[cfg(test)]
+mod attack_tests;
 mod connection;
+mod frame;
 mod head;
+mod hpack;
+mod receive;
+mod send;
+mod session;
+#[cfg(test)]
+mod session_tests;
 mod slot;
 mod stream;
-mod watch;
-mod wire;
+mod streams;
 mod woken;
 
 use std::rc::Rc;

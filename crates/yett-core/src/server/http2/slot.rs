@@ -7,112 +7,98 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
-use http::Request;
-
-use super::head::{self, Fault};
+use super::frame::Code;
+use super::head::Fault;
+use super::send::Key;
+use super::session::Session;
 use super::stream::Stream;
+use super::streams::Incoming;
 use super::woken::{Part, Woken};
-use crate::exchange::{ConnectionInfo, Refusal};
+use crate::exchange::{ConnectionInfo, Method, Refusal};
+use crate::reason::Reason;
 use crate::server::buffers::ReadBuffer;
 use crate::server::clock::now;
 use crate::server::lane::{Lane, Next, Settings};
 use crate::server::worker::Worker;
 
-/// A request as the library gives it out.
-pub(super) type Incoming = (Request<RecvStream>, SendResponse<Bytes>);
-
-/// Where the connection leaves a stream for its slot.
-#[derive(Default)]
-struct Inbox {
-    incoming: RefCell<Option<Incoming>>,
-    busy: Cell<bool>,
-}
-
 /// One slot.
 pub(super) struct Slot {
-    inbox: Rc<Inbox>,
     run: Pin<Box<dyn Future<Output = ()>>>,
+    /// Set when a stream has ended.
+    done: Rc<Cell<bool>>,
     part: Arc<Part>,
     waker: Waker,
 }
 
 impl Slot {
+    /// For the streams at the place `at`, woken as the part `part`.
     pub(super) fn new(
         worker: &Rc<Worker>,
         info: &Rc<ConnectionInfo>,
         settings: &Settings,
-        woken: &Arc<Woken>,
-        part: usize,
+        session: &Rc<RefCell<Session>>,
+        at: usize,
+        woken: (&Arc<Woken>, usize),
     ) -> Self {
-        let inbox = Rc::new(Inbox::default());
         let buffer = ReadBuffer::new(worker.view.borrow().pools.buffers().clone());
-        let lane = Lane::new(Stream::default(), Rc::clone(info), settings.clone(), buffer);
-        let run = Box::pin(run(Rc::clone(worker), lane, Rc::clone(&inbox)));
-        let part = Part::new(woken, part);
-        Self { inbox, run, waker: Waker::from(Arc::clone(&part)), part }
+        let lane = Lane::new(Stream::new(Rc::clone(session)), Rc::clone(info), settings.clone(), buffer);
+        let done = Rc::new(Cell::new(false));
+        let run = Box::pin(run(Rc::clone(worker), lane, Rc::clone(session), at, Rc::clone(&done)));
+        let part = Part::new(woken.0, woken.1);
+        Self { run, done, waker: Waker::from(Arc::clone(&part)), part }
     }
 
-    /// Begins with a stream.
-    pub(super) fn begin(&mut self, incoming: Incoming) {
-        self.inbox.busy.set(true);
-        *self.inbox.incoming.borrow_mut() = Some(incoming);
-    }
-
-    /// Goes on; true when the stream has ended with it.
+    /// Begins or goes on; true when the stream has ended with it. Without a stream it does nothing.
     pub(super) fn poll(&mut self) -> bool {
         self.part.begin();
-        // A stream that is over may wake its slot late.
-        if !self.inbox.busy.get() {
-            return false;
-        }
         let _ = self.run.as_mut().poll(&mut Context::from_waker(&self.waker));
-        !self.inbox.busy.get()
+        self.done.take()
     }
 }
 
-async fn run(worker: Rc<Worker>, mut lane: Lane<Stream>, inbox: Rc<Inbox>) {
+async fn run(worker: Rc<Worker>, mut lane: Lane<Stream>, session: Rc<RefCell<Session>>, at: usize, done: Rc<Cell<bool>>) {
     loop {
-        let incoming = poll_fn(|_| match inbox.incoming.borrow_mut().take() {
-            Some(incoming) => Poll::Ready(incoming),
-            // The connection polls after it left one.
+        let (key, incoming) = poll_fn(|_| match session.borrow_mut().begin(at) {
+            Some(begun) => Poll::Ready(begun),
+            // The connection polls when there is one.
             None => Poll::Pending,
         })
         .await;
-        let reason = serve(&worker, &mut lane, incoming).await;
-        lane.client.end(reason);
+        let code = serve(&worker, &mut lane, &session, key, incoming).await;
+        lane.client.end(code);
         lane.rest();
-        inbox.busy.set(false);
+        done.set(true);
     }
 }
 
 /// Serves one stream; says how it is reset if its answer did not end.
-async fn serve(worker: &Rc<Worker>, lane: &mut Lane<Stream>, (request, respond): Incoming) -> Reason {
+async fn serve(
+    worker: &Rc<Worker>,
+    lane: &mut Lane<Stream>,
+    session: &Rc<RefCell<Session>>,
+    key: Key,
+    incoming: Incoming,
+) -> Code {
     let started = now();
     let view = worker.view();
-    let (parts, body) = request.into_parts();
-    let ended = body.is_end_stream();
-    lane.client.begin(respond, body, parts.method == http::Method::HEAD);
+    lane.client.begin(key, incoming.head.method == Method::Head);
     if !lane.refresh(worker) {
         // The listener is gone: the client may try elsewhere (RFC 9113 section 8.7).
-        return Reason::REFUSED_STREAM;
+        return Code::RefusedStream;
     }
     lane.exchange.reset();
-    let tls = lane.exchange.connection.tls;
-    let read = head::read(&parts, ended, tls, &lane.settings.head, &mut lane.exchange.request);
-    drop(parts);
-    let next = match read {
-        Ok(head) => lane.request(worker, &view, started, head).await,
+    let emptied = std::mem::replace(&mut lane.exchange.request, incoming.head);
+    session.borrow_mut().give_head(emptied);
+    let next = match incoming.read {
+        Ok(read) => lane.request(worker, &view, started, read.complete).await,
         Err(Fault::Refused(reason)) => lane.refuse_head(worker, &view, started, reason).await,
         Err(Fault::Malformed) => {
             lane.status = 0;
-            lane.record_head(worker, &view, started, &Refusal::from(crate::reason::Reason::MalformedRequest));
-            return Reason::PROTOCOL_ERROR;
+            lane.record_head(worker, &view, started, &Refusal::from(Reason::MalformedRequest));
+            return Code::ProtocolError;
         }
     };
     let Lane { client, timer, .. } = lane;
     client.discard(timer).await;
-    if next == Next::Cut { Reason::INTERNAL_ERROR } else { Reason::CANCEL }
+    if next == Next::Cut { Code::InternalError } else { Code::Cancel }
 }

@@ -1,25 +1,24 @@
 //! One HTTP/2 stream as the client's side of a request.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer;
+use super::frame::Code;
+use super::send::Key;
+use super::session::Session;
 use crate::exchange::{Answer, Framing, ResponseHead};
 use crate::http1::write::Announce;
 use crate::server::client::{Client, Gone};
 use crate::server::clock::{HttpDate, monotonic_ns};
 use crate::server::deadline::{Timer, after};
-
-/// Most that is handed to the library at once; the client's windows allow it.
-const PIECE: usize = 32 * 1024;
 
 /// How long a body that nobody wants is read on, the longest pause in it, and its bytes.
 const DISCARD_MS: u64 = 5_000;
@@ -27,74 +26,61 @@ const DISCARD_PAUSE_MS: u64 = 1_000;
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 
 /// The stream of the request under way; reused from stream to stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stream {
-    respond: Option<SendResponse<Bytes>>,
-    send: Option<SendStream<Bytes>>,
-    body: Option<RecvStream>,
-    /// Read from the library and not yet by the request.
-    chunk: Bytes,
+    session: Rc<RefCell<Session>>,
+    key: Key,
     head_request: bool,
+    /// The head of the answer was written, and all of it.
+    begun: bool,
+    ended: bool,
     /// Bytes of the answer's body to come, where that is known.
     left: Option<u64>,
-    /// END_STREAM was sent, or RST_STREAM.
-    ended: bool,
-    /// Of the request.
-    read_trailers: Option<Box<HeaderMap>>,
     /// Of the answer.
     trailers: Option<Box<HeaderMap>>,
     expects_trailers: bool,
 }
 
 impl Stream {
-    /// Begins with a new stream.
-    pub(super) fn begin(&mut self, respond: SendResponse<Bytes>, body: RecvStream, head_request: bool) {
-        *self = Self {
-            respond: Some(respond),
-            send: None,
-            body: (!body.is_end_stream()).then_some(body),
-            chunk: Bytes::new(),
-            head_request,
-            left: None,
+    pub(super) fn new(session: Rc<RefCell<Session>>) -> Self {
+        Self {
+            session,
+            key: (0, 0),
+            head_request: false,
+            begun: false,
             ended: false,
-            ..Self::default()
-        };
+            left: None,
+            trailers: None,
+            expects_trailers: false,
+        }
     }
 
-    /// Lets go of the stream. An answer that was not finished is reset; a body that was not read is refused
-    /// (`NO_ERROR`, RFC 9113 section 8.1) by the library.
-    pub(super) fn end(&mut self, reason: Reason) {
-        if !self.ended {
-            match (&mut self.send, &mut self.respond) {
-                (Some(send), _) => send.send_reset(reason),
-                (None, Some(respond)) => respond.send_reset(reason),
-                (None, None) => {}
-            }
-        }
-        *self = Self::default();
+    /// Begins with a new stream.
+    pub(super) fn begin(&mut self, key: Key, head_request: bool) {
+        (self.key, self.head_request, self.begun, self.ended) = (key, head_request, false, false);
+        (self.left, self.trailers, self.expects_trailers) = (None, None, false);
+    }
+
+    /// Lets go of the stream; an answer that was not finished is reset.
+    pub(super) fn end(&mut self, code: Code) {
+        self.session.borrow_mut().release(self.key, code);
+        self.trailers = None;
     }
 
     /// Reads and drops what the client still sends of a body that nobody wants: many clients give up an answer whose stream
     /// is reset before they have sent everything.
     pub(super) async fn discard(&mut self, timer: &mut Timer) {
-        let Some(body) = self.body.as_mut().filter(|_| self.ended) else { return };
+        if !self.ended || !self.session.borrow_mut().is_open(self.key) {
+            return;
+        }
         let end = after(monotonic_ns(), DISCARD_MS);
         let mut left = DISCARD_BYTES;
-        loop {
+        while left > 0 {
             let deadline = end.min(after(monotonic_ns(), DISCARD_PAUSE_MS));
-            let Some(Some(Ok(chunk))) = timer.within(deadline, poll_fn(|cx| body.poll_data(cx))).await else { return };
-            left = left.saturating_sub(chunk.len());
-            if left == 0 || body.flow_control().release_capacity(chunk.len()).is_err() {
-                return;
-            }
+            let drop = poll_fn(|_| self.session.borrow_mut().drop_body(self.key));
+            let Some(Some(count)) = timer.within(deadline, drop).await else { return };
+            left = left.saturating_sub(count);
         }
-    }
-
-    fn respond(&mut self, response: Response<()>, end: bool) -> Result<(), Gone> {
-        let respond = self.respond.as_mut().ok_or(Gone)?;
-        self.send = Some(respond.send_response(response, end).map_err(|_| Gone)?);
-        self.ended = end;
-        Ok(())
     }
 
     fn has_body(&self, status: u16) -> bool {
@@ -113,9 +99,7 @@ impl Client for Stream {
     }
 
     async fn ask_for_body(&mut self) -> Result<(), Gone> {
-        let mut interim = Response::new(());
-        *interim.status_mut() = http::StatusCode::CONTINUE;
-        self.respond.as_mut().ok_or(Gone)?.send_informational(interim).map_err(|_| Gone)
+        self.session.borrow_mut().head(self.key, false, |encoder, out| encoder.status(100, out))
     }
 
     fn start(
@@ -133,7 +117,10 @@ impl Client for Stream {
         // The last byte of a body ends the stream, but where trailer fields may follow.
         self.left = length.filter(|_| !self.expects_trailers);
         let end = !self.has_body(head.status) || length == Some(0);
-        self.respond(answer::service(head, length, date).ok_or(Gone)?, end)
+        let mut session = self.session.borrow_mut();
+        session.head(self.key, end, |encoder, out| answer::service(encoder, out, head, length, date))?;
+        (self.begun, self.ended) = (true, end);
+        Ok(())
     }
 
     fn answer(
@@ -147,7 +134,12 @@ impl Client for Stream {
         let length = answer.body.len() as u64;
         self.left = Some(length);
         let end = head_request || !self.has_body(answer.status) || length == 0;
-        self.respond(answer::own(answer, date).ok_or(Gone)?, end)?;
+        if !answer::is_fit(answer) {
+            return Err(Gone);
+        }
+        let mut session = self.session.borrow_mut();
+        session.head(self.key, end, |encoder, out| answer::own(encoder, out, answer, date))?;
+        (self.begun, self.ended) = (true, end);
         if !end {
             out.extend_from_slice(&answer.body);
         }
@@ -155,25 +147,21 @@ impl Client for Stream {
     }
 
     fn hint(&mut self, _: &mut Vec<u8>, links: &[&[u8]]) {
-        if let (None, Some(respond), Some(interim)) = (&self.send, &mut self.respond, answer::hints(links)) {
-            let _ = respond.send_informational(interim);
+        if !self.begun {
+            let _ = self.session.borrow_mut().head(self.key, false, |encoder, out| answer::hints(encoder, out, links));
         }
     }
 
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if !self.ended {
+            self.session.borrow_mut().finish(self.key, self.trailers.take().as_deref())?;
             self.ended = true;
-            let send = self.send.as_mut().ok_or(Gone)?;
-            match self.trailers.take() {
-                Some(trailers) if !trailers.is_empty() => send.send_trailers(*trailers).map_err(|_| Gone)?,
-                Some(_) | None => send.send_data(Bytes::new(), true).map_err(|_| Gone)?,
-            }
         }
         Poll::Ready(Ok(()))
     }
 
     fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
-        self.read_trailers.take()
+        self.session.borrow_mut().take_trailers(self.key)
     }
 
     fn expect_trailers(&mut self) {
@@ -184,75 +172,42 @@ impl Client for Stream {
         self.trailers = Some(trailers);
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ended {
-            return Poll::Pending;
-        }
-        match (&mut self.send, &mut self.respond) {
-            (Some(send), _) => send.poll_reset(cx).map(drop),
-            (None, Some(respond)) => respond.poll_reset(cx).map(drop),
-            (None, None) => Poll::Ready(()),
-        }
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if !self.ended && self.session.borrow_mut().is_gone(self.key) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-fn broken() -> io::Error {
+fn broken(_: Gone) -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(Ok(())) };
-        while this.chunk.is_empty() {
-            match ready!(body.poll_data(cx)) {
-                Some(Ok(chunk)) => this.chunk = chunk,
-                Some(Err(_)) => return Poll::Ready(Err(broken())),
-                None => {
-                    if let Ok(Some(trailers)) = ready!(body.poll_trailers(cx)) {
-                        this.read_trailers = Some(Box::new(trailers));
-                    }
-                    this.body = None;
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        }
-        let count = this.chunk.len().min(buf.remaining());
-        buf.put_slice(this.chunk.get(..count).unwrap_or_default());
-        this.chunk.advance(count);
-        // What was taken may be sent again: the window follows the service's pace.
-        body.flow_control().release_capacity(count).map_err(|_| broken())?;
-        Poll::Ready(Ok(()))
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.session.borrow_mut().read_body(self.key, buf).map_err(broken)
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, _: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let send = this.send.as_mut().ok_or_else(broken)?;
-        if this.ended {
-            return Poll::Ready(Err(broken()));
+        if this.ended || !this.begun {
+            return Poll::Ready(Err(broken(Gone)));
         }
-        let wanted = buf.len().min(PIECE);
-        send.reserve_capacity(wanted);
-        while send.capacity() == 0 {
-            match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(broken())),
-            }
+        let written = this.session.borrow_mut().write(this.key, bufs, this.left);
+        let (count, end) = ready!(written).map_err(broken)?;
+        if let Some(left) = &mut this.left {
+            *left = left.saturating_sub(count as u64);
         }
-        let count = wanted.min(send.capacity());
-        let piece = buf.get(..count).unwrap_or_default();
-        let end = match &mut this.left {
-            Some(left) => {
-                *left = left.saturating_sub(count as u64);
-                *left == 0
-            }
-            None => false,
-        };
-        send.send_data(Bytes::copy_from_slice(piece), end).map_err(|_| broken())?;
         this.ended = end;
         Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,75 @@
+//! The static table of HPACK (RFC 7541 appendix A).
+
+use super::Pseudo::{Authority, Method, Path, Scheme};
+use super::table::Kind::{Bad, Pseudo, Regular};
+use super::table::{Entry, Kind};
+use crate::headers::Known;
+
+const fn row(name: &'static [u8], value: &'static [u8], kind: Kind) -> Entry<'static> {
+    Entry { name, value, kind, clean: true }
+}
+
+/// Entries 1 to 61. A request that has `:status` is malformed.
+pub static ENTRIES: [Entry<'static>; 61] = [
+    row(b":authority", b"", Pseudo(Authority)),
+    row(b":method", b"GET", Pseudo(Method)),
+    row(b":method", b"POST", Pseudo(Method)),
+    row(b":path", b"/", Pseudo(Path)),
+    row(b":path", b"/index.html", Pseudo(Path)),
+    row(b":scheme", b"http", Pseudo(Scheme)),
+    row(b":scheme", b"https", Pseudo(Scheme)),
+    row(b":status", b"200", Bad),
+    row(b":status", b"204", Bad),
+    row(b":status", b"206", Bad),
+    row(b":status", b"304", Bad),
+    row(b":status", b"400", Bad),
+    row(b":status", b"404", Bad),
+    row(b":status", b"500", Bad),
+    row(b"accept-charset", b"", Regular(Known::Other)),
+    row(b"accept-encoding", b"gzip, deflate", Regular(Known::Other)),
+    row(b"accept-language", b"", Regular(Known::Other)),
+    row(b"accept-ranges", b"", Regular(Known::Other)),
+    row(b"accept", b"", Regular(Known::Accept)),
+    row(b"access-control-allow-origin", b"", Regular(Known::Other)),
+    row(b"age", b"", Regular(Known::Other)),
+    row(b"allow", b"", Regular(Known::Other)),
+    row(b"authorization", b"", Regular(Known::Authorization)),
+    row(b"cache-control", b"", Regular(Known::Other)),
+    row(b"content-disposition", b"", Regular(Known::Other)),
+    row(b"content-encoding", b"", Regular(Known::Other)),
+    row(b"content-language", b"", Regular(Known::Other)),
+    row(b"content-length", b"", Regular(Known::ContentLength)),
+    row(b"content-location", b"", Regular(Known::Other)),
+    row(b"content-range", b"", Regular(Known::Other)),
+    row(b"content-type", b"", Regular(Known::ContentType)),
+    row(b"cookie", b"", Regular(Known::Cookie)),
+    row(b"date", b"", Regular(Known::Date)),
+    row(b"etag", b"", Regular(Known::Other)),
+    row(b"expect", b"", Regular(Known::Expect)),
+    row(b"expires", b"", Regular(Known::Other)),
+    row(b"from", b"", Regular(Known::Other)),
+    row(b"host", b"", Regular(Known::Host)),
+    row(b"if-match", b"", Regular(Known::Other)),
+    row(b"if-modified-since", b"", Regular(Known::Other)),
+    row(b"if-none-match", b"", Regular(Known::Other)),
+    row(b"if-range", b"", Regular(Known::Other)),
+    row(b"if-unmodified-since", b"", Regular(Known::Other)),
+    row(b"last-modified", b"", Regular(Known::Other)),
+    row(b"link", b"", Regular(Known::Other)),
+    row(b"location", b"", Regular(Known::Location)),
+    row(b"max-forwards", b"", Regular(Known::Other)),
+    row(b"proxy-authenticate", b"", Regular(Known::ProxyAuthenticate)),
+    row(b"proxy-authorization", b"", Regular(Known::ProxyAuthorization)),
+    row(b"range", b"", Regular(Known::Other)),
+    row(b"referer", b"", Regular(Known::Other)),
+    row(b"refresh", b"", Regular(Known::Other)),
+    row(b"retry-after", b"", Regular(Known::RetryAfter)),
+    row(b"server", b"", Regular(Known::Server)),
+    row(b"set-cookie", b"", Regular(Known::SetCookie)),
+    row(b"strict-transport-security", b"", Regular(Known::Other)),
+    row(b"transfer-encoding", b"", Regular(Known::TransferEncoding)),
+    row(b"user-agent", b"", Regular(Known::UserAgent)),
+    row(b"vary", b"", Regular(Known::Other)),
+    row(b"via", b"", Regular(Known::Via)),
+    row(b"www-authenticate", b"", Regular(Known::WwwAuthenticate)),
+];
