@@ -21,7 +21,7 @@ from yett.policy.linter.run import run
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "lint"
 MODULES = ROOT / "src" / "yett" / "policy" / "lint"
-BLOCK = re.compile(r"^## (Bad|Good)\n+```(yaml(?: complete)?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^## (Bad|Good)\n+```(yaml(?: complete| whole)?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMPLETE = re.compile(r"^```yaml complete\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 BY_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -62,7 +62,7 @@ def found(surroundings: Path, base: str):
     file = surroundings / "gateway.yaml"
 
     def ask(kind: str, text: str) -> tuple[Finding, ...]:
-        whole = kind == "yaml complete"
+        whole = kind != "yaml"
         file.write_text(text if whole else json.dumps(laid_over(read(base), read(text)), indent=1))
         return run(Context(compile_file(file), NOW)).findings
 
@@ -70,7 +70,7 @@ def found(surroundings: Path, base: str):
 
 
 def test_the_base_has_no_findings(found, base: str) -> None:
-    assert [str(one) for one in found("yaml complete", base)] == []
+    assert [str(one) for one in found("yaml whole", base)] == []
 
 
 @BY_RULE
