@@ -23,10 +23,12 @@ SHARED = {
     "filters": {"mod", "header_edits", "keyed_hash", "limit_table"},
     "providers": {
         "ambient",
+        "assumed",
         "authenticate",
         "claims",
         "discovery",
         "dpop",
+        "endpoint",
         "event",
         "digests",
         "hyper_io",

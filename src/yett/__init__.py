@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
+    from yett.config.filters.request_validation import JsonLimits, RequestValidation
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from yett.config.match import Match
     from yett.config.oauth_client import OauthClient
     from yett.config.providers.api_key import ApiKey
+    from yett.config.providers.client_assertion import AssertionClient, ClientAssertion
     from yett.config.providers.introspection import Introspection, IntrospectionCache
     from yett.config.providers.jwt import Claim, Discovery, JwksUrl, Jwt
     from yett.config.providers.mtls import Mtls
@@ -71,6 +73,7 @@ __all__ = [
     "AddressLimit",
     "Admin",
     "ApiKey",
+    "AssertionClient",
     "Assurance",
     "Authorize",
     "Callers",
@@ -78,6 +81,7 @@ __all__ = [
     "Certificate",
     "CircuitBreaker",
     "Claim",
+    "ClientAssertion",
     "ConfigError",
     "ConfigurationError",
     "ConsistentHash",
@@ -103,6 +107,7 @@ __all__ = [
     "Introspection",
     "IntrospectionCache",
     "IntrospectionEndpoint",
+    "JsonLimits",
     "JwksUrl",
     "Jwt",
     "Listener",
@@ -129,6 +134,7 @@ __all__ = [
     "Redirect",
     "Redis",
     "RequestHeaders",
+    "RequestValidation",
     "Respond",
     "ResponseHeaders",
     "ResponseTenant",
@@ -185,6 +191,8 @@ _WHERE = {
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
+    "JsonLimits": "yett.config.filters.request_validation",
+    "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",
     "ResponseHeaders": "yett.config.filters.response_headers",
     "Rewrite": "yett.config.filters.rewrite",
@@ -213,11 +221,13 @@ _WHERE = {
     "Match": "yett.config.match",
     "OauthClient": "yett.config.oauth_client",
     "ApiKey": "yett.config.providers.api_key",
+    "AssertionClient": "yett.config.providers.client_assertion",
     "Introspection": "yett.config.providers.introspection",
     "IntrospectionCache": "yett.config.providers.introspection",
     "IntrospectionEndpoint": "yett.config.introspection_endpoint",
     "LiveCheck": "yett.config.live_check",
     "Claim": "yett.config.providers.jwt",
+    "ClientAssertion": "yett.config.providers.client_assertion",
     "Discovery": "yett.config.providers.jwt",
     "Jwt": "yett.config.providers.jwt",
     "Oidc": "yett.config.providers.oidc",

@@ -58,6 +58,8 @@ class AuthorizationServer:
     """Seconds, of tokens that it issues."""
     reply: dict[str, Any] = field(default_factory=dict)
     """Changes of answers of the token endpoint; None removes a field."""
+    metadata: dict[str, Any] | None = field(default_factory=dict)
+    """Changes of its metadata; None removes a field. Without any at all it publishes none."""
 
     def __post_init__(self) -> None:
         self._released = threading.Event()
@@ -211,6 +213,21 @@ class AuthorizationServer:
                 super().setup()
                 server._connections += 1
                 self.number = server._connections
+
+            def do_GET(self) -> None:
+                known = self.path == "/.well-known/oauth-authorization-server"
+                said = {
+                    "issuer": server.base, "token_endpoint": f"{server.base}/token",
+                    "introspection_endpoint": f"{server.base}/introspect", **(server.metadata or {}),
+                }  # fmt: skip
+                found = {name: value for name, value in said.items() if value is not None}
+                body = json.dumps(found).encode() if known and server.metadata is not None else b"{}"
+                self.send_response(200 if known and server.metadata is not None else 404)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])

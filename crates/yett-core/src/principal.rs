@@ -119,6 +119,7 @@ pub enum AuthenticationMethod {
     ApiKey,
     Mtls,
     SignedRequest,
+    ClientAssertion,
 }
 
 impl AuthenticationMethod {
@@ -132,6 +133,7 @@ impl AuthenticationMethod {
             Self::ApiKey => "api_key",
             Self::Mtls => "mtls",
             Self::SignedRequest => "signed_request",
+            Self::ClientAssertion => "client_assertion",
         }
     }
 }

@@ -184,6 +184,12 @@ impl Revocations {
         self.look(principal, now)
     }
 
+    /// Whether something that is known revokes them; for who was refused already.
+    #[must_use]
+    pub fn is_revoked(&self, principal: &Principal, now: Now) -> bool {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).revokes(principal, now.unix_ms)
+    }
+
     fn look(&self, principal: &Principal, now: Now) -> Result<(), Reason> {
         if now.monotonic_ns >= self.current_until.load(Ordering::Acquire) {
             return Err(Reason::StateUnavailable);

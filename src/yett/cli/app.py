@@ -19,6 +19,7 @@ from yett.cli import (
     run,
     schema,
     status,
+    test,
 )
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("lint")(lint.lint)
+app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)

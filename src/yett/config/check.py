@@ -20,6 +20,7 @@ from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_passthrough, check_redirects, check_special
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
 from yett.config.security_events import check_events
@@ -203,6 +204,9 @@ def _providers_together(merger: Merger) -> None:
         keys: Iterable[str]
         if isinstance(provider, Jwt):
             keys, seen, word = issuers_of(provider), issuers, "issuer"
+        elif isinstance(provider, ClientAssertion):
+            # Clients are the issuers of their assertions.
+            keys, seen, word = tuple(provider.clients), issuers, "clients"
         elif isinstance(provider, ApiKey):
             keys, seen, word = (provider.header,), headers, "header"
         else:
@@ -212,7 +216,7 @@ def _providers_together(merger: Merger) -> None:
             merger.fault(
                 ("identity_providers", name, word),
                 "provider_ambiguous",
-                f"`{clash}` has the same {word}; a credential has to lead to one provider",
+                f"`{clash}` has the same {'issuer' if word == 'clients' else word}; a credential has to lead to one provider",
             )
         seen.update(dict.fromkeys(keys, name))
 

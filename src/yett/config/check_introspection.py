@@ -40,7 +40,7 @@ def _block(merger: Merger, at: Location, provider: Jwt) -> None:
     found = provider.introspection
     if found is None:
         return
-    if found.endpoint.startswith("http://") and provider.plaintext is None:
+    if found.endpoint and found.endpoint.startswith("http://") and provider.plaintext is None:
         merger.fault(
             (*at, "introspection", "endpoint"),
             "plaintext_reason",
@@ -128,6 +128,20 @@ def _provider(merger: Merger, at: Location, provider: Introspection) -> None:
             at,
             "audience_missing",
             "any token of this issuer would do: name the `audience` that its tokens for you have, or the `clients` that may come",
+            True,
+        )
+    if provider.endpoint is None and provider.issuer is None:
+        merger.fault(
+            at,
+            "endpoint_missing",
+            "nothing says whom to ask: name the `endpoint`, or the `issuer` whose metadata says where it is",
+            True,
+        )
+    if provider.endpoint is not None and provider.hosts:
+        merger.fault(
+            (*at, "hosts"),
+            "key_unused",
+            "`endpoint` says where tokens are asked about, so no metadata is read; remove one of them",
             True,
         )
     plain = [

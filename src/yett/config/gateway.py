@@ -117,6 +117,9 @@ class Gateway(Model):
     """Who answers for this file."""
     include: Items = ()
     """Further files with groups, routes, services and identity providers; `*` is understood."""
+    tests: Items = ()
+    """Policy tests, which a start and a reload run before the configuration serves; relative to this file, `*` is
+    understood."""
     zone: Name | None = None
     """Where this gateway stands; of a service's endpoints those of the same zone are preferred. `--zone` goes before it."""
     process: Process = Process()

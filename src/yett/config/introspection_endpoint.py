@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class IntrospectionEndpoint(Model):
     """Whom to ask about tokens, and as whom (RFC 7662)."""
 
-    endpoint: Url
-    """`https://…`"""
+    endpoint: Url | None = None
+    """`https://…`; without it the issuer's metadata says where (OpenID Connect Discovery 1.0, RFC 8414)."""
     client: OauthClient
     """Who the gateway is there."""
     ca: PublicFile | None = None
@@ -33,14 +33,17 @@ class IntrospectionEndpoint(Model):
     queue: Annotated[int, Field(ge=0, le=10_000)] = 256
     """Questions that wait; further ones are answered with 503."""
 
-    def endpoint_compiled(self, at: Location, material: Material) -> dict[str, Any]:
-        """Its part of the IR."""
+    def endpoint_compiled(
+        self, at: Location, material: Material, discovery: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Its part of the IR; `discovery` says where the endpoint is if that is not said here."""
+        place: dict[str, Any] = {"discovery": discovery}
+        if self.endpoint is not None:
+            plaintext = self.endpoint.startswith("http://")
+            ca = material.texts.get((*at, "ca"))
+            place = {"endpoint": {"url": self.endpoint, "plaintext": plaintext, "ca": ca}}
         return {
-            "endpoint": {
-                "url": self.endpoint,
-                "plaintext": self.endpoint.startswith("http://"),
-                "ca": material.texts.get((*at, "ca")),
-            },
+            **place,
             "client": self.client.compiled((*at, "client"), material),
             "timeout_ms": units.milliseconds(self.timeout),
             "concurrency": self.concurrency,

@@ -65,7 +65,12 @@ def compiled(name: str, provider: Jwt, material: Material) -> dict[str, Any]:
     if provider.sender_constrained:
         document["sender_constrained"] = provider.sender_constrained
     if provider.introspection:
-        document["introspection"] = provider.introspection.endpoint_compiled((*at, "introspection"), material)
+        found = discovery(provider, preset, at, material)
+        ca = material.texts.get((*at, "introspection", "ca"))
+        said = {**found, **({"ca": ca} if ca else {})}
+        document["introspection"] = provider.introspection.endpoint_compiled(
+            (*at, "introspection"), material, said
+        )
     return document
 
 

@@ -12,11 +12,13 @@ from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import assurance, security_headers
 from yett.config.filters.external_authorization import ExternalAuthorization
+from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
 from yett.config.places import Places
 from yett.config.providers import Provider
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
@@ -69,6 +71,8 @@ class Policy:
     websocket: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
+    request_validation: tuple[Location, RequestValidation] | None = None
+    """Where it stands, and what it says."""
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
@@ -94,6 +98,8 @@ class Merger:
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
         self.roles = RoleTable(gateway.roles)
+        self.schemas: dict[Location, Any] = {}
+        """Schemas of bodies, by the `request_validation` that asks for them."""
         self.key_tenants: set[str] = set()
         """Providers of which a key belongs to a tenant."""
 
@@ -150,6 +156,9 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        for part, where, _ in parts:
+            if part.request_validation is not None:
+                policy.request_validation = ((*where, "request_validation"), part.request_validation)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
@@ -453,6 +462,7 @@ class Merger:
             "websocket",
             "mirror",
             "external_authorization",
+            "request_validation",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
@@ -585,6 +595,8 @@ def _machine_tenants(provider: Provider | None) -> bool:
     if isinstance(provider, Mtls):
         named = any("{tenant}" in name for name in provider.identities)
         return named or any(machine.tenant for machine in provider.identities.values())
+    if isinstance(provider, ClientAssertion):
+        return any(client.tenant for client in provider.clients.values())
     return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 

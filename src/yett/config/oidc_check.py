@@ -44,11 +44,11 @@ def check(merger: Merger, at: Location, provider: Oidc) -> None:
             "out_of_range",
             f"`{provider.leeway}` is out of range; write whole seconds, at most `5m`",
         )
-    if session.store == "server":
+    if session.store == "server" and merger.gateway.state is None:
         merger.fault(
             (*at, "session", "store"),
-            "not_supported",
-            "sessions are kept in cookies only for now; remove `store`",
+            "state_missing",
+            "sessions are kept in `state`, and there is none; write `state: {directory: /var/lib/yett}` or `state: {redis: …}`, or remove `store`",
         )
     for claim, spec in provider.claims.items():
         if claim in RESERVED and "type" in spec.model_fields_set:

@@ -83,6 +83,10 @@ def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secre
     yield from _walk(gateway.security_events, ("security_events",))
     for part in ("listeners", "identity_providers", "services"):
         yield from _walk(getattr(gateway, part), (part,))
+    for part in ("groups", "routes"):
+        for name, item in getattr(gateway, part).items():
+            for key in ("external_authorization", "request_validation"):
+                yield from _walk(getattr(item, key), (part, name, key))
 
 
 def _walk(value: Any, at: Location) -> Iterator[tuple[Location, PublicFile | Secret]]:

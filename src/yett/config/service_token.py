@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from yett.config import units
 from yett.config.base import Location, Model, listed, refuse
+from yett.config.discovered import discovered
 from yett.config.oauth_client import OauthClient
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.types import Items, Plaintext, PublicFile
 from yett.config.units import AnyDuration, Duration
 from yett.config.url import Url
@@ -24,12 +26,14 @@ class ServiceToken(Model):
 
     type: Literal["client_credentials", "token_exchange"]
     """`client_credentials`: the service sees the gateway. `token_exchange`: it sees the caller, through the gateway."""
-    endpoint: Url
-    """The token endpoint, `https://…`."""
+    endpoint: Url | None = None
+    """The token endpoint, `https://…`; without it the metadata of the `issuer` says where."""
     client: OauthClient
     """Who the gateway is there."""
     issuer: Url | None = None
-    """`aud` of assertions (`private_key`), where the issuer wants its own name there."""
+    """The authorization server: its metadata says the `endpoint`; and `aud` of assertions (`private_key`)."""
+    hosts: Items = ()
+    """Further hosts that the endpoint of the metadata may be on; without it only the issuer's own."""
     audience: Items = ()
     """For whom the token is: `audience` (RFC 8693 section 2.1), one or several."""
     resource: Items = ()
@@ -65,25 +69,38 @@ class ServiceToken(Model):
                 f"`{self.timeout}` is longer than a caller waits; write at most `10s`",
                 ("timeout",),
             )
-        if self.endpoint.startswith("http://") and self.plaintext is None:
+        if self.endpoint is None and self.issuer is None:
+            raise refuse(
+                "endpoint_missing",
+                "nothing says where the token is got: name the `endpoint`, or the `issuer` whose metadata says where it is",
+            )
+        if self.endpoint is not None and self.hosts:
+            raise refuse(
+                "key_unused",
+                "`endpoint` says where the token is got, so no metadata is read; remove one of them",
+                ("hosts",),
+            )
+        asked = self.endpoint or self.issuer or ""
+        if asked.startswith("http://") and self.plaintext is None:
             raise refuse(
                 "plaintext_reason",
-                f"`{self.endpoint}` is plain HTTP, where anyone on the way could read tokens; use https, or add `plaintext:` with a reason",
-                ("endpoint",),
+                f"`{asked}` is plain HTTP, where anyone on the way could read tokens; use https, or add `plaintext:` with a reason",
+                ("endpoint" if self.endpoint else "issuer",),
             )
-        if self.plaintext is not None and not self.endpoint.startswith("http://"):
+        if self.plaintext is not None and not asked.startswith("http://"):
             raise refuse("plaintext_unused", "nothing here is plain HTTP; remove `plaintext`", ("plaintext",))
         return self
 
     def compiled(self, at: Location, material: Material) -> dict[str, Any]:
         """Its part of the IR; `at` is its place."""
+        ca = material.texts.get((*at, "ca"))
+        plaintext = self.plaintext is not None
+        place: dict[str, Any] = {"discovery": discovered(self.issuer or "", plaintext, ca, self.hosts)}
+        if self.endpoint is not None:
+            place = {"endpoint": {"url": self.endpoint, "plaintext": plaintext, "ca": ca}}
         return {
             "grant": self.type,
-            "endpoint": {
-                "url": self.endpoint,
-                "plaintext": self.endpoint.startswith("http://"),
-                "ca": material.texts.get((*at, "ca")),
-            },
+            **place,
             **({"issuer": self.issuer} if self.issuer else {}),
             "client": self.client.compiled((*at, "client"), material),
             "audiences": list(self.audience),
@@ -150,7 +167,10 @@ def _policy(merger: Merger, policy: Policy) -> None:
         return
     known = gateway.identity_providers
     without = [
-        name for name in policy.providers if name in known and known[name].credential != "authorization"
+        name
+        for name in policy.providers
+        if name in known
+        and (known[name].credential != "authorization" or isinstance(known[name], ClientAssertion))
     ]
     if policy.access == "public":
         who = "nobody is known on a public route"

@@ -11,15 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from yett.config.acme import Ordered
 from yett.control import source
 from yett.control.logs import log
 from yett.control.systemd import Notifier
-
-if TYPE_CHECKING:
-    from yett.control.start import Options
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,12 @@ class Plane:
     def __init__(
         self,
         file: Path,
-        options: Options,
+        admin: str | None,
         gateway: Any,
         notifier: Notifier,
+        zone: str | None = None,
         process_weakened: Collection[str] = (),
+        gates: Collection[source.Gate] = (),
     ) -> None:
         self.file = file
         self.restarts = 0
@@ -54,10 +53,12 @@ class Plane:
         self.revision = ""
         self.drain_s = 30.0
         self.last: Outcome | None = None
-        self._options = options
+        self._admin = admin
+        self._zone = zone
         self._gateway = gateway
         self._notifier = notifier
         self._process_weakened = list(process_weakened)
+        self._gates = tuple(gates)
         self._weakened: list[str] = []
         self._warnings: list[str] = []
         self._findings: list[str] = []
@@ -89,9 +90,14 @@ class Plane:
                 if self.successor is not None:
                     text = f"process {self.successor} has taken over; ask it"
                     raise source.Refused([{"text": text}])
-                loaded = await asyncio.to_thread(self._read) if first is None else first
+                loaded = (
+                    await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
+                    if first is None
+                    else first
+                )
                 changed = loaded.revision != self.revision
                 if changed:
+                    await asyncio.to_thread(self._pass_gates, loaded)
                     await asyncio.to_thread(source.apply, self._gateway, loaded)
             except source.Refused as refused:
                 self._files = frozenset(self._files) | frozenset(refused.files)
@@ -109,7 +115,6 @@ class Plane:
                 self.state_directory = loaded.state_directory
                 self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
-                self._findings = loaded.findings
                 outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
             self.last = outcome
             if self.revision and cause != "start":
@@ -117,10 +122,13 @@ class Plane:
         self._report(outcome)
         return outcome
 
-    def _read(self) -> source.Loaded:
+    def _pass_gates(self, loaded: source.Loaded) -> None:
         starting = not self.revision
-        options = self._options
-        return source.read(self.file, options.admin, options.zone, options.gates, starting=starting)
+        said = [problem for gate in self._gates for problem in gate(loaded, starting=starting)]
+        problems = [problem for problem in said if not problem.get("listed")]
+        if problems:
+            raise source.Refused(problems, loaded.files)
+        self._findings = [problem["text"] for problem in said]
 
     def revocations(self, document: bytes) -> bytes:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import ipaddress
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,16 @@ from yett.errors import ConfigurationError
 if TYPE_CHECKING:
     from yett.config import Compiled
     from yett.config.acme import Ordered
+
+
+class Gate(Protocol):
+    """What looks at a configuration before it serves: everything that speaks against it, as `Refused.problems`.
+
+    Those with `listed` are told and keep nothing from being served. `starting`: there is no old configuration to go on
+    with, so what depends on the date does not count.
+    """
+
+    def __call__(self, loaded: Loaded, *, starting: bool) -> list[dict[str, Any]]: ...
 
 
 class Refused(Exception):
@@ -41,22 +51,9 @@ class Loaded:
     drain_s: float
     ordered: list[Ordered]
     state_directory: Path | None = None
-    findings: list[str] = field(default_factory=list)
-    """What gates found and let through."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a gate says: `problems` keep a configuration from being served, `findings` are listed."""
-
-    problems: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-
-
-class Gate(Protocol):
-    """Judges a configuration that compiles. At a start there is no old one to go on with, so what depends on the date lets through."""
-
-    def __call__(self, compiled: Compiled, *, starting: bool) -> Verdict: ...
+    tests: tuple[Path, ...] = ()
+    compiled: Compiled | None = field(default=None, repr=False)
+    """What gates read."""
 
 
 def compiled_file(file: Path) -> Compiled:
@@ -70,19 +67,12 @@ def compiled_file(file: Path) -> Compiled:
     try:
         return compile_file(file)
     except ConfigurationError as error:
-        raise Refused([_problem(one) for one in error.errors]) from None
+        raise Refused([problem(one) for one in error.errors]) from None
     except OSError as error:
         raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
 
 
-def read(
-    file: Path,
-    admin: str | None = None,
-    zone: str | None = None,
-    gates: Sequence[Gate] = (),
-    *,
-    starting: bool = False,
-) -> Loaded:
+def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
     """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`.
 
     Raises:
@@ -92,10 +82,6 @@ def read(
     from yett.control.certificates import pending, warnings
 
     compiled = compiled_file(file)
-    verdicts = [gate(compiled, starting=starting) for gate in gates]
-    problems = [problem for verdict in verdicts for problem in verdict.problems]
-    if problems:
-        raise Refused(problems, {*map(Path, compiled.watched), file})
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
@@ -121,7 +107,8 @@ def read(
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
         state_directory=_directory(ir.get("state")),
-        findings=[line for verdict in verdicts for line in verdict.findings],
+        tests=tuple(compiled.tests),
+        compiled=compiled,
     )
 
 
@@ -172,7 +159,8 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def _problem(error: Any) -> dict[str, Any]:
+def problem(error: Any) -> dict[str, Any]:
+    """A fault of a configuration, as `Refused.problems` has them."""
     return {
         "text": "\n".join([str(error), *(f"  {line}" for line in error.excerpt.splitlines())]),
         "file": str(error.file),

@@ -30,6 +30,7 @@ class Options:
     takeover: bool = False
     user: str | None = None
     gates: tuple[source.Gate, ...] = ()
+    """What a configuration has to pass before it serves."""
 
 
 @dataclass
@@ -60,8 +61,7 @@ def prepare(options: Options) -> Start:
     loaded: source.Loaded | None = None
     try:
         if activated or account is not None:
-            file = options.file.absolute()
-            loaded = source.read(file, options.admin, options.zone, options.gates, starting=True)
+            loaded = source.read(options.file.absolute(), options.admin, options.zone)
             adopted += activation.match(activated, loaded.ir, adopted)
         if account is not None and loaded is not None:
             adopted += _bind(options.workers, loaded.ir, adopted)

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ClaimMap, OauthClient, OutboundEndpoint};
+use super::{ClaimMap, Discovery, OauthClient, OutboundEndpoint};
 
 /// Opaque tokens (RFC 7662), in `Authorization: Bearer`.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,8 +43,12 @@ pub struct LiveCheck {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionEndpoint {
-    /// Its address.
-    pub endpoint: OutboundEndpoint,
+    /// Its address; absent where `discovery` says it.
+    #[serde(default)]
+    pub endpoint: Option<OutboundEndpoint>,
+    /// Where the issuer says it itself.
+    #[serde(default)]
+    pub discovery: Option<Discovery>,
     /// Who the gateway is there.
     pub client: OauthClient,
     /// For one question, waiting included.

@@ -128,3 +128,33 @@ pub struct SigningKey {
     /// Whose it is.
     pub machine: Machine,
 }
+
+/// What registered clients sign about themselves (RFC 7523).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAssertionProvider {
+    /// The name in the configuration.
+    pub name: String,
+    /// One of these is the one `aud`.
+    pub audiences: Vec<String>,
+    /// JWA names; asymmetric only.
+    pub algorithms: Vec<String>,
+    /// Seconds from `iat` to `exp` at most.
+    pub lifetime_s: u64,
+    /// Seconds of clock difference allowed.
+    pub leeway_s: u64,
+    /// Who may sign.
+    pub clients: Vec<AssertionClient>,
+}
+
+/// A registered client.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssertionClient {
+    /// `iss` and `sub`.
+    pub id: String,
+    /// The text of its JWK set (RFC 7517).
+    pub jwks: String,
+    /// Who it is.
+    pub machine: Machine,
+}

@@ -74,6 +74,20 @@ pub struct OidcSession {
     pub idle_s: u64,
     /// Longest time after the login, seconds.
     pub absolute_s: u64,
+    /// Where they are.
+    #[serde(default)]
+    pub store: SessionStore,
+}
+
+/// Where the sessions of a provider are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStore {
+    /// Sealed in browsers.
+    #[default]
+    Cookie,
+    /// In the store of `state`; browsers have a handle.
+    Server,
 }
 
 /// How surely, and how lately, the caller has to have logged in (RFC 9470).

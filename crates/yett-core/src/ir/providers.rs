@@ -21,6 +21,8 @@ pub enum Provider {
     Mtls(super::MtlsProvider),
     /// Requests that their callers signed (RFC 9421).
     SignedRequest(super::SignedRequestProvider),
+    /// What registered clients sign about themselves (RFC 7523).
+    ClientAssertion(super::ClientAssertionProvider),
     /// Tokens that their issuer is asked about (RFC 7662).
     Introspection(IntrospectionProvider),
     /// People in browsers: login and session.
@@ -45,7 +47,8 @@ impl Provider {
     pub fn sender_constrained(&self) -> Option<SenderConstrained> {
         match self {
             Self::Jwt(jwt) => jwt.sender_constrained,
-            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) | Self::Introspection(_) | Self::Oidc(_) => None,
+            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) | Self::ClientAssertion(_) => None,
+            Self::Introspection(_) | Self::Oidc(_) => None,
         }
     }
 
@@ -56,7 +59,7 @@ impl Provider {
             Self::Jwt(jwt) => Some(&jwt.claims.declared),
             Self::Introspection(introspection) => Some(&introspection.claims.declared),
             Self::Oidc(oidc) => Some(&oidc.claims.declared),
-            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) => None,
+            Self::ApiKey(_) | Self::Mtls(_) | Self::SignedRequest(_) | Self::ClientAssertion(_) => None,
         }
     }
 }
@@ -149,7 +152,7 @@ pub struct JwksDiscovered {
 }
 
 /// Metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Discovery {
     /// The exact `issuer` of the document.

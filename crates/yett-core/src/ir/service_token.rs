@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{OauthClient, OutboundEndpoint};
+use super::{Discovery, OauthClient, OutboundEndpoint};
 
 /// How the gateway gets a token for a service, in place of the caller's credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -10,8 +10,12 @@ use super::{OauthClient, OutboundEndpoint};
 pub struct ServiceToken {
     /// Which grant.
     pub grant: TokenGrant,
-    /// The token endpoint.
-    pub endpoint: OutboundEndpoint,
+    /// The token endpoint; absent where `discovery` says it.
+    #[serde(default)]
+    pub endpoint: Option<OutboundEndpoint>,
+    /// Where the issuer says it itself.
+    #[serde(default)]
+    pub discovery: Option<Discovery>,
     /// `aud` of assertions; the endpoint's URL where it is absent.
     #[serde(default)]
     pub issuer: Option<String>,

@@ -32,6 +32,8 @@ pub enum Fault {
     NotJson,
     /// The answer is JSON, and says something else than it has to.
     Unexpected(&'static str),
+    /// The provider has not said where it is, or at an address that is not its own: why.
+    Undiscovered(String),
     /// The request could not be made: a value that no field can carry, or a key that does not sign.
     Unsendable,
 }
@@ -54,6 +56,7 @@ impl Fault {
             Self::TooLarge(_) => "too_large",
             Self::NotJson => "not_json",
             Self::Unexpected(_) => "unexpected",
+            Self::Undiscovered(_) => "undiscovered",
             Self::Unsendable => "unsendable",
         }
     }
@@ -76,6 +79,7 @@ impl fmt::Display for Fault {
             Self::TooLarge(limit) => write!(f, "answered more than {limit} bytes"),
             Self::NotJson => f.write_str("the answer is not a JSON object, or not declared as JSON"),
             Self::Unexpected(what) => write!(f, "the answer {what}"),
+            Self::Undiscovered(why) => f.write_str(why),
             Self::Unsendable => f.write_str("the request could not be made"),
         }
     }

@@ -5,16 +5,24 @@ use std::sync::Arc;
 use crate::exchange::{Answer, Exchange, Need, Now, Once, Refusal, Step, Use};
 use crate::pipeline::{PipelineState, respond};
 use crate::providers::Failure;
+use crate::providers::oidc::cookie::Fields;
+use crate::providers::oidc::login::{Returned, Wanted};
 use crate::providers::oidc::places::Action;
 use crate::providers::oidc::query::Parameters;
-use crate::providers::oidc::{Oidc, browser, cookie, grants, login::Wanted, logout, tokens};
+use crate::providers::oidc::seal::RANDOM;
+use crate::providers::oidc::session::Session;
+use crate::providers::oidc::stored::{Ask, HANDLE, Handle, WRITES};
+use crate::providers::oidc::{Oidc, browser, cookie, grants, logout, tokens};
 use crate::reason::Reason;
 use crate::revocation::Revocation;
 use crate::router::{Match, Wanted as Route};
 use crate::snapshot::Snapshot;
+use crate::store::Key;
 
 /// Bytes of a list of `acr` values in a request to begin a login.
 const ACR_BYTES: usize = 512;
+/// The body of a provider's form.
+const FORM: Need = Need::Body { limit: 16 * 1024, within_ms: 10_000 };
 
 /// An exchange, and what its steps need.
 struct Turn<'a> {
@@ -87,12 +95,20 @@ pub(super) fn invite(
 
 /// The refusal of a caller who was revoked. A session is over then: its cookie goes, and who looks at a page may log in anew.
 pub(super) fn revoked(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, reason: Reason, now: Now) -> Step {
-    let caller = exchange.principal.clone().filter(|_| reason == Reason::TokenRevoked);
+    let revoked = |name: &str| {
+        let mut own = exchange.principals().filter(|one| *one.provider == *name);
+        own.any(|one| snapshot.revocations.is_revoked(one, now))
+    };
     let found = snapshot.providers.iter().zip(0_u32..).find_map(|(provider, index)| {
         let oidc = provider.oidc()?;
-        exchange.principals().any(|one| one.provider == *provider.name()).then_some((index, oidc))
+        revoked(provider.name()).then_some((index, oidc))
     });
-    let (Some(_), Some((provider, oidc))) = (caller, found) else { return stop(reason) };
+    let Some((provider, oidc)) = found.filter(|_| reason == Reason::TokenRevoked) else { return stop(reason) };
+    if let Some(key) = oidc.key(exchange)
+        && let Some(asked) = exchange.ask(Need::Session(Box::new(Ask::End(key))))
+    {
+        return asked;
+    }
     let fields = oidc.clear(exchange);
     exchange.sessions_mut().cookies = fields;
     invite(snapshot, state, exchange, &[provider], Reason::SessionExpired.into(), now)
@@ -124,13 +140,16 @@ pub(super) fn assured(snapshot: &Snapshot, state: &mut PipelineState, exchange: 
     }
 }
 
-/// Gives the browser its session anew, where authenticate said so.
+/// Gives the browser its session anew, or the store, where authenticate said so.
 pub(super) fn renew(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     let Some((provider, session)) = exchange.sessions.as_mut().and_then(|sessions| sessions.renewed.take()) else {
         return Step::Continue;
     };
     let Some(oidc) = find(snapshot, provider) else { return stop(Reason::Internal) };
     let Some(random) = state.random.bytes() else { return stop(Reason::Internal) };
+    if let Some(key) = oidc.key(exchange) {
+        return write(oidc, exchange, key, &session, &random).unwrap_or_else(|stopped| stopped);
+    }
     match oidc.keep(exchange, &session, &random, now) {
         Ok(fields) => {
             exchange.sessions_mut().cookies.extend(fields);
@@ -138,6 +157,22 @@ pub(super) fn renew(snapshot: &Snapshot, state: &mut PipelineState, exchange: &m
         }
         Err(refusal) => Step::Refuse(refusal),
     }
+}
+
+/// Has the store take a session in place of the one that was read; what is there then is looked at anew.
+fn write(oidc: &Oidc, exchange: &mut Exchange, key: Key, session: &Session, random: &[u8; RANDOM]) -> Result<Step, Stopped> {
+    let Some(Ok(Some(read))) = exchange.stored(&key).cloned() else { return Err(stop(Reason::StateUnavailable)) };
+    let (value, until_ms) = oidc.seal_stored(&key, session, random).map_err(stop)?;
+    let writes = &mut exchange.sessions_mut().writes;
+    *writes = writes.saturating_add(1);
+    if *writes > WRITES {
+        return Err(stop(Reason::StateUnavailable));
+    }
+    // Who it is, and whether it is anybody, is read anew out of what is there then.
+    exchange.principal = None;
+    exchange.vouched.clear();
+    let need = Need::Session(Box::new(Ask::Replace { key, read, value, until_ms }));
+    exchange.ask(need).ok_or_else(|| stop(Reason::StateUnavailable))
 }
 
 impl Turn<'_> {
@@ -222,8 +257,11 @@ impl Turn<'_> {
     fn callback(&mut self, provider: u32, oidc: &Oidc) -> Result<Step, Stopped> {
         let returned = oidc.returned(self.exchange, self.now);
         let returned = returned.map_err(|refusal| self.without_metadata(provider, refusal))?;
-        self.exchange.sessions_mut().cookies.push(returned.clear);
-        let code = returned.code.map_err(stop)?;
+        self.exchange.sessions_mut().cookies.push(returned.clear.clone());
+        if let Some(begun) = self.exchange.sessions_mut().begun.take() {
+            return self.begun(oidc, &returned, *begun);
+        }
+        let code = returned.code.clone().map_err(stop)?;
         let grant = oidc.grant(self.exchange, &returned.pending, &code).map_err(stop)?;
         let body = match self.exchange.tokens(provider, &grant) {
             None => {
@@ -240,17 +278,73 @@ impl Turn<'_> {
         };
         let random =
             self.state.random.bytes::<{ crate::providers::oidc::SESSION_RANDOM }>().ok_or_else(|| stop(Reason::Internal))?;
-        let (id, seal) = random.split_first_chunk::<16>().ok_or_else(|| stop(Reason::Internal))?;
+        let (id, rest) = random.split_first_chunk::<16>().ok_or_else(|| stop(Reason::Internal))?;
+        let (handle, seal) = rest.split_first_chunk::<HANDLE>().ok_or_else(|| stop(Reason::Internal))?;
         let seal = seal.try_into().map_err(|_| stop(Reason::Internal))?;
         let session = oidc.establish(self.exchange, &returned.pending, &code, &body, id, self.now);
         let session = session.map_err(|failure| match failure {
             Failure::Refused(refusal) => Step::Refuse(refusal),
             Failure::KeysNeeded(refusal) => self.need(Need::Keys { provider }, refusal),
         })?;
+        if oidc.is_stored() {
+            return self.store(oidc, session, Handle::new(*handle), seal);
+        }
         let fields = oidc.keep(self.exchange, &session, seal, self.now).map_err(stop)?;
+        self.arrive(oidc, &returned, &session, fields)
+    }
+
+    /// Back to the page that the login began at.
+    fn arrive(&mut self, oidc: &Oidc, returned: &Returned, session: &Session, fields: Fields) -> Result<Step, Stopped> {
         self.exchange.sessions_mut().cookies.extend(fields);
-        self.exchange.principal = oidc.principal(&session);
+        self.exchange.principal = oidc.principal(session);
         Ok(self.redirect(303, &returned.pending.return_to))
+    }
+
+    /// Has the store take a new session; the browser's one of before goes.
+    fn store(&mut self, oidc: &Oidc, session: Session, handle: Handle, random: &[u8; RANDOM]) -> Result<Step, Stopped> {
+        let key = handle.key(oidc.name());
+        let (value, until_ms) = oidc.seal_stored(&key, &session, random).map_err(stop)?;
+        let before = oidc.key(self.exchange);
+        self.exchange.sessions_mut().begun = Some(Box::new((session, handle)));
+        let need = Need::Session(Box::new(Ask::Begin { key, value, until_ms, before }));
+        Err(self.need(need, Reason::StateUnavailable.into()))
+    }
+
+    /// The store has it, or the login ended in nothing.
+    fn begun(&mut self, oidc: &Oidc, returned: &Returned, begun: (Session, Handle)) -> Result<Step, Stopped> {
+        let (session, handle) = begun;
+        let Some(Ok(Some(_))) = self.exchange.stored(&handle.key(oidc.name())) else {
+            return Err(stop(Reason::StateUnavailable));
+        };
+        let fields = oidc.hand_over(self.exchange, &session, &handle, self.now).map_err(stop)?;
+        self.arrive(oidc, returned, &session, fields)
+    }
+
+    /// The session of the request, as it was before this turn ended it.
+    fn ending(&mut self, oidc: &Oidc) -> Result<Option<Session>, Stopped> {
+        if let Some(found) = self.exchange.sessions_mut().ending.clone() {
+            return Ok(found.map(|session| *session));
+        }
+        let found = oidc.open(self.exchange).map_err(|need| match need {
+            Some(need) => self.need(need, Reason::StateUnavailable.into()),
+            None => stop(Reason::StateUnavailable),
+        })?;
+        self.exchange.sessions_mut().ending = Some(found.clone().map(Box::new));
+        Ok(found)
+    }
+
+    /// Ends a session: everywhere at once, and then in the store.
+    fn end(&mut self, oidc: &Oidc, session: &Session) -> Result<(), Stopped> {
+        let over = oidc.over(session, self.now).map_err(stop)?;
+        self.revoke(over)?;
+        let Some(key) = oidc.key(self.exchange) else { return Ok(()) };
+        if let Some(asked) = self.exchange.ask(Need::Session(Box::new(Ask::End(key)))) {
+            return Err(asked);
+        }
+        match self.exchange.stored(&key) {
+            Some(Ok(None)) => Ok(()),
+            _ => Err(stop(Reason::StateUnavailable)),
+        }
     }
 
     /// Ends the session here, and sends a person on to end it at the provider.
@@ -258,12 +352,11 @@ impl Turn<'_> {
         if !browser::is_same_origin(self.exchange) {
             return Err(stop(Reason::CsrfRefused));
         }
-        let session = oidc.open(self.exchange);
+        let session = self.ending(oidc)?;
         let fields = oidc.clear(self.exchange);
         self.exchange.sessions_mut().cookies.extend(fields);
         if let Some(session) = &session {
-            let over = oidc.over(session, self.now).map_err(stop)?;
-            self.revoke(over)?;
+            self.end(oidc, session)?;
         }
         if !browser::is_page(self.exchange) {
             return Ok(self.answer(204, &[("cache-control", "no-store")]));
@@ -283,9 +376,9 @@ impl Turn<'_> {
 
     /// The provider says that sessions are over.
     fn backchannel(&mut self, provider: u32, oidc: &Oidc) -> Result<Step, Stopped> {
-        let Some(body) = self.exchange.form() else {
+        let Some(body) = self.exchange.held() else {
             let refusal = Refusal { detail: Some("the form did not arrive".into()), ..Reason::LogoutTokenInvalid.into() };
-            return Err(self.need(Need::Form, refusal));
+            return Err(self.need(FORM, refusal));
         };
         let token = logout::token_of(body).map_err(stop)?;
         let ended = oidc.told(&token, self.now).map_err(|failure| match failure {
@@ -311,12 +404,11 @@ impl Turn<'_> {
 
     /// The provider has this browser say that its session is over. Without that session it says nothing.
     fn frontchannel(&mut self, oidc: &Oidc) -> Result<Step, Stopped> {
-        let session = oidc.open(self.exchange).filter(|session| logout::is_about(self.exchange.query(), oidc.issuer(), session));
-        if let Some(session) = &session {
+        let session = self.ending(oidc)?;
+        if let Some(session) = session.filter(|session| logout::is_about(self.exchange.query(), oidc.issuer(), session)) {
             let fields = oidc.clear(self.exchange);
             self.exchange.sessions_mut().cookies.extend(fields);
-            let over = oidc.over(session, self.now).map_err(stop)?;
-            self.revoke(over)?;
+            self.end(oidc, &session)?;
         }
         Ok(self.answer(200, &[("cache-control", "no-store")]))
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Provider;
+use super::authenticate::of;
 use super::oidc::session::Session;
 use super::oidc::{Found, cookie};
 use super::signed_request::SignedRequest;
@@ -49,12 +50,12 @@ pub(super) fn session(
             }
             Verdict::Caller(principal)
         }
-        Found::Needs(need, refusal) => Verdict::Needs(need, refusal),
+        Found::Needs(need, refusal) => Verdict::Needs(need, of(provider, refusal)),
         Found::Refused(refusal, over) => {
             if over {
                 notes.over.push(index);
             }
-            Verdict::Refused(refusal)
+            Verdict::Refused(of(provider, refusal))
         }
     }
 }

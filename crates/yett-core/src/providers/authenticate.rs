@@ -11,14 +11,17 @@ use smallvec::SmallVec;
 
 use super::ambient::{self, Notes, Verdict as Ambient};
 use super::api_key::{ApiKeys, WellFormed};
+use super::assumed;
+use super::client_assertion::ClientAssertions;
 use super::introspection::{self, Introspected, Introspection};
 use super::jwk::sha256;
 use super::jwt::{Failure, TOKEN_BYTES, Unverified};
+use super::machine::Maker;
 use super::present::{self, Presented};
 use super::signed_request::SignedRequest;
 use super::verdict::{Credential, Verdict, VerdictCache};
 use super::{Provider, refuse};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, RequestHead, Step};
+use crate::exchange::{Exchange, Need, Now, Principal, Refusal, RequestHead, Step, Use};
 use crate::headers::Known;
 use crate::reason::Reason;
 use crate::revocation::credential_digest;
@@ -91,11 +94,13 @@ pub fn authenticate(
     now: Now,
 ) -> Step {
     let mut notes = Notes::default();
-    let outcome =
-        present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
+    let outcome = present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|mut presented| {
+        assumed::present(providers, accepts, &exchange.assumed, &mut presented);
+        match accepts {
             Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
             Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
-        });
+        }
+    });
     follow(notes, providers, exchange);
     match outcome {
         Ok(callers) => {
@@ -139,7 +144,7 @@ fn attributed(providers: &[Provider], accepts: &Accepts, mut refusal: Refusal) -
 }
 
 /// The same refusal, of this provider's credential.
-fn of(provider: &Provider, mut refusal: Refusal) -> Refusal {
+pub(super) fn of(provider: &Provider, mut refusal: Refusal) -> Refusal {
     refusal.provider = Some(Arc::clone(&provider.name));
     refusal
 }
@@ -181,6 +186,11 @@ fn all_of(
     let mut used = 0;
     for index in list {
         let provider = usize::try_from(*index).ok().and_then(|index| providers.get(index)).ok_or(Reason::Internal)?;
+        if let Some(own) = presented.iter().find(|one| matches!(one, Presented::Assumed(_)) && provider.takes(one)) {
+            callers.push(judge(providers, std::slice::from_ref(index), own, exchange, verdicts, &mut notes.signed, now)?);
+            used += 1;
+            continue;
+        }
         if provider.mtls().is_some() {
             callers.push(certificate(providers, std::slice::from_ref(index), exchange, verdicts, now)?);
             continue;
@@ -220,9 +230,10 @@ fn judge(
 ) -> Result<Caller, Undecided> {
     let accepted = || list.iter().filter_map(|index| Some((*index, providers.get(usize::try_from(*index).ok()?)?)));
     match *presented {
-        Presented::Authorization(value) => bearer(accepted, verdicts, value, exchange.introspected.as_ref(), now),
+        Presented::Authorization(value) => bearer(accepted, verdicts, value, exchange, now),
         Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, exchange.client, now)?),
         Presented::Signature => signature(accepted, exchange, signed, now),
+        Presented::Assumed(one) => Ok(assumed::judge(providers, list, one, exchange, now)?),
     }
 }
 
@@ -295,13 +306,15 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     accepted: impl Fn() -> I,
     verdicts: &mut VerdictCache,
     value: &[u8],
-    said: Option<&Introspected>,
+    exchange: &Exchange,
     now: Now,
 ) -> Result<Caller, Undecided> {
     let token = bearer_token(value)?;
+    let said = exchange.introspected.as_ref();
     let jwts = || accepted().filter_map(|(index, provider)| Some((index, provider, provider.jwt()?)));
     let asked = || accepted().find_map(|(index, provider)| Some((index, provider, provider.introspection()?)));
-    if jwts().next().is_none() && asked().is_none() {
+    let asserted = || accepted().filter_map(|(_, provider)| Some((provider, provider.client_assertions()?)));
+    if jwts().next().is_none() && asked().is_none() && asserted().next().is_none() {
         return Err(Refusal::from(Reason::ProviderNotAccepted).into());
     }
     if token.len() > TOKEN_BYTES {
@@ -314,6 +327,13 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
             verdicts.digests.keep(token, digest);
             return Ok(principal);
         }
+    }
+    // Who signs about itself names itself: nobody else judges that, also if it fails there.
+    let issuer = asserted().next().and_then(|_| introspection::issuer_of(token));
+    if let Some(issuer) = &issuer
+        && let Some((provider, judge)) = asserted().find(|(_, (assertions, _))| assertions.knows(issuer))
+    {
+        return assertion(provider, judge, token, verdicts, exchange, now);
     }
     if let Some((index, provider, introspection)) = asked() {
         // A signed token of an accepted issuer is for its provider to judge, also if it fails there.
@@ -340,6 +360,37 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     let principal = Rc::clone(&verdict.principal);
     verdicts.insert(Credential { digest, provider: provider.identity }, verdict);
     Ok(principal)
+}
+
+/// A client that signed about itself: verified once, and good for this request where the store knows nothing of it.
+fn assertion(
+    provider: &Provider,
+    (assertions, maker): (&ClientAssertions, &Maker),
+    token: &[u8],
+    verdicts: &mut VerdictCache,
+    exchange: &Exchange,
+    now: Now,
+) -> Result<Caller, Undecided> {
+    let credential = Credential { digest: sha256(token), provider: provider.identity };
+    let principal = match verdicts.get(&credential, 0, now) {
+        Some(principal) => principal,
+        None => {
+            let verdict = assertions.verify(token, maker, now).map_err(|refusal| of(provider, refusal))?;
+            let principal = Rc::clone(&verdict.principal);
+            verdicts.insert(credential, verdict);
+            principal
+        }
+    };
+    let once = assertions.once(&principal);
+    match exchange.use_of(&once.key) {
+        Some(Use::New) => Ok(principal),
+        Some(Use::Again) => Err(of(provider, Reason::AssertionReplayed.into()).into()),
+        Some(Use::Unknown) => Err(of(provider, Reason::StateUnavailable.into()).into()),
+        None => {
+            let need = Need::Unused(Box::new(once));
+            Err(Undecided::Needs(Box::new((need, of(provider, Reason::StateUnavailable.into())))))
+        }
+    }
 }
 
 /// A token whose issuer is asked, unless it was asked already and the answer counts.

@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use self::answers::Answer;
+use self::answers::{Answer, Said};
 use self::source::{Source, Unanswered};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::assumed::Filled;
 use super::claims::{self, Mapping};
+use super::discovery::discovery;
 use super::verdict::Verdict;
 use super::{json, refuse};
-use crate::exchange::{AuthenticationMethod, Now, Refusal};
+use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
@@ -75,8 +77,10 @@ pub(super) fn source(
             shared.events.push(level, event, fields);
         }
     };
-    let found = shared.introspection.source(name, spec, issuer, secrets, &shared.service_runtime, Arc::new(sink));
-    found.map_err(|why| format!("provider `{name}`: {why}"))
+    let failed = |why: String| format!("provider `{name}`: {why}");
+    let discovery = spec.discovery.as_ref().map(|spec| discovery(spec, shared)).transpose().map_err(failed)?;
+    let runtime = &shared.service_runtime;
+    shared.introspection.source(name, (spec, discovery), issuer, secrets, runtime, Arc::new(sink)).map_err(failed)
 }
 
 impl Introspection {
@@ -99,6 +103,11 @@ impl Introspection {
         })
     }
 
+    /// The one `iss`, where it is known.
+    pub(super) fn issuer(&self) -> Option<&Arc<str>> {
+        self.issuer.as_ref()
+    }
+
     /// What is remembered of a token and young enough.
     pub(super) fn known(&self, digest: [u8; 32]) -> Option<Answer> {
         self.source.known(digest, self.max_age, self.inactive_max_age)
@@ -107,6 +116,21 @@ impl Introspection {
     /// How old a question may be that a new request joins.
     pub(super) fn max_age_ms(&self) -> u64 {
         milliseconds(self.max_age)
+    }
+
+    /// The caller of an active token with these claims.
+    pub(super) fn assume(&self, claims: &Map<String, Value>, now: Now) -> Result<Rc<Principal>, Refusal> {
+        let mut filled = Filled::new(claims, now);
+        filled.put("active", true).first("aud", &self.audiences);
+        if let Some(issuer) = &self.issuer {
+            filled.put("iss", &**issuer);
+        }
+        if matches!(self.mapping.client(filled.claims()), Ok(None)) {
+            filled.first("client_id", &self.clients);
+        }
+        let text = serde_json::to_vec(filled.claims()).map_err(|_| Reason::Internal)?;
+        let answer = Answer { said: Said::Active(text.into()), asked: tokio::time::Instant::now() };
+        Ok(self.judge(&answer, now)?.principal)
     }
 
     /// The verdict on a token of which this was said. It counts no longer than the answer does.

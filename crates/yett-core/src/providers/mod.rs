@@ -2,17 +2,20 @@
 
 mod ambient;
 pub mod api_key;
+mod assumed;
 mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
 mod claims;
 #[cfg(test)]
 mod claims_tests;
+mod client_assertion;
 mod digests;
 pub mod discovery;
 pub mod dpop;
 #[cfg(test)]
 mod dpop_tests;
+pub mod endpoint;
 pub mod event;
 pub mod hyper_io;
 pub mod introspection;
@@ -52,6 +55,7 @@ use crate::reason::Reason;
 use crate::shared::Shared;
 use crate::snapshot::{Challenge, Secrets};
 use api_key::ApiKeys;
+use client_assertion::ClientAssertions;
 use introspection::Introspection;
 use introspection::source::Source;
 use jwk::sha256;
@@ -82,6 +86,7 @@ enum Kind {
     ApiKey(Box<ApiKeys>),
     Mtls(Box<Mtls>, Maker),
     SignedRequest(Box<SignedRequests>, Maker),
+    ClientAssertion(Box<ClientAssertions>, Maker),
     Introspection(Box<Introspection>),
     Oidc(Box<Oidc>),
 }
@@ -134,6 +139,10 @@ impl Provider {
             ir::Provider::SignedRequest(spec) => {
                 (&spec.name, Kind::SignedRequest(Box::new(SignedRequests::build(spec, secrets)?), maker(&spec.name)))
             }
+            ir::Provider::ClientAssertion(spec) => {
+                let built = ClientAssertions::build(spec, shared.stores.remembered_since())?;
+                (&spec.name, Kind::ClientAssertion(Box::new(built), maker(&spec.name)))
+            }
             ir::Provider::Introspection(spec) => {
                 (&spec.name, Kind::Introspection(Box::new(Introspection::build(spec, secrets, shared)?)))
             }
@@ -149,7 +158,7 @@ impl Provider {
 
     fn assemble(name: &str, provider: &ir::Provider, secrets: &Secrets, kind: Kind) -> Self {
         let headers = match &kind {
-            Kind::Jwt(_) | Kind::Introspection(_) => SmallVec::from_iter(["authorization".into()]),
+            Kind::Jwt(_) | Kind::Introspection(_) | Kind::ClientAssertion(..) => SmallVec::from_iter(["authorization".into()]),
             Kind::ApiKey(keys) => SmallVec::from_iter([Arc::clone(&keys.header)]),
             // The handshake is no header; a session is a cookie among others, and never a header of its own.
             Kind::Mtls(..) | Kind::Oidc(_) => SmallVec::new(),
@@ -183,17 +192,21 @@ impl Provider {
         &self.name
     }
 
-    /// Whose tokens it takes; none where it takes other credentials.
+    /// The authorization servers of the tokens that it takes; none where it takes other credentials.
     #[must_use]
     pub fn issuers(&self) -> Vec<Arc<str>> {
-        self.jwt().map(Jwt::issuers).unwrap_or_default()
+        match &self.kind {
+            Kind::Jwt(jwt) => jwt.issuers(),
+            Kind::Introspection(introspection) => introspection.issuer().cloned().into_iter().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// For WWW-Authenticate.
     #[must_use]
     pub fn challenge(&self) -> Challenge {
         match &self.kind {
-            Kind::Jwt(_) | Kind::Introspection(_) => Challenge::Bearer(Arc::clone(&self.name)),
+            Kind::Jwt(_) | Kind::Introspection(_) | Kind::ClientAssertion(..) => Challenge::Bearer(Arc::clone(&self.name)),
             Kind::ApiKey(keys) => Challenge::ApiKey(Arc::clone(&self.name), Arc::clone(&keys.header)),
             Kind::Mtls(..) => Challenge::Certificate(Arc::clone(&self.name)),
             Kind::SignedRequest(signed, _) => Challenge::Signature(Arc::clone(&self.name), signed.components().into()),
@@ -279,6 +292,13 @@ impl Provider {
         }
     }
 
+    fn client_assertions(&self) -> Option<(&ClientAssertions, &Maker)> {
+        match &self.kind {
+            Kind::ClientAssertion(assertions, maker) => Some((assertions, maker)),
+            _ => None,
+        }
+    }
+
     /// Where people log in, if it is that.
     #[must_use]
     pub fn oidc(&self) -> Option<&Oidc> {
@@ -291,9 +311,10 @@ impl Provider {
     /// Whether this is where its credential stands.
     fn takes(&self, presented: &Presented<'_>) -> bool {
         match (presented, &self.kind) {
-            (Presented::Authorization(_), Kind::Jwt(_) | Kind::Introspection(_)) => true,
+            (Presented::Authorization(_), Kind::Jwt(_) | Kind::Introspection(_) | Kind::ClientAssertion(..)) => true,
             (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
             (Presented::Signature, Kind::SignedRequest(..)) => true,
+            (Presented::Assumed(assumed), _) => *self.name == *assumed.provider(),
             _ => false,
         }
     }

@@ -1,9 +1,11 @@
-//! People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie.
+//! People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie or in the store.
 //!
 //! Nothing is remembered for a login under way: all of it is sealed into a cookie of the browser that began it
-//! ([`login`]), and so is the session that it ends in ([`session`]). So any instance with the keys serves any browser.
+//! ([`login`]), and so is the session that it ends in ([`session`]), or its handle ([`stored`]). So any instance with the
+//! keys serves any browser.
 
 pub mod browser;
+mod caller;
 pub mod cookie;
 pub mod grants;
 pub mod login;
@@ -13,11 +15,12 @@ pub mod query;
 pub mod seal;
 pub mod session;
 pub mod state;
+pub mod stored;
 pub mod token;
 pub mod tokens;
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,11 +28,11 @@ use zeroize::Zeroizing;
 
 use super::claims::Mapping;
 use super::discovery::{self, Discovery};
+use super::endpoint::{Discovered, Endpoint, Which};
 use super::jwk::{Algorithm, sha256};
 use super::jwt::{Failure, Keys, Unverified};
 use super::refuse;
-use super::verdict::{Credential, Verdict, VerdictCache};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Upgrade};
+use crate::exchange::{Exchange, Need, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::outbound::{OauthClient, Target, Transport};
@@ -37,19 +40,22 @@ use crate::reason::Reason;
 use crate::revocation::{Revocation, What, hex};
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
-use crate::store::{Key, Space};
+use crate::store::{Key, MAX_VALUE, Space};
 use cookie::Fields;
-use grants::{Address, Failure as NoTokens, Grant, Outcome, TokenEndpoint};
+use grants::{BOUNDS, Grant, Outcome, TokenEndpoint};
 use login::{BEGIN_RANDOM, Begun, Client, Pending, Start, Wanted};
 use seal::{Bound, KeyRing, Purpose, RANDOM};
-use session::{Lifetimes, Session, Standing, Who};
+use session::{Lifetimes, Session, Who};
+use stored::{Ask, HANDLE, Handle};
 use token::Token;
 use tokens::{Expected, Tokens};
 
 /// Random bytes of a session's name.
 const ID: usize = 16;
 /// Random bytes that a new session takes.
-pub const SESSION_RANDOM: usize = ID + RANDOM;
+pub const SESSION_RANDOM: usize = ID + HANDLE + RANDOM;
+/// How long the store keeps a session after its end, seconds: clocks of instances differ.
+const KEPT_S: u64 = 60;
 
 /// A compiled provider.
 pub struct Oidc {
@@ -61,6 +67,7 @@ pub struct Oidc {
     parameters: Vec<(Box<str>, Box<str>)>,
     ring: KeyRing,
     policy: [u8; 32],
+    store: ir::SessionStore,
     lifetimes: Lifetimes,
     leeway_s: u64,
     algorithms: Vec<Algorithm>,
@@ -288,6 +295,8 @@ impl Oidc {
             access_s: tokens.expires_in.map(|seconds| (now_s, now_s.saturating_add(seconds))),
             refresh,
             id_token: Some(id_token.clone()),
+            over_s: None,
+            failed_s: None,
             who,
         })
     }
@@ -395,12 +404,73 @@ impl Oidc {
         Key::new(Space::Event, &[b"logout", self.issuer.as_bytes(), ended.jti.as_bytes()])
     }
 
-    /// The session of a request, whatever it is worth now; for a logout.
+    /// Whether its sessions are in the store.
     #[must_use]
-    pub fn open(&self, exchange: &Exchange) -> Option<Session> {
-        let text = cookie::read_session(&exchange.request.headers, &self.cookie)?;
-        let session = Session::read(&self.ring.open(&self.bound(Purpose::Session), &text)?)?;
-        (session.host == authority(exchange).ok()?).then_some(session)
+    pub fn is_stored(&self) -> bool {
+        self.store == ir::SessionStore::Server
+    }
+
+    /// The session of a request, whatever it is worth now; for a logout.
+    ///
+    /// # Errors
+    /// What the store has to be asked first; or, without a question, `state_unavailable`.
+    pub fn open(&self, exchange: &Exchange) -> Result<Option<Session>, Option<Need>> {
+        let Some(text) = cookie::read_session(&exchange.request.headers, &self.cookie) else { return Ok(None) };
+        let session = match self.place(&text) {
+            None if self.is_stored() => None,
+            None => self.unseal(&text),
+            Some(key) => match exchange.stored(&key) {
+                None => return Err(Some(Need::Session(Box::new(Ask::Read(key))))),
+                Some(Err(_)) => return Err(None),
+                Some(Ok(sealed)) => sealed.as_ref().and_then(|sealed| self.unseal_stored(&key, sealed)),
+            },
+        };
+        Ok(session.filter(|session| authority(exchange).is_ok_and(|host| session.host == host)))
+    }
+
+    /// Where the store has the session of a request, if it has it.
+    #[must_use]
+    pub fn key(&self, exchange: &Exchange) -> Option<Key> {
+        self.place(&cookie::read_session(&exchange.request.headers, &self.cookie)?)
+    }
+
+    fn unseal(&self, text: &[u8]) -> Option<Session> {
+        Session::read(&self.ring.open(&self.bound(Purpose::Session), text)?)
+    }
+
+    fn unseal_stored(&self, key: &Key, text: &[u8]) -> Option<Session> {
+        let own = self.bound(Purpose::Stored);
+        let policy = stored::policy(&own, key);
+        Session::read(&self.ring.open(&stored::bound(&own, &policy), text)?)
+    }
+
+    /// A session as the store keeps it at this place, and until when, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// `session_too_large`
+    pub fn seal_stored(&self, key: &Key, session: &Session, random: &[u8; RANDOM]) -> Result<(Arc<[u8]>, u64), Refusal> {
+        let own = self.bound(Purpose::Stored);
+        let policy = stored::policy(&own, key);
+        let write = |session: &Session| {
+            let plain = Zeroizing::new(session.write()?);
+            let sealed = self.ring.seal(&stored::bound(&own, &policy), &plain, random)?;
+            (sealed.len() <= MAX_VALUE).then(|| sealed.into_bytes().into())
+        };
+        let until_ms = session.end_s(&self.lifetimes).saturating_add(KEPT_S).saturating_mul(1000);
+        // As with cookies: the hint of a logout is what it can do without.
+        let value = write(session).or_else(|| write(&Session { id_token: None, ..session.clone() }));
+        Ok((value.ok_or(Reason::SessionTooLarge)?, until_ms))
+    }
+
+    /// The cookie that gives a browser the handle of its session, for as long as the session can last.
+    ///
+    /// # Errors
+    /// Never: a handle fits into one cookie.
+    pub fn hand_over(&self, exchange: &Exchange, session: &Session, handle: &Handle, now: Now) -> Result<Fields, Refusal> {
+        let end_s = session.created_s.saturating_add(self.lifetimes.absolute_s);
+        let left = end_s.saturating_sub(now.unix_ms / 1000);
+        let fields = cookie::write_session(&exchange.request.headers, &self.cookie, &handle.text(), left);
+        fields.ok_or_else(|| Reason::SessionTooLarge.into())
     }
 
     /// The cookies that keep a session.
@@ -426,134 +496,6 @@ impl Oidc {
     #[must_use]
     pub fn clear(&self, exchange: &Exchange) -> Fields {
         cookie::clear_session(&exchange.request.headers, &self.cookie)
-    }
-
-    /// The caller that the session cookie of a request stands for. `provider` is the index of this provider,
-    /// `identity` that of its configuration.
-    pub fn caller(&self, provider: u32, identity: u128, exchange: &Exchange, verdicts: &mut VerdictCache, now: Now) -> Found {
-        let refused = |reason: Reason, clear| Found::Refused(reason.into(), clear);
-        if self.forged(exchange) {
-            return refused(Reason::CsrfRefused, false);
-        }
-        let Some(text) = cookie::read_session(&exchange.request.headers, &self.cookie) else {
-            return refused(Reason::SessionInvalid, false);
-        };
-        let Ok(host) = authority(exchange) else { return refused(Reason::HostInvalid, false) };
-        let credential = Credential { digest: sha256(&[host.as_bytes(), b"\0", &text].concat()), provider: identity };
-        let now_s = now.unix_ms / 1000;
-        if let Some(principal) = verdicts.get(&credential, 0, now) {
-            return Found::Caller(principal, None);
-        }
-        let opened = self.ring.open(&self.bound(Purpose::Session), &text).and_then(|plain| Session::read(&plain));
-        let Some(session) = opened.filter(|session| session.host == host) else {
-            return refused(Reason::SessionInvalid, false);
-        };
-        match session.standing(&self.lifetimes, now_s) {
-            Standing::Ended => refused(Reason::SessionExpired, true),
-            Standing::Live { until_s } => match self.principal(&session) {
-                None => refused(Reason::SessionInvalid, false),
-                Some(principal) => {
-                    let until_ms = until_s.saturating_mul(1000);
-                    let verdict = Verdict { principal: Rc::clone(&principal), trust_revision: 0, from_ms: 0, until_ms };
-                    verdicts.insert(credential, verdict);
-                    Found::Caller(principal, None)
-                }
-            },
-            Standing::Renew => self.renewed(Session { seen_s: now_s, ..session }),
-            Standing::Refresh { until_s } => {
-                let Some(token) = session.refresh.clone() else { return refused(Reason::Internal, false) };
-                let grant = Grant::Refresh(token);
-                match exchange.tokens(provider, &grant) {
-                    Some(outcome) => self.refresh(provider, &session, outcome, until_s, now),
-                    // Asked for once, and not answered in time.
-                    None if exchange.was_asked(&Need::Tokens { provider, grant: Box::new(grant.clone()) }) => {
-                        self.refresh(provider, &session, &Err(NoTokens::Unavailable("no answer in time".into())), until_s, now)
-                    }
-                    None => Found::Needs(
-                        Need::Tokens { provider, grant: Box::new(grant) },
-                        Reason::IdentityProviderUnavailable.into(),
-                    ),
-                }
-            }
-        }
-    }
-
-    /// What a session is after its refresh, or after the attempt.
-    fn refresh(&self, provider: u32, session: &Session, outcome: &Outcome, until_s: u64, now: Now) -> Found {
-        let now_s = now.unix_ms / 1000;
-        let fresh = match outcome {
-            Ok(body) => self.merged(session, body, now),
-            Err(NoTokens::Refused(_)) => Err(Refusal::from(Reason::SessionExpired).into()),
-            Err(NoTokens::Unavailable(_)) => Err(Refusal::from(Reason::IdentityProviderUnavailable).into()),
-        };
-        match fresh {
-            Ok(session) => self.renewed(session),
-            Err(Failure::KeysNeeded(refusal)) => Found::Needs(Need::Keys { provider }, refusal),
-            // To the end of its access, and no longer; nothing is remembered, so that it is tried again.
-            Err(Failure::Refused(_)) if now_s < until_s => self.lasting(session),
-            Err(Failure::Refused(refusal)) => {
-                let over = refusal.reason != Reason::IdentityProviderUnavailable;
-                let reason = if over { Reason::SessionExpired } else { refusal.reason };
-                Found::Refused(Refusal { reason, ..refusal }, over)
-            }
-        }
-    }
-
-    /// A session with fresh tokens (OpenID Connect Core section 12.2).
-    fn merged(&self, session: &Session, body: &[u8], now: Now) -> Result<Session, Failure> {
-        let tokens = Tokens::read(body)?;
-        let now_s = now.unix_ms / 1000;
-        let mut who = session.who.clone();
-        if let Some(id_token) = &tokens.id_token {
-            who = self.identify(id_token, &tokens, None, None, &Wanted::default(), now)?;
-            let moved = who.auth_time.is_some() && session.who.auth_time.is_some() && who.auth_time != session.who.auth_time;
-            if who.subject != session.who.subject || moved {
-                return Err(refuse(Reason::LoginFailed, "the fresh ID token is another login's").into());
-            }
-            // What says how the person logged in, and in which session, does not change by a refresh.
-            who.sid = who.sid.or_else(|| session.who.sid.clone());
-            who.acr = session.who.acr.clone();
-            who.auth_time = session.who.auth_time;
-        }
-        let refresh = tokens.refresh_token.clone().or_else(|| session.refresh.clone());
-        Ok(Session {
-            seen_s: now_s,
-            access_s: tokens.expires_in.map(|seconds| (now_s, now_s.saturating_add(seconds))),
-            refresh,
-            id_token: tokens.id_token.clone().or_else(|| session.id_token.clone()),
-            who,
-            ..session.clone()
-        })
-    }
-
-    fn renewed(&self, session: Session) -> Found {
-        match self.principal(&session) {
-            Some(principal) => Found::Caller(principal, Some(Box::new(session))),
-            None => Found::Refused(Reason::SessionInvalid.into(), false),
-        }
-    }
-
-    fn lasting(&self, session: &Session) -> Found {
-        match self.principal(session) {
-            Some(principal) => Found::Caller(principal, None),
-            None => Found::Refused(Reason::SessionInvalid.into(), false),
-        }
-    }
-
-    /// The caller that a session stands for.
-    #[must_use]
-    pub fn principal(&self, session: &Session) -> Option<Rc<Principal>> {
-        session.principal(&self.name, &self.issuer, &self.hash, &self.lifetimes).map(Rc::new)
-    }
-
-    /// Whether a request may have been sent by a foreign page, with the cookie that the browser adds by itself.
-    fn forged(&self, exchange: &Exchange) -> bool {
-        if exchange.upgrade != Upgrade::None {
-            // From which origins is decided with the route; a page of another site never with a session.
-            return exchange.request.headers.named(b"sec-fetch-site").any(|site| site == b"cross-site")
-                || exchange.request.headers.get(crate::headers::Known::Origin).is_none();
-        }
-        !browser::is_safe(&exchange.request.method) && !browser::is_same_origin(exchange)
     }
 }
 
@@ -605,6 +547,7 @@ impl Oidc {
             parameters: spec.parameters.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
             ring,
             policy: policy(spec),
+            store: session.store,
             lifetimes: Lifetimes { idle_s: session.idle_s, absolute_s: session.absolute_s },
             leeway_s: spec.leeway_s,
             keys: Keys::build(&spec.name, &spec.jwks, &issuer, &algorithms, |settings| Keys::fetched(settings, shared))?,
@@ -627,7 +570,7 @@ fn addresses(
     transport: &Arc<Transport>,
     certificate: bool,
     shared: &Arc<Shared>,
-) -> Result<(Addresses, Address), String> {
+) -> Result<(Addresses, Endpoint), String> {
     match (&spec.endpoints, &spec.discovery) {
         (Some(given), None) => {
             let endpoints = Endpoints {
@@ -635,17 +578,13 @@ fn addresses(
                 end_session: given.end_session.as_deref().map(Into::into),
                 names_issuer: given.names_issuer,
             };
-            let target = Address::bounded(Target::new(&given.token, transport)?);
-            Ok((Addresses::Given(endpoints), Address::Given(target)))
+            let target = Target::new(&given.token, transport)?.bounded(BOUNDS.0, BOUNDS.1);
+            Ok((Addresses::Given(endpoints), Endpoint::Given(Arc::new(target))))
         }
         (None, Some(discovery)) => {
             let discovery = discovery::discovery(discovery, shared)?;
-            let address = Address::Discovered {
-                discovery: Arc::clone(&discovery),
-                transport: Arc::clone(transport),
-                last: Mutex::default(),
-                certificate,
-            };
+            let (own, way) = (Arc::clone(&discovery), Arc::clone(transport));
+            let address = Endpoint::Discovered(Discovered::new(own, way, Which::Token, certificate, BOUNDS));
             Ok((Addresses::Discovered(discovery), address))
         }
         _ => Err("either `endpoints` or `discovery` says where it is".to_owned()),

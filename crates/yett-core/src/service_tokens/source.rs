@@ -13,6 +13,8 @@ use super::answer::{self, Denied};
 use super::{Failure, Outcome, Token};
 use crate::ir::{self, TokenGrant};
 use crate::outbound::{Circuit, Fault, Flights, Form, Halves, Limits, OauthClient, Target, Transport, address};
+use crate::providers::discovery::discovery;
+use crate::providers::endpoint::{Discovered, Endpoint, Which};
 use crate::providers::jwk::sha256;
 use crate::providers::verdict::DigestHasher;
 use crate::shared::{Counter, Shared};
@@ -70,7 +72,9 @@ pub struct TokenSource {
     /// The service.
     pub service: Arc<str>,
     spec: ir::ServiceToken,
-    target: Target,
+    endpoint: Endpoint,
+    /// `aud` of assertions: the issuer, or the endpoint where none is known.
+    audience: Box<str>,
     client: OauthClient,
     limits: Limits,
     circuit: Circuit,
@@ -84,7 +88,7 @@ pub struct TokenSource {
 
 impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenSource").field("service", &self.service).field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("TokenSource").field("service", &self.service).field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -109,15 +113,29 @@ impl Registry {
         if let Some(source) = sources.get(&identity).and_then(Weak::upgrade) {
             return Ok(source);
         }
-        let endpoint = &spec.endpoint;
-        let loopback = endpoint.plaintext || address::names_this_machine(&endpoint.url);
         let own = OauthClient::certificate(&spec.client, secrets)?;
-        let transport = Transport::new(endpoint.ca.as_deref(), own, endpoint.plaintext, loopback)?;
-        let target = Target::new(&endpoint.url, &transport).map_err(|why| format!("the token endpoint: {why}"))?;
         let number = |figure: u32| usize::try_from(figure).unwrap_or(usize::MAX);
+        let bounds = (number(spec.concurrency), number(spec.queue));
+        let (endpoint, url) = match (&spec.endpoint, &spec.discovery) {
+            (Some(given), None) => {
+                let loopback = given.plaintext || address::names_this_machine(&given.url);
+                let transport = Transport::new(given.ca.as_deref(), own, given.plaintext, loopback)?;
+                let target = Target::new(&given.url, &transport).map_err(|why| format!("the token endpoint: {why}"))?;
+                (Endpoint::Given(Arc::new(target.bounded(bounds.0, bounds.1))), given.url.as_str())
+            }
+            (None, Some(said)) => {
+                let certificate = own.is_some();
+                let loopback = said.plaintext || address::names_this_machine(&said.issuer);
+                let transport = Transport::new(said.ca.as_deref(), own, said.plaintext, loopback)?;
+                let found = Discovered::new(discovery(said, shared)?, transport, Which::Token, certificate, bounds);
+                (Endpoint::Discovered(found), said.issuer.as_str())
+            }
+            _ => return Err("either an address or the issuer's metadata says where its token is got".to_owned()),
+        };
         let source = Arc::new(TokenSource {
             service: service.into(),
-            target: target.bounded(number(spec.concurrency), number(spec.queue)),
+            endpoint,
+            audience: spec.issuer.as_deref().unwrap_or(url).into(),
             client: OauthClient::build(&spec.client, secrets)?,
             limits: Limits { time: Duration::from_millis(spec.timeout_ms), bytes: ANSWER_BYTES },
             spec: spec.clone(),
@@ -255,9 +273,9 @@ impl TokenSource {
             form.push("scope", self.spec.scopes.join(" "));
         }
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let audience = self.spec.issuer.as_deref().unwrap_or(&self.spec.endpoint.url);
-        let request = self.client.post(form, audience, now_s).map_err(Denied::Failed)?;
-        let response = self.target.send(&request, self.limits).await.map_err(Denied::Failed)?;
+        let request = self.client.post(form, &self.audience, now_s).map_err(Denied::Failed)?;
+        let target = self.endpoint.target().await.map_err(Denied::Failed)?;
+        let response = target.send(&request, self.limits).await.map_err(Denied::Failed)?;
         answer::read(&response, self.spec.grant)
     }
 

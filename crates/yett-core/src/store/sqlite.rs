@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 use tokio::sync::oneshot;
 
 use super::memory::Memory;
-use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
+use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Space, Store, Survives, Unavailable, ready, unix_ms};
 use crate::server::signals;
 
 /// Time for an answer. A disk that takes longer is refused like one that fails.
@@ -303,6 +303,16 @@ fn remove(connection: &Connection, key: &Key) -> rusqlite::Result<()> {
 
 impl Store for Sqlite {
     fn insert_if_absent(&self, key: Key, until_ms: u64) -> Reply<bool> {
+        // Rare, and also for a process that has the same file: only one refreshes a session.
+        if key.space() == Space::SessionIndex {
+            return self.submit(move |connection| {
+                let new = until_ms > unix_ms() && read(connection, &key)?.is_none();
+                if new {
+                    write(connection, &key, &[], until_ms)?;
+                }
+                Ok(new)
+            });
+        }
         self.replay.insert_if_absent(key, until_ms)
     }
 

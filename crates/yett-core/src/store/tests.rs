@@ -138,6 +138,10 @@ async fn contract(store: &dyn Store) {
     assert_eq!(store.insert_if_absent(key("once"), later).await, Ok(false));
     assert_eq!(store.insert_if_absent(Key::new(Space::Proof, &[b"once"]), later).await, Ok(true));
     assert_eq!(store.insert_if_absent(key("past"), now - 1).await, Ok(false));
+    let turn = |name: &str| Key::new(Space::SessionIndex, &[name.as_bytes()]);
+    assert_eq!(store.insert_if_absent(turn("mine"), later).await, Ok(true));
+    assert_eq!(store.insert_if_absent(turn("mine"), later).await, Ok(false));
+    assert_eq!(store.insert_if_absent(turn("past"), now - 1).await, Ok(false));
     // values
     assert_eq!(store.get(key("a")).await, Ok(None));
     assert_eq!(store.put(key("a"), b"one\0\xff".to_vec(), later).await, Ok(()));
@@ -169,6 +173,19 @@ async fn contract(store: &dyn Store) {
     // answered means heard
     assert_eq!(heard.texts(), ["x", "y:é"]);
     assert_eq!(*heard.current.lock().unwrap(), Some(true));
+}
+
+#[test]
+fn of_two_processes_with_one_directory_one_gets_the_turn() {
+    let scratch = Scratch::new();
+    let (one, other) = (Sqlite::open(&scratch.0).unwrap(), Sqlite::open(&scratch.0).unwrap());
+    let turn = Key::new(Space::SessionIndex, &[b"refresh"]);
+    runtime().block_on(async {
+        let later = unix_ms() + 60_000;
+        let answers = tokio::join!(one.insert_if_absent(turn, later), other.insert_if_absent(turn, later));
+        assert!(matches!(answers, (Ok(true), Ok(false)) | (Ok(false), Ok(true))), "{answers:?}");
+        assert_eq!(other.insert_if_absent(turn, later).await, Ok(false));
+    });
 }
 
 /// Of many that ask at once, one is told that it is the first.

@@ -7,13 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from yett.config.providers.api_key import ApiKey
+from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 
-PROVIDERS = (Jwt, ApiKey, Introspection, Mtls, Oidc, SignedRequest)
+PROVIDERS = (Jwt, ApiKey, ClientAssertion, Introspection, Mtls, Oidc, SignedRequest)
 """All types."""
 
-Provider = Annotated[Jwt | ApiKey | Introspection | Mtls | Oidc | SignedRequest, Field(discriminator="type")]
+Provider = Annotated[
+    Jwt | ApiKey | ClientAssertion | Introspection | Mtls | Oidc | SignedRequest, Field(discriminator="type")
+]

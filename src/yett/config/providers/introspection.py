@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import units
-from yett.config.base import Model
+from yett.config.base import Location, Model
+from yett.config.discovered import discovered
 from yett.config.introspection_endpoint import IntrospectionEndpoint
 from yett.config.providers.jwt import _CLAIM_SCHEMA, Claim, _claim, _issuer
-from yett.config.types import OneOrAny, Plaintext, Text
+from yett.config.types import Items, OneOrAny, Plaintext, Text
 from yett.config.units import AnyDuration
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class Introspection(IntrospectionEndpoint):
 
     type: Literal["introspection"]
     issuer: Annotated[str, BeforeValidator(_issuer)] | None = None
-    """The exact `iss` of answers that name one."""
+    """The exact `iss` of answers that name one; without an `endpoint` the metadata below it says where that is."""
+    hosts: Items = ()
+    """Further hosts that the endpoint of the metadata may be on; without it only the issuer's own."""
     audience: OneOrAny | None = None
     """One of these has to be in `aud`."""
     clients: OneOrAny | None = None
@@ -58,11 +61,14 @@ class Introspection(IntrospectionEndpoint):
             key: list(self.claims[key].from_) if key in self.claims else None
             for key in ("scopes", "roles", "tenant", "client")
         }
+        at: Location = ("identity_providers", name)
+        ca = material.texts.get((*at, "ca"))
+        found = discovered(self.issuer or "", self.plaintext is not None, ca, self.hosts)
         return {
             "type": "introspection",
             "name": name,
             "issuer": self.issuer,
-            "introspection": self.endpoint_compiled(("identity_providers", name), material),
+            "introspection": self.endpoint_compiled(at, material, found),
             "audiences": list(self.audience or ()),
             "clients": list(self.clients or ()),
             "leeway_s": units.milliseconds(self.leeway) // 1000,

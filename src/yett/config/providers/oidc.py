@@ -1,4 +1,4 @@
-"""People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie."""
+"""People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie or in the store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import template, units
 from yett.config.base import Location, Model, refuse
+from yett.config.discovered import discovered
 from yett.config.oauth_client import OauthClient
 from yett.config.providers.jwt import (
     _CLAIM_SCHEMA,
@@ -94,7 +95,7 @@ class Session(Model):
     keys: Annotated[tuple[Secret, ...], BeforeValidator(one_or_list)]
     """Secrets of 32 random bytes in base64 or hexadecimal: the first encrypts, all decrypt. Equal on all instances."""
     store: Literal["cookie", "server"] = "cookie"
-    """`cookie`: the browser keeps the session, sealed. `server`: it keeps its name only, and `state` holds the rest."""
+    """`cookie`: the browser keeps the session, sealed. `server`: it keeps a random handle, and `state` holds the session, sealed."""
     idle: units.Duration = "30m"
     """Longest time between two requests."""
     absolute: units.Duration = "12h"
@@ -102,7 +103,7 @@ class Session(Model):
 
 
 class Oidc(Model):
-    """People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie."""
+    """People in browsers: login at an OpenID provider (code flow with PKCE), and a session in a sealed cookie or in the store."""
 
     type: Literal["oidc"]
     issuer: Annotated[str, BeforeValidator(_issuer)]
@@ -181,6 +182,7 @@ class Oidc(Model):
                 "keys": [secret_name((*at, "session", "keys", index)) for index in range(len(self.session.keys))],
                 "idle_s": units.milliseconds(self.session.idle) // 1000,
                 "absolute_s": units.milliseconds(self.session.absolute) // 1000,
+                **({"store": "server"} if self.session.store == "server" else {}),
             },
             "base": self.base(name), "after_logout": self.after_logout, "plaintext": plain,
         }  # fmt: skip
@@ -190,10 +192,7 @@ class Oidc(Model):
             document["parameters"] = dict(self.parameters)
         fresh = {"stale_ms": 86_400_000, "min_interval_ms": 10_000}
         if self.endpoints is None:
-            found = {
-                "issuer": self.issuer, "plaintext": plain, **({"ca": ca} if ca else {}),
-                **({"hosts": list(self.hosts)} if self.hosts else {}), "refresh_ms": 3_600_000, **fresh,
-            }  # fmt: skip
+            found = discovered(self.issuer, plain, ca, self.hosts)
             document["discovery"] = found
             document["jwks"] = {"discovered": {"discovery": found, "refresh_ms": 600_000, **fresh}}
         else:

@@ -15,12 +15,12 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 def check(context: Context) -> Iterator[Hit]:
     """Keys, introspection, external checks, tokens for services and Redis without TLS, on other machines."""
     for at, url, what in _asked(context):
-        if url.startswith(("http://", "redis://")) and remote(url):
+        if url and url.startswith(("http://", "redis://")) and remote(url):
             message = f"{what} over the network in plain text, where anyone on the way can answer in its place; use TLS"
             yield Hit(at, message, context.grave)
 
 
-def _asked(context: Context) -> Iterator[tuple[Location, str, str]]:
+def _asked(context: Context) -> Iterator[tuple[Location, str | None, str]]:
     for name, provider in context.gateway.identity_providers.items():
         at: Location = ("identity_providers", name)
         if isinstance(provider, Jwt):

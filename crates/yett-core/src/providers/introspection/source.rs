@@ -14,6 +14,8 @@ use super::answers::{Answer, Answers, Question, Said};
 use crate::exchange::Refusal;
 use crate::ir;
 use crate::outbound::{Circuit, Fault, Flights, Form, Limits, OauthClient, Target, Transport, address};
+use crate::providers::discovery::Discovery;
+use crate::providers::endpoint::{Discovered, Endpoint, Which};
 use crate::providers::jwk::sha256;
 use crate::reason::Reason;
 use crate::shared::Counter;
@@ -73,7 +75,7 @@ pub struct Source {
     /// The provider that it belongs to.
     pub name: Arc<str>,
     number: u64,
-    target: Target,
+    endpoint: Endpoint,
     client: OauthClient,
     /// `aud` of assertions: the issuer, or the endpoint where none is known.
     audience: String,
@@ -89,7 +91,7 @@ pub struct Source {
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Source").field("name", &self.name).field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -104,11 +106,11 @@ fn identity(name: &str, spec: &ir::IntrospectionEndpoint, issuer: Option<&str>, 
 }
 
 impl Registry {
-    /// Finds a source, or makes it. Nothing is asked yet: an endpoint that cannot be reached is no error.
+    /// Finds a source, or makes it; beside the endpoint, who says where it is if that is not said there. Nothing is asked yet: an endpoint that cannot be reached is no error.
     pub(in crate::providers) fn source(
         &self,
         name: &str,
-        spec: &ir::IntrospectionEndpoint,
+        (spec, discovery): (&ir::IntrospectionEndpoint, Option<Arc<Discovery>>),
         issuer: Option<&str>,
         secrets: &Secrets,
         runtime: &Handle,
@@ -119,19 +121,32 @@ impl Registry {
         if let Some(source) = sources.get(&identity).and_then(Weak::upgrade) {
             return Ok(source);
         }
-        let endpoint = &spec.endpoint;
-        let loopback = endpoint.plaintext || address::names_this_machine(issuer.unwrap_or(&endpoint.url));
         let own = OauthClient::certificate(&spec.client, secrets)?;
-        let transport = Transport::new(endpoint.ca.as_deref(), own, endpoint.plaintext, loopback)?;
-        let target = Target::new(&endpoint.url, &transport).map_err(|why| format!("the introspection endpoint: {why}"))?;
         let number = |figure: u32| usize::try_from(figure).unwrap_or(usize::MAX);
+        let bounds = (number(spec.concurrency), number(spec.queue));
+        let (endpoint, url) = match (&spec.endpoint, discovery, &spec.discovery) {
+            (Some(given), None, None) => {
+                let loopback = given.plaintext || address::names_this_machine(issuer.unwrap_or(&given.url));
+                let transport = Transport::new(given.ca.as_deref(), own, given.plaintext, loopback)?;
+                let target = Target::new(&given.url, &transport).map_err(|why| format!("the introspection endpoint: {why}"))?;
+                (Endpoint::Given(Arc::new(target.bounded(bounds.0, bounds.1))), given.url.as_str())
+            }
+            (None, Some(discovery), Some(said)) => {
+                let certificate = own.is_some();
+                let loopback = said.plaintext || address::names_this_machine(&said.issuer);
+                let transport = Transport::new(said.ca.as_deref(), own, said.plaintext, loopback)?;
+                let found = Discovered::new(discovery, transport, Which::Introspection, certificate, bounds);
+                (Endpoint::Discovered(found), said.issuer.as_str())
+            }
+            _ => return Err("either an address or the issuer's metadata says where tokens are asked about".to_owned()),
+        };
         let time = Duration::from_millis(spec.timeout_ms).min(LONGEST);
         let source = Arc::new(Source {
             name: name.into(),
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
-            target: target.bounded(number(spec.concurrency), number(spec.queue)),
+            endpoint,
             client: OauthClient::build(&spec.client, secrets)?,
-            audience: issuer.unwrap_or(&endpoint.url).to_owned(),
+            audience: issuer.unwrap_or(url).to_owned(),
             limits: Limits { time, bytes: ANSWER_BYTES },
             circuit: Circuit::default(),
             flights: Arc::default(),
@@ -226,7 +241,7 @@ impl Source {
         let form = Form::default().with("token", token).with("token_type_hint", "access_token");
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let request = self.client.post(form, &self.audience, now_s)?.repeatable();
-        let response = self.target.send(&request, self.limits).await?;
+        let response = self.endpoint.target().await?.send(&request, self.limits).await?;
         let answer = response.read_json()?;
         match answer.get("active") {
             Some(Value::Bool(true)) => Ok(Said::Active(response.body.into())),

@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::token::Token;
-use crate::outbound::{Fault, Flights, Form, Limits, OauthClient, Response, Target, Transport};
-use crate::providers::discovery::Discovery;
+use crate::outbound::{Fault, Flights, Form, Limits, OauthClient, Response};
+use crate::providers::endpoint::Endpoint;
 use crate::providers::jwk::sha256;
 
 /// For one request to the token endpoint.
@@ -27,8 +27,7 @@ const FAILED: Duration = Duration::from_secs(5);
 /// Answers that are remembered, of one provider.
 const ANSWERS: usize = 4096;
 /// Requests to the token endpoint at once, and waiting.
-const UNDER_WAY: usize = 32;
-const WAITING: usize = 256;
+pub const BOUNDS: (usize, usize) = (32, 256);
 
 /// What tokens are asked for with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,61 +57,13 @@ pub enum Failure {
 /// The body of a successful answer.
 pub type Outcome = Result<Arc<[u8]>, Failure>;
 
-/// Where the token endpoint is.
-#[derive(Debug)]
-pub enum Address {
-    /// Said by the configuration.
-    Given(Arc<Target>),
-    /// Said by the provider.
-    Discovered {
-        /// What it says.
-        discovery: Arc<Discovery>,
-        /// How it is reached.
-        transport: Arc<Transport>,
-        /// The last one that it said, and its target.
-        last: Mutex<Option<(Box<str>, Arc<Target>)>>,
-        /// Whether the client shows a certificate, so that endpoints of their own may be for it (RFC 8705 section 5).
-        certificate: bool,
-    },
-}
-
-impl Address {
-    /// Bounds the requests to a target.
-    #[must_use]
-    pub fn bounded(target: Target) -> Arc<Target> {
-        Arc::new(target.bounded(UNDER_WAY, WAITING))
-    }
-
-    fn target(&self) -> Result<Arc<Target>, String> {
-        match self {
-            Self::Given(target) => Ok(Arc::clone(target)),
-            Self::Discovered { discovery, transport, last, certificate } => {
-                let metadata = discovery.metadata().ok_or("the provider's metadata is not there")?;
-                let url = match metadata.mtls_token.url("token_endpoint") {
-                    Ok(url) if *certificate => url,
-                    _ => metadata.token.url("token_endpoint")?,
-                };
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((known, target)) = last.as_ref()
-                    && **known == *url
-                {
-                    return Ok(Arc::clone(target));
-                }
-                let target = Self::bounded(Target::new(url, transport)?);
-                *last = Some((url.into(), Arc::clone(&target)));
-                Ok(target)
-            }
-        }
-    }
-}
-
 type Digest = [u8; 32];
 
 /// The token endpoint of one provider, and what it answered lately.
 #[derive(Debug)]
 pub struct TokenEndpoint {
     /// Where it is.
-    pub address: Address,
+    pub address: Endpoint,
     /// Who asks.
     pub client: OauthClient,
     /// The provider's issuer: the audience of the client's assertions.
@@ -124,7 +75,7 @@ pub struct TokenEndpoint {
 impl TokenEndpoint {
     /// Nothing is asked yet.
     #[must_use]
-    pub fn new(address: Address, client: OauthClient, issuer: Arc<str>) -> Self {
+    pub fn new(address: Endpoint, client: OauthClient, issuer: Arc<str>) -> Self {
         Self { address, client, issuer, flights: Arc::default(), answers: Mutex::default() }
     }
 
@@ -173,7 +124,7 @@ impl TokenEndpoint {
 
     async fn ask(&self, grant: &Grant) -> Outcome {
         let unavailable = |why: String| Failure::Unavailable(why.into());
-        let target = self.address.target().map_err(unavailable)?;
+        let target = self.address.target().await.map_err(|fault| unavailable(fault.to_string()))?;
         let form = match grant {
             Grant::Code { code, verifier, redirect_uri } => Form::default()
                 .with("grant_type", "authorization_code")

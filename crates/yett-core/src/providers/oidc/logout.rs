@@ -194,6 +194,7 @@ mod tests {
             refresh: None,
             id_token: Some(Token("hint".into())),
             who: Who { subject: "ann".into(), sid: Some("s".into()), ..Who::default() },
+            ..Session::default()
         };
         let ask = |query: &str| is_about(query.as_bytes(), "https://id.example", &session);
         assert!(ask("iss=https%3A%2F%2Fid.example&sid=s"));

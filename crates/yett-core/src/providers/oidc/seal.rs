@@ -33,6 +33,8 @@ pub enum Purpose {
     Login,
     /// A session.
     Session,
+    /// A session that the store holds.
+    Stored,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
         match self {
             Self::Login => b"login",
             Self::Session => b"session",
+            Self::Stored => b"stored session",
         }
     }
 }

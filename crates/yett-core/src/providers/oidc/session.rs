@@ -18,7 +18,7 @@ const SKEW_S: u64 = 60;
 const AHEAD_S: u64 = 60;
 
 /// What the browser keeps for us. Short names: it is sent with every request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// Random, 22 characters; new at every login.
@@ -42,6 +42,12 @@ pub struct Session {
     /// ID token, as the hint of a logout.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub id_token: Option<Token>,
+    /// When it is over whatever else is said, seconds since 1970: the provider refused to refresh it.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub over_s: Option<u64>,
+    /// When a refresh failed and may be tried again, seconds since 1970.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub failed_s: Option<u64>,
     /// Who it is.
     #[serde(rename = "w")]
     pub who: Who,
@@ -195,13 +201,13 @@ impl Session {
     #[must_use]
     pub fn end_s(&self, lifetimes: &Lifetimes) -> u64 {
         let idle = self.seen_s.saturating_add(lifetimes.idle_s);
-        idle.min(self.created_s.saturating_add(lifetimes.absolute_s))
+        idle.min(self.created_s.saturating_add(lifetimes.absolute_s)).min(self.over_s.unwrap_or(u64::MAX))
     }
 
     /// When a stream that it opens has to end: with the access token where there is one that is refreshed.
     #[must_use]
     pub fn stream_end_s(&self, lifetimes: &Lifetimes) -> u64 {
-        let absolute = self.created_s.saturating_add(lifetimes.absolute_s);
+        let absolute = self.created_s.saturating_add(lifetimes.absolute_s).min(self.over_s.unwrap_or(u64::MAX));
         match (self.access_s, &self.refresh) {
             (Some((_, to)), Some(_)) => absolute.min(to),
             _ => absolute,
@@ -279,6 +285,8 @@ mod tests {
             access_s: None,
             refresh: None,
             id_token: Some(Token("secret".into())),
+            over_s: None,
+            failed_s: None,
             who,
         }
     }
@@ -293,6 +301,10 @@ mod tests {
         assert_eq!(standing(0, 1800), Standing::Ended);
         assert_eq!(standing(35_900, 35_999), Standing::Live { until_s: T + 36_000 });
         assert_eq!(standing(35_900, 36_000), Standing::Ended);
+        let over = Session { over_s: Some(T + 10), ..session() };
+        assert_eq!(over.standing(&LIFETIMES, T), Standing::Live { until_s: T + 10 });
+        assert_eq!(over.standing(&LIFETIMES, T + 10), Standing::Ended);
+        assert_eq!(over.stream_end_s(&LIFETIMES), T + 10);
     }
 
     #[test]

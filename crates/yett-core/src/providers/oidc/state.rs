@@ -3,6 +3,8 @@
 use super::cookie::Fields;
 use super::grants::{Grant, Outcome};
 use super::session::Session;
+use super::stored::{Handle, Stored};
+use crate::store::Key;
 
 /// Empty for most requests.
 #[derive(Debug, Default)]
@@ -13,6 +15,12 @@ pub struct Sessions {
     pub renewed: Option<(u32, Box<Session>)>,
     /// What a token endpoint answered: the provider's index, to what.
     pub tokens: Option<(u32, Grant, Outcome)>,
-    /// The request's body, where it was asked for as a form.
-    pub form: Option<Vec<u8>>,
+    /// What the store said of sessions, last.
+    pub stored: Vec<(Key, Stored)>,
+    /// How often this request wrote a session.
+    pub writes: u8,
+    /// The session that a login ended in, on its way to the store, and its handle.
+    pub begun: Option<Box<(Session, Handle)>>,
+    /// The session that a logout is about; nothing where there was none.
+    pub ending: Option<Option<Box<Session>>>,
 }

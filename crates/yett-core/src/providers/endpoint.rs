@@ -1,0 +1,101 @@
+//! An endpoint of an identity provider: at an address of the configuration, or where the issuer's metadata says.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::discovery::{Discovery, Metadata};
+use crate::outbound::{Fault, Target, Transport};
+
+/// Which endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Where codes, credentials and other tokens become tokens.
+    Token,
+    /// Where opaque tokens are asked about (RFC 7662).
+    Introspection,
+}
+
+impl Which {
+    /// Its address; `certificate`: for a client that shows one, which may have endpoints of its own (RFC 8705 section 5).
+    fn of(self, metadata: &Metadata, certificate: bool) -> Result<&str, String> {
+        let (plain, mutual, name) = match self {
+            Self::Token => (&metadata.token, &metadata.mtls_token, "token_endpoint"),
+            Self::Introspection => (&metadata.introspection, &metadata.mtls_introspection, "introspection_endpoint"),
+        };
+        match mutual.url(name) {
+            Ok(url) if certificate => Ok(url),
+            _ => plain.url(name),
+        }
+    }
+}
+
+/// How an endpoint is found.
+#[derive(Debug)]
+pub enum Endpoint {
+    /// Said by the configuration.
+    Given(Arc<Target>),
+    /// Said by the provider.
+    Discovered(Discovered),
+}
+
+/// An endpoint that the provider says.
+#[derive(Debug)]
+pub struct Discovered {
+    /// What it says.
+    pub discovery: Arc<Discovery>,
+    /// How it is reached.
+    pub transport: Arc<Transport>,
+    /// Which one of its endpoints.
+    pub which: Which,
+    /// Whether the gateway shows a certificate there.
+    pub certificate: bool,
+    /// Requests at once, and waiting.
+    pub bounds: (usize, usize),
+    last: Mutex<Option<(Box<str>, Arc<Target>)>>,
+}
+
+impl Discovered {
+    /// Nothing is known of it yet.
+    #[must_use]
+    pub fn new(
+        discovery: Arc<Discovery>,
+        transport: Arc<Transport>,
+        which: Which,
+        certificate: bool,
+        bounds: (usize, usize),
+    ) -> Self {
+        Self { discovery, transport, which, certificate, bounds, last: Mutex::default() }
+    }
+
+    fn target(&self) -> Result<Arc<Target>, String> {
+        let metadata = self.discovery.metadata().ok_or("the provider's metadata is not there")?;
+        let url = self.which.of(&metadata, self.certificate)?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, target)) = last.as_ref()
+            && **known == *url
+        {
+            return Ok(Arc::clone(target));
+        }
+        let (under_way, waiting) = self.bounds;
+        let target = Arc::new(Target::new(url, &self.transport)?.bounded(under_way, waiting));
+        *last = Some((url.into(), Arc::clone(&target)));
+        Ok(target)
+    }
+}
+
+impl Endpoint {
+    /// Where to send to now. Where the provider has not said it yet, it is asked first.
+    ///
+    /// # Errors
+    /// [`Fault::Undiscovered`]
+    pub async fn target(&self) -> Result<Arc<Target>, Fault> {
+        match self {
+            Self::Given(target) => Ok(Arc::clone(target)),
+            Self::Discovered(found) => {
+                if found.discovery.metadata().is_none() {
+                    found.discovery.refreshed().await;
+                }
+                found.target().map_err(Fault::Undiscovered)
+            }
+        }
+    }
+}
