@@ -13,6 +13,7 @@ from yett.cli import (
     identity,
     init,
     keys,
+    lint,
     reload,
     revoke,
     run,
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("lint")(lint.lint)
 app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)

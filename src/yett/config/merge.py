@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import dpop, live_check, template, units
+from yett.config import dpop, live_check, template, units, unlimited
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
@@ -61,6 +61,8 @@ class Policy:
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    unlimited: str | None = None
+    """Why callers are not limited."""
     action: dict[str, Any] = field(default_factory=dict)
     rewrite: str | None = None
     request_headers: dict[str, Any] = field(default_factory=dict)
@@ -381,6 +383,7 @@ class Merger:
 
     def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         names: dict[str, str] = {}
+        unlimited.merged(self, policy, [(part.rate_limit, where) for part, where, _ in parts])
         for part, where, source in parts:
             scope = source.replace(" ", ":", 1)
             policy.address_limits += [

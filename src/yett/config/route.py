@@ -127,7 +127,7 @@ class Group(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller; one bucket per caller over all the group's routes."""
+    """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
     rewrite: Rewrite | None = None
@@ -196,7 +196,7 @@ class Route(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller."""
+    """Limits by caller, or `{none: "reason"}`."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
     rewrite: Rewrite | None = None
