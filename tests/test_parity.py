@@ -23,6 +23,7 @@ SHARED = {
     "filters": {"mod", "header_edits", "keyed_hash", "limit_table"},
     "providers": {
         "ambient",
+        "assumed",
         "authenticate",
         "claims",
         "discovery",

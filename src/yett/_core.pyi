@@ -10,6 +10,7 @@ __all__ = [
     "YamlError",
     "bind",
     "check_condition",
+    "check_schema",
     "parse_yaml",
     "reasons",
     "verify_signature",
@@ -37,6 +38,9 @@ def check_condition(source: str, readable: bytes, /) -> tuple[int, str] | None:
 
     `readable` is JSON: `{"claims": {provider: {name: type}}, "headers": […], "variables": […]}`."""
 
+def check_schema(schema: bytes, formats: bool, /) -> tuple[str, str] | None:
+    """The first fault of a JSON Schema (2020-12): a JSON Pointer into it, and what is wrong; None where there is none."""
+
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""
 
@@ -49,15 +53,22 @@ def verify_signature(algorithm: str, key: bytes, message: bytes, signature: byte
 class Engine:
     """A configuration that answers what would become of a request; nothing listens and nothing is forwarded."""
 
-    def __new__(cls, ir: bytes, secrets: dict[str, bytes], /) -> Engine:
-        """Build the document, or raise ApplyError. Key sets are fetched as a gateway fetches them."""
+    def __new__(cls, ir: bytes, secrets: dict[str, bytes], /, *, offline: bool = False) -> Engine:
+        """Build the document, or raise ApplyError. Key sets are fetched as a gateway fetches them, when a question needs
+        one; `offline` asks nobody, and what would have to be asked refuses."""
 
     def decide(self, question: bytes, /) -> bytes:
         """What would become of a request, by the code that decides live ones: JSON in, JSON out.
 
         `{"listener", "method", "target", "headers": [[name, value]], "address"}`, and where wanted `server_name`,
-        `certificate` (DER as hexadecimal text, taken as verified) and `time_ms`. Raises ValueError for a question that no
-        connection could bring."""
+        `certificate` (DER as hexadecimal text, taken as verified), `time_ms`, `body` (hexadecimal text), `principals` (callers taken as verified:
+        `{"provider", "claims", "name", "proved"}`), `times` (asked so often in a row) and `trace` (says what each rule comes
+        to). Raises ValueError for a question that no connection could bring."""
+
+    def decide_many(self, questions: bytes, /) -> bytes:
+        """Decide each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error": …}` out.
+
+        Raises ValueError where it is no list of questions."""
 
     def events(self) -> list[str]:
         """Events that building and deciding left, as JSON lines."""

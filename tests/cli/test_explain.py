@@ -7,10 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from tests.cli.conftest import Yett
 from tests.support import configs
 from tests.support.issuer import Issuer
+from tests.support.waiting import eventually
+from yett.cli.app import app
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_an_opaque_token_is_named_as_such(yett: Yett, shop, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere"], "`nowhere` is no URL"),
+        (["nowhere"], "`nowhere` is neither a URL nor a route"),
         ([URL, "--listener", "publik"], "there is no listener `publik`; known here: main"),
         ([URL, "--time", "noon"], "`noon` is no moment"),
         ([URL, "--header", "nothing"], "`nothing` is no header"),
@@ -99,3 +102,87 @@ def test_a_bad_configuration_is_told_as_by_check(yett: Yett, shop) -> None:
     done = yett("explain", file, URL)
     assert done.returncode == 1
     assert "`acess`" in done.stderr
+
+
+def ask(*words: object) -> Result:
+    return CliRunner().invoke(app, ["explain", *map(str, words)])
+
+
+def test_every_rule_and_what_would_be_enough(shop) -> None:
+    file, _ = shop
+    done = ask(file, URL, "--principal", "{provider: id, subject: ann.secret}")
+    assert done.exit_code == 1
+    assert "route closed: scopes fails\n" in done.stdout
+    assert "it would be allowed with\n" in done.stdout
+    assert "the scope `orders.read` (by route closed)\n" in done.stdout
+    assert "ann.secret" not in done.stdout
+    done = ask(file, URL, "--principal", "{provider: id, scopes: orders.read}", "--format", "json")
+    decision = json.loads(done.stdout)
+    assert (done.exit_code, decision["outcome"], decision["missing"]) == (0, "allow", [])
+    assert decision["rules"][0]["parts"] == [{"part": "scopes", "outcome": "holds"}]
+
+
+def test_the_nearest_route(shop, tmp_path: Path) -> None:
+    file, _ = shop
+    config = json.loads(file.read_text())
+    del config["routes"]["closed"]
+    config["routes"]["orders"] = configs.route("/orders/{order}", "GET", hosts="api.test")
+    file.write_text(json.dumps(config))
+    assert "near `orders`: its hosts are `api.test`\n" in ask(file, "http://gateway.test/orders/17").stdout
+    assert "near `orders`: it takes `GET`\n" in ask(file, "http://api.test/orders/1", "-X", "PUT").stdout
+
+
+def test_a_request_of_the_past(shop, gateway, tmp_path: Path) -> None:
+    file, token = shop
+    running = gateway(json.loads(file.read_text()) | {"access_log": {"file": str(tmp_path / "log.jsonl")}})
+    authorization = {"authorization": f"Bearer {token(scope='other', sub='ann').read_text()}"}
+    reply = running.get("/orders/17?card=4111", authorization)
+    assert reply.reason == "scope_missing"
+    log = tmp_path / "log.jsonl"
+    eventually(lambda: log.exists() and reply.json()["request_id"] in log.read_text())
+    with log.open("a") as damaged:
+        damaged.write('{"request_id": "broken\n')
+    done = ask(file, "--request-id", reply.json()["request_id"], "--log", log)
+    assert done.exit_code == 1
+    assert "the log says: 403 `scope_missing` by route closed, revision " in done.stdout
+    assert "it does not have: the query, header fields, scopes, roles and other claims" in done.stdout
+    assert "route closed: scopes unknown\n" in done.stdout
+    done = ask(file, "--request-id", "broken", "--log", log)
+    assert done.exit_code == 2
+    assert "has no request `broken`; 1 lines that may have it are damaged" in done.stderr
+
+
+def test_a_route_and_where_each_part_stands(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GROUPED)
+    done = ask(file, "read")
+    assert done.exit_code == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()[2:] if not line.startswith(" ")}
+    assert rows["methods"].endswith(f"route read ({file}:13)")
+    assert rows["hosts"].endswith(f"group all ({file}:8)")
+    assert "group all: roles any of a, b" in rows["authorize"]
+    assert f"route read ({file}:14)" in done.stdout
+    assert rows["body"].endswith("default")
+    done = ask(file, "raed")
+    assert done.exit_code == 2
+    assert "`raed` is neither a URL nor a route; did you mean `read`?" in done.stderr
+
+
+GROUPED = """\
+version: 1
+listeners: {main: {address: "127.0.0.1:0", plaintext: test}}
+identity_providers:
+  id: {type: jwt, issuer: "https://id.test", audience: shop, claims: {roles: roles}}
+services: {origin: {endpoints: "http://127.0.0.1:9", plaintext: test}}
+groups:
+  all:
+    hosts: any
+    authenticate: id
+    authorize: {roles: {any_of: [a, b]}}
+routes:
+  read:
+    match: {path: /a, methods: GET}
+    authorize: {scopes: read}
+    group: all
+    service: origin
+"""

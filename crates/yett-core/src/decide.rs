@@ -6,15 +6,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+mod assumed;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
+pub use assumed::{Assumed, AssumedSpec};
+
+use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
-use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step, Use};
+use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, Phase, Principal, Refusal, Step, Use};
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
@@ -28,6 +34,8 @@ use crate::snapshot::{LoadError, Secrets, Snapshot};
 
 /// Facts that one question may ask for, as for a request.
 const MAX_NEEDS: u32 = 8;
+/// How often one question may be asked in a row.
+const MAX_TIMES: u32 = 100_000;
 /// How long one fact is waited for.
 const FACT: Duration = Duration::from_secs(10);
 
@@ -36,7 +44,14 @@ const FACT: Duration = Duration::from_secs(10);
 pub struct Engine {
     snapshot: Snapshot,
     shared: Arc<Shared>,
+    /// Tasks of a gateway run only while a fact is waited for.
     runtime: Runtime,
+    /// Whether nobody is asked for facts.
+    offline: bool,
+    /// After so long every limit is as if nobody had called, nanoseconds.
+    rest_ns: u64,
+    /// Questions that were asked as if each were the only one.
+    asked: AtomicU64,
 }
 
 /// What is asked.
@@ -62,6 +77,30 @@ pub struct Question {
     /// Milliseconds since 1970; now where it is absent.
     #[serde(default)]
     pub time_ms: Option<u64>,
+    /// The body as hexadecimal text; none where it is absent.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Callers that are taken as verified; more than one where every one of several providers has to vouch.
+    #[serde(default)]
+    pub principals: Vec<AssumedSpec>,
+    /// How often it is asked in a row; the last answer counts. Once where it is absent.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// Whether the answer says what each rule comes to.
+    #[serde(default)]
+    pub trace: bool,
+}
+
+impl Question {
+    /// The body, where it is known: given, or none at all by the head.
+    fn body(&self, limit: u64, framing: Framing) -> Option<Result<Body, Reason>> {
+        let bytes = match (&self.body, framing) {
+            (Some(text), _) => unhex(text)?,
+            (None, Framing::Empty) => Vec::new(),
+            (None, _) => return None,
+        };
+        Some(if bytes.len() as u64 > limit { Err(Reason::BodyTooLarge) } else { Ok(Body::Given(bytes.into())) })
+    }
 }
 
 /// What would become of the request.
@@ -99,17 +138,26 @@ pub struct Decision {
     forward: Option<Value>,
     limits: Vec<Value>,
     time_ms: u64,
+    /// What each rule comes to, where that was asked and a caller was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Vec<Value>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answered<'a> {
+    Decided(&'a Decision),
+    Not { error: &'a str },
 }
 
 impl Engine {
-    /// Builds the configuration; nothing listens.
+    /// Builds the configuration; nothing listens. `offline`: nobody is asked for facts, and what needs one refuses.
     ///
     /// # Errors
     /// As `Gateway.apply`.
-    pub fn build(ir: &[u8], secrets: &Secrets) -> Result<Self, Vec<LoadError>> {
+    pub fn build(ir: &[u8], secrets: &Secrets, offline: bool) -> Result<Self, Vec<LoadError>> {
         let failed = |message: String| vec![LoadError { pointer: String::new(), message }];
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .thread_name("yett-engine")
             .on_thread_start(signals::block)
             .enable_io()
@@ -122,7 +170,8 @@ impl Engine {
         // What was used before a question was asked says nothing about the question.
         shared.stores.remembered_since().store(0, Ordering::Release);
         let snapshot = Snapshot::build(ir, secrets, &shared)?;
-        Ok(Self { snapshot, shared, runtime })
+        let rest_ns = rest_ns(&snapshot.ir);
+        Ok(Self { snapshot, shared, runtime, offline, rest_ns, asked: AtomicU64::new(0) })
     }
 
     /// The revision of the configuration.
@@ -136,18 +185,71 @@ impl Engine {
     /// # Errors
     /// A question that no connection could bring, in words.
     pub fn decide(&self, question: &Question) -> Result<Decision, String> {
-        let now = moment(question.time_ms);
+        self.answer(question, &mut fresh(), moment(question.time_ms))
+    }
+
+    /// Decides each as if it were the only one that was ever asked.
+    ///
+    /// # Errors
+    /// Of each by itself: it is a question that no connection could bring, in words.
+    pub fn decide_many(&self, questions: &[Question]) -> Vec<Result<Decision, String>> {
+        let mut state = fresh();
+        let mut alone = |question: &Question| {
+            let before = self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            let mut now = moment(question.time_ms);
+            now.monotonic_ns = now.monotonic_ns.saturating_add(before.saturating_mul(self.rest_ns));
+            self.answer(question, &mut state, now)
+        };
+        questions.iter().map(&mut alone).collect()
+    }
+
+    /// As [`Self::decide_many`], of a JSON list of questions; a JSON list of decisions, or `{"error": …}`, in their order.
+    ///
+    /// # Errors
+    /// It is no list of questions.
+    pub fn decide_json(&self, questions: &[u8]) -> Result<Vec<u8>, String> {
+        let questions: Vec<Question> =
+            serde_json::from_slice(questions).map_err(|error| format!("the questions are not valid: {error}"))?;
+        let answers = self.decide_many(&questions);
+        let answers: Vec<Answered<'_>> = answers
+            .iter()
+            .map(|answer| answer.as_ref().map_or_else(|error| Answered::Not { error }, Answered::Decided))
+            .collect();
+        serde_json::to_vec(&answers).map_err(|error| error.to_string())
+    }
+
+    fn answer(&self, question: &Question, state: &mut PipelineState, now: Now) -> Result<Decision, String> {
         let listener = self.snapshot.ir.listeners.iter().find(|listener| *listener.name == *question.listener);
         let listener = listener.ok_or_else(|| {
             let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
             format!("there is no listener `{}`; known here: {}", question.listener, known.join(", "))
         })?;
-        let mut exchange = Exchange::new(Rc::new(self.connection(question, listener)?));
-        let step = match read(question, listener, &mut exchange) {
-            Ok(()) => self.run(&mut exchange, now),
-            Err(reason) => Step::Refuse(reason.into()),
+        if question.body.as_deref().is_some_and(|text| unhex(text).is_none()) {
+            return Err("`body` is not hexadecimal text".to_owned());
+        }
+        let assumed: Box<[Assumed]> = question.principals.iter().map(Assumed::new).collect();
+        if let Some(one) = assumed.iter().find(|one| !self.snapshot.providers.iter().any(|own| **own.name() == *one.provider())) {
+            return Err(format!("there is no identity provider `{}`", one.provider()));
+        }
+        let connection = Rc::new(self.connection(question, listener)?);
+        let times = question.times.unwrap_or(1).clamp(1, MAX_TIMES);
+        let mut exchange = Exchange::new(connection);
+        let mut once = || {
+            exchange.reset();
+            exchange.assumed.clone_from(&assumed);
+            let step = match read(question, listener, &mut exchange) {
+                Ok(()) => self.run(question, state, &mut exchange, now),
+                Err(reason) => Step::Refuse(reason.into()),
+            };
+            (step, exchange.phase)
         };
-        Ok(self.decision(&exchange, &step, now))
+        for _ in 1..times {
+            once();
+        }
+        let (step, _) = once();
+        let mut decision = self.decision(&exchange, &step, now);
+        decision.rules = question.trace.then(|| trace::rules(&self.snapshot, &exchange, now)).flatten();
+        Ok(decision)
     }
 
     fn connection(&self, question: &Question, listener: &ir::Listener) -> Result<ConnectionInfo, String> {
@@ -166,20 +268,19 @@ impl Engine {
         })
     }
 
-    fn run(&self, exchange: &mut Exchange, now: Now) -> Step {
-        // Remembers no verdict: each question is judged anew.
-        let mut state = PipelineState::new(0);
+    fn run(&self, question: &Question, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
         for _ in 0..MAX_NEEDS {
-            let step = pipeline::run(&self.snapshot, &mut state, exchange, now);
+            let step = pipeline::run(&self.snapshot, state, exchange, now);
             let Step::Need(need) = step else { return step };
-            self.fetch(&need, exchange);
+            self.fetch(&need, question, exchange);
         }
         Step::Refuse(Reason::Internal.into())
     }
 
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
-    fn fetch(&self, need: &Need, exchange: &mut Exchange) {
+    fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
+            Need::Keys { .. } | Need::Introspection { .. } if self.offline => {}
             // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
             Need::External { .. } => {}
             Need::Keys { provider } => {
@@ -205,10 +306,12 @@ impl Engine {
             Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
             // A question uses nothing up.
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
-            // No question has a body, and none changes anything.
-            Need::Body | Need::Revoke(_) => {}
-            // A question spends no code and no refresh token, and has no body.
-            Need::Tokens { .. } | Need::Form => {}
+            // None changes anything.
+            Need::Revoke(_) => {}
+            // Given with the question.
+            Need::Body { limit, .. } => exchange.body = question.body(limit, exchange.request.framing),
+            // A question spends no code and no refresh token.
+            Need::Tokens { .. } => {}
             // What instances keep of sessions is theirs: a question reads none of it.
             Need::Session(_) => {}
             Need::Metadata { provider } => {
@@ -223,7 +326,7 @@ impl Engine {
         let (outcome, status, refused) = match step {
             Step::Continue => (Outcome::Allow, None, None),
             Step::Answer(answer) => (Outcome::Answer, Some(answer.status), None),
-            Step::Refuse(refusal) => (Outcome::Refuse, Some(refusal.reason.status()), Some(refusal)),
+            Step::Refuse(refusal) => (Outcome::Refuse, Some(refusal.status()), Some(refusal)),
             // `run` never leaves one.
             Step::Need(_) => (Outcome::Refuse, Some(Reason::Internal.status()), None),
         };
@@ -232,7 +335,7 @@ impl Engine {
             outcome,
             phase: phase(exchange.phase),
             status,
-            refusal: refused.map(refusal),
+            refusal: refused.map(|refused| refusal(refused, &exchange.errors)),
             route: self.snapshot.route(exchange.route).map(|route| route.name.to_string()),
             service: self.snapshot.service(exchange.service).map(|service| service.name.clone()),
             host: exchange.host.clone(),
@@ -248,6 +351,7 @@ impl Engine {
                 .map(|limit| json!({"name": &*limit.name, "remaining": limit.remaining, "reset_s": limit.reset_s}))
                 .collect(),
             time_ms: now.unix_ms,
+            rules: None,
         }
     }
 
@@ -256,6 +360,22 @@ impl Engine {
     pub fn events(&self) -> Vec<String> {
         self.shared.events.take(Duration::ZERO)
     }
+}
+
+/// Remembers no verdict: each question is judged anew.
+fn fresh() -> PipelineState {
+    PipelineState::new(0)
+}
+
+/// After so long the slowest of all limits is full again.
+fn rest_ns(ir: &ir::Ir) -> u64 {
+    let listeners = ir.listeners.iter().flat_map(|listener| &listener.address_limits);
+    let routes = ir.routes.iter().flat_map(|route| route.address_limits.iter().chain(&route.rate_limits));
+    let full = |limit: &ir::RateLimit| {
+        let interval_ns = limit.period_ms.saturating_mul(1_000_000) / limit.count.max(1);
+        interval_ns.saturating_add(1).saturating_mul(limit.burst)
+    };
+    listeners.chain(routes).map(full).max().unwrap_or(0).saturating_add(1_000_000_000)
 }
 
 fn moment(time_ms: Option<u64>) -> Now {
@@ -283,7 +403,13 @@ fn read(question: &Question, listener: &ir::Listener, exchange: &mut Exchange) -
     let limits = HeadLimits { line: size(limits.request_line), bytes: size(limits.header_bytes), fields: size(limits.headers) };
     match RequestParser::default().advance(&head, &mut exchange.request, &limits)? {
         // A field with a line end in it would be another request.
-        Some(complete) if complete.bytes == head.len() => Ok(()),
+        Some(complete) if complete.bytes == head.len() => {
+            if let Some(text) = &question.body {
+                let length = text.len() as u64 / 2;
+                exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+            }
+            Ok(())
+        }
         _ => Err(Reason::MalformedRequest),
     }
 }
@@ -296,12 +422,14 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",
+        Phase::Validate => "validate",
+        Phase::AuthorizeBody => "authorize_body",
         Phase::Prepare => "prepare",
         Phase::Done => "forward",
     }
 }
 
-fn refusal(refusal: &Refusal) -> Value {
+fn refusal(refusal: &Refusal, errors: &[FieldError]) -> Value {
     let reason = refusal.reason;
     json!({
         "reason": reason.code(),
@@ -313,6 +441,8 @@ fn refusal(refusal: &Refusal) -> Value {
         "scope": refusal.scope,
         "allow": refusal.allow,
         "retry_after_s": refusal.retry_after_s,
+        "hidden": refusal.hidden,
+        "errors": errors.iter().map(FieldError::document).collect::<Vec<_>>(),
     })
 }
 

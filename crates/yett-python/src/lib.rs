@@ -73,6 +73,14 @@ fn check_condition(py: Python<'_>, source: &str, readable: &[u8]) -> PyResult<Op
     Ok(outside(py, || check(source, &readable))?.err().map(|fault| (fault.at, fault.message)))
 }
 
+/// The first fault of a JSON Schema; see `filters::request_validation::schema::check`.
+#[pyfunction]
+#[pyo3(signature = (schema, formats, /))]
+fn check_schema(py: Python<'_>, schema: &[u8], formats: bool) -> PyResult<Option<(String, String)>> {
+    let fault = outside(py, || yett_core::filters::request_validation::schema::check(schema, formats))?.err();
+    Ok(fault.map(|fault| (fault.pointer, fault.message)))
+}
+
 /// Binds listeners without serving them; see `gateway::bind_early`.
 #[pyfunction]
 #[pyo3(signature = (wanted, /))]
@@ -182,10 +190,10 @@ struct Engine(yett_core::decide::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (ir, secrets, /))]
-    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (ir, secrets, /, *, offline=false))]
+    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>, offline: bool) -> PyResult<Self> {
         let owned = owned(secrets)?;
-        let built = outside(py, || yett_core::decide::Engine::build(ir, &owned))?;
+        let built = outside(py, || yett_core::decide::Engine::build(ir, &owned, offline))?;
         built.map(Self).map_err(|errors| ApplyError::new_err(errors_json(&errors)))
     }
 
@@ -196,6 +204,13 @@ impl Engine {
             .map_err(|error| PyValueError::new_err(format!("the question is not valid: {error}")))?;
         let decision = outside(py, || self.0.decide(&question))?.map_err(PyValueError::new_err)?;
         let json = serde_json::to_vec(&decision).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(PyBytes::new(py, &json))
+    }
+
+    /// Many of them, each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error"}` out.
+    #[pyo3(signature = (questions, /))]
+    fn decide_many<'py>(&self, py: Python<'py>, questions: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let json = outside(py, || self.0.decide_json(questions))?.map_err(PyValueError::new_err)?;
         Ok(PyBytes::new(py, &json))
     }
 
@@ -229,6 +244,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(verify_signature, module)?)?;
     module.add_class::<Engine>()?;
     module.add_function(wrap_pyfunction!(check_condition, module)?)?;
+    module.add_function(wrap_pyfunction!(check_schema, module)?)?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

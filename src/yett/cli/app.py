@@ -13,11 +13,13 @@ from yett.cli import (
     identity,
     init,
     keys,
+    lint,
     reload,
     revoke,
     run,
     schema,
     status,
+    test,
 )
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("lint")(lint.lint)
+app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)

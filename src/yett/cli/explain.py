@@ -1,22 +1,34 @@
-"""`yett explain`: why a request is let in or refused."""
+"""`yett explain`: why a request is let in or refused; what a group and a route come to."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_problems
+from yett.cli.test import configuration
+
+if TYPE_CHECKING:
+    from yett.policy.engine import Engine, Question
 
 
 def explain(
-    file: Path = typer.Argument(..., help="The configuration."),
-    url: str = typer.Argument(..., help="The whole URL, such as https://api.example.com/orders/17"),
+    file: Path = typer.Argument(..., help="The configuration, or a directory with a gateway.yaml."),
+    what: str = typer.Argument(
+        None, help="The whole URL, such as https://api.example.com/orders/17; or the name of a route."
+    ),
     method: str = typer.Option("GET", "--method", "-X", help="The method."),
     header: list[str] = typer.Option([], "--header", "-H", help="`Name: value`, or `Name: @FILE`."),
     token_file: str | None = typer.Option(
         None, "--token-file", help="A bearer token in a file; `-` is standard input."
+    ),
+    principal: list[str] = typer.Option(
+        [],
+        "--principal",
+        help="A caller that is taken as verified, as in a file of tests: `{provider: id, subject: ann}`.",
     ),
     listener: str | None = typer.Option(None, "--listener", help="The listener, where there are several."),
     address: str = typer.Option("192.0.2.1", "--address", help="The address that the request comes from."),
@@ -24,32 +36,113 @@ def explain(
         None, "--certificate", help="PEM of a client certificate, taken as verified."
     ),
     time: str | None = typer.Option(None, "--time", help="As if it were then: 2026-11-28T12:00:00Z."),
+    body: Path | None = typer.Option(None, "--body", help="A file with the body; `-` is standard input."),
+    request_id: str | None = typer.Option(None, "--request-id", help="A request of the past, from `--log`."),
+    log: Path | None = typer.Option(None, "--log", help="The access log that has the request."),
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
-    """Explain a decision phase by phase, by the code that decides live requests. Prints no token and no secret."""
+    """Explain a decision phase by phase, by the code that decides live requests. Prints no token and no secret.
+
+    With the name of a route: what its group and it come to, and where each part stands.
+    """
     from yett.control import source
     from yett.policy import engine
-    from yett.policy import explain as policy
 
+    file = configuration(file)
+    if (what is None) == (request_id is None):
+        fail("give a URL or the name of a route, or `--request-id` with `--log`", USAGE)
     try:
+        if request_id is not None:
+            raise typer.Exit(_past(file, request_id, log, format))
+        if what is not None and "://" not in what:
+            raise typer.Exit(_route(file, what, format))
         headers = engine.headers(header)
         if token_file is not None:
             headers = (*headers, ("Authorization", f"Bearer {engine.secret_text(token_file)}"))
+        asked = engine.from_file(file)
         question = engine.Question(
-            method, url, headers, listener, address, _der(certificate), _milliseconds(time)
-        )
-        decision = policy.explain(engine.from_file(file), question)
+            method, what or "", headers, listener, address, _der(certificate), _milliseconds(time),
+            tuple(_principal(asked, text) for text in principal), body=_bytes(body),
+        )  # fmt: skip
+        raise typer.Exit(_explain(asked, question, format))
     except source.Refused as refused:
         print_problems(refused.problems)
         raise typer.Exit(FINDINGS) from None
     except engine.Unanswerable as error:
         fail(str(error), USAGE)
+
+
+def _explain(engine: Engine, question: Question, format: Format) -> int:
+    from yett.policy import explain as policy
+
+    decision = policy.explain(engine, question)
     if format is Format.JSON:
         print_json(decision)
     else:
         for line in policy.lines(decision):
             typer.echo(line)
-    raise typer.Exit(FINDINGS if decision["outcome"] == "refuse" else 0)
+    return FINDINGS if decision["outcome"] == "refuse" else 0
+
+
+def _route(file: Path, name: str, format: Format) -> int:
+    from yett.policy import merged
+
+    found = merged.read(file, name)
+    if format is Format.JSON:
+        print_json(found)
+    else:
+        for line in merged.lines(found):
+            typer.echo(line)
+    return 0
+
+
+def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
+    from yett.policy import engine, past
+    from yett.policy import explain as policy
+
+    if log is None:
+        fail("say in which access log: `--log access.jsonl`", USAGE)
+    asked = engine.from_file(file, offline=True)
+    found = past.rebuild(asked.document, past.find(log, request_id))
+    decision = policy.explain(asked, found.question, found.unknown)
+    decision["past"] = {"request_id": request_id, "said": found.said(), "lacks": list(found.lacks)}
+    if format is Format.JSON:
+        print_json(decision)
+    else:
+        typer.echo(f"the log says: {found.said()}")
+        typer.echo(f"it does not have: {', '.join(found.lacks)}; what follows is without them")
+        typer.echo("")
+        for line in policy.lines(decision):
+            typer.echo(line)
+    return FINDINGS if int(found.line["status"]) >= 400 else 0
+
+
+def _principal(engine: Engine, text: str) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    from yett.config.messages import translate
+    from yett.config.places import Places
+    from yett.config.reading import Unreadable, parse
+    from yett.policy.testing.model import Principal
+    from yett.policy.testing.principals import Principals, Unknown
+
+    data = Path(text[1:]) if text.startswith("@") else None
+    try:
+        raw = data.read_bytes() if data else text.encode()
+        value = parse(raw, Path(), "--principal").value
+        assumed = Principals(engine.document, {}).assumed(Principal.model_validate(value))
+    except OSError as error:
+        fail(f"`{data}` cannot be read: {(error.strerror or 'error').lower()}", USAGE)
+    except Unreadable as error:
+        fail(f"{error.error}; write for example `{{provider: id, subject: ann}}`", USAGE)
+    except ValidationError as error:
+        fail(
+            "\n".join(str(one) for one in translate(error, Principal, Places(None, "--principal", Path()))),
+            USAGE,
+        )
+    except Unknown as error:
+        fail(f"--principal: {error}", USAGE)
+    return assumed or fail("leave `--principal` out for a caller without a credential", USAGE)
 
 
 def _der(certificate: Path | None) -> bytes | None:
@@ -62,6 +155,15 @@ def _der(certificate: Path | None) -> bytes | None:
         return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     except (OSError, ValueError):
         fail(f"`{certificate}` holds no certificate; give its PEM", USAGE)
+
+
+def _bytes(body: Path | None) -> bytes | None:
+    import sys
+
+    try:
+        return None if body is None else sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
+    except OSError as error:
+        fail(f"`{body}` cannot be read: {error.strerror}", USAGE)
 
 
 def _milliseconds(time: str | None) -> int | None:

@@ -31,6 +31,7 @@ def run(
     """Run the gateway. SIGHUP reloads, SIGTERM and Ctrl-C drain and stop, SIGUSR1 reopens log files."""
     from yett.control.serve import serve
     from yett.control.start import Options
+    from yett.policy import gate
 
     code = serve(
         Options(
@@ -42,6 +43,7 @@ def run(
             zone=zone or None,
             takeover=takeover,
             user=user or None,
+            gates=(gate.tests, gate.lint),
         )
     )
     raise typer.Exit(code)

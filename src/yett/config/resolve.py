@@ -76,8 +76,17 @@ def _ordered(one: Ordered, material: Material) -> None:
 
 
 def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secret]]:
-    """Wherever one may stand: a part that is passed over here would be ignored."""
-    yield from _walk(gateway, ())
+    yield from _walk(gateway.admin, ("admin",))
+    yield from _walk(gateway.state, ("state",))
+    yield from _walk(gateway.identity, ("identity",))
+    yield from _walk(gateway.dpop, ("dpop",))
+    yield from _walk(gateway.security_events, ("security_events",))
+    for part in ("listeners", "identity_providers", "services"):
+        yield from _walk(getattr(gateway, part), (part,))
+    for part in ("groups", "routes"):
+        for name, item in getattr(gateway, part).items():
+            for key in ("external_authorization", "request_validation"):
+                yield from _walk(getattr(item, key), (part, name, key))
 
 
 def _walk(value: Any, at: Location) -> Iterator[tuple[Location, PublicFile | Secret]]:

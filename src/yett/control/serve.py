@@ -52,7 +52,9 @@ async def _main(options: Options, begun: Start) -> int:
     before, claimed = begun.before, begun.claimed
     gateway = source.new_gateway(json.dumps({"workers": options.workers, "adopted": begun.adopted}).encode())
     notifier = Notifier(os.environ)
-    plane = Plane(options.file.absolute(), options.admin, gateway, notifier, options.zone, begun.weakened)
+    plane = Plane(
+        options.file.absolute(), options.admin, gateway, notifier, options.zone, begun.weakened, options.gates
+    )
     supervisor = Supervisor()
     handover = Handover(gateway, claimed, plane)
     uses = KeyUses(gateway, plane)

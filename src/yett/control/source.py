@@ -7,14 +7,25 @@ import importlib.util
 import ipaddress
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yett.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from yett.config import Compiled
     from yett.config.acme import Ordered
+
+
+class Gate(Protocol):
+    """What looks at a configuration before it serves: everything that speaks against it, as `Refused.problems`.
+
+    Those with `listed` are told and keep nothing from being served. `starting`: there is no old configuration to go on
+    with, so what depends on the date does not count.
+    """
+
+    def __call__(self, loaded: Loaded, *, starting: bool) -> list[dict[str, Any]]: ...
 
 
 class Refused(Exception):
@@ -40,6 +51,25 @@ class Loaded:
     drain_s: float
     ordered: list[Ordered]
     state_directory: Path | None = None
+    tests: tuple[Path, ...] = ()
+    compiled: Compiled | None = field(default=None, repr=False)
+    """What gates read."""
+
+
+def compiled_file(file: Path) -> Compiled:
+    """Reads, checks and compiles a configuration file.
+
+    Raises:
+        Refused: with everything that is wrong.
+    """
+    from yett.config import compile_file
+
+    try:
+        return compile_file(file)
+    except ConfigurationError as error:
+        raise Refused([problem(one) for one in error.errors]) from None
+    except OSError as error:
+        raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
 
 
 def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
@@ -48,16 +78,10 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
     Raises:
         Refused: with everything that is wrong.
     """
-    from yett.config import compile_file
     from yett.config.certificates import utc_now
     from yett.control.certificates import pending, warnings
 
-    try:
-        compiled = compile_file(file)
-    except ConfigurationError as error:
-        raise Refused([_problem(one) for one in error.errors]) from None
-    except OSError as error:
-        raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
+    compiled = compiled_file(file)
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
@@ -83,6 +107,8 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
         state_directory=_directory(ir.get("state")),
+        tests=tuple(compiled.tests),
+        compiled=compiled,
     )
 
 
@@ -133,7 +159,8 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def _problem(error: Any) -> dict[str, Any]:
+def problem(error: Any) -> dict[str, Any]:
+    """A fault of a configuration, as `Refused.problems` has them."""
     return {
         "text": "\n".join([str(error), *(f"  {line}" for line in error.excerpt.splitlines())]),
         "file": str(error.file),

@@ -29,6 +29,8 @@ class Options:
     zone: str | None = None
     takeover: bool = False
     user: str | None = None
+    gates: tuple[source.Gate, ...] = ()
+    """What a configuration has to pass before it serves."""
 
 
 @dataclass

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from yett.control.source import Loaded
 
 
 class Unanswerable(ValueError):
@@ -28,18 +32,30 @@ class Question:
     address: str = "192.0.2.1"
     certificate: bytes | None = None
     time_ms: int | None = None
+    principals: tuple[dict[str, Any], ...] = ()
+    """Callers that are taken as verified: `provider`, and `claims` or `name`."""
+    times: int = 1
+    """How often it is asked in a row; the last answer counts."""
+    trace: bool = False
+    """Whether the answer says what each rule comes to."""
+    body: bytes | None = None
 
 
 class Engine:
     """A whole configuration. Nothing listens and nothing is forwarded; key sets are fetched as a gateway fetches them."""
 
-    def __init__(self, ir: bytes, secrets: dict[str, bytes]) -> None:
-        """Raises `yett._core.ApplyError` where the document does not load."""
+    def __init__(self, ir: bytes, secrets: dict[str, bytes], *, offline: bool = False) -> None:
+        """`offline`: nobody is asked for key sets or about tokens; a question that needs that is refused.
+
+        Raises `yett._core.ApplyError` where the document does not load.
+        """
         from yett import _core
 
-        self._core = _core.Engine(ir, secrets)
-        document = json.loads(ir)
+        self._core = _core.Engine(ir, secrets, offline=offline)
+        document: dict[str, Any] = json.loads(ir)
+        self.document = document
         self._tls = {listener["name"]: listener.get("tls") is not None for listener in document["listeners"]}
+        self._by_scheme: dict[str, str] = {}
         self.providers: list[dict[str, Any]] = document["providers"]
         self.routes: list[dict[str, Any]] = document["routes"]
 
@@ -53,6 +69,24 @@ class Engine:
 
         Raises:
             Unanswerable: the question is none, such as one about a listener that is not there.
+        """
+        asked = self.asked(question)
+        try:
+            decision: dict[str, Any] = json.loads(self._core.decide(json.dumps(asked).encode()))
+        except ValueError as error:
+            raise Unanswerable(str(error)) from None
+        return {"listener": asked["listener"], **decision}
+
+    def decide_many(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Decisions of what `asked` made, each as if it were the only one. `error` stands alone where it is no question."""
+        answers = json.loads(self._core.decide_many(json.dumps(asked).encode()))
+        return [{"listener": one["listener"], **answer} for one, answer in zip(asked, answers, strict=True)]
+
+    def asked(self, question: Question) -> dict[str, Any]:
+        """The question as the native module takes it.
+
+        Raises:
+            Unanswerable: the URL is none, or fits several listeners.
         """
         listener = question.listener or self._listener(question.url)
         parts, target = split(question.url)
@@ -69,14 +103,23 @@ class Engine:
             asked["certificate"] = question.certificate.hex()
         if question.time_ms is not None:
             asked["time_ms"] = question.time_ms
-        try:
-            decision: dict[str, Any] = json.loads(self._core.decide(json.dumps(asked).encode()))
-        except ValueError as error:
-            raise Unanswerable(str(error)) from None
-        return {"listener": listener, **decision}
+        if question.body is not None:
+            asked["body"] = question.body.hex()
+        if question.principals:
+            asked["principals"] = list(question.principals)
+        if question.times > 1:
+            asked["times"] = question.times
+        if question.trace:
+            asked["trace"] = True
+        return asked
 
     def _listener(self, url: str) -> str:
-        wanted = urlsplit(url).scheme == "https"
+        scheme = url.partition(":")[0].lower()
+        if scheme not in self._by_scheme:
+            self._by_scheme[scheme] = self._fitting(scheme == "https")
+        return self._by_scheme[scheme]
+
+    def _fitting(self, wanted: bool) -> str:
         fitting = [name for name, tls in self._tls.items() if tls is wanted] or list(self._tls)
         if len(fitting) == 1:
             return str(fitting[0])
@@ -98,24 +141,35 @@ def split(url: str) -> tuple[str, str]:
     return authority, target if target.startswith("/") else f"/{target}"
 
 
+@lru_cache(maxsize=1024)
 def host_of(authority: str) -> str:
     """The name alone, without a port."""
     name: str | None = urlsplit(f"//{authority}").hostname
     return name or ""
 
 
-def from_file(file: Path) -> Engine:
+def from_file(file: Path, *, offline: bool = False) -> Engine:
     """The engine of a configuration file.
 
     Raises:
         yett.control.source.Refused: with everything that is wrong with it.
     """
+    from yett.control import source
+
+    return of_loaded(source.read(file), file, offline=offline)
+
+
+def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:
+    """The engine of a configuration that was read.
+
+    Raises:
+        yett.control.source.Refused: the data plane cannot carry it out.
+    """
     from yett import _core
     from yett.control import source
 
-    loaded = source.read(file)
     try:
-        return Engine(loaded.ir, loaded.secrets)
+        return Engine(loaded.ir, loaded.secrets, offline=offline)
     except _core.ApplyError as error:
         problems = [{"text": f"{file}: {one['message']}"} for one in json.loads(error.args[0])]
         raise source.Refused(problems) from None

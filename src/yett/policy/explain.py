@@ -6,35 +6,65 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from yett.policy import token
-from yett.policy.engine import Engine, Question
+from yett.policy import near, needed, token
+from yett.policy.engine import Engine, Question, Unanswerable
 
-PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "prepare")
+PHASES = (
+    "receive",
+    "screen",
+    "route",
+    "authenticate",
+    "authorize",
+    "limit",
+    "validate",
+    "authorize_body",
+    "prepare",
+)
 """In the order in which they decide; then the request is forwarded."""
 _WIDTH = 14
 
 
-def explain(engine: Engine, question: Question) -> dict[str, Any]:
-    """The decision, and what helps to understand it.
+def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The decision, and what helps to understand it. `unknown` are parts of rules that read what the question lacks.
 
     Raises:
         yett.policy.engine.Unanswerable: the question is none.
     """
-    decision = engine.decide(question)
+    # as if it were the only one: what was asked before says nothing about it
+    asked = {**engine.asked(question), "trace": True}
+    decision = engine.decide_many([asked])[0]
+    if "error" in decision:
+        raise Unanswerable(decision["error"])
+    decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
+    route = next((one for one in engine.routes if one["name"] == decision["route"]), None)
+    decision["missing"] = needed.missing(route, decision)
+    decision["near"] = near.near(engine.document, decision, question.method) if route is None else []
+    decision["route_takes"] = _takes(route) if route else None
+    for one in decision.get("rules") or ():
+        for part in one["parts"]:
+            if part["part"].partition(".")[0] in unknown:
+                part["outcome"] = "unknown"
     forward = decision.get("forward")
     if forward:
         # names only: values may be personal, or secrets of the service
         forward["headers"] = sorted({name for name, _ in forward["headers"]})
+        forward["target"] = forward["target"].partition("?")[0]
     principal = decision.get("principal")
     if principal:
         principal["claims"] = sorted(principal["claims"])
+        principal["subject"] = principal["token_id"] = principal["session"] = None
     for vouched in decision["vouched"]:
         vouched["claims"] = sorted(vouched["claims"])
+        vouched["subject"] = vouched["token_id"] = vouched["session"] = None
     authorization = [value for name, value in question.headers if name.lower() == "authorization"]
     decision["presented"] = [token.describe(value, decision["time_ms"]) for value in authorization]
     decision["accepted"] = [accepts(provider) for provider in _accepted(engine, decision["route"])]
-    decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
     return decision
+
+
+def _takes(route: dict[str, Any]) -> str:
+    group = f" of group {route['group']}" if route["group"] else ""
+    return f"{' '.join(route['match']['methods'])} {route['match']['path']}{group}"
 
 
 def _accepted(engine: Engine, route: str | None) -> list[dict[str, Any]]:
@@ -67,7 +97,10 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         if phase == stopped:
             break
-        yield _row(phase, "ok", _passed(phase, decision))
+        if phase != "authorize_body":
+            yield _row(phase, "ok", _passed(phase, decision))
+        if phase == "authorize":
+            yield from _rules(decision)
     if decision["outcome"] == "allow":
         yield _row(
             "forward",
@@ -86,7 +119,7 @@ def _passed(phase: str, decision: dict[str, Any]) -> str:
     if phase == "receive":
         return f"host {decision['host']}, path {decision['path']}"
     if phase == "route":
-        return f"`{decision['route']}`"
+        return f"`{decision['route']}`: {decision['route_takes']}"
     if phase == "authenticate" and principal is None:
         return "public: nobody is asked"
     if phase == "authenticate":
@@ -100,15 +133,40 @@ def _passed(phase: str, decision: dict[str, Any]) -> str:
     return ""
 
 
+def _rules(decision: dict[str, Any]) -> Iterator[str]:
+    """Each rule, in the order in which they decide, and what each of its parts came to."""
+    for rule in decision.get("rules") or ():
+        parts = ", ".join(f"{part['part']} {part['outcome']}" for part in rule["parts"])
+        kind = "" if rule["kind"] == "rule" else f"{rule['kind']} "
+        source = rule["source"] if rule["kind"] != "tenant" else f"tenant of {rule['source']}"
+        yield _row("", "", f"{kind if rule['kind'] == 'deny' else ''}{source}: {parts}")
+
+
+def _parts(refusal: dict[str, Any]) -> Iterator[str]:
+    """Which parts of the request are wrong."""
+    for error in refusal.get("errors", ()):
+        place = error.get("pointer") or error.get("parameter") or "the whole body"
+        yield _row("", "", f"{place}: {error['detail']}")
+
+
 def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
     refusal = decision["refusal"] or {"reason": "internal", "title": "", "detail": None, "rule": None}
     yield _row(phase, "REFUSED", f"{refusal['reason']}: {refusal['title']}")
     if refusal["detail"]:
         yield _row("", "", refusal["detail"])
+    yield from _parts(refusal)
     if refusal["rule"]:
         yield _row("", "", f"by the rule of {refusal['rule']}")
     if refusal.get("scope"):
         yield _row("", "", f"needed: {refusal['scope']}")
+    if phase == "authorize":
+        yield from _rules(decision)
+        if decision["missing"]:
+            yield _row("", "", "it would be allowed with")
+            yield from (_row("", "", f"  {one}") for one in decision["missing"])
+    if phase == "route":
+        for one in decision["near"]:
+            yield _row("", "", f"near {one}")
     if phase == "authenticate":
         for presented in decision["presented"]:
             yield _row("", "", "the token says, unverified:")
@@ -117,8 +175,11 @@ def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
         for accepted in decision["accepted"]:
             yield _row("", "", f"accepted: {accepted}")
     yield ""
+    if refusal.get("hidden"):
+        yield "The client gets 404 `route_not_found`, as where nothing is; the log has the reason"
+        return
     yield f"The client gets {decision['status']} `{refusal['reason']}`; what to do: docs/reasons.md#{refusal['reason']}"
 
 
 def _row(phase: str, outcome: str, text: str) -> str:
-    return f"{phase:<{_WIDTH}}{outcome:<9}{text}".rstrip()
+    return f"{phase:<{_WIDTH - 1}} {outcome:<9}{text}".rstrip()

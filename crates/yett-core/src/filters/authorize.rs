@@ -1,5 +1,6 @@
 //! What verified callers may do: rules that have to hold, rules that deny, and whose tenant it is.
 
+mod body;
 mod claims;
 pub mod condition;
 mod rule;
@@ -8,6 +9,8 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 pub mod times;
+
+use std::sync::Arc;
 
 use crate::exchange::{Exchange, Now, Refusal};
 use crate::ir;
@@ -57,6 +60,38 @@ impl Truth {
     }
 }
 
+/// What one rule came to.
+#[derive(Debug)]
+pub struct Judged {
+    /// `tenant`, `deny` or `rule`.
+    pub kind: &'static str,
+    /// Where it stands.
+    pub source: Arc<str>,
+    /// Its parts, by the key that they have in a configuration; of claims, by their names.
+    pub parts: Vec<(Box<str>, Part)>,
+}
+
+/// What one part of a rule came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails(Reason),
+    /// What it reads is absent, or reading it failed.
+    Undecided(Reason),
+}
+
+impl From<Truth> for Part {
+    fn from(truth: Truth) -> Self {
+        match truth {
+            Truth::Holds => Self::Holds,
+            Truth::Fails(reason) => Self::Fails(reason),
+            Truth::Open(reason) => Self::Undecided(reason),
+        }
+    }
+}
+
 /// All that decides what a route's callers may do.
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -81,10 +116,9 @@ impl Policy {
             .collect();
         let denied = spec.deny.iter().enumerate();
         let deny: Box<[Rule]> = denied.filter_map(|(at, rule)| keep(format!("deny/{at}"), Rule::build(rule, readable))).collect();
-        let variables: Vec<&str> = readable.variables.iter().map(String::as_str).collect();
         let mut tenants = Vec::with_capacity(spec.tenants.len());
         for (at, tenant) in spec.tenants.iter().enumerate() {
-            match Tenant::build(tenant, &variables) {
+            match Tenant::build(tenant, readable) {
                 Ok(tenant) => tenants.push(tenant),
                 Err(message) => errors.push((format!("tenants/{at}"), message)),
             }
@@ -110,13 +144,43 @@ impl Policy {
         !self.tenants.is_empty()
     }
 
+    /// Every rule and what each of its parts comes to, for explanations; also those behind one that refuses.
+    #[must_use]
+    pub fn trace(&self, ask: &Ask<'_>) -> Vec<Judged> {
+        let tenants = self.tenants.iter().map(|tenant| {
+            let truth =
+                tenant.check(ask.principal, ask.exchange).map_or_else(|refusal| Truth::Fails(refusal.reason), |()| Truth::Holds);
+            Judged { kind: "tenant", source: Arc::clone(tenant.source()), parts: vec![("tenant".into(), truth.into())] }
+        });
+        let deny = self.deny.iter().map(|rule| rule.trace("deny", ask));
+        tenants.chain(deny).chain(self.rules.iter().map(|rule| rule.trace("rule", ask))).collect()
+    }
+
     /// Allows, or refuses with its reason: the tenant first, then what denies, then what has to hold.
     ///
     /// # Errors
     /// The refusal.
     pub fn check(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        self.tenants.iter().try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
+        let mut head = self.tenants.iter().filter(|tenant| !tenant.reads_body());
+        head.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
         self.deny.iter().try_for_each(|rule| rule.deny(ask))?;
         self.rules.iter().try_for_each(|rule| rule.permit(ask))
+    }
+
+    /// Whether something is decided on the validated body.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.tenants.iter().any(Tenant::reads_body) || self.deny.iter().chain(&self.rules).any(Rule::reads_body)
+    }
+
+    /// The same as [`Self::check`] for what waits for the validated body.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        let mut body = self.tenants.iter().filter(|tenant| tenant.reads_body());
+        body.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
+        self.deny.iter().try_for_each(|rule| rule.deny_body(ask))?;
+        self.rules.iter().try_for_each(|rule| rule.permit_body(ask))
     }
 }

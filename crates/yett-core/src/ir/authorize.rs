@@ -218,6 +218,8 @@ pub enum TenantSource {
     Header(String),
     /// A parameter of the query.
     Query(String),
+    /// Names of properties of the validated body, with dots between them.
+    Body(String),
 }
 
 /// A host with one label left open.

@@ -121,6 +121,11 @@ fn token(snapshot: &Snapshot, exchange: &Exchange, principal: &Principal, now: N
         (None, Scheme::Bearer) => Ok(None),
         (None, Scheme::Dpop(_)) => Err(refuse(Reason::NotBound, "the token is bound to no key; send it as `Bearer`")),
         // "MUST NOT" be accepted as a bearer token (RFC 9449 section 7.2).
+        (Some(Confirmation::Jkt(_)), Scheme::Bearer)
+            if exchange.assumed.iter().any(|one| one.proved() && *one.provider() == *principal.provider) =>
+        {
+            Ok(None)
+        }
         (Some(Confirmation::Jkt(_)), Scheme::Bearer) => {
             Err(refuse(Reason::ProofMissing, "the token is bound to a key; send it as `DPoP`, with a proof"))
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::{constant_time, hmac};
 use zeroize::Zeroizing;
 
+use super::assumed;
 use super::key_uses::LastUse;
 use super::machine;
 use super::refuse;
@@ -54,11 +55,16 @@ impl Stored {
     /// # Errors
     /// `api_key_address_forbidden`
     pub(super) fn used_from(&self, client: IpAddr, now: Now) -> Result<(), Refusal> {
+        self.allowed_from(client)?;
+        self.used.note(now);
+        Ok(())
+    }
+
+    fn allowed_from(&self, client: IpAddr) -> Result<(), Refusal> {
         let allowed = &self.spec.allowed_addresses;
         if !allowed.is_empty() && !allowed.iter().any(|network| network.contains(&client)) {
             return Err(Reason::ApiKeyAddressForbidden.into());
         }
-        self.used.note(now);
         Ok(())
     }
 }
@@ -122,13 +128,32 @@ impl ApiKeys {
         let expected = stored.map_or([0; 32], |stored| stored.hash);
         let equal = constant_time::verify_slices_are_equal(computed.as_ref(), &expected).is_ok();
         let stored = stored.filter(|_| equal).ok_or(Reason::ApiKeyUnknown)?;
-        let until_ms = stored.expires_ms.unwrap_or(u64::MAX);
-        if now.unix_ms >= until_ms {
+        let principal = Rc::new(self.principal(stored, now)?);
+        Ok(Verdict { principal, trust_revision: 0, from_ms: 0, until_ms: stored.expires_ms.unwrap_or(u64::MAX) })
+    }
+
+    /// Whoever has the key of this name, or of one of this name that still counts.
+    pub(super) fn assume(&self, name: &str, client: IpAddr, now: Now) -> Result<Rc<Principal>, Refusal> {
+        let mut found = Err(assumed::unknown(Reason::ApiKeyUnknown, name));
+        for stored in self.keys.values().filter(|stored| stored.spec.name == name) {
+            found = self.principal(stored, now).and_then(|principal| {
+                stored.allowed_from(client)?;
+                Ok(Rc::new(principal))
+            });
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
+    }
+
+    fn principal(&self, stored: &Stored, now: Now) -> Result<Principal, Refusal> {
+        if stored.expires_ms.is_some_and(|until_ms| now.unix_ms >= until_ms) {
             return Err(Reason::ApiKeyExpired.into());
         }
         let spec = &stored.spec;
         let texts = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
-        let principal = Principal {
+        Ok(Principal {
             subject: spec.name.as_str().into(),
             scopes: texts(&spec.scopes),
             roles: texts(&spec.roles),
@@ -139,8 +164,7 @@ impl ApiKeys {
             expires_ms: stored.expires_ms,
             key: self.seed.parts(&[self.provider.as_bytes(), spec.name.as_bytes(), b""]),
             ..Principal::blank(Arc::clone(&self.provider), AuthenticationMethod::ApiKey)
-        };
-        Ok(Verdict { principal: Rc::new(principal), trust_revision: 0, from_ms: 0, until_ms })
+        })
     }
 }
 

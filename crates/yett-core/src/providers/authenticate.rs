@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::ambient::{self, Notes, Verdict as Ambient};
 use super::api_key::{ApiKeys, WellFormed};
+use super::assumed;
 use super::client_assertion::ClientAssertions;
 use super::introspection::{self, Introspected, Introspection};
 use super::jwk::sha256;
@@ -93,11 +94,13 @@ pub fn authenticate(
     now: Now,
 ) -> Step {
     let mut notes = Notes::default();
-    let outcome =
-        present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|presented| match accepts {
+    let outcome = present::explicit(providers, &exchange.request).map_err(Undecided::Refused).and_then(|mut presented| {
+        assumed::present(providers, accepts, &exchange.assumed, &mut presented);
+        match accepts {
             Accepts::AnyOf(list) => any_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
             Accepts::AllOf(list) => all_of(providers, list, &presented, exchange, verdicts, &mut notes, now),
-        });
+        }
+    });
     follow(notes, providers, exchange);
     match outcome {
         Ok(callers) => {
@@ -183,6 +186,11 @@ fn all_of(
     let mut used = 0;
     for index in list {
         let provider = usize::try_from(*index).ok().and_then(|index| providers.get(index)).ok_or(Reason::Internal)?;
+        if let Some(own) = presented.iter().find(|one| matches!(one, Presented::Assumed(_)) && provider.takes(one)) {
+            callers.push(judge(providers, std::slice::from_ref(index), own, exchange, verdicts, &mut notes.signed, now)?);
+            used += 1;
+            continue;
+        }
         if provider.mtls().is_some() {
             callers.push(certificate(providers, std::slice::from_ref(index), exchange, verdicts, now)?);
             continue;
@@ -225,6 +233,7 @@ fn judge(
         Presented::Authorization(value) => bearer(accepted, verdicts, value, exchange, now),
         Presented::ApiKey(header, value) => Ok(api_key(accepted, verdicts, header, value, exchange.client, now)?),
         Presented::Signature => signature(accepted, exchange, signed, now),
+        Presented::Assumed(one) => Ok(assumed::judge(providers, list, one, exchange, now)?),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
+use super::assumed;
 use super::claims;
 use super::jwk::Algorithm;
 use super::jwt::{Failure, Keys, Unverified};
@@ -96,6 +97,17 @@ impl ClientAssertions {
         principal.issued_ms = Some(times.issued_s.saturating_mul(1000));
         principal.expires_ms = Some(times.until_ms);
         Ok(Verdict { principal: Rc::new(principal), trust_revision: 0, from_ms: times.from_ms, until_ms: times.until_ms })
+    }
+
+    /// The caller of a good assertion of this client.
+    ///
+    /// # Errors
+    /// `token_issuer_unknown`
+    pub(super) fn assume(&self, maker: &Maker, id: &str, now: Now) -> Result<Principal, Refusal> {
+        let client = self.clients.get(id).ok_or_else(|| assumed::unknown(Reason::TokenIssuerUnknown, id))?;
+        let mut principal = maker.principal(AuthenticationMethod::ClientAssertion, id, &client.machine);
+        principal.issued_ms = Some(now.unix_ms);
+        Ok(principal)
     }
 
     /// The claims of an assertion whose signature is good (RFC 7523 section 3).

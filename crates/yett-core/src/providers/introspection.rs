@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use self::answers::Answer;
+use self::answers::{Answer, Said};
 use self::source::{Source, Unanswered};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::assumed::Filled;
 use super::claims::{self, Mapping};
 use super::discovery::discovery;
 use super::verdict::Verdict;
 use super::{json, refuse};
-use crate::exchange::{AuthenticationMethod, Now, Refusal};
+use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
@@ -115,6 +116,21 @@ impl Introspection {
     /// How old a question may be that a new request joins.
     pub(super) fn max_age_ms(&self) -> u64 {
         milliseconds(self.max_age)
+    }
+
+    /// The caller of an active token with these claims.
+    pub(super) fn assume(&self, claims: &Map<String, Value>, now: Now) -> Result<Rc<Principal>, Refusal> {
+        let mut filled = Filled::new(claims, now);
+        filled.put("active", true).first("aud", &self.audiences);
+        if let Some(issuer) = &self.issuer {
+            filled.put("iss", &**issuer);
+        }
+        if matches!(self.mapping.client(filled.claims()), Ok(None)) {
+            filled.first("client_id", &self.clients);
+        }
+        let text = serde_json::to_vec(filled.claims()).map_err(|_| Reason::Internal)?;
+        let answer = Answer { said: Said::Active(text.into()), asked: tokio::time::Instant::now() };
+        Ok(self.judge(&answer, now)?.principal)
     }
 
     /// The verdict on a token of which this was said. It counts no longer than the answer does.

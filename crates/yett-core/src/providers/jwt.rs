@@ -11,12 +11,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::assumed::Filled;
 use super::claims::{self, Mapping};
 use super::jwk::{Algorithm, KeySet, Selection, Trust};
 use super::jwks::KeySource;
 use super::verdict::Verdict;
 use super::{json, refuse};
-use crate::exchange::{Now, Refusal};
+use crate::exchange::{Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
@@ -369,6 +370,25 @@ impl Jwt {
         }
         self.check_tenant(issuer, &token.claims, only.filter(|_| self.key_issuer))?;
         Ok(self.judge(issuer, &token.claims, trust.revision, now)?)
+    }
+
+    /// The caller of a good token with these claims.
+    pub(super) fn assume(&self, claims: &Map<String, Value>, now: Now) -> Result<Rc<Principal>, Refusal> {
+        let mut filled = Filled::new(claims, now);
+        filled.put("iss", self.issuers().first().map_or("", |issuer| &**issuer)).first("aud", &self.audiences);
+        if matches!(self.mapping.client(filled.claims()), Ok(None)) {
+            filled.first("client_id", &self.clients);
+        }
+        for (name, values) in &self.required {
+            filled.first(name, values);
+        }
+        let named = claims::text(filled.claims(), "iss")?.unwrap_or_default();
+        let issuer = Arc::clone(self.issues(named).ok_or(Refusal::from(Reason::TokenIssuerUnknown))?);
+        if let Some(tenant) = self.tenants.get(&issuer) {
+            filled.put("tid", &**tenant);
+        }
+        self.check_tenant(&issuer, filled.claims(), None)?;
+        Ok(self.judge(&issuer, filled.claims(), 0, now)?.principal)
     }
 
     /// The tenant that the issuer stands for, and the one that the key is for.

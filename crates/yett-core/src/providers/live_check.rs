@@ -63,6 +63,9 @@ impl LiveCheck {
     pub fn confirm(&self, providers: &[Provider], exchange: &mut Exchange) -> Step {
         let mut step = Step::Continue;
         for principal in exchange.principals() {
+            if exchange.assumed.iter().any(|one| *one.provider() == *principal.provider) {
+                continue;
+            }
             step = match principal.method {
                 AuthenticationMethod::Jwt | AuthenticationMethod::Introspection => self.token(providers, exchange, principal),
                 // A session that nobody confirms is not confirmed.

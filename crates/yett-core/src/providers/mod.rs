@@ -2,6 +2,7 @@
 
 mod ambient;
 pub mod api_key;
+mod assumed;
 mod authenticate;
 #[cfg(test)]
 mod authenticate_tests;
@@ -313,6 +314,7 @@ impl Provider {
             (Presented::Authorization(_), Kind::Jwt(_) | Kind::Introspection(_) | Kind::ClientAssertion(..)) => true,
             (Presented::ApiKey(header, _), Kind::ApiKey(keys)) => keys.header.as_bytes() == *header,
             (Presented::Signature, Kind::SignedRequest(..)) => true,
+            (Presented::Assumed(assumed), _) => *self.name == *assumed.provider(),
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use crate::certificate::{ClientCertificate, SubjectName};
 use crate::exchange::{AuthenticationMethod, Principal, Refusal};
 use crate::ir::{self, CertificateSubject, Machine};
 use crate::providers::machine::Maker;
-use crate::providers::refuse;
+use crate::providers::{assumed, refuse};
 use crate::reason::Reason;
 
 /// Variable parts of a pattern at most.
@@ -82,6 +82,23 @@ impl Mtls {
         principal.assurance = self.assurance.clone();
         principal.token_id = Some(certificate.serial.clone());
         principal.expires_ms = Some(certificate.not_after_ms);
+        Ok(principal)
+    }
+
+    /// The caller of a certificate with this name, of the kind that is looked for.
+    ///
+    /// # Errors
+    /// `client_certificate_unknown`
+    pub(super) fn assume(&self, maker: &Maker, name: &str) -> Result<Principal, Refusal> {
+        let spiffe = self.subject == CertificateSubject::Spiffe;
+        let domain = trust_domain(name).filter(|domain| spiffe && self.trust_domains.iter().any(|own| **own == **domain));
+        let machine = if spiffe && (domain.is_none() || !is_spiffe_id(name)) { None } else { self.machine(name)? };
+        let machine = machine.ok_or_else(|| assumed::unknown(Reason::ClientCertificateUnknown, name))?;
+        let mut principal = maker.principal(AuthenticationMethod::Mtls, name, &machine);
+        if let Some(domain) = domain {
+            principal.issuer = format!("spiffe://{domain}").into();
+        }
+        principal.assurance = self.assurance.clone();
         Ok(principal)
     }
 

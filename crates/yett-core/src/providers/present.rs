@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::Provider;
+use crate::decide::Assumed;
 use crate::exchange::{Refusal, RequestHead};
 use crate::headers::Known;
 use crate::reason::Reason;
@@ -19,6 +20,8 @@ pub(super) enum Presented<'a> {
     ApiKey(&'a [u8], &'a [u8]),
     /// `Signature-Input` or `Signature` (RFC 9421), however many lines they have.
     Signature,
+    /// None: a policy tool takes the caller as verified.
+    Assumed(&'a Assumed),
 }
 
 impl Presented<'_> {

@@ -15,8 +15,9 @@ use fields::Input;
 use keys::{Algorithm, Verifier};
 pub use once::{Question, SignedRequest};
 
-use super::refuse;
-use crate::exchange::{Exchange, Framing, Now, Refusal};
+use super::machine::Maker;
+use super::{assumed, refuse};
+use crate::exchange::{AuthenticationMethod, Exchange, Framing, Now, Principal, Refusal};
 use crate::ir::{self, Machine};
 use crate::reason::Reason;
 use crate::snapshot::Secrets;
@@ -83,6 +84,20 @@ pub struct HeldBody {
 }
 
 impl SignedRequests {
+    /// The caller of a good signature with this key.
+    ///
+    /// # Errors
+    /// `signature_key_unknown`
+    pub(super) fn assume(&self, maker: &Maker, id: &str, now: Now) -> Result<Principal, Refusal> {
+        let counts = |key: &&Key| key.expires_ms.is_none_or(|until_ms| now.unix_ms < until_ms);
+        let key = self.keys.get(id).filter(counts).ok_or_else(|| assumed::unknown(Reason::SignatureKeyUnknown, id))?;
+        let mut principal = maker.principal(AuthenticationMethod::SignedRequest, id, &key.machine);
+        principal.token_id = Some(id.into());
+        principal.issued_ms = Some(now.unix_ms);
+        principal.expires_ms = key.expires_ms;
+        Ok(principal)
+    }
+
     pub(super) fn build(spec: &ir::SignedRequestProvider, secrets: &Secrets) -> Result<Self, String> {
         let mut keys = HashMap::with_capacity(spec.keys.len());
         for key in &spec.keys {

@@ -52,6 +52,11 @@ impl ClaimRule {
         Ok(Self { name: what.as_str().into(), test })
     }
 
+    /// Of the claim.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// An absent claim, and one of another type, leave it open.
     pub(super) fn judge(&self, principal: &Principal) -> Truth {
         let holds = match (principal.claim(&self.name), &self.test) {

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
+use serde_json::{Map, Value};
+
 use super::grants::{Failure as NoTokens, Grant, Outcome};
 use super::login::Wanted;
 use super::session::{Session, Standing};
 use super::stored::{self, Ask, Handle};
 use super::tokens::Tokens;
-use super::{Found, Oidc, authority, browser, cookie};
-use crate::exchange::{Exchange, Need, Now, Principal, Refusal, Upgrade, Use};
+use super::{Found, Oidc, authority, browser, cookie, no_fit};
+use crate::exchange::{AuthenticationMethod, Exchange, Need, Now, Principal, PrincipalKind, Refusal, Upgrade, Use};
+use crate::providers::assumed::Filled;
 use crate::providers::jwk::sha256;
 use crate::providers::jwt::Failure;
 use crate::providers::refuse;
@@ -196,6 +199,24 @@ impl Oidc {
     #[must_use]
     pub fn principal(&self, session: &Session) -> Option<Rc<Principal>> {
         session.principal(&self.name, &self.issuer, &self.hash, &self.lifetimes).map(Rc::new)
+    }
+
+    /// Who logged in just now with these claims.
+    pub(in crate::providers) fn assume(
+        &self,
+        claims: &Map<String, Value>,
+        exchange: &Exchange,
+        now: Now,
+    ) -> Result<Principal, Refusal> {
+        if self.forged(exchange) {
+            return Err(Reason::CsrfRefused.into());
+        }
+        let mut filled = Filled::new(claims, now);
+        filled.put("auth_time", now.unix_ms / 1000);
+        let mut principal = self.mapping.principal(filled.claims(), &self.issuer, u64::MAX).map_err(no_fit)?;
+        (principal.method, principal.kind) = (AuthenticationMethod::Oidc, PrincipalKind::User);
+        principal.expires_ms = None;
+        Ok(principal)
     }
 
     /// Whether a request may have been sent by a foreign page, with the cookie that the browser adds by itself.

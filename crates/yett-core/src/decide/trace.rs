@@ -1,0 +1,28 @@
+//! What each rule of a route comes to, also those behind one that refuses: for explanations.
+
+use serde_json::{Value, json};
+
+use crate::exchange::{Exchange, Now};
+use crate::filters::authorize::{Ask, Judged, Part};
+use crate::snapshot::{Access, Snapshot};
+
+/// Nothing where nobody was verified, or where the route asks nobody.
+pub(super) fn rules(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Option<Vec<Value>> {
+    let principal = exchange.principal.as_deref()?;
+    let Access::Authenticated { policy, .. } = &snapshot.route(exchange.route)?.access else { return None };
+    let ask = Ask { principal, exchange, route: &policy.route, now };
+    Some(policy.trace(&ask).iter().map(judged).collect())
+}
+
+fn judged(rule: &Judged) -> Value {
+    let parts: Vec<Value> = rule.parts.iter().map(|(name, part)| one(name, *part)).collect();
+    json!({"kind": rule.kind, "source": &*rule.source, "parts": parts})
+}
+
+fn one(name: &str, part: Part) -> Value {
+    match part {
+        Part::Holds => json!({"part": name, "outcome": "holds"}),
+        Part::Fails(reason) => json!({"part": name, "outcome": "fails", "reason": reason.code()}),
+        Part::Undecided(reason) => json!({"part": name, "outcome": "undecided", "reason": reason.code()}),
+    }
+}

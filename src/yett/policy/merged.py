@@ -1,0 +1,188 @@
+"""The merged policy of a route: what its group and it come to, and where each part stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from yett.config.base import Location, listed, nearest
+from yett.control import source
+from yett.errors import ConfigurationError
+from yett.policy import needed
+from yett.policy.engine import Unanswerable
+
+# The key of a configuration from which each part of a merged route comes.
+KEYS = {
+    "listeners": ("listeners",),
+    "hosts": ("hosts", "match.hosts"),
+    "path": ("match.path",),
+    "methods": ("methods", "match.methods"),
+    "client_certificate": ("client_certificate",),
+    "sender_constrained": ("sender_constrained",),
+    "authenticate": ("authenticate",),
+    "access": ("access",),
+    "live_check": ("live_check",),
+    "assurance": ("assurance",),
+    "tenants": ("tenant", "tenants"),
+    "deny": ("deny",),
+    "authorize": ("authorize",),
+    "external_authorization": ("external_authorization",),
+    "address_limits": ("address_limit",),
+    "rate_limits": ("rate_limit",),
+    "priority": ("priority",),
+    "hidden": ("hidden",),
+    "rewrite": ("rewrite",),
+    "request_headers": ("request_headers",),
+    "response_headers": ("response_headers",),
+    "security_headers": ("security_headers",),
+    "websocket": ("websocket",),
+    "mirror": ("mirror",),
+    "service": ("service", "split", "redirect", "respond"),
+    "body": ("limits.body",),
+    "timeouts": ("timeouts",),
+}
+
+
+def read(file: Path, name: str) -> dict[str, Any]:
+    """The merged policy of a route: `parts` are `{part, value, from: [places]}`.
+
+    Raises:
+        yett.control.source.Refused: the configuration does not load. Unanswerable: it has no such route.
+    """
+    import json
+
+    from yett.config import compile_file
+
+    try:
+        compiled = compile_file(file)
+    except ConfigurationError as error:
+        raise source.Refused([source.problem(one) for one in error.errors]) from None
+    routes = {route["name"]: route for route in json.loads(compiled.ir)["routes"]}
+    if name not in routes:
+        hint = nearest(name, routes) or f"; known here: {listed(sorted(routes))}"
+        raise Unanswerable(f"`{name}` is neither a URL nor a route{hint}")
+    route = routes[name]
+    origins: list[tuple[Location, Any]] = [(("routes", name), compiled.gateway.routes.get(name))]
+    if route["group"]:
+        origins.insert(0, (("groups", route["group"]), compiled.gateway.groups[route["group"]]))
+    parts = []
+    for part, value in _parts(route):
+        places = [
+            f"{str(at[0])[:-1]} {at[1]} ({_short(compiled.places.error((*at, *key.split('.')), '', '', key=True))})"
+            for at, model in origins
+            for key in KEYS[part]
+            if _has(model, key) and _of(part, value, f"{str(at[0])[:-1]} {at[1]}")
+        ]
+        parts.append({"part": part, "value": value, "from": places or ["default"]})
+    return {"route": name, "group": route["group"], "parts": parts}
+
+
+def _of(part: str, value: str, origin: str) -> bool:
+    """Rules say themselves where they stand."""
+    return part not in {"deny", "authorize"} or value.startswith((f"{origin}:", f"{origin} "))
+
+
+def _short(error: Any) -> str:
+    return f"{error.file}:{error.line}" if error.line else str(error.file)
+
+
+def _has(model: Any, key: str) -> bool:
+    for step in key.split("."):
+        if model is None or step not in getattr(model, "model_fields_set", ()):
+            return False
+        model = getattr(model, step)
+    return model is not None
+
+
+def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    match, access = route["match"], route["access"]
+    yield "listeners", ", ".join(route["listeners"])
+    yield "hosts", ", ".join(match["hosts"] or ["any"])
+    yield "path", match["path"]
+    yield "methods", ", ".join(match["methods"])
+    if isinstance(access, dict):
+        known = access["authenticated"]
+        word = "all of " if known.get("all_of") else ""
+        yield "authenticate", word + ", ".join(known["providers"])
+        if not known["rules"]:
+            yield "access", "authenticated"
+    else:
+        yield "access", "public"
+    for rule in route.get("tenants", ()):
+        yield "tenants", f"the caller's own: {needed.place(rule['from'])}"
+    for rule in route.get("deny", ()):
+        yield "deny", f"{rule['source']}: {rule_text(rule)}"
+    for rule in needed.rules_of(route)["rule"]:
+        yield "authorize", f"{rule['source']}: {rule_text(rule)}"
+    for kind in ("address_limits", "rate_limits"):
+        for limit in route[kind]:
+            pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
+            yield kind, f"{limit['name']}: {pace}, by {limit['key']}"
+    yield from _further(route)
+    kind, target = next(iter(route["action"].items()))
+    yield (
+        "service",
+        ", ".join(one["service"] for one in target) if kind == "forward" else f"{kind} {target['status']}",
+    )
+    yield "body", f"{route['body_limit']} bytes"
+    times = {key.removesuffix("_ms"): ms for key, ms in route["timeouts"].items() if ms}
+    yield "timeouts", ", ".join(f"{key} {ms / 1000:g} s" for key, ms in times.items())
+
+
+def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What most routes have none of."""
+    for key in ("client_certificate", "hidden"):
+        if route.get(key):
+            yield key, "yes"
+    for key in ("sender_constrained", "priority"):
+        if route.get(key):
+            yield key, str(route[key])
+    for key in ("live_check", "assurance", "websocket", "mirror", "security_headers"):
+        if route.get(key):
+            yield key, "yes"
+    if route.get("external_authorization"):
+        yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
+    if route["rewrite"]:
+        yield "rewrite", route["rewrite"]["path"]
+    for key in ("request_headers", "response_headers"):
+        changed = [name for kind in ("remove", "set", "add") for name in route[key].get(kind, ())]
+        if changed:
+            yield key, ", ".join(changed)
+
+
+def rule_text(rule: dict[str, Any]) -> str:
+    """The parts of a rule, all of which have to hold."""
+    sets = ("callers", "scopes", "roles", "permissions")
+    found = [f"{part} {_values(rule[part])}" for part in sets if rule.get(part)]
+    found += [f"claim {one['name']}{needed.claim(one['test'])}" for one in rule.get("claims", ())]
+    if rule.get("addresses"):
+        found.append(f"from {', '.join(rule['addresses'])}")
+    if rule.get("times"):
+        found.append(" or ".join(needed.window(one) for one in rule["times"]))
+    if rule.get("device"):
+        found.append("a device in order")
+    if rule.get("when"):
+        found.append(rule["when"])
+    return "; ".join(found)
+
+
+def _values(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_values(item)}" for key, item in value.items() if item)
+    if isinstance(value, list):
+        return ", ".join(" or ".join(item) if isinstance(item, list) else str(item) for item in value)
+    return str(value)
+
+
+def lines(merged: dict[str, Any]) -> Iterator[str]:
+    """For people: a part a line, and where it comes from."""
+    yield f"route {merged['route']}" + (f", group {merged['group']}" if merged["group"] else "")
+    yield ""
+    width = max((len(one["value"]) for one in merged["parts"]), default=0)
+    width = min(width, 60)
+    last = ""
+    for one in merged["parts"]:
+        name = "" if one["part"] == last else one["part"]
+        last = one["part"]
+        yield f"{name:<23}{one['value']:<{width}}  {', '.join(one['from'])}".rstrip()
