@@ -252,7 +252,7 @@ class Merger:
                 f"the group is for {listed(shared)} only; leave `hosts` out, or name some of those",
             )
             return shared
-        outside = [host for host in own if not any(_covers(wide, host) for wide in shared)]
+        outside = [host for host in own if not any(covers(wide, host) for wide in shared)]
         if outside:
             self.fault(
                 (*at, "match", "hosts"),
@@ -601,7 +601,8 @@ def _machine_tenants(provider: Provider | None) -> bool:
     return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 
-def _covers(wide: str, host: str) -> bool:
+def covers(wide: str, host: str) -> bool:
+    """Whether a pattern of hosts, `api.example.com` or `*.example.com`, takes all that another one or a name does."""
     return wide == host or (
         wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:]
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from yett.config.base import Model, refuse
-from yett.config.headers import owned
+from yett.config.headers import owned, plain_names
 from yett.config.types import Items, Plaintext, PublicFile, forbidden_host
 from yett.config.units import Duration, milliseconds
 from yett.config.url import url_fault
@@ -29,20 +28,8 @@ def _url(value: Any) -> Any:
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:
-    for index, name in enumerate(value):
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
-            raise refuse(
-                "header_name_invalid",
-                f"`{name}` is not the name of a header; use letters, digits and `-`",
-                (index,),
-            )
-        if owned(name.lower(), False) or name.lower() == "cookie":
-            raise refuse(
-                "header_owned",
-                f"`{name}` belongs to the gateway or carries a credential; name another field",
-                (index,),
-            )
-    return tuple(name.lower() for name in value)
+    taken = "belongs to the gateway or carries a credential; name another field"
+    return plain_names(value, lambda name: taken if owned(name, False) or name == "cookie" else None)
 
 
 def _timeout(value: str) -> str:
