@@ -141,19 +141,20 @@ impl ExternalAuthorization {
     }
 }
 
+/// Fields that the check sees and the request has, with all their values.
+fn fields_of<'a>(exchange: &'a Exchange, listed: &'a [Box<str>]) -> impl Iterator<Item = (String, Vec<String>)> + 'a {
+    let values = |name: &str| -> Vec<String> {
+        exchange.request.headers.named(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    };
+    listed.iter().map(move |name| (name.to_string(), values(name))).filter(|(_, values)| !values.is_empty())
+}
+
 /// What the check is told. A field that stands more than once comes as a list.
 fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut headers = Map::new();
-    for name in listed {
-        let mut values: Vec<String> = exchange.request.headers.named(name.as_bytes()).map(text).collect();
-        let value = match values.len() {
-            0 => continue,
-            1 => values.remove(0).into(),
-            _ => values.into(),
-        };
-        headers.insert(name.to_string(), value);
-    }
+    let one_or_list =
+        |mut values: Vec<String>| -> Value { if values.len() == 1 { values.remove(0).into() } else { values.into() } };
+    let headers: Map<String, Value> = fields_of(exchange, listed).map(|(name, values)| (name, one_or_list(values))).collect();
     let principal = exchange.principal.as_ref().map(|principal| {
         json!({
             "provider": &*principal.provider, "method": principal.method.as_str(), "kind": principal.kind.as_str(),

@@ -43,17 +43,13 @@ impl Grpc {
     /// # Errors
     /// Whatever went wrong, another status than OK included.
     pub async fn call(&self, path: &'static str, message: &[u8], limits: Limits) -> Result<Bytes, Fault> {
-        let end = tokio::time::Instant::now() + limits.time;
-        let milliseconds = u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX);
-        // Half of the time at most, so that a crowd never makes the other end look slow.
-        let _place = tokio::time::timeout(limits.time / 2, self.target.place()).await.map_err(|_| Fault::Busy)??;
-        let called = tokio::time::timeout_at(end, self.exchange(path, message, limits.bytes, milliseconds)).await;
-        if let Ok(answer) = called {
-            return answer;
+        let exchange = self.exchange(path, message, limits.bytes, limits.milliseconds());
+        let called = self.target.within(limits, exchange).await;
+        if let Err(Fault::Timeout(_)) = called {
+            // Perhaps nobody is there any more: the next call finds out on a connection of its own.
+            *self.link.lock().await = None;
         }
-        // Perhaps nobody is there any more: the next call finds out on a connection of its own.
-        *self.link.lock().await = None;
-        Err(Fault::Timeout(milliseconds))
+        called
     }
 
     async fn exchange(&self, path: &'static str, message: &[u8], limit: usize, milliseconds: u64) -> Result<Bytes, Fault> {

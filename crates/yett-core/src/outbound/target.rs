@@ -114,15 +114,19 @@ impl Target {
     /// # Errors
     /// Whatever went wrong, redirects included: they are never followed.
     pub async fn send(&self, request: &Request, limits: Limits) -> Result<Response, Fault> {
+        self.within(limits, self.exchange(request, limits.bytes)).await
+    }
+
+    /// One exchange, once there is a place for it, within its time.
+    pub(super) async fn within<T>(&self, limits: Limits, exchange: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let end = tokio::time::Instant::now() + limits.time;
         // Half of the time at most, so that a crowd never makes the other end look slow.
         let _place = tokio::time::timeout(limits.time / 2, self.place()).await.map_err(|_| Fault::Busy)??;
-        let milliseconds = u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX);
-        let exchanged = tokio::time::timeout_at(end, self.exchange(request, limits.bytes)).await;
-        exchanged.map_err(|_| Fault::Timeout(milliseconds))?
+        let exchanged = tokio::time::timeout_at(end, exchange).await;
+        exchanged.map_err(|_| Fault::Timeout(limits.milliseconds()))?
     }
 
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }

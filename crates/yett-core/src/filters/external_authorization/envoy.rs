@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::Verdict;
+use super::{Verdict, fields_of};
 use crate::exchange::Exchange;
 use crate::headers::is_value;
 
@@ -127,13 +127,7 @@ struct Header {
 /// What the check is told; nothing where a listed field cannot be told in it, or it is too long.
 pub(super) fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Option<Vec<u8>> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut headers = BTreeMap::new();
-    for name in listed {
-        let values: Vec<String> = exchange.request.headers.named(name.as_bytes()).map(text).collect();
-        if !values.is_empty() {
-            headers.insert(name.to_string(), values.join(","));
-        }
-    }
+    let headers = fields_of(exchange, listed).map(|(name, values)| (name, values.join(","))).collect();
     let mut target = text(exchange.path.raw());
     if !exchange.query().is_empty() {
         target.push('?');
