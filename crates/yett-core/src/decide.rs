@@ -283,7 +283,7 @@ impl Engine {
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
     fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
-            Need::Keys { .. } | Need::Introspection { .. } if self.offline => {}
+            Need::Keys { .. } | Need::Introspection { .. } | Need::Metadata { .. } if self.offline => {}
             // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
             Need::External { .. } => {}
             Need::Keys { provider } => {
