@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
+    from yett.config.filters.request_validation import FormLimits, JsonLimits, RequestValidation
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
@@ -94,6 +95,7 @@ __all__ = [
     "DpopNonce",
     "Endpoint",
     "ExternalAuthorization",
+    "FormLimits",
     "Gateway",
     "Group",
     "HashKey",
@@ -106,6 +108,7 @@ __all__ = [
     "Introspection",
     "IntrospectionCache",
     "IntrospectionEndpoint",
+    "JsonLimits",
     "JwksUrl",
     "Jwt",
     "Listener",
@@ -132,6 +135,7 @@ __all__ = [
     "Redirect",
     "Redis",
     "RequestHeaders",
+    "RequestValidation",
     "Respond",
     "ResponseHeaders",
     "ResponseTenant",
@@ -188,6 +192,9 @@ _WHERE = {
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
+    "FormLimits": "yett.config.filters.request_validation",
+    "JsonLimits": "yett.config.filters.request_validation",
+    "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",
     "ResponseHeaders": "yett.config.filters.response_headers",
     "Rewrite": "yett.config.filters.rewrite",

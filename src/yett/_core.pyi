@@ -10,6 +10,7 @@ __all__ = [
     "YamlError",
     "bind",
     "check_condition",
+    "check_schema",
     "parse_yaml",
     "reasons",
     "verify_signature",
@@ -37,6 +38,9 @@ def check_condition(source: str, readable: bytes, /) -> tuple[int, str] | None:
 
     `readable` is JSON: `{"claims": {provider: {name: type}}, "headers": […], "variables": […]}`."""
 
+def check_schema(schema: bytes, formats: bool, /) -> tuple[str, str] | None:
+    """The first fault of a JSON Schema (2020-12): a JSON Pointer into it, and what is wrong; None where there is none."""
+
 def reasons() -> bytes:
     """The reasons of refusals: a JSON list of `{code, status, fault, retry, title}`."""
 
@@ -57,7 +61,7 @@ class Engine:
         """What would become of a request, by the code that decides live ones: JSON in, JSON out.
 
         `{"listener", "method", "target", "headers": [[name, value]], "address"}`, and where wanted `server_name`,
-        `certificate` (DER as hexadecimal text, taken as verified), `time_ms`, `principals` (callers taken as verified:
+        `certificate` (DER as hexadecimal text, taken as verified), `time_ms`, `body` (hexadecimal text), `principals` (callers taken as verified:
         `{"provider", "claims", "name", "proved"}`), `times` (asked so often in a row) and `trace` (says what each rule comes
         to). Raises ValueError for a question that no connection could bring."""
 

@@ -21,6 +21,7 @@ GOOD = sorted((Path(__file__).parent / "cases" / "good").glob("*.yaml"))
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SESSION_KEY", base64.b64encode(bytes(range(32))).decode())
     monkeypatch.setenv("CLIENT_SECRET", "a secret of some length 0123456789")
+    monkeypatch.setenv("REDIS_PASSWORD", "a secret of some length 0123456789")
 
 
 def test_there_are_some() -> None:

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
-from joserfc.jwk import ECKey
 
-from tests.support import assertions
-from tests.support.api_keys import KeyFile
+from tests.support.surroundings import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -41,19 +38,7 @@ def cases(language: str) -> list[object]:
 @pytest.fixture(scope="session")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the examples name."""
-    directory = tmp_path_factory.mktemp("documentation")
-    key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
-    (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
-    (directory / "redis.password").write_text("a password of some length")
-    KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
-    assertions.make_keys(directory)
-    (directory / "client.secret").write_text("only for this test, 0123456789")
-    issued = trustme.CA().issue_cert("localhost")
-    certificates = directory / "certs"
-    certificates.mkdir()
-    (certificates / "edge.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    (certificates / "edge.key").write_bytes(issued.private_key_pem.bytes())
-    return directory
+    return fill(tmp_path_factory.mktemp("documentation"))
 
 
 def check(path: Path) -> subprocess.CompletedProcess[str]:

@@ -18,13 +18,14 @@ use tokio::runtime::Runtime;
 
 pub use assumed::{Assumed, AssumedSpec};
 
+use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
-use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Need, Now, Phase, Principal, Refusal, Step, Use};
+use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, Phase, Principal, Refusal, Step, Use};
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
-use crate::providers::bearer_of;
 use crate::providers::introspection::Introspected;
+use crate::providers::{Provider, bearer_of};
 use crate::reason::{Reason, Retry};
 use crate::server::signals;
 use crate::service_tokens::Token;
@@ -76,6 +77,9 @@ pub struct Question {
     /// Milliseconds since 1970; now where it is absent.
     #[serde(default)]
     pub time_ms: Option<u64>,
+    /// The body as hexadecimal text; none where it is absent.
+    #[serde(default)]
+    pub body: Option<String>,
     /// Callers that are taken as verified; more than one where every one of several providers has to vouch.
     #[serde(default)]
     pub principals: Vec<AssumedSpec>,
@@ -85,6 +89,18 @@ pub struct Question {
     /// Whether the answer says what each rule comes to.
     #[serde(default)]
     pub trace: bool,
+}
+
+impl Question {
+    /// The body, where it is known: given, or none at all by the head.
+    fn body(&self, limit: u64, framing: Framing) -> Option<Result<Body, Reason>> {
+        let bytes = match (&self.body, framing) {
+            (Some(text), _) => unhex(text)?,
+            (None, Framing::Empty) => Vec::new(),
+            (None, _) => return None,
+        };
+        Some(if bytes.len() as u64 > limit { Err(Reason::BodyTooLarge) } else { Ok(Body::Given(bytes.into())) })
+    }
 }
 
 /// What would become of the request.
@@ -208,6 +224,9 @@ impl Engine {
             let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
             format!("there is no listener `{}`; known here: {}", question.listener, known.join(", "))
         })?;
+        if question.body.as_deref().is_some_and(|text| unhex(text).is_none()) {
+            return Err("`body` is not hexadecimal text".to_owned());
+        }
         let assumed: Box<[Assumed]> = question.principals.iter().map(Assumed::new).collect();
         if let Some(one) = assumed.iter().find(|one| !self.snapshot.providers.iter().any(|own| **own.name() == *one.provider())) {
             return Err(format!("there is no identity provider `{}`", one.provider()));
@@ -218,16 +237,15 @@ impl Engine {
         let mut once = || {
             exchange.reset();
             exchange.assumed.clone_from(&assumed);
-            let step = match read(question, listener, &mut exchange) {
-                Ok(()) => self.run(state, &mut exchange, now),
+            match read(question, listener, &mut exchange) {
+                Ok(()) => self.run(question, state, &mut exchange, now),
                 Err(reason) => Step::Refuse(reason.into()),
-            };
-            (step, exchange.phase)
+            }
         };
         for _ in 1..times {
             once();
         }
-        let (step, _) = once();
+        let step = once();
         let mut decision = self.decision(&exchange, &step, now);
         decision.rules = question.trace.then(|| trace::rules(&self.snapshot, &exchange, now)).flatten();
         Ok(decision)
@@ -249,24 +267,27 @@ impl Engine {
         })
     }
 
-    fn run(&self, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
+    fn run(&self, question: &Question, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&self.snapshot, state, exchange, now);
             let Step::Need(need) = step else { return step };
-            self.fetch(&need, exchange);
+            self.fetch(&need, question, exchange);
         }
         Step::Refuse(Reason::Internal.into())
     }
 
+    fn provider(&self, index: u32) -> Option<&Provider> {
+        self.snapshot.providers.get(usize::try_from(index).ok()?)
+    }
+
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
-    fn fetch(&self, need: &Need, exchange: &mut Exchange) {
+    fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
-            Need::Keys { .. } | Need::Introspection { .. } if self.offline => {}
+            Need::Keys { .. } | Need::Introspection { .. } | Need::Metadata { .. } if self.offline => {}
             // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
             Need::External { .. } => {}
             Need::Keys { provider } => {
-                let provider = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(provider) = provider else { return };
+                let Some(provider) = self.provider(provider) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
             }
             // A question spends no nonce, and knows none.
@@ -276,8 +297,7 @@ impl Engine {
                 }
             }
             Need::Introspection { provider, max_age_ms } => {
-                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(source) = found.and_then(|provider| provider.source()) else { return };
+                let Some(source) = self.provider(provider).and_then(Provider::source) else { return };
                 let Some(token) = bearer_of(&exchange.request) else { return };
                 let asked = source.ask(token, Duration::from_millis(max_age_ms));
                 let answer = self.runtime.block_on(async { tokio::time::timeout(FACT, asked).await });
@@ -287,15 +307,16 @@ impl Engine {
             Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
             // A question uses nothing up.
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
-            // No question has a body, and none changes anything.
-            Need::Body | Need::Revoke(_) => {}
-            // A question spends no code and no refresh token, and has no body.
-            Need::Tokens { .. } | Need::Form => {}
+            // None changes anything.
+            Need::Revoke(_) => {}
+            // Given with the question.
+            Need::Body { limit, .. } => exchange.body = question.body(limit, exchange.request.framing),
+            // A question spends no code and no refresh token.
+            Need::Tokens { .. } => {}
             // What instances keep of sessions is theirs: a question reads none of it.
             Need::Session(_) => {}
             Need::Metadata { provider } => {
-                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(oidc) = found.and_then(|provider| provider.oidc()) else { return };
+                let Some(oidc) = self.provider(provider).and_then(Provider::oidc) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, oidc.refreshed()).await });
             }
         }
@@ -314,7 +335,7 @@ impl Engine {
             outcome,
             phase: phase(exchange.phase),
             status,
-            refusal: refused.map(refusal),
+            refusal: refused.map(|refused| refusal(refused, &exchange.errors)),
             route: self.snapshot.route(exchange.route).map(|route| route.name.to_string()),
             service: self.snapshot.service(exchange.service).map(|service| service.name.clone()),
             host: exchange.host.clone(),
@@ -382,7 +403,13 @@ fn read(question: &Question, listener: &ir::Listener, exchange: &mut Exchange) -
     let limits = HeadLimits { line: size(limits.request_line), bytes: size(limits.header_bytes), fields: size(limits.headers) };
     match RequestParser::default().advance(&head, &mut exchange.request, &limits)? {
         // A field with a line end in it would be another request.
-        Some(complete) if complete.bytes == head.len() => Ok(()),
+        Some(complete) if complete.bytes == head.len() => {
+            if let Some(text) = &question.body {
+                let length = text.len() as u64 / 2;
+                exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+            }
+            Ok(())
+        }
         _ => Err(Reason::MalformedRequest),
     }
 }
@@ -395,12 +422,14 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",
+        Phase::Validate => "validate",
+        Phase::AuthorizeBody => "authorize_body",
         Phase::Prepare => "prepare",
         Phase::Done => "forward",
     }
 }
 
-fn refusal(refusal: &Refusal) -> Value {
+fn refusal(refusal: &Refusal, errors: &[FieldError]) -> Value {
     let reason = refusal.reason;
     json!({
         "reason": reason.code(),
@@ -413,6 +442,7 @@ fn refusal(refusal: &Refusal) -> Value {
         "allow": refusal.allow,
         "retry_after_s": refusal.retry_after_s,
         "hidden": refusal.hidden,
+        "errors": errors.iter().map(FieldError::document).collect::<Vec<_>>(),
     })
 }
 

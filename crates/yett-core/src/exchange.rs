@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::filters::external_authorization::Verdict;
@@ -355,8 +356,12 @@ pub struct Exchange {
     pub phase: Phase,
     /// What was asked of the store, whether it was used before.
     pub uses: SmallVec<[(Key, Use); 1]>,
-    /// The request's body, where it was asked for.
-    pub body: Option<Rc<[u8]>>,
+    /// The request's body, where it was asked for, or why it could not be had; what is forwarded is what stands here.
+    pub body: Option<Result<Body, Reason>>,
+    /// Which parts of the request are wrong, and how, where it is refused for that; never with their values.
+    pub errors: Vec<FieldError>,
+    /// What it says, once it has been validated, where rules read it; set by validate, and gone when it is forwarded.
+    pub validated: Option<Box<serde_json::Value>>,
     /// Whether revocations that were asked for are acknowledged.
     pub revoked: Option<bool>,
     /// A nonce for the client's next proof (RFC 9449 section 8.2), where it needs one.
@@ -409,6 +414,8 @@ impl Exchange {
             phase: Phase::Receive,
             uses: SmallVec::new(),
             body: None,
+            errors: Vec::new(),
+            validated: None,
             revoked: None,
             dpop_nonce: None,
             external: None,
@@ -447,6 +454,8 @@ impl Exchange {
         self.phase = Phase::Receive;
         self.uses.clear();
         self.body = None;
+        self.errors.clear();
+        self.validated = None;
         self.revoked = None;
         self.dpop_nonce = None;
         self.external = None;
@@ -514,10 +523,10 @@ impl Exchange {
         all.push((key, answer));
     }
 
-    /// The request's body, where it was asked for as a form.
+    /// The request's body, where it was asked for and came whole.
     #[must_use]
-    pub fn form(&self) -> Option<&[u8]> {
-        self.sessions.as_ref()?.form.as_deref()
+    pub fn held(&self) -> Option<&[u8]> {
+        self.body.as_ref()?.as_ref().ok().map(Body::data)
     }
 
     /// Everyone who was vouched for: the caller, then those of the further providers of `all_of`.
@@ -546,6 +555,8 @@ pub enum Phase {
     Confirm,
     Authorize,
     Limit,
+    Validate,
+    AuthorizeBody,
     Prepare,
     Done,
 }
@@ -583,8 +594,6 @@ pub enum Need {
         /// What they are asked for with.
         grant: Box<Grant>,
     },
-    /// The request's body, as a form.
-    Form,
     /// What the store has of a session, or does with it; in `exchange.sessions`.
     Session(Box<stored::Ask>),
     /// The verdict of the external check of this route.
@@ -608,8 +617,13 @@ pub enum Need {
     },
     /// Whether something that counts once was used before: it is from now on. Answered in `exchange.uses`.
     Unused(Box<Once>),
-    /// The whole body of the request, where it is small; in `exchange.body`.
-    Body,
+    /// The whole body of the request; in `exchange.body`, and from then on it is a body of known length.
+    Body {
+        /// Bytes at most.
+        limit: u64,
+        /// Milliseconds at most from the head of the request on; 0 leaves it to the route's `total` and to pauses.
+        within_ms: u64,
+    },
     /// These revocations: whether they were acknowledged is in `exchange.revoked`.
     Revoke(Box<[Revocation]>),
 }

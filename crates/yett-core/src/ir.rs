@@ -12,6 +12,7 @@ mod oidc;
 mod outbound;
 mod providers;
 mod service_token;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 pub use service_token::{ServiceToken, TokenGrant};
+pub use validation::*;
 
 /// The version of this document that this build reads.
 pub const IR_VERSION: u32 = 1;
@@ -179,7 +181,7 @@ pub enum StateLoss {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// `listener`, `client_ca`, `service_ca`, `service_client`, `provider_ca` or `provider_client`.
+    /// `listener`, `client_ca`, `service_ca`, `service_client`, `provider_ca`, `provider_client` or `check_ca`.
     #[serde(rename = "use")]
     pub purpose: String,
     /// The listener, service or provider that uses it.
@@ -900,6 +902,9 @@ pub struct Route {
     /// Copies for a second service.
     #[serde(default)]
     pub mirror: Option<Mirror>,
+    /// What requests have to be.
+    #[serde(default)]
+    pub request_validation: Option<RequestValidation>,
     /// Bytes of a request body; beyond it 413.
     pub body_limit: u64,
     /// Time limits.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::body::FieldError;
 use crate::exchange::{Answer, Refusal};
 use crate::reason::{Reason, Retry};
 use crate::snapshot::Challenge;
@@ -21,6 +22,8 @@ pub struct ProblemContext<'a> {
     pub dpop_algorithms: &'a str,
     /// Every scope that the route asks for.
     pub scope: Option<&'a str>,
+    /// Which parts of the request are wrong.
+    pub errors: &'a [FieldError],
     /// Where the document is that says what protects this host (RFC 9728 section 5.1).
     pub resource: Option<String>,
 }
@@ -83,7 +86,7 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
         headers.push(("content-security-policy".into(), "default-src 'none'".into()));
         ("text/html; charset=utf-8", html(refusal, id))
     } else {
-        ("application/problem+json", json(refusal, id))
+        ("application/problem+json", json(refusal, context.errors, id))
     };
     headers.push(("content-type".into(), content_type.into()));
     headers.push(("x-content-type-options".into(), "nosniff".into()));
@@ -186,6 +189,19 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited
+        | Reason::ContentTypeUnsupported
+        | Reason::ContentEncodingUnsupported
+        | Reason::ParameterUnknown
+        | Reason::ParameterInvalid
+        | Reason::FormMalformed
+        | Reason::FormTooComplex
+        | Reason::XmlRefused
+        | Reason::BodyMissing
+        | Reason::BodyUnexpected
+        | Reason::JsonMalformed
+        | Reason::JsonDuplicateName
+        | Reason::JsonTooComplex
+        | Reason::SchemaMismatch
         | Reason::ServiceTokenUnavailable
         | Reason::ServiceTokenRefused
         | Reason::NoHealthyEndpoint
@@ -288,7 +304,7 @@ fn prefers_html(accept: Option<&[u8]>) -> bool {
     html > json
 }
 
-fn json(refusal: &Refusal, id: &str) -> String {
+fn json(refusal: &Refusal, errors: &[FieldError], id: &str) -> String {
     let reason = refusal.reason;
     let mut document = serde_json::Map::new();
     document.insert("type".into(), format!("urn:yett:reason:{}", reason.code()).into());
@@ -298,6 +314,9 @@ fn json(refusal: &Refusal, id: &str) -> String {
         document.insert("detail".into(), detail.as_ref().into());
     }
     document.insert("reason".into(), reason.code().into());
+    if !errors.is_empty() {
+        document.insert("errors".into(), errors.iter().map(FieldError::document).collect());
+    }
     if reason.status() == 429
         && let Some(limit) = &refusal.rule
     {

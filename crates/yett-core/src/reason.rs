@@ -183,6 +183,20 @@ reasons! {
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
+    // validate
+    ContentTypeUnsupported "content_type_unsupported" 415 Client No "a body of this type is not accepted here";
+    ContentEncodingUnsupported "content_encoding_unsupported" 415 Client No "the body is encoded in a way that is not accepted here";
+    ParameterUnknown "parameter_unknown" 400 Client No "a parameter of the query is not known here";
+    ParameterInvalid "parameter_invalid" 400 Client No "a parameter is missing, or not what it has to be";
+    BodyMissing "body_missing" 400 Client No "a body is needed";
+    BodyUnexpected "body_unexpected" 400 Client No "no body is accepted here";
+    JsonMalformed "json_malformed" 400 Client No "the body is not one JSON value";
+    JsonDuplicateName "json_duplicate_name" 400 Client No "a name stands twice in one object of the body";
+    JsonTooComplex "json_too_complex" 400 Client No "the body is deeper, longer or larger in a part than is accepted here";
+    FormMalformed "form_malformed" 400 Client No "the body is no form, or could be read in two ways";
+    FormTooComplex "form_too_complex" 400 Client No "the form has more or larger fields than are accepted here";
+    XmlRefused "xml_refused" 400 Client No "the XML has a document type, or is not in UTF-8";
+    SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";
     ServiceTokenRefused "service_token_refused" 502 Provider No "a token for the service was refused";

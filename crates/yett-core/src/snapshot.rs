@@ -22,6 +22,7 @@ use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
+use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
@@ -176,6 +177,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
+    /// What its requests have to be.
+    pub request_validation: Option<RequestValidation>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.

@@ -57,8 +57,12 @@ fn policy(rule: serde_json::Value) -> Policy {
     let route = route(rule);
     let ir::Access::Authenticated(authenticated) = &route.access else { unreachable!() };
     let claims = [("level", ir::ClaimType::Int), ("region", ir::ClaimType::String)].map(|(name, kind)| (name.to_owned(), kind));
-    let readable =
-        Readable { claims: [("id".to_owned(), claims.into())].into(), headers: vec![], variables: vec!["tenant".to_owned()] };
+    let readable = Readable {
+        claims: [("id".to_owned(), claims.into())].into(),
+        headers: vec![],
+        variables: vec!["tenant".to_owned()],
+        body: None,
+    };
     Policy::build(&route, &authenticated.rules, &readable).unwrap()
 }
 

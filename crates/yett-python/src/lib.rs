@@ -73,6 +73,14 @@ fn check_condition(py: Python<'_>, source: &str, readable: &[u8]) -> PyResult<Op
     Ok(outside(py, || check(source, &readable))?.err().map(|fault| (fault.at, fault.message)))
 }
 
+/// The first fault of a JSON Schema; see `filters::request_validation::schema::check`.
+#[pyfunction]
+#[pyo3(signature = (schema, formats, /))]
+fn check_schema(py: Python<'_>, schema: &[u8], formats: bool) -> PyResult<Option<(String, String)>> {
+    let fault = outside(py, || yett_core::filters::request_validation::schema::check(schema, formats))?.err();
+    Ok(fault.map(|fault| (fault.pointer, fault.message)))
+}
+
 /// Binds listeners without serving them; see `gateway::bind_early`.
 #[pyfunction]
 #[pyo3(signature = (wanted, /))]
@@ -236,6 +244,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(verify_signature, module)?)?;
     module.add_class::<Engine>()?;
     module.add_function(wrap_pyfunction!(check_condition, module)?)?;
+    module.add_function(wrap_pyfunction!(check_schema, module)?)?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

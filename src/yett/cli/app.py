@@ -15,6 +15,7 @@ from yett.cli import (
     identity,
     init,
     keys,
+    lint,
     reload,
     revoke,
     run,
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("lint")(lint.lint)
 app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("access")(access.access)

@@ -15,9 +15,14 @@ def check(
 ) -> None:
     """Check a configuration without running it: every error at once, each with its place."""
     from yett.control import source
+    from yett.policy import gate
 
     try:
         loaded = source.read(file)
+        found = gate.lint(loaded, starting=False)
+        refused_by_lint = [one for one in found if not one.get("listed")]
+        if refused_by_lint:
+            raise source.Refused(refused_by_lint)
     except source.Refused as refused:
         if format is Format.JSON:
             print_json({"ok": False, "problems": refused.problems})
@@ -28,6 +33,7 @@ def check(
         raise typer.Exit(FINDINGS) from None
     if format is Format.JSON:
         said = {"weakened": loaded.weakened, "warnings": loaded.warnings}
+        said["findings"] = [one["text"] for one in found]
         print_json({"ok": True, "revision": loaded.revision, "counts": loaded.counts, **said})
         return
     counts = ", ".join(f"{count} {kind}" for kind, count in loaded.counts.items())
@@ -36,3 +42,5 @@ def check(
         typer.echo(f"weakened: {line}")
     for line in loaded.warnings:
         typer.echo(f"warning: {line}")
+    for one in found:
+        typer.echo(f"lint: {one['text']}")

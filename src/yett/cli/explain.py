@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ def explain(
         None, "--certificate", help="PEM of a client certificate, taken as verified."
     ),
     time: str | None = typer.Option(None, "--time", help="As if it were then: 2026-11-28T12:00:00Z."),
+    body: Path | None = typer.Option(None, "--body", help="A file with the body; `-` is standard input."),
     request_id: str | None = typer.Option(None, "--request-id", help="A request of the past, from `--log`."),
     log: Path | None = typer.Option(None, "--log", help="The access log that has the request."),
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
@@ -61,7 +63,7 @@ def explain(
         asked = engine.from_file(file)
         question = engine.Question(
             method, what or "", headers, listener, address, _der(certificate), _milliseconds(time),
-            tuple(principal_of(asked, text, "--principal") for text in principal),
+            tuple(principal_of(asked, text, "--principal") for text in principal), body=_bytes(body),
         )  # fmt: skip
         raise typer.Exit(_explain(asked, question, format))
     except source.Refused as refused:
@@ -71,15 +73,19 @@ def explain(
         fail(str(error), USAGE)
 
 
+def _show(document: dict[str, Any], lines: Iterable[str], format: Format) -> None:
+    if format is Format.JSON:
+        print_json(document)
+    else:
+        for line in lines:
+            typer.echo(line)
+
+
 def _explain(engine: Engine, question: Question, format: Format) -> int:
     from yett.policy import explain as policy
 
     decision = policy.explain(engine, question)
-    if format is Format.JSON:
-        print_json(decision)
-    else:
-        for line in policy.lines(decision):
-            typer.echo(line)
+    _show(decision, policy.lines(decision), format)
     return FINDINGS if decision["outcome"] == "refuse" else 0
 
 
@@ -87,11 +93,7 @@ def _route(file: Path, name: str, format: Format) -> int:
     from yett.policy import merged
 
     found = merged.read(file, name)
-    if format is Format.JSON:
-        print_json(found)
-    else:
-        for line in merged.lines(found):
-            typer.echo(line)
+    _show(found, merged.lines(found), format)
     return 0
 
 
@@ -105,41 +107,32 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
     found = past.rebuild(asked.document, past.find(log, request_id))
     decision = policy.explain(asked, found.question, found.unknown)
     decision["past"] = {"request_id": request_id, "said": found.said(), "lacks": list(found.lacks)}
-    if format is Format.JSON:
-        print_json(decision)
-    else:
-        typer.echo(f"the log says: {found.said()}")
-        typer.echo(f"it does not have: {', '.join(found.lacks)}; what follows is without them")
-        typer.echo("")
-        for line in policy.lines(decision):
-            typer.echo(line)
+    before = (
+        f"the log says: {found.said()}",
+        f"it does not have: {', '.join(found.lacks)}; what follows is without them",
+        "",
+    )
+    _show(decision, (*before, *policy.lines(decision)), format)
     return FINDINGS if int(found.line["status"]) >= 400 else 0
 
 
 def principal_of(engine: Engine, text: str, option: str) -> dict[str, Any]:
     """A caller as in a file of tests, or `@FILE`; whatever is wrong with it ends the command."""
-    from pydantic import ValidationError
-
-    from yett.config.messages import translate
-    from yett.config.places import Places
     from yett.config.reading import Unreadable, parse
-    from yett.policy.testing.model import Principal
-    from yett.policy.testing.principals import Principals, Unknown
+    from yett.errors import ConfigurationError
+    from yett.policy.testing.principals import Principals, Unknown, read
 
     data = Path(text[1:]) if text.startswith("@") else None
     try:
         raw = data.read_bytes() if data else text.encode()
         value = parse(raw, Path(), option).value
-        assumed = Principals(engine.document, {}).assumed(Principal.model_validate(value))
+        assumed = Principals(engine.document, {}).assumed(read(value, option))
     except OSError as error:
         fail(f"`{data}` cannot be read: {(error.strerror or 'error').lower()}", USAGE)
     except Unreadable as error:
         fail(f"{error.error}; write for example `{{provider: id, subject: ann}}`", USAGE)
-    except ValidationError as error:
-        fail(
-            "\n".join(str(one) for one in translate(error, Principal, Places(None, option, Path()))),
-            USAGE,
-        )
+    except ConfigurationError as error:
+        fail(str(error), USAGE)
     except Unknown as error:
         fail(f"{option}: {error}", USAGE)
     return assumed or fail(f"leave `{option}` out for a caller without a credential", USAGE)
@@ -155,6 +148,15 @@ def _der(certificate: Path | None) -> bytes | None:
         return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     except (OSError, ValueError):
         fail(f"`{certificate}` holds no certificate; give its PEM", USAGE)
+
+
+def _bytes(body: Path | None) -> bytes | None:
+    import sys
+
+    try:
+        return None if body is None else sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
+    except OSError as error:
+        fail(f"`{body}` cannot be read: {error.strerror}", USAGE)
 
 
 def _milliseconds(time: str | None) -> int | None:

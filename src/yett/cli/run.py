@@ -43,7 +43,7 @@ def run(
             zone=zone or None,
             takeover=takeover,
             user=user or None,
-            gates=(gate.tests,),
+            gates=(gate.tests, gate.lint),
         )
     )
     raise typer.Exit(code)

@@ -50,6 +50,8 @@ from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
+from yett.config.unlimited import without_limit
+from yett.config.validation.check import Validations
 from yett.errors import ConfigurationError
 
 IR_VERSION = 1
@@ -115,6 +117,8 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     `now` is the time at which chains of certificates have to be valid; the present where it is not given.
     """
     merger = Merger(loaded.gateway, loaded.places, loaded.dropped)
+    validations = Validations(loaded.gateway, loaded.places, loaded.material)
+    merger.schemas = validations.readable
     merger.key_tenants = {
         str(at[1])
         for at, file in loaded.material.keys_files.items()
@@ -130,6 +134,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     check_all(merger, policies)
     check_identity(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
+    for policy in policies:
+        validations.check(policy)
+    faults += validations.errors
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
     faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)
     faults += secret_errors(loaded.gateway.identity_providers, loaded.material, loaded.places)
@@ -138,7 +145,9 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     if loaded.errors or merger.errors or chains or faults:
         raise ConfigurationError([*loaded.errors, *merger.errors, *chains, *faults])
     certificates = tuple(inventory(loaded.material))
-    document = build(loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places)
+    document = build(
+        loaded.gateway, policies, loaded.material, loaded.path.parent, loaded.places, validations
+    )
     if certificates:
         document["certificates"] = [_certificate(one) for one in certificates]
     ir = json.dumps(
@@ -148,12 +157,17 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *without_limit(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
     )  # fmt: skip
 
 
 def build(
-    gateway: Gateway, policies: list[Policy], material: Material, directory: Path, places: Places
+    gateway: Gateway,
+    policies: list[Policy],
+    material: Material,
+    directory: Path,
+    places: Places,
+    validations: Validations,
 ) -> dict[str, Any]:
     """The document, as `crates/yett-core/src/ir.rs` reads it."""
     process = gateway.process
@@ -185,7 +199,7 @@ def build(
             for name, item in sorted(gateway.identity_providers.items())
         ],
         "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy, gateway, material) for policy in policies],
+        "routes": [_route(policy, gateway, material, validations) for policy in policies],
     }  # fmt: skip
 
 
@@ -408,7 +422,7 @@ def _external(policy: Policy, material: Material) -> dict[str, Any]:
     return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
 
 
-def _route(policy: Policy, gateway: Gateway, material: Material) -> dict[str, Any]:
+def _route(policy: Policy, gateway: Gateway, material: Material, validations: Validations) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
         access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
@@ -447,6 +461,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material) -> dict[str, An
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
+        **validations.compiled(policy),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
     }  # fmt: skip

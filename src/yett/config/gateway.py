@@ -11,6 +11,7 @@ from yett.config.base import Model, refuse
 from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.identity import Identity
+from yett.config.lint import Lint
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
 from yett.config.providers import Provider
 from yett.config.route import Group, Route, RouteLimits, RouteTimeouts
@@ -123,6 +124,8 @@ class Gateway(Model):
     """Where this gateway stands; of a service's endpoints those of the same zone are preferred. `--zone` goes before it."""
     process: Process = Process()
     """Bounds of the whole process."""
+    lint: Lint = Lint()
+    """What `yett lint` is told not to report."""
     admin: Admin | None = None
     """The admin listener."""
     access_log: Annotated[Literal["stdout", "off"] | LogFile, BeforeValidator(_access_log)] = "stdout"

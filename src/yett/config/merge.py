@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import dpop, live_check, template, units
+from yett.config import dpop, live_check, template, units, unlimited
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import assurance, security_headers
 from yett.config.filters.external_authorization import ExternalAuthorization
+from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
@@ -60,6 +61,8 @@ class Policy:
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    unlimited: str | None = None
+    """Why callers are not limited."""
     action: dict[str, Any] = field(default_factory=dict)
     rewrite: str | None = None
     request_headers: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +71,8 @@ class Policy:
     websocket: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
+    request_validation: tuple[Location, RequestValidation] | None = None
+    """Where it stands, and what it says."""
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
@@ -93,6 +98,8 @@ class Merger:
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
         self.roles = RoleTable(gateway.roles)
+        self.schemas: dict[Location, Any] = {}
+        """Schemas of bodies, by the `request_validation` that asks for them."""
         self.key_tenants: set[str] = set()
         """Providers of which a key belongs to a tenant."""
 
@@ -105,7 +112,8 @@ class Merger:
         """Whether callers of this provider belong to tenants."""
         found = self.gateway.identity_providers.get(provider)
         several = isinstance(found, Jwt) and bool(found.tenants)
-        return several or provider in self.key_tenants or "tenant" in self.claims(provider)
+        keys = provider in self.key_tenants or _machine_tenants(found)
+        return several or keys or "tenant" in self.claims(provider)
 
     def names_tenant(self, provider: str) -> bool:
         """Whether tokens of this provider say to which tenant their caller belongs."""
@@ -149,6 +157,9 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
+        for part, where, _ in parts:
+            if part.request_validation is not None:
+                policy.request_validation = ((*where, "request_validation"), part.request_validation)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
@@ -241,7 +252,7 @@ class Merger:
                 f"the group is for {listed(shared)} only; leave `hosts` out, or name some of those",
             )
             return shared
-        outside = [host for host in own if not any(_covers(wide, host) for wide in shared)]
+        outside = [host for host in own if not any(covers(wide, host) for wide in shared)]
         if outside:
             self.fault(
                 (*at, "match", "hosts"),
@@ -373,6 +384,7 @@ class Merger:
 
     def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         names: dict[str, str] = {}
+        unlimited.merged(self, policy, [(part.rate_limit, where) for part, where, _ in parts])
         for part, where, source in parts:
             scope = source.replace(" ", ":", 1)
             policy.address_limits += [
@@ -451,6 +463,7 @@ class Merger:
             "websocket",
             "mirror",
             "external_authorization",
+            "request_validation",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
@@ -588,7 +601,8 @@ def _machine_tenants(provider: Provider | None) -> bool:
     return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 
-def _covers(wide: str, host: str) -> bool:
+def covers(wide: str, host: str) -> bool:
+    """Whether a pattern of hosts, `api.example.com` or `*.example.com`, takes all that another one or a name does."""
     return wide == host or (
         wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:]
     )

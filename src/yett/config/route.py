@@ -16,6 +16,7 @@ from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
 from yett.config.filters.request_headers import RequestHeaders
+from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.respond import Respond
 from yett.config.filters.response_headers import ResponseHeaders
 from yett.config.filters.rewrite import Rewrite
@@ -126,7 +127,9 @@ class Group(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller; one bucket per caller over all the group's routes."""
+    """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
+    request_validation: RequestValidation | None = None
+    """What requests have to be."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     request_headers: RequestHeaders | None = None
@@ -193,7 +196,9 @@ class Route(Model):
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller."""
+    """Limits by caller, or `{none: "reason"}`."""
+    request_validation: RequestValidation | None = None
+    """What requests have to be."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     redirect: Redirect | None = None

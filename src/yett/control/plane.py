@@ -31,6 +31,7 @@ class Outcome:
     problems: list[dict[str, Any]]
     weakened: list[str]
     warnings: list[str]
+    findings: list[str]
 
 
 class Plane:
@@ -60,6 +61,7 @@ class Plane:
         self._gates = tuple(gates)
         self._weakened: list[str] = []
         self._warnings: list[str] = []
+        self._findings: list[str] = []
         self._files: Collection[Path] = (file,)
         self.ordered: list[Ordered] = []
         self.state_directory: Path | None = None
@@ -121,9 +123,12 @@ class Plane:
         return outcome
 
     def _pass_gates(self, loaded: source.Loaded) -> None:
-        problems = [problem for gate in self._gates for problem in gate(loaded)]
+        starting = not self.revision
+        said = [problem for gate in self._gates for problem in gate(loaded, starting=starting)]
+        problems = [problem for problem in said if not problem.get("listed")]
         if problems:
             raise source.Refused(problems, loaded.files)
+        self._findings = [problem["text"] for problem in said]
 
     def revocations(self, document: bytes) -> bytes:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""
@@ -144,13 +149,15 @@ class Plane:
             "last_reload": None if self.last is None else asdict(self.last),
             "weakened": self._weakened,
             "warnings": self._warnings,
+            "findings": self._findings,
             "control_restarts": self.restarts,
             "gateway": json.loads(self._gateway.status()),
         }
 
     def _outcome(self, cause: str, *, ok: bool, changed: bool, problems: list[dict[str, Any]]) -> Outcome:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Outcome(ok, changed, self.revision, cause, now, problems, self._weakened, self._warnings)
+        said = (self._weakened, self._warnings, self._findings)
+        return Outcome(ok, changed, self.revision, cause, now, problems, *said)
 
     def _report(self, outcome: Outcome) -> None:
         if outcome.ok:
@@ -161,6 +168,8 @@ class Plane:
                     log().warning("weakened", what=line)
                 for line in outcome.warnings:
                     log().warning("certificate", what=line)
+                for line in outcome.findings:
+                    log().warning("lint", what=line)
             return
         report_problems(outcome.cause, outcome.problems)
         if self.revision:

@@ -6,19 +6,26 @@ import hashlib
 import importlib.util
 import ipaddress
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yett.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from yett.config import Compiled
     from yett.config.acme import Ordered
 
 
-Gate = Callable[["Loaded"], list[dict[str, Any]]]
-"""What looks at a configuration before it serves: everything that speaks against it, as `Refused.problems`."""
+class Gate(Protocol):
+    """What looks at a configuration before it serves: everything that speaks against it, as `Refused.problems`.
+
+    Those with `listed` are told and keep nothing from being served. `starting`: there is no old configuration to go on
+    with, so what depends on the date does not count.
+    """
+
+    def __call__(self, loaded: Loaded, *, starting: bool) -> list[dict[str, Any]]: ...
 
 
 class Refused(Exception):
@@ -45,6 +52,24 @@ class Loaded:
     ordered: list[Ordered]
     state_directory: Path | None = None
     tests: tuple[Path, ...] = ()
+    compiled: Compiled | None = field(default=None, repr=False)
+    """What gates read."""
+
+
+def compiled_file(file: Path) -> Compiled:
+    """Reads, checks and compiles a configuration file.
+
+    Raises:
+        Refused: with everything that is wrong.
+    """
+    from yett.config import compile_file
+
+    try:
+        return compile_file(file)
+    except ConfigurationError as error:
+        raise Refused([problem(one) for one in error.errors]) from None
+    except OSError as error:
+        raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
 
 
 def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
@@ -53,16 +78,10 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
     Raises:
         Refused: with everything that is wrong.
     """
-    from yett.config import compile_file
     from yett.config.certificates import utc_now
     from yett.control.certificates import pending, warnings
 
-    try:
-        compiled = compile_file(file)
-    except ConfigurationError as error:
-        raise Refused([problem(one) for one in error.errors]) from None
-    except OSError as error:
-        raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
+    compiled = compiled_file(file)
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
@@ -89,6 +108,7 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         ordered=list(compiled.ordered),
         state_directory=_directory(ir.get("state")),
         tests=tuple(compiled.tests),
+        compiled=compiled,
     )
 
 

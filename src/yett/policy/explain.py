@@ -7,9 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from yett.policy import near, needed, token
-from yett.policy.engine import Engine, Question, Unanswerable
+from yett.policy.engine import Engine, Question
 
-PHASES = ("receive", "screen", "route", "authenticate", "authorize", "limit", "prepare")
+PHASES = (
+    "receive",
+    "screen",
+    "route",
+    "authenticate",
+    "authorize",
+    "limit",
+    "validate",
+    "authorize_body",
+    "prepare",
+)
 """In the order in which they decide; then the request is forwarded."""
 _WIDTH = 14
 
@@ -20,11 +30,7 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
     Raises:
         yett.policy.engine.Unanswerable: the question is none.
     """
-    # as if it were the only one: what was asked before says nothing about it
-    asked = {**engine.asked(question), "trace": True}
-    decision = engine.decide_many([asked])[0]
-    if "error" in decision:
-        raise Unanswerable(decision["error"])
+    decision = engine.alone(question, trace=True)
     decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
     route = next((one for one in engine.routes if one["name"] == decision["route"]), None)
     decision["missing"] = needed.missing(route, decision)
@@ -87,7 +93,8 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         if phase == stopped:
             break
-        yield _row(phase, "ok", _passed(phase, decision))
+        if phase != "authorize_body":
+            yield _row(phase, "ok", _passed(phase, decision))
         if phase == "authorize":
             yield from _rules(decision)
     if decision["outcome"] == "allow":
@@ -131,11 +138,19 @@ def _rules(decision: dict[str, Any]) -> Iterator[str]:
         yield _row("", "", f"{kind if rule['kind'] == 'deny' else ''}{source}: {parts}")
 
 
+def _parts(refusal: dict[str, Any]) -> Iterator[str]:
+    """Which parts of the request are wrong."""
+    for error in refusal.get("errors", ()):
+        place = error.get("pointer") or error.get("parameter") or "the whole body"
+        yield _row("", "", f"{place}: {error['detail']}")
+
+
 def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
     refusal = decision["refusal"] or {"reason": "internal", "title": "", "detail": None, "rule": None}
     yield _row(phase, "REFUSED", f"{refusal['reason']}: {refusal['title']}")
     if refusal["detail"]:
         yield _row("", "", refusal["detail"])
+    yield from _parts(refusal)
     if refusal["rule"]:
         yield _row("", "", f"by the rule of {refusal['rule']}")
     if refusal.get("scope"):
@@ -163,4 +178,4 @@ def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
 
 
 def _row(phase: str, outcome: str, text: str) -> str:
-    return f"{phase:<{_WIDTH}}{outcome:<9}{text}".rstrip()
+    return f"{phase:<{_WIDTH - 1}} {outcome:<9}{text}".rstrip()

@@ -1,4 +1,4 @@
-"""What a configuration has to pass before it serves: the tests that it names."""
+"""What a configuration has to pass before it serves: the linter, and the tests that it names."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import engine as engines
+from yett.policy.linter.context import Context
+from yett.policy.linter.rule import Severity
+from yett.policy.linter.run import run as run_rules
 from yett.policy.testing import report, run
 
 # Failures that are told one by one; the rest are counted.
 SHOWN = 20
 
 
-def tests(loaded: source.Loaded) -> list[dict[str, Any]]:
-    """Everything that the tests of `tests:` say against it; nothing where it names none."""
+def tests(loaded: source.Loaded, *, starting: bool) -> list[dict[str, Any]]:
+    """Everything that the tests of `tests:` say against it; nothing where it names none. They hold at any time."""
+    del starting
     if not loaded.tests:
         return []
     engine = engines.of_loaded(loaded, loaded.tests[0])
@@ -37,3 +41,21 @@ def tests(loaded: source.Loaded) -> list[dict[str, Any]]:
     if len(failed) > SHOWN:
         problems.append({"text": f"{len(failed) - SHOWN} more policy tests failed; `yett test` shows them"})
     return problems
+
+
+def lint(loaded: source.Loaded, *, starting: bool) -> list[dict[str, Any]]:
+    """Errors of the linter. In production they keep a configuration from being served, elsewhere they are listed.
+
+    A gateway that starts has no old configuration to go on with: exceptions count past their last day there.
+    """
+    if loaded.compiled is None:
+        return []
+    context = Context(loaded.compiled)
+    errors = run_rules(context, gate=True, forever=starting).of(Severity.ERROR)
+    return [
+        {
+            "text": str(one), "file": one.file, "line": one.line, "column": one.column,
+            "message": one.message, "code": one.rule.id, **({} if context.production else {"listed": True}),
+        }
+        for one in errors
+    ]  # fmt: skip

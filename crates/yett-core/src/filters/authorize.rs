@@ -1,5 +1,6 @@
 //! What verified callers may do: rules that have to hold, rules that deny, and whose tenant it is.
 
+mod body;
 mod claims;
 pub mod condition;
 mod rule;
@@ -115,10 +116,9 @@ impl Policy {
             .collect();
         let denied = spec.deny.iter().enumerate();
         let deny: Box<[Rule]> = denied.filter_map(|(at, rule)| keep(format!("deny/{at}"), Rule::build(rule, readable))).collect();
-        let variables: Vec<&str> = readable.variables.iter().map(String::as_str).collect();
         let mut tenants = Vec::with_capacity(spec.tenants.len());
         for (at, tenant) in spec.tenants.iter().enumerate() {
-            match Tenant::build(tenant, &variables) {
+            match Tenant::build(tenant, readable) {
                 Ok(tenant) => tenants.push(tenant),
                 Err(message) => errors.push((format!("tenants/{at}"), message)),
             }
@@ -161,8 +161,26 @@ impl Policy {
     /// # Errors
     /// The refusal.
     pub fn check(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        self.tenants.iter().try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
+        let mut head = self.tenants.iter().filter(|tenant| !tenant.reads_body());
+        head.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
         self.deny.iter().try_for_each(|rule| rule.deny(ask))?;
         self.rules.iter().try_for_each(|rule| rule.permit(ask))
+    }
+
+    /// Whether something is decided on the validated body.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.tenants.iter().any(Tenant::reads_body) || self.deny.iter().chain(&self.rules).any(Rule::reads_body)
+    }
+
+    /// The same as [`Self::check`] for what waits for the validated body.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        let mut body = self.tenants.iter().filter(|tenant| tenant.reads_body());
+        body.try_for_each(|tenant| tenant.check(ask.principal, ask.exchange))?;
+        self.deny.iter().try_for_each(|rule| rule.deny_body(ask))?;
+        self.rules.iter().try_for_each(|rule| rule.permit_body(ask))
     }
 }

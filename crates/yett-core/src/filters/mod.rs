@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod rate_limit;
 pub mod redirect;
 pub mod request_headers;
+pub mod request_validation;
 pub mod respond;
 pub mod response_headers;
 pub mod rewrite;

@@ -25,6 +25,20 @@ fn rules(route: &Route, exchange: &Exchange, now: Now) -> Step {
     }
 }
 
+/// What rules decide on the validated body.
+pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Step {
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
+    if !policy.reads_body() {
+        return Step::Continue;
+    }
+    let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
+    match policy.check_body(&Ask { principal, exchange, route: &policy.route, now }) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
+}
+
 /// Until a caller is allowed, whatever a hidden route says is what there is where nothing is. The refusal keeps its reason.
 pub(super) fn hide(snapshot: &Snapshot, exchange: &mut Exchange, step: Step) -> Step {
     let hidden = exchange.phase <= Phase::Authorize && snapshot.route(exchange.route).is_some_and(|route| route.hidden);

@@ -7,6 +7,9 @@ use crate::providers::event::{Fault, Refused, Told};
 use crate::reason::Reason;
 use crate::snapshot::{Events, Snapshot};
 
+/// The body of an event.
+const BODY: Need = Need::Body { limit: 64 * 1024, within_ms: 10_000 };
+
 /// The receiver whose path this is, if it is one's. Before a route is looked for.
 pub(super) fn receiver<'a>(snapshot: &'a Snapshot, exchange: &Exchange) -> Option<&'a Events> {
     let own = |events: &&Events| {
@@ -34,9 +37,9 @@ pub(super) fn take(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> St
     if !kind.eq_ignore_ascii_case(b"application/secevent+jwt") {
         return wrong(exchange, 400, ("invalid_request", "send `application/secevent+jwt`"));
     }
-    let Some(body) = exchange.body.clone() else {
+    let Some(body) = exchange.held() else {
         return exchange
-            .ask(Need::Body)
+            .ask(BODY)
             .unwrap_or_else(|| wrong(exchange, 400, ("invalid_request", "the body is missing or too large")));
     };
     let Some(provider) = usize::try_from(events.provider).ok().and_then(|index| snapshot.providers.get(index)) else {

@@ -21,6 +21,8 @@ use crate::store::Key;
 
 /// Bytes of a list of `acr` values in a request to begin a login.
 const ACR_BYTES: usize = 512;
+/// The body of a provider's form.
+const FORM: Need = Need::Body { limit: 16 * 1024, within_ms: 10_000 };
 
 /// An exchange, and what its steps need.
 struct Turn<'a> {
@@ -374,9 +376,9 @@ impl Turn<'_> {
 
     /// The provider says that sessions are over.
     fn backchannel(&mut self, provider: u32, oidc: &Oidc) -> Result<Step, Stopped> {
-        let Some(body) = self.exchange.form() else {
+        let Some(body) = self.exchange.held() else {
             let refusal = Refusal { detail: Some("the form did not arrive".into()), ..Reason::LogoutTokenInvalid.into() };
-            return Err(self.need(Need::Form, refusal));
+            return Err(self.need(FORM, refusal));
         };
         let token = logout::token_of(body).map_err(stop)?;
         let ended = oidc.told(&token, self.now).map_err(|failure| match failure {

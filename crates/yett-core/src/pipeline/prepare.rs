@@ -133,6 +133,9 @@ fn fields(
     if !snapshot.logins.is_empty() {
         cookie::strip(headers);
     }
+    if let Some(validation) = &route.request_validation {
+        headers.retain(|known, name, _| validation.passes(known, name));
+    }
     route.request_headers.apply(headers)?;
     if let Some(external) = &route.external {
         headers.retain(|_, name, _| !external.sets(name));

@@ -73,6 +73,7 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         dpop_nonce: exchange.and_then(|e| e.dpop_nonce.as_deref()),
         dpop_algorithms: snapshot.dpop.algorithm_names(),
         scope: route.and_then(|r| r.scope.as_deref()),
+        errors: exchange.filter(|_| route.is_some()).map(|e| e.errors.as_slice()).unwrap_or_default(),
         resource: exchange.filter(|e| matches!(refusal.reason.status(), 401 | 403) && snapshot.protected.has(e)).map(place),
     };
     let mut answer = problem::render(refusal, &context);

@@ -8,13 +8,18 @@ use serde_json::{Map, Value};
 /// An object from its bytes; `None` for anything else, for a repeated name at any depth and for nesting beyond
 /// serde_json's bound of 128.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    match value {
+    match value(bytes)? {
         Value::Object(map) => Some(map),
         _ => None,
     }
+}
+
+/// The same for any value.
+pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
 }
 
 struct Strict;

@@ -42,6 +42,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         websocket: None,
         priority: crate::ir::Priority::Normal,
         mirror: None,
+        request_validation: None,
         body_limit: 0,
         timeouts: ir::RouteTimeouts { connect_ms: 1, first_byte_ms: 1, idle_ms: 1, total_ms: 1 },
     }

@@ -1,24 +1,18 @@
 //! Fetches the facts that the pipeline asks for: the only place where a decision waits.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::client::Client;
 use super::clock::now;
 use super::deadline::after;
 use super::lane::Lane;
-use super::pipe::Wait;
 use super::worker::{View, Worker};
-use crate::exchange::{Framing, Need, Now, Once, Use};
+use crate::exchange::{Need, Now, Once, Use};
 use crate::providers::introspection::Introspected;
 use crate::providers::oidc::grants::Grant;
 use crate::providers::{Provider, bearer_of};
 use crate::store::{Survives, Unavailable};
 
-/// Bytes of a body that is read whole, and how long it may take.
-const BODY_BYTES: u64 = 64 * 1024;
-const BODY_MS: u64 = 10_000;
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
 /// How long the store is waited for; it has a deadline of its own.
@@ -29,9 +23,6 @@ const INTROSPECTION_MS: u64 = 15_000;
 const TOKEN_MS: u64 = 15_000;
 /// How long tokens are waited for.
 const TOKENS_MS: u64 = 10_000;
-/// How long the body of a form is waited for, and its bytes.
-const FORM_MS: u64 = 10_000;
-const FORM_BYTES: u64 = 16 * 1024;
 
 impl<C: Client> Lane<C> {
     /// Fetches one fact, within its time. A fact that does not come is simply not there afterwards.
@@ -64,10 +55,8 @@ impl<C: Client> Lane<C> {
                 };
                 self.exchange.uses.push((key, answer));
             }
-            Need::Body => {
-                let body = self.read_body(after(started.monotonic_ns, BODY_MS), BODY_BYTES).await;
-                self.exchange.body = body.map(Into::into);
-            }
+            // Read by `Lane::hold_for_phases`: nobody may be left to answer.
+            Need::Body { .. } => {}
             Need::Revoke(ref revocations) => {
                 let mut acknowledged = true;
                 for one in revocations {
@@ -112,11 +101,6 @@ impl<C: Client> Lane<C> {
                 }
                 self.exchange.set_stored(key, answer);
             }
-            Need::Form => {
-                if let Some(form) = self.read_body(after(started.monotonic_ns, FORM_MS), FORM_BYTES).await {
-                    self.exchange.sessions_mut().form = Some(form);
-                }
-            }
         }
     }
 
@@ -136,27 +120,5 @@ impl<C: Client> Lane<C> {
         if let Some(signed) = &mut self.exchange.signed {
             signed.answer(answer);
         }
-    }
-
-    /// The whole body of the request, if it is small and comes in time.
-    async fn read_body(&mut self, deadline: u64, limit: u64) -> Option<Vec<u8>> {
-        let framing = self.exchange.request.framing;
-        if matches!(framing, Framing::Length(length) if length > limit) {
-            return None;
-        }
-        let mut body = Vec::new();
-        if framing == Framing::Empty {
-            return Some(body);
-        }
-        let framing = self.client.body_framing(framing);
-        self.body_taken = true;
-        let Self { client, buffer, up, timer, .. } = self;
-        up.start(framing, false, limit);
-        let read = poll_fn(|cx| match up.poll(cx, client, buffer, &mut body) {
-            Ok(Wait::Done) => Poll::Ready(true),
-            Ok(Wait::Read | Wait::Write) => Poll::Pending,
-            Err(_) => Poll::Ready(false),
-        });
-        timer.within(deadline, read).await.unwrap_or(false).then_some(body)
     }
 }

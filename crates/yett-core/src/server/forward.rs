@@ -16,6 +16,7 @@ use super::lane::Lane;
 use super::mirror;
 use super::transfer::Limits;
 use super::worker::{View, Worker};
+use crate::body::Body;
 use crate::exchange::{Framing, Now, Refusal};
 use crate::grpc;
 use crate::http1::request;
@@ -91,14 +92,13 @@ impl<C: Client> Lane<C> {
             Ok(deadline) => total.min(deadline),
             Err(reason) => return reason.into(),
         };
-        let mut held = None;
-        if self.exchange.signed.as_ref().is_some_and(|signed| signed.body.is_some()) {
-            // Boxed: other requests do not carry the room.
-            match Box::pin(self.signed_body(job, total)).await {
-                Ok(body) => held = body,
-                Err(outcome) => return outcome,
-            }
-        }
+        self.exchange.validated = None;
+        // A body that was judged is sent as it was read.
+        let mut held = match self.exchange.body.take() {
+            None => None,
+            Some(Ok(Body::Held(body))) => Some(body),
+            Some(Ok(Body::Given(_)) | Err(_)) => return Reason::Internal.into(),
+        };
         if let Some(mirrored) = self.exchange.mirror.take() {
             mirror::send(job, &self.exchange, *mirrored, total);
         }

@@ -47,7 +47,7 @@ impl<C: Client> Lane<C> {
         };
         if body.is_none() && again.or(digested).is_some() {
             // So that it can be sent again, or be digested before it is sent.
-            match self.hold_body(job, job.route.body_limit, total).await {
+            match self.hold_body(job.view, job.route.body_limit, total, job.head.expect_continue).await {
                 Ok(held) => body = Some(held),
                 Err(outcome) => return outcome,
             }

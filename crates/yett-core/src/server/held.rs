@@ -9,56 +9,63 @@ use tokio::io::AsyncWrite;
 use super::buffers::{BLOCK, ReadBuffer};
 use super::client::Client;
 use super::clock::monotonic_ns;
-use super::deadline::after;
-use super::forward::{Job, Outcome};
+use super::deadline::{NEVER, after};
+use super::forward::Outcome;
 use super::lane::Lane;
 use super::pipe::{Fault, Wait};
-use crate::exchange::{Framing, Refusal};
-use crate::providers::signed_request::HeldBody;
+use super::worker::View;
+use crate::body::Body;
+use crate::exchange::{Framing, Now};
 use crate::reason::Reason;
 
 impl<C: Client> Lane<C> {
-    /// The body of a signed request, if its digest is signed: read whole, and compared before the service sees anything.
+    /// Holds the body for the phases that read it, at most so many bytes and milliseconds (0: as long as the route takes).
+    /// What is forwarded is what they read: a body of known length.
     ///
     /// # Errors
-    /// It is another body, larger than the bound, or does not come.
-    pub(super) async fn signed_body(&mut self, job: &Job<'_>, total: u64) -> Result<Option<ReadBuffer>, Outcome> {
-        let Some(wanted) = self.exchange.signed.as_ref().and_then(|signed| signed.body.clone()) else { return Ok(None) };
-        let HeldBody { digest, limit } = wanted;
-        let held = match self.hold_body(job, limit.min(job.route.body_limit), total).await {
-            Err(Outcome::Refused(refusal)) if refusal.reason == Reason::BodyTooLarge && limit < job.route.body_limit => {
-                let detail = format!("the body of a signed request has at most {limit} bytes here");
-                return Err(Outcome::Refused(Refusal { detail: Some(detail.into()), ..refusal }));
+    /// The client is gone.
+    pub(super) async fn hold_for_phases(
+        &mut self,
+        view: &View,
+        (limit, within_ms): (u64, u64),
+        started: Now,
+        asks: bool,
+    ) -> Result<(), ClientGone> {
+        let route_ms = view.snapshot.route(self.exchange.route).map_or(0, |route| route.timeouts.total_ms);
+        let total = [within_ms, route_ms].into_iter().filter(|ms| *ms > 0).min();
+        let total = total.map_or(NEVER, |ms| after(started.monotonic_ns, ms));
+        let held = match self.hold_body(view, limit, total, asks).await {
+            Ok(held) => {
+                let length = held.data().len() as u64;
+                self.exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+                Ok(Body::Held(held))
             }
-            other => other?,
+            Err(Outcome::Refused(refusal)) => Err(refusal.reason),
+            Err(Outcome::Gone | Outcome::Truncated(_) | Outcome::Done { .. }) => return Err(ClientGone),
         };
-        if !digest.fits_bytes(held.data()) {
-            return Err(Reason::ContentDigestMismatch.into());
-        }
-        // From here on it is a body of known length.
-        let length = held.data().len() as u64;
-        self.exchange.request.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
-        Ok(Some(held))
+        self.exchange.body = Some(held);
+        Ok(())
     }
 
-    /// Reads the request's whole body, at most so many bytes, before anything is sent.
+    /// Reads the request's whole body, at most so many bytes, before anything is sent. `asks` says that the client waits
+    /// to be asked for it.
     ///
     /// # Errors
     /// It is too large or malformed, or does not come in time.
-    pub(super) async fn hold_body(&mut self, job: &Job<'_>, limit: u64, total: u64) -> Result<ReadBuffer, Outcome> {
+    pub(super) async fn hold_body(&mut self, view: &View, limit: u64, total: u64, asks: bool) -> Result<ReadBuffer, Outcome> {
         let framing = self.exchange.request.framing;
         let room = match framing {
             Framing::Length(length) if length > limit => return Err(Reason::BodyTooLarge.into()),
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
             _ => BLOCK,
         };
-        let held = ReadBuffer::with_room(job.view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
+        let held = ReadBuffer::with_room(view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
         let mut held = Held(held);
         self.body_taken = true;
         self.up.start(self.client.body_framing(framing), false, limit);
         let mut moved = monotonic_ns();
         let client_ms = self.settings.timeouts.body_ms;
-        if job.head.expect_continue && self.buffer.data().is_empty() {
+        if asks && self.buffer.data().is_empty() {
             let deadline = total.min(after(moved, client_ms));
             if !matches!(self.timer.within(deadline, self.client.ask_for_body()).await, Some(Ok(()))) {
                 return Err(Outcome::Gone);
@@ -90,6 +97,9 @@ impl<C: Client> Lane<C> {
         Ok(held.0)
     }
 }
+
+/// Nobody is there any more to read an answer.
+pub(super) struct ClientGone;
 
 /// Takes a request's body, and room for it as it comes.
 struct Held(ReadBuffer);

@@ -9,9 +9,10 @@ use super::client::Client;
 use super::clock::{http_date, monotonic_ns, now};
 use super::deadline::{Timer, after};
 use super::forward::{Attempted, Job, Outcome};
+use super::held::ClientGone;
 use super::pipe::Pipe;
 use super::worker::{View, Worker};
-use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Now, Refusal, ResponseHead, Step, Upgrade};
+use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step, Upgrade};
 use crate::http1::body::{Decoder, Piece};
 use crate::http1::request::{Complete, HeadLimits};
 use crate::ir;
@@ -127,26 +128,27 @@ impl<C: Client> Lane<C> {
         self.body_taken = false;
         self.up.start(Framing::Empty, false, 0);
         self.down.start(Framing::Empty, false, 0);
-        let step = self.decide(worker, view, started).await;
+        let decided = self.decide(worker, view, started, head).await;
         // What follows a request for WebSocket was sent for that, and is never read as a request.
         let last = head.close || self.exchange.upgrade == Upgrade::Taken || worker.closes(&self.exchange.connection);
         let mut attempted = Attempted::default();
         let mut failed = None;
         let mut truncated = false;
-        let next = match step {
-            Step::Answer(answer) => self.answer(&answer, last, head.close).await,
-            Step::Refuse(refusal) => {
+        let next = match decided {
+            Err(ClientGone) => Next::Cut,
+            Ok(Step::Answer(answer)) => self.answer(&answer, last, head.close).await,
+            Ok(Step::Refuse(refusal)) => {
                 let next = self.refuse(view, &refusal, last, head.close).await;
                 failed = Some(refusal);
                 next
             }
-            Step::Need(_) => {
+            Ok(Step::Need(_)) => {
                 let refusal = Refusal::from(Reason::Internal);
                 let next = self.refuse(view, &refusal, last, head.close).await;
                 failed = Some(refusal);
                 next
             }
-            Step::Continue => {
+            Ok(Step::Continue) => {
                 let route = self.exchange.route.and_then(|r| view.snapshot.routes.get(usize::try_from(r).ok()?));
                 let outcome = match route {
                     None => Outcome::from(Reason::Internal),
@@ -175,6 +177,8 @@ impl<C: Client> Lane<C> {
             }
         };
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
+        self.exchange.body = None;
+        self.exchange.validated = None;
         next
     }
 
@@ -207,16 +211,25 @@ impl<C: Client> Lane<C> {
     }
 
     /// Runs the pipeline, fetching what it asks for.
-    async fn decide(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now) -> Step {
+    ///
+    /// # Errors
+    /// The client is gone.
+    async fn decide(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Result<Step, ClientGone> {
         let mut time = started;
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
-            let Step::Need(need) = step else { return step };
+            let Step::Need(need) = step else { return Ok(step) };
             // Whatever comes of it, the pipeline decides, and refuses if the fact is still missing.
-            self.fetch(worker, view, &need, started).await;
+            match need {
+                // Boxed: other requests do not carry the room.
+                Need::Body { limit, within_ms } => {
+                    Box::pin(self.hold_for_phases(view, (limit, within_ms), started, head.expect_continue)).await?;
+                }
+                need => self.fetch(worker, view, &need, started).await,
+            }
             time = now();
         }
-        Step::Refuse(Reason::Internal.into())
+        Ok(Step::Refuse(Reason::Internal.into()))
     }
 
     async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool) -> Next {

@@ -18,6 +18,7 @@ use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
+use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
 use crate::filters::rewrite::Rewrite;
@@ -503,6 +504,9 @@ impl Context<'_> {
         }
         let mirror = spec.mirror.as_ref().map(|one| Mirror::build(one, spec, &self.services, self.ir)).transpose();
         let mirror = errors.take(|| at("mirror"), mirror);
+        let request_validation =
+            spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &variables)).transpose();
+        let request_validation = errors.take(|| at("request_validation"), request_validation);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         let read = match &access {
@@ -514,6 +518,8 @@ impl Context<'_> {
         let external = errors.take(|| at("external_authorization"), external);
         let lower = |name: &str| name.to_ascii_lowercase().into();
         let mut own_headers: Vec<Box<str>> = own.map(|name| lower(name)).chain(read.into_iter().flatten().map(lower)).collect();
+        let judged = request_validation.iter().flatten().flat_map(RequestValidation::judged_headers);
+        own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
@@ -548,6 +554,7 @@ impl Context<'_> {
             early_hints: spec.early_hints,
             websocket: websocket?,
             mirror: mirror?,
+            request_validation: request_validation?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })
@@ -578,7 +585,7 @@ impl Context<'_> {
             let message = "the rule reads a part of the path that `path: {allow: …}` lets services cut elsewhere".to_owned();
             errors.0.push(LoadError { pointer: at("tenants"), message });
         }
-        match Policy::build(spec, &authenticated.rules, &self.readable(authenticated, variables)) {
+        match Policy::build(spec, &authenticated.rules, &self.readable(spec, authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
@@ -588,7 +595,7 @@ impl Context<'_> {
     }
 
     /// What conditions of a route may read: claims of the providers whose callers its rules are about.
-    fn readable(&self, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
+    fn readable(&self, spec: &ir::Route, authenticated: &ir::Authenticated, variables: &[&str]) -> Readable {
         let names =
             if authenticated.all_of { authenticated.providers.get(..1) } else { Some(authenticated.providers.as_slice()) };
         let claims = |name: &String| {
@@ -600,6 +607,7 @@ impl Context<'_> {
         Readable {
             claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
             headers: Vec::new(),
+            body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
     }

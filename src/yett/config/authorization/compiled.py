@@ -201,13 +201,18 @@ class Authorization:
         found = template.read(self.policy.path)
         variables = [] if isinstance(found, str) else list(found.variables)
         claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
-        fault = condition.check(text, claims, headers, variables)
+        fault = condition.check(text, claims, headers, variables, self._body())
         if fault is not None:
             place = (*where, "when") if self._stands((*where, "when")) else where
             error = condition.error(self.merger, place, text, fault)
             if error not in self.merger.errors:
                 self.merger.errors.append(error)
         return {"when": text, **({"headers": headers} if headers else {})}
+
+    def _body(self) -> Any:
+        """The schema of the body, where there is one that rules may read."""
+        found = self.policy.request_validation
+        return self.merger.schemas.get(found[0]) if found else None
 
     def _stands(self, location: Location) -> bool:
         """Whether the file has this key: a condition may stand in place of a rule."""
@@ -312,6 +317,18 @@ class Authorization:
         kind, _, name = (tenant.place or "").partition(".")
         if kind == "path":
             self._variable(name, own)
+        if kind == "body" and not condition.is_text(self._body(), name):
+            missing = (
+                "the route has no `request_validation` with a schema"
+                if self._body() is None
+                else "its schema has no text there"
+            )
+            self.merger.fault(
+                place if own else self.at,
+                "tenant_body",
+                f"`{tenant.place}`: a body counts only once it has been validated, and {missing}; add it, or name the tenant elsewhere",
+                not own,
+            )
         return {kind: name}
 
     def _variable(self, name: str, own: bool) -> None:

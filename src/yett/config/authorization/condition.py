@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yett.config.base import Location
 from yett.config.places import Source
@@ -39,11 +39,20 @@ def _checked(source: str, readable: str) -> Fault | None:
 
 
 def check(
-    source: str, claims: dict[str, dict[str, str]], headers: list[str], variables: list[str]
+    source: str, claims: dict[str, dict[str, str]], headers: list[str], variables: list[str], body: Any = None
 ) -> Fault | None:
-    """The first fault of a condition that may read these claims (types by provider), header fields and path variables."""
-    readable = json.dumps({"claims": claims, "headers": headers, "variables": variables}, sort_keys=True)
-    return _checked(source, readable)
+    """The first fault of a condition that may read these claims (types by provider), header fields and path variables,
+    and a body of this JSON Schema."""
+    readable = {"claims": claims, "headers": headers, "variables": variables}
+    if body is not None:
+        readable["body"] = body
+    return _checked(source, json.dumps(readable, sort_keys=True))
+
+
+def is_text(body: Any, path: str) -> bool:
+    """Whether the schema of a body declares a text under names with dots between them."""
+    where = "".join(f"[{json.dumps(name)}]" for name in path.split("."))
+    return body is not None and check(f"request.body{where} == ''", {}, [], [], body) is None
 
 
 def known_zone(name: str) -> bool:

@@ -11,20 +11,17 @@ from yett.config.base import Model, refuse
 from yett.config.headers import owned
 from yett.config.types import Text
 
-_PLACE = re.compile(r"path\.[a-z][a-z0-9_]*|query\.[A-Za-z0-9_.~-]+|header\.[A-Za-z0-9-]+|host", re.ASCII)
+_PLACE = re.compile(
+    r"path\.[a-z][a-z0-9_]*|query\.[A-Za-z0-9_.~-]+|header\.[A-Za-z0-9-]+|body(\.[A-Za-z0-9_-]+){1,8}|host",
+    re.ASCII,
+)
 _HOST = re.compile(r"[a-z0-9-]*\{tenant\}[a-z0-9-]*(\.[a-z0-9-]+)+", re.ASCII)
 _CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "host"}
-EXAMPLES = "`path.tenant`, `host`, `header.x-tenant` or `query.tenant`"
+EXAMPLES = "`path.tenant`, `host`, `header.x-tenant`, `query.tenant` or `body.tenant`"
 
 
 def place(value: Any) -> Any:
     """Checks a bare place such as `path.tenant`."""
-    if isinstance(value, str) and value.startswith("body."):
-        raise refuse(
-            "tenant_body",
-            f"`{value}`: a body counts only once it has been validated, which no route can ask for yet; "
-            f"name the tenant elsewhere: {EXAMPLES}",
-        )
     if not isinstance(value, str) or not _PLACE.fullmatch(value):
         raise refuse("tenant_invalid", f"`{value}` is not a part of the request; write {EXAMPLES}")
     kind, _, name = value.partition(".")
@@ -46,7 +43,7 @@ class Tenant(Model):
     """Where a request names its tenant, or why it names none."""
 
     place: Text | None = None
-    """`path.NAME`, `header.NAME`, `query.NAME`, or `host` for the label that a wildcard stands for."""
+    """`path.NAME`, `header.NAME`, `query.NAME`, `body.NAME`, or `host` for the label that a wildcard stands for."""
     host: Annotated[str, BeforeValidator(_host)] | None = None
     """A host with its tenant: `{tenant}.example.com`."""
     none: Text | None = None
@@ -78,7 +75,7 @@ TenantPlace = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": r"^(path\.|query\.|header\.|host$)"},
+                {"type": "string", "pattern": r"^(path\.|query\.|header\.|body\.|host$)"},
                 {
                     "type": "object", "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
                     "properties": {"host": {"type": "string"}, "none": {"type": "string"}},
@@ -87,7 +84,7 @@ TenantPlace = Annotated[
         }
     ),
 ]  # fmt: skip
-"""`path.NAME`, `host`, `{host: …}`, `header.NAME`, `query.NAME`, or `{none: "reason"}`."""
+"""`path.NAME`, `host`, `{host: …}`, `header.NAME`, `query.NAME`, `body.NAME`, or `{none: "reason"}`."""
 
 
 def _response_header(value: Any) -> Any:

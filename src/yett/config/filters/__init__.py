@@ -28,6 +28,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("authorize", "authorize", ("group", "route"), "all"),
     Filter("external_authorization", "authorize", ("group", "route"), "one"),
     Filter("rate_limit", "limit", ("group", "route"), "all"),
+    Filter("request_validation", "validate", ("group", "route"), "one"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),
     Filter("split", "forward", ("group", "route"), "one"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WrapValidator
 
 from yett.config import units
 from yett.config.base import Model, refuse
 from yett.config.types import Name
+from yett.config.unlimited import OrNone, or_none
 
 
 def _burst(value: Any) -> Any:
@@ -48,4 +49,5 @@ def limit(name: str, scope: str, rate: str, burst: int, key: str) -> dict[str, A
     return {"name": name, "scope": scope, "count": count, "period_ms": period, "burst": burst, "key": key}
 
 
-RateLimits = dict[Name, RateLimit]
+RateLimits = Annotated[dict[Name, RateLimit], WrapValidator(or_none), OrNone()]
+"""Limits by name, or `{none: "reason"}`."""

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Ask;
+use super::body::BodyField;
 use super::claims::{CHECKED, DEVICE, POSTURE};
 use crate::cel::{self, Activation, BOUNDS, Declared, Environment, Failure, Fault, Field, List, Text, Type, Value};
 use crate::certificate::SubjectName;
@@ -27,6 +28,9 @@ pub struct Readable {
     /// Variables of the path, in order.
     #[serde(default)]
     pub variables: Vec<String>,
+    /// JSON Schema of the body, where bodies are validated before they are read.
+    #[serde(default)]
+    pub body: Option<serde_json::Value>,
 }
 
 /// Where a value comes from.
@@ -67,6 +71,7 @@ pub(super) enum Source {
     RouteClassification,
     Variable(usize),
     Query(Box<str>),
+    Body(BodyField),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +148,7 @@ fn certificate() -> Declared<Source> {
 fn environment(readable: &Readable) -> Environment<Source> {
     let texts = || Type::List(Box::new(Type::Text));
     let headers = readable.headers.iter().map(|name| (name.clone(), value(Type::Text, Source::Header(name.as_str().into()))));
-    let request = record([
+    let mut request = record([
         ("method", value(Type::Text, Source::Method)),
         ("path", value(Type::Text, Source::Path)),
         ("host", value(Type::Text, Source::Host)),
@@ -152,6 +157,10 @@ fn environment(readable: &Readable) -> Environment<Source> {
         ("time", value(Type::Time, Source::Time)),
         ("headers", Declared::Record(headers.collect())),
     ]);
+    let body = readable.body.as_ref().and_then(super::body::declared);
+    if let (Declared::Record(fields), Some(body)) = (&mut request, body) {
+        fields.insert("body".to_owned(), body);
+    }
     let principal = record([
         ("provider", value(Type::Text, Source::Provider)),
         ("issuer", value(Type::Text, Source::Issuer)),
@@ -201,7 +210,10 @@ fn environment(readable: &Readable) -> Environment<Source> {
         ("path", Declared::Record(variables.collect())),
         ("query", Declared::Named(|name| Field::new(Type::Text, Source::Query(name.into())))),
     ];
-    let body = "a body counts only once it has been validated, and `request_validation` does not exist yet; decide without it";
+    let body = match readable.body {
+        None => "a body counts only once it has been validated; give the route a `request_validation` with a schema",
+        Some(_) => "write `request.body.NAME`, and let the schema of the body give it a type",
+    };
     let refused = [
         ("request.body", body),
         ("body", body),
@@ -246,6 +258,11 @@ impl Condition {
     /// Fields that it reads, lower case.
     pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
         self.headers.iter().map(|name| &**name)
+    }
+
+    /// Whether it reads the body, which is there only once it has been validated.
+    pub(super) fn reads_body(&self) -> bool {
+        self.program.sources().iter().any(|source| matches!(source, Source::Body(_)))
     }
 
     pub(super) fn holds(&self, ask: &Ask<'_>) -> Result<bool, Failure> {
@@ -316,6 +333,7 @@ impl Activation<Source> for Ask<'_> {
                 let values = query_values(exchange.query(), name);
                 single(values.map(|value| value.map(|text| Value::Text(Text::Shared(text.into())))))?
             }
+            Source::Body(field) => exchange.validated.as_deref().map_or(Ok(None), |body| field.value(body))?,
             Source::RouteName => Some(Value::text(&self.route.name)),
             Source::RouteGroup => optional(self.route.group.as_deref()),
             Source::RouteClassification => optional(self.route.classification.as_deref()),

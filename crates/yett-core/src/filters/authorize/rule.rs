@@ -26,6 +26,7 @@ pub struct Rule {
     times: Box<[Window]>,
     device: Option<Device>,
     condition: Option<Condition>,
+    reads_body: bool,
 }
 
 impl Rule {
@@ -35,7 +36,9 @@ impl Rule {
     /// A rule without a part, and whatever a part refuses.
     pub fn build(rule: &ir::AuthorizeRule, readable: &Readable) -> Result<Self, String> {
         let readable = Readable { headers: rule.headers.clone(), ..readable.clone() };
+        let condition = rule.when.as_ref().map(|source| Condition::build(source, &readable)).transpose()?;
         let built = Self {
+            reads_body: condition.as_ref().is_some_and(Condition::reads_body),
             source: rule.source.as_str().into(),
             callers: rule.callers.as_ref().map(Callers::build).transpose()?,
             scopes: rule.scopes.as_ref().map(Scopes::build).transpose()?,
@@ -45,7 +48,7 @@ impl Rule {
             addresses: rule.addresses.as_slice().into(),
             times: rule.times.iter().map(Window::build).collect::<Result<_, _>>()?,
             device: rule.device.as_ref().map(Device::build).transpose()?,
-            condition: rule.when.as_ref().map(|source| Condition::build(source, &readable)).transpose()?,
+            condition,
         };
         if built.is_empty() {
             return Err("the rule asks for nothing; name callers, scopes, roles, permissions, claims or a condition".to_owned());
@@ -70,12 +73,29 @@ impl Rule {
         self.condition.iter().flat_map(Condition::headers)
     }
 
-    /// As a rule of `authorize:`: allows where every part holds.
+    /// Whether a part of it is decided on the validated body.
+    pub(super) fn reads_body(&self) -> bool {
+        self.reads_body
+    }
+
+    /// As a rule of `authorize:`: allows where every part holds that can be decided before the body is read.
     ///
     /// # Errors
     /// The first part that does not hold, or that cannot be decided.
     pub fn permit(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        for truth in self.parts(ask) {
+        self.all(self.parts(ask).chain(self.condition(!self.reads_body, ask)), ask)
+    }
+
+    /// The same for the part that reads the validated body.
+    ///
+    /// # Errors
+    /// It does not hold, or cannot be decided.
+    pub(super) fn permit_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        self.all(self.condition(self.reads_body, ask), ask)
+    }
+
+    fn all(&self, parts: impl Iterator<Item = Truth>, ask: &Ask<'_>) -> Result<(), Refusal> {
+        for truth in parts {
             match truth {
                 Truth::Holds => {}
                 Truth::Fails(reason) | Truth::Open(reason) => return Err(self.refuse(reason, ask)),
@@ -84,19 +104,31 @@ impl Rule {
         Ok(())
     }
 
-    /// As a rule of `deny:`: refuses where every part holds, and where that cannot be decided.
+    /// As a rule of `deny:`: refuses where every part holds, and where that cannot be decided. One that reads the body waits.
     ///
     /// # Errors
     /// It denies.
     pub fn deny(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        match self.parts(ask).fold(Truth::Holds, |truth, part| truth.and(|| part)) {
+        if self.reads_body { Ok(()) } else { self.denied(ask) }
+    }
+
+    /// The same for a rule that reads the validated body.
+    ///
+    /// # Errors
+    /// It denies.
+    pub(super) fn deny_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        if self.reads_body { self.denied(ask) } else { Ok(()) }
+    }
+
+    fn denied(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        match self.parts(ask).chain(self.condition(true, ask)).fold(Truth::Holds, |truth, part| truth.and(|| part)) {
             Truth::Fails(_) => Ok(()),
             Truth::Holds => Err(self.refuse(Reason::PolicyDenied, ask)),
             Truth::Open(_) => Err(self.refuse(Reason::PolicyError, ask)),
         }
     }
 
-    /// The truth of each part, the cheap ones first; asked one by one.
+    /// The truth of each part but the condition, the cheap ones first; asked one by one.
     fn parts<'a>(&'a self, ask: &'a Ask<'a>) -> impl Iterator<Item = Truth> + 'a {
         let principal = ask.principal;
         let callers = self.callers.iter().map(|callers| Truth::of(callers.allow(principal), Reason::CallerNotAllowed));
@@ -114,19 +146,15 @@ impl Rule {
         let times = (!self.times.is_empty())
             .then(|| Truth::of(self.times.iter().any(|window| window.holds(ask.now.unix_ms)), Reason::TimeNotAllowed));
         let device = self.device.iter().map(|device| device.judge(principal, ask.exchange, ask.now));
-        let condition = self.condition.iter().map(|condition| match condition.holds(ask) {
+        callers.chain(scopes).chain(roles).chain(permissions).chain(claims).chain(addresses).chain(times).chain(device)
+    }
+
+    /// The truth of the condition, if it is time for it.
+    fn condition<'a>(&'a self, now: bool, ask: &'a Ask<'a>) -> impl Iterator<Item = Truth> + 'a {
+        self.condition.iter().filter(move |_| now).map(|condition| match condition.holds(ask) {
             Ok(holds) => Truth::of(holds, Reason::PolicyDenied),
             Err(_) => Truth::Open(Reason::PolicyError),
-        });
-        callers
-            .chain(scopes)
-            .chain(roles)
-            .chain(permissions)
-            .chain(claims)
-            .chain(addresses)
-            .chain(times)
-            .chain(device)
-            .chain(condition)
+        })
     }
 
     /// The keys of [`Self::parts`], in its order.
@@ -146,7 +174,7 @@ impl Rule {
 
     /// What each part comes to.
     pub(super) fn trace(&self, kind: &'static str, ask: &Ask<'_>) -> Judged {
-        let parts = self.names().zip(self.parts(ask).map(Into::into)).collect();
+        let parts = self.names().zip(self.parts(ask).chain(self.condition(true, ask)).map(Into::into)).collect();
         Judged { kind, source: Arc::clone(&self.source), parts }
     }
 

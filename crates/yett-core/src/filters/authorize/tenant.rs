@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::body::BodyField;
+use super::condition::Readable;
+use crate::cel::Value;
 use crate::exchange::{Exchange, Refusal};
 use crate::ir;
 use crate::path::query_values;
@@ -24,14 +27,15 @@ enum Place {
     Host(Box<[(Box<str>, Box<str>)]>),
     Header(Box<str>),
     Query(Box<str>),
+    Body(BodyField),
 }
 
 impl Tenant {
-    /// `variables` are the names of the route's template variables, in order.
-    pub(super) fn build(spec: &ir::TenantRule, variables: &[&str]) -> Result<Self, String> {
+    /// `readable` knows the route's template variables, and the schema of its bodies.
+    pub(super) fn build(spec: &ir::TenantRule, readable: &Readable) -> Result<Self, String> {
         let place = match &spec.from {
             ir::TenantSource::Path(name) => {
-                let found = variables.iter().position(|variable| variable == name);
+                let found = readable.variables.iter().position(|variable| variable == name);
                 Place::Path(found.ok_or_else(|| format!("`path.{name}` names no variable of the path"))?)
             }
             ir::TenantSource::Host(templates) if templates.is_empty() => return Err("no host names a tenant".to_owned()),
@@ -43,6 +47,9 @@ impl Tenant {
             ir::TenantSource::Header(name) => Place::Header(name.to_ascii_lowercase().into()),
             ir::TenantSource::Query(name) if name.is_empty() => return Err("a parameter needs a name".to_owned()),
             ir::TenantSource::Query(name) => Place::Query(name.as_str().into()),
+            ir::TenantSource::Body(path) => Place::Body(BodyField::text(readable.body.as_ref(), path).ok_or_else(|| {
+                format!("the schema of the body declares no text `{path}`; name one that it does, or add `request_validation`")
+            })?),
         };
         Ok(Self { source: spec.source.as_str().into(), place })
     }
@@ -58,6 +65,11 @@ impl Tenant {
             Place::Header(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether it stands in the body.
+    pub(super) fn reads_body(&self) -> bool {
+        matches!(self.place, Place::Body(_))
     }
 
     /// None on either side, two values, or two that differ: refused. An empty tenant is none.
@@ -95,6 +107,10 @@ impl Tenant {
                 let values = exchange.request.headers.named(name.as_bytes());
                 Named::single(values.map(|value| std::str::from_utf8(value).ok().map(Cow::Borrowed)))
             }
+            Place::Body(field) => match exchange.validated.as_deref().map(|body| field.value(body)) {
+                Some(Ok(Some(Value::Text(text)))) => Named::Once(Cow::Owned(text.as_str().to_owned())),
+                _ => Named::Nowhere,
+            },
             Place::Query(name) => Named::single(query_values(exchange.query(), name).map(|value| value.map(Cow::Owned))),
         }
     }

@@ -209,7 +209,7 @@ fn tenant(from: TenantSource, held: Option<&str>, prepare: impl FnOnce(&mut Exch
     let mut exchange = exchange();
     prepare(&mut exchange);
     let principal = Principal { tenant: held.map(Into::into), ..user() };
-    let found = Tenant::build(&spec, &["invoice", "tenant"]).unwrap().check(&principal, &exchange);
+    let found = Tenant::build(&spec, &variables(&["invoice", "tenant"])).unwrap().check(&principal, &exchange);
     found.err().map(|refusal| refusal.reason)
 }
 
@@ -307,7 +307,7 @@ fn rules_that_decide_nothing_do_not_load() {
         assert!(Rule::build(&broken, &Readable::default()).is_err(), "{broken:?}");
     }
     let spec = ir::TenantRule { source: "route a".into(), from: TenantSource::Path("tenant".into()) };
-    assert!(Tenant::build(&spec, &["invoice"]).is_err());
+    assert!(Tenant::build(&spec, &variables(&["invoice"])).is_err());
 }
 
 fn truth() -> impl Strategy<Value = Truth> {
@@ -346,4 +346,8 @@ fn the_name_of_a_rule_is_shared_and_not_copied() {
     let refusals = [rule.permit(&ask).unwrap_err(), rule.permit(&ask).unwrap_err()];
     let [first, second] = refusals.map(|refusal| refusal.rule.unwrap());
     assert!(Arc::ptr_eq(&first, &second));
+}
+
+fn variables(names: &[&str]) -> Readable {
+    Readable { variables: names.iter().map(|name| (*name).to_owned()).collect(), ..Readable::default() }
 }

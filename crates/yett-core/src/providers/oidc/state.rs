@@ -15,8 +15,6 @@ pub struct Sessions {
     pub renewed: Option<(u32, Box<Session>)>,
     /// What a token endpoint answered: the provider's index, to what.
     pub tokens: Option<(u32, Grant, Outcome)>,
-    /// The request's body, where it was asked for as a form.
-    pub form: Option<Vec<u8>>,
     /// What the store said of sessions, last.
     pub stored: Vec<(Key, Stored)>,
     /// How often this request wrote a session.

@@ -1,0 +1,1 @@
+"""Schemas of requests and answers: read, checked and compiled for the data plane."""

@@ -1,0 +1,282 @@
+"""What `request_validation` of groups and routes holds, checked and ready to compile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from yett.config import template
+from yett.config.base import Location, listed
+from yett.config.filters.request_validation import RequestValidation, is_json
+from yett.config.gateway import Gateway
+from yett.config.places import Places
+from yett.config.resolve import Material
+from yett.config.validation.document import Document, read, steps
+from yett.config.validation.openapi import Description, Operation
+from yett.errors import ConfigError
+
+if TYPE_CHECKING:
+    from yett.config.merge import Policy
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@lru_cache(maxsize=1024)
+def _schema_fault(schema: str, formats: bool) -> tuple[str, str] | None:
+    from yett import _core
+
+    return _core.check_schema(schema.encode(), formats)
+
+
+class Validations:
+    """The `request_validation` of every group and route; each schema is read once."""
+
+    def __init__(self, gateway: Gateway, places: Places, material: Material) -> None:
+        self.places, self.material = places, material
+        self.errors: list[ConfigError] = []
+        self._documents: dict[Location, dict[str, Any]] = {}
+        self._descriptions: dict[tuple[str, str], Description | None] = {}
+        self.operations: dict[Location, Operation] = {}
+        """By the `request_validation` that names it."""
+        for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
+            for name, item in items.items():
+                if item.request_validation is not None:
+                    self._request((kind, name, "request_validation"), item.request_validation)
+
+    def _fault(self, location: Location, code: str, message: str, key: bool = False) -> None:
+        self.errors.append(self.places.error(location, code, message, key))
+
+    def _request(self, at: Location, found: RequestValidation) -> None:
+        if found.openapi is not None or found.operation is not None:
+            self._described(at, found)
+            return
+        schema = None
+        for key in ("unknown_properties", "form_limits"):
+            if key in found.model_fields_set:
+                self._fault(
+                    (*at, key), "key_unused", f"without `openapi` `{key}` has no effect; remove it", True
+                )
+        if found.body == "refused":
+            for key in ("content_types", "json_schema", "json_limits", "formats"):
+                if key in found.model_fields_set:
+                    message = f"there is never a body, so `{key}` has no effect; remove it"
+                    self._fault((*at, key), "key_unused", message, True)
+        elif found.json_schema is not None:
+            others = [name for name in found.content_types if not is_json(name)]
+            if others:
+                self._fault(
+                    (*at, "content_types"),
+                    "schema_bypassed",
+                    f"a body of {listed(others)} would pass without a look at the schema; take it out, or make a route of its own",
+                )
+            schema = self._schema((*at, "json_schema"), str(found.json_schema), found.formats)
+        elif "formats" in found.model_fields_set:
+            self._fault(
+                (*at, "formats"), "key_unused", "without a schema `formats` has no effect; remove it", True
+            )
+        self._documents[at] = found.compiled(schema)
+
+    def _described(self, at: Location, found: RequestValidation) -> None:
+        """What an operation of a description asks for."""
+        for key in ("body", "content_types", "json_schema"):
+            if key in found.model_fields_set:
+                message = f"the description says that already; remove `{key}`, or `openapi`"
+                self._fault((*at, key), "key_unused", message, True)
+        if found.openapi is None or found.operation is None:
+            here = "openapi" if found.openapi is not None else "operation"
+            self._fault(
+                (*at, here),
+                "operation_half",
+                "`openapi` and `operation` belong together: a description, and the `operationId` in it",
+                True,
+            )
+            return
+        description = self._description((*at, "openapi"), str(found.openapi))
+        if description is None:
+            return
+        operation = description.operation(found.operation, found.unknown_properties == "refuse")
+        if isinstance(operation, str):
+            self._fault((*at, "operation"), "operation_unknown", operation)
+            return
+        document = found.of_operation(operation)
+        self.errors += operation.errors or _compiled_faults(description.document, operation, found.formats)
+        if "form_limits" in found.model_fields_set and "form" not in document:
+            message = "the operation takes no form, so `form_limits` has no effect; remove it"
+            self._fault((*at, "form_limits"), "key_unused", message, True)
+        self._documents[at], self.operations[at] = document, operation
+
+    def _description(self, at: Location, file: str) -> Description | None:
+        text = self.material.texts.get(at)
+        path = self.places.base(at) / file
+        key = (str(path), text or "")
+        if key not in self._descriptions:
+            document = self._document(at, file, "openapi_invalid")
+            description = Description(document) if document else None
+            fault = description.fault() if description else None
+            if fault is not None:
+                self.errors.append(fault)
+            self._descriptions[key] = None if fault else description
+        return self._descriptions[key]
+
+    def check(self, policy: Policy) -> None:
+        """Whether a route fits the operation that it is validated by."""
+        if policy.request_validation is None:
+            return
+        where, _ = policy.request_validation
+        operation = self.operations.get(where)
+        if operation is None:
+            return
+        own = where[0] == "routes"
+        place = (*where, "operation") if own else ("routes", policy.name)
+        methods = set(policy.methods) - ({"HEAD"} if operation.method == "GET" else set())
+        if methods != {operation.method}:
+            self._fault(
+                place,
+                "operation_method",
+                f"the operation is `{operation.method} {operation.path}`, and `{policy.name}` takes {listed(sorted(methods))}; "
+                f"write `methods: {operation.method}`, and a route for each of the others",
+                not own,
+            )
+        found = template.read(policy.path)
+        variables = () if isinstance(found, str) else found.variables
+        missing = [
+            one["name"]
+            for one in operation.parameters
+            if one["in"] == "path" and one["name"] not in variables
+        ]
+        if missing and not isinstance(found, str):
+            self._fault(
+                ("routes", policy.name, "match", "path"),
+                "operation_path",
+                f"the operation is `{operation.method} {operation.path}`, and the path has no {listed(f'{{{name}}}' for name in missing)}; "
+                "name its variables as the description does",
+            )
+
+    def _schema(self, at: Location, file: str, formats: bool) -> Any:
+        document = self._document(at, file, "schema_invalid")
+        if document is None:
+            return None
+        self.errors += schema_errors(document, formats)
+        return document.value
+
+    def _document(self, at: Location, file: str, code: str) -> Document | None:
+        text = self.material.texts.get(at)
+        if text is None:
+            return None  # what is wrong with the file has been said
+        document = read(text, self.places.base(at) / file, code)
+        if isinstance(document, ConfigError):
+            self.errors.append(document)
+            return None
+        return document
+
+    @property
+    def readable(self) -> dict[Location, Any]:
+        """The schema of bodies that rules may read, by the `request_validation` that asks for it."""
+        found: dict[Location, Any] = {}
+        for at, document in self._documents.items():
+            schemas = [body.get("schema") for body in document["bodies"]]
+            if schemas and schemas[0] is not None and all(schema == schemas[0] for schema in schemas):
+                found[at] = schemas[0]
+        return found
+
+    def compiled(self, policy: Policy) -> dict[str, Any]:
+        """Its part of a route's document."""
+        found = policy.request_validation
+        return {"request_validation": self._documents[found[0]]} if found else {}
+
+
+def _compiled_faults(document: Document, operation: Operation, formats: bool) -> list[ConfigError]:
+    """Schemas of an operation that the data plane does not take; of each description a schema that is used often once."""
+    schemas = [one["schema"] for one in (*operation.parameters, *operation.bodies) if "schema" in one]
+    for schema in schemas:
+        fault = _schema_fault(json.dumps(schema, sort_keys=True), formats)
+        if fault is not None:
+            pointer, message = fault
+            return [
+                document.error(
+                    operation.at,
+                    "schema_invalid",
+                    f"the schema of a part of this operation, `{pointer}`: {message}",
+                )
+            ]
+    return []
+
+
+def schema_errors(document: Document, formats: bool) -> list[ConfigError]:
+    """What is wrong with a JSON Schema."""
+    value = document.value
+    if not isinstance(value, dict | bool):
+        return [document.error((), "schema_invalid", "a schema is an object, such as `{type: object}`")]
+    dialect = value.get("$schema", _DIALECT) if isinstance(value, dict) else _DIALECT
+    if not isinstance(dialect, str) or dialect.rstrip("#") != _DIALECT:
+        message = (
+            f"`{dialect}` is another dialect; write the schema for `{_DIALECT}`, and name that or nothing"
+        )
+        return [document.error(("$schema",), "schema_dialect", message)]
+    errors = [
+        document.error((*at, "$ref"), "schema_reference", message)
+        for at, message in _references(value, value, ())
+    ]
+    if errors:
+        return errors
+    fault = _schema_fault(json.dumps(value, sort_keys=True), formats)
+    if fault is None:
+        return []
+    pointer, message = fault
+    return [document.error(steps(pointer, value), "schema_invalid", message)]
+
+
+_LITERAL = frozenset({"const", "enum", "default", "examples"})
+
+
+def _references(root: Any, part: Any, at: Location) -> Iterator[tuple[Location, str]]:
+    """References that lead nowhere, or out of the document, as far as that shows without its `$id`s."""
+    if isinstance(part, list):
+        for index, item in enumerate(part):
+            yield from _references(root, item, (*at, index))
+    if not isinstance(part, dict):
+        return
+    reference = part.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/") and not ("$id" in part and part is not root):
+        value: Any = root
+        for step in steps(unquote(reference[1:]), root):
+            value = (
+                value.get(step, _NONE)
+                if isinstance(value, dict)
+                else value[step]
+                if _has(value, step)
+                else _NONE
+            )
+        if value is _NONE:
+            yield at, f"`{reference}` leads nowhere in this file"
+    elif (
+        isinstance(reference, str)
+        and not reference.startswith("#")
+        and not _has_ids(root)
+        and _DIALECT not in reference
+    ):
+        yield (
+            at,
+            f"`{reference}` leads out of this file, and nothing is fetched; write what it means into `$defs`",
+        )
+    for key, item in part.items():
+        if key not in _LITERAL and not (isinstance(item, dict) and "$id" in item):
+            yield from _references(root, item, (*at, key))
+
+
+_NONE = object()
+
+
+def _has(value: Any, step: str | int) -> bool:
+    return isinstance(value, list) and isinstance(step, int) and step < len(value)
+
+
+def _has_ids(part: Any) -> bool:
+    if isinstance(part, list):
+        return any(_has_ids(item) for item in part)
+    return isinstance(part, dict) and (
+        isinstance(part.get("$id"), str) or any(_has_ids(item) for item in part.values())
+    )

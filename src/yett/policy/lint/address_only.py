@@ -1,0 +1,26 @@
+"""A route on which nothing but the client's address decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from yett.policy.linter.context import Context
+from yett.policy.linter.rule import Hit, Rule, Severity
+
+
+def check(context: Context) -> Iterator[Hit]:
+    """Rules that ask for a network and nothing else."""
+    for policy in context.policies:
+        asked = {key for rule in policy.rules for key in rule if key != "source"}
+        if asked == {"addresses"} and not (policy.tenants or policy.external):
+            message = (
+                "any verified caller from these networks may come in: an address says where a packet comes from, not who sent it; "
+                "name `scopes`, `roles` or `callers` beside `addresses`"
+            )
+            yield context.hit(policy, message, "authorize")
+
+
+RULE = Rule(
+    id="address-only", severity=Severity.ERROR, title="the client's address is the only condition", check=check,
+    references=("API5:2023", "CWE-291"),
+)  # fmt: skip

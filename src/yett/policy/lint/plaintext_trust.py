@@ -1,0 +1,59 @@
+"""Something that decides about callers is asked over plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from yett.config.base import Location
+from yett.config.providers.introspection import Introspection
+from yett.config.providers.jwt import JwksUrl, Jwt
+from yett.config.providers.oidc import Oidc
+from yett.policy.linter.context import Context, remote
+from yett.policy.linter.rule import Hit, Rule, Severity
+
+
+def check(context: Context) -> Iterator[Hit]:
+    """Keys, introspection, external checks, tokens for services and Redis without TLS, on other machines."""
+    for at, url, what in _asked(context):
+        if url and url.startswith(("http://", "redis://")) and remote(url):
+            message = f"{what} over the network in plain text, where anyone on the way can answer in its place; use TLS"
+            yield Hit(at, message, context.grave)
+
+
+def _asked(context: Context) -> Iterator[tuple[Location, str | None, str]]:
+    for name, provider in context.gateway.identity_providers.items():
+        at: Location = ("identity_providers", name)
+        if isinstance(provider, Jwt):
+            url = (
+                provider.jwks.url
+                if isinstance(provider.jwks, JwksUrl) and provider.jwks.url
+                else provider.issuer
+            )
+            key = "jwks" if isinstance(provider.jwks, JwksUrl) and provider.jwks.url else "issuer"
+            if provider.shared_secret is None and (
+                provider.jwks is None or isinstance(provider.jwks, JwksUrl)
+            ):
+                yield (*at, key), url, f"the keys of `{name}` are fetched"
+            if provider.introspection:
+                yield (
+                    (*at, "introspection", "endpoint"),
+                    provider.introspection.endpoint,
+                    f"tokens of `{name}` are checked",
+                )
+        elif isinstance(provider, Introspection):
+            yield (*at, "endpoint"), provider.endpoint, f"tokens of `{name}` are checked"
+        elif isinstance(provider, Oidc):
+            yield (*at, "issuer"), provider.issuer, f"people log in at `{name}`"
+    for kind, name, item in context.parts():
+        if item.external_authorization:
+            here = (kind, name, "external_authorization", "url")
+            yield here, item.external_authorization.url, "whether a request may pass is asked"
+    redis = context.gateway.state.redis if context.gateway.state else None
+    if redis:
+        yield ("state", "redis", "url"), redis.url, "sessions and revocations are kept"
+
+
+RULE = Rule(
+    id="plaintext-trust", severity=Severity.ERROR, title="what decides about callers is asked without TLS", check=check,
+    references=("API2:2023", "API8:2023", "SP 800-204 4.3", "CWE-319"),
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""A secret that stands in the configuration itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from yett.config.base import Location
+from yett.config.providers.oidc import Oidc
+from yett.policy.linter.context import Context
+from yett.policy.linter.rule import Hit, Rule, Severity
+
+_KNOWN = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}"
+    r"|\byett_[a-z0-9]{12}_[A-Za-z0-9]{20,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}|\bglpat-[A-Za-z0-9_-]{20,}"
+    r"|\bxox[abprs]-[A-Za-z0-9-]{20,}|\bsk_live_[A-Za-z0-9]{16,}|\bAIza[A-Za-z0-9_-]{35}"
+    r"|://[^\s/:@\"'{}]+:[^\s/@\"'{}]{4,}@"
+)
+"""Forms in which keys and tokens are known to leak."""
+_NAME = re.compile(r"(?i)(^|[-_.])(api[-_]?key|token|secret|password|passwd|credentials?)($|[-_.])")
+
+
+def check(context: Context) -> Iterator[Hit]:
+    """Known forms anywhere in the files, comments included; and values of fields whose name says what they are."""
+    for source in context.sources():
+        try:
+            text = source.path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        for found in _KNOWN.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            column = found.start() - text.rfind("\n", 0, found.start())
+            message = (
+                "this looks like a key, a token or a password, and everyone who may read the file has it; withdraw it, "
+                "and name its file: `{file: path}`"
+            )
+            yield Hit((), message, file=(source.shown, line, column))
+    for at, name, value in _fields(context):
+        if _NAME.search(name) and len(value) >= 8 and not _KNOWN.search(value):
+            message = (
+                f"the value of `{name}` is a secret that everyone who may read the file has, and it never changes; "
+                "let the gateway get a token for the service (`token`), or sign who calls (`identity_assertion`)"
+            )
+            yield Hit(at, message)
+
+
+def _fields(context: Context) -> Iterator[tuple[Location, str, str]]:
+    for kind, name, item in context.parts():
+        edits = item.request_headers
+        for key in ("set", "add") if edits else ():
+            for field, value in getattr(edits, key).items():
+                yield (kind, name, "request_headers", key, field), field, value
+    for name, route in context.gateway.routes.items():
+        for key in ("headers", "query"):
+            for field, value in getattr(route.match, key).items():
+                yield ("routes", name, "match", key, field), field, value
+    for name, provider in context.gateway.identity_providers.items():
+        if isinstance(provider, Oidc):
+            for field, value in provider.parameters.items():
+                yield ("identity_providers", name, "parameters", field), field, value
+
+
+RULE = Rule(
+    id="secret-in-file", severity=Severity.ERROR, title="a secret stands in the configuration itself", check=check,
+    references=("API2:2023", "API8:2023", "CWE-798"),
+)  # fmt: skip

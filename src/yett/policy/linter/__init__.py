@@ -1,0 +1,1 @@
+"""What runs the rules of `yett.policy.lint`: context, places, exceptions, fixes, reports."""

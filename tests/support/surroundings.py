@@ -1,0 +1,32 @@
+"""The files that configurations in the documentation name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import trustme
+from joserfc.jwk import ECKey
+
+from tests.support import assertions
+from tests.support.api_keys import KeyFile
+
+
+def fill(directory: Path) -> Path:
+    """Writes them all into a directory."""
+    key = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})
+    (directory / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    (directory / "redis.password").write_text("a password of some length")
+    KeyFile(directory, "partners.keys.yaml").add("acme", scopes=["feed.read"])
+    assertions.make_keys(directory)
+    (directory / "client.secret").write_text("only for this test, 0123456789ab")
+    certificates = directory / "certs"
+    certificates.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(certificates / "internal-ca.pem"))
+    issued = authority.issue_cert("localhost", "api.example.com", "*.example.com")
+    (certificates / "edge.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    (certificates / "edge.key").write_bytes(issued.private_key_pem.bytes())
+    for secret in (directory / "client.secret", certificates / "edge.key"):
+        secret.chmod(0o600)
+    return directory
