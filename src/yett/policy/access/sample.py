@@ -65,7 +65,7 @@ class Samples:
             # a write with a session has to come from a page of the same host
             fields.append(("Origin", f"{scheme}://{host}"))
         url = f"{scheme}://{host}{path}{'?' + text if text else ''}"
-        return Question(method, url, tuple(fields), listener, address, principals=principals, trace=True)
+        return Question(method, url, tuple(fields), listener, address, principals=principals)
 
 
 def methods(route: dict[str, Any]) -> list[str]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+# Hexadecimal digits of an id that stand for its content: nobody finds another difference with the same ones.
+DIGEST = 16
+
 
 class Kind(StrEnum):
     """What a difference does to access."""
@@ -26,8 +29,9 @@ class Change:
     where: str
     """`routes.orders.scopes`"""
     text: str
-    """In words."""
+    """In words. Never a secret, a key or its hash."""
     old: Any = None
+    """All that it is about, for the id; never shown."""
     new: Any = None
     route: str | None = None
     """The route of the new configuration that it is about, for an example."""
@@ -44,33 +48,39 @@ class Change:
     @property
     def id(self) -> str:
         """Stable for exactly this difference: the same place with another content is another one."""
-        content = json.dumps([self.kind, self.old, self.new, self.names], sort_keys=True, default=str)
-        return f"{self.where}@{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+        content = json.dumps([self.kind, self.text, self.old, self.new, self.names], sort_keys=True)
+        return f"{self.where}@{hashlib.sha256(content.encode()).hexdigest()[:DIGEST]}"
 
-    def with_example(self, example: str) -> Change:
-        """The same, shown by a request."""
-        return replace(self, example=example)
+
+def example(change: Change, text: str) -> Change:
+    """The same, shown by a request."""
+    return replace(change, example=text)
 
 
 def at(where: str, changes: Iterable[Change], route: str | None = None) -> Iterator[Change]:
     """The same below a place, of a route."""
     for one in changes:
-        yield replace(one, where=f"{where}.{one.where}", route=route or one.route)
+        yield replace(one, where=".".join(filter(None, (where, one.where))), route=one.route or route)
 
 
-def widens(where: str, text: str, old: Any = None, new: Any = None) -> Change:
+def widens(where: str, text: str, old: Any, new: Any) -> Change:
     """It may let in more."""
     return Change(Kind.WIDENS, where, text, old, new)
 
 
-def narrows(where: str, text: str, old: Any = None, new: Any = None) -> Change:
+def narrows(where: str, text: str, old: Any, new: Any) -> Change:
     """It lets in less."""
     return Change(Kind.NARROWS, where, text, old, new)
 
 
-def moves(where: str, text: str, old: Any = None, new: Any = None) -> Change:
+def moves(where: str, text: str, old: Any, new: Any) -> Change:
     """It changes nothing about who gets in."""
     return Change(Kind.MOVES, where, text, old, new)
+
+
+def unknown(where: str, what: str, old: Any, new: Any) -> Change:
+    """A difference that nothing here understands."""
+    return widens(where, f"{what} is different, and it cannot be shown that nothing widens", old, new)
 
 
 def bound(where: str, what: str, old: int | None, new: int | None, unit: str = "") -> Iterator[Change]:
@@ -98,19 +108,19 @@ def subset(
     before, after = set(old), set(new)
     if before == after:
         return
+    pair = sorted(before), sorted(after)
     if any_if_empty and (not before or not after):
         make, text = (narrows, "restricted to") if not before else (widens, "not restricted any more to")
-        yield make(where, f"{what}: {text} {_listed(after or before)}", sorted(before), sorted(after))
+        yield make(where, f"{what}: {text} {quoted(before or after)}", *pair)
         return
     if after - before:
-        yield widens(where, f"{what}: {_listed(after - before)} added", sorted(before), sorted(after))
+        yield widens(where, f"{what}: {quoted(after - before)} added", *pair)
     if before - after:
-        yield narrows(
-            f"{where}.less", f"{what}: {_listed(before - after)} removed", sorted(before), sorted(after)
-        )
+        yield narrows(f"{where}.less", f"{what}: {quoted(before - after)} removed", *pair)
 
 
-def _listed(names: Iterable[str]) -> str:
+def quoted(names: Iterable[str]) -> str:
+    """All of them: what is cut off cannot be judged."""
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
@@ -118,12 +128,42 @@ def rest(
     where: str, what: str, old: dict[str, Any], new: dict[str, Any], known: Iterable[str]
 ) -> Iterator[Change]:
     """Whatever nobody looked at: a difference of it cannot be shown to be harmless."""
-    for key in sorted((set(old) | set(new)) - set(known)):
+    for key in sorted((old.keys() | new.keys()) - set(known)):
         before, after = old.get(key), new.get(key)
-        if before != after and (before or after):
-            yield widens(
-                f"{where}.{key}" if where else key,
-                f"{what}: `{key}` is different, and it cannot be shown that nothing widens",
-                before,
-                after,
-            )
+        if before != after:
+            yield unknown(f"{where}.{key}" if where else key, f"{what}: `{key}`", before, after)
+
+
+Shape = Any
+"""What a value may consist of: None for a plain value or a list of them, a list of one shape, an object of shapes by key."""
+
+
+def moved(where: str, text: str, old: Any, new: Any, shape: Shape) -> Iterator[Change]:
+    """What decides nothing about access as long as it consists of what is known."""
+    if old == new:
+        return
+    if fits(old, shape) and fits(new, shape):
+        yield moves(where, text, old, new)
+    else:
+        yield unknown(where, text, old, new)
+
+
+def fits(value: Any, shape: Shape) -> bool:
+    """Whether a value has nothing in it but what the shape names."""
+    if isinstance(shape, dict):
+        return not isinstance(value, dict) or all(
+            key in shape and fits(inner, shape[key]) for key, inner in value.items()
+        )
+    if isinstance(value, list):
+        return all(fits(one, shape[0] if isinstance(shape, list) else None) for one in value)
+    return not isinstance(value, dict)
+
+
+def accounted(where: str, what: str, old: Any, new: Any, changes: Iterable[Change]) -> Iterator[Change]:
+    """The changes; and where there are none although something is different, that it is not known what."""
+    empty = True
+    for one in changes:
+        empty = False
+        yield one
+    if empty and old != new:
+        yield unknown(where, what, old, new)

@@ -10,7 +10,7 @@ from typing import Any
 
 from yett.policy.access.classes import Class, Classes
 from yett.policy.access.sample import Samples, methods
-from yett.policy.diff.change import Change, Kind
+from yett.policy.diff.change import Change, Kind, example
 from yett.policy.engine import Engine, Question, Unanswerable
 from yett.policy.needed import rules_of
 from yett.policy.testing.principals import TOKENS, put
@@ -65,7 +65,7 @@ class Examples:
     def add(self, changes: list[Change]) -> list[Change]:
         """As `add`."""
         return [
-            one.with_example(found) if one.kind is Kind.WIDENS and (found := self._of(one)) else one
+            example(one, found) if one.kind is Kind.WIDENS and (found := self._of(one)) else one
             for one in changes
         ]
 

@@ -39,10 +39,13 @@ def role_clauses(rules: list[dict[str, Any]]) -> list[Clause]:
     return clauses
 
 
+CALLERS = ("users", "clients", "keys", "spiffe")
+
+
 def caller_clauses(rules: list[dict[str, Any]]) -> list[Clause]:
     """Which callers are named: one of each clause."""
     return [
-        frozenset(f"{kind}: {name}" for kind, names in rule["callers"].items() for name in names)
+        frozenset(f"{kind}: {name}" for kind in CALLERS for name in rule["callers"].get(kind, ()))
         for rule in rules
         if rule.get("callers")
     ]
@@ -102,6 +105,9 @@ def _ranges(kind: str, value: Any) -> Iterator[tuple[float, float]]:
 def _in_range(low: float, high: float, outer: dict[str, Any]) -> bool:
     least, most = outer.get("at_least"), outer.get("at_most")
     return (least is None or low >= least) and (most is None or high <= most)
+
+
+DEVICE = ("posture", "age_ms", "certificate")
 
 
 def device_implies(new: dict[str, Any], old: dict[str, Any]) -> bool:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from yett.policy.diff.change import Change, at, bound, flag, narrows, rest, subset, widens
+from yett.policy.diff.change import (
+    Change,
+    accounted,
+    at,
+    bound,
+    flag,
+    moves,
+    narrows,
+    rest,
+    subset,
+    widens,
+)
+from yett.policy.diff.machines import FIXED, api_key, machines
 
 Document = dict[str, Any]
 
@@ -15,49 +28,77 @@ def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of providers. One that is new counts for nothing before a route accepts it."""
     before = {provider["name"]: provider for provider in old["providers"]}
     after = {provider["name"]: provider for provider in new["providers"]}
-    plain = _reads_no_more(old) and _reads_no_more(new)
+    plain = _reads_no_less(old) and _reads_no_less(new)
     for name, provider in before.items():
         other = after.get(name)
         where = f"identity_providers.{name}"
-        if other is None:
-            if provider["type"] in {"api_key", "signed_request"}:
-                text = f"`{name}` is gone: requests that carry its credential beside another one are not refused any more"
-                yield widens(where, text, provider["type"], None)
-            else:
-                yield narrows(where, f"`{name}` is gone", provider["type"], None)
+        if other is None and provider["type"] in {"api_key", "signed_request"}:
+            text = f"`{name}` is gone: requests that carry its credential beside another one are not refused any more"
+            yield widens(where, text, provider, None)
+        elif other is None:
+            yield narrows(where, f"`{name}` is gone", provider, None)
         elif provider["type"] != other["type"]:
-            yield widens(where, f"`{name}` is of another type", provider["type"], other["type"])
+            yield widens(where, f"`{name}` is of another type", provider, other)
         elif provider != other:
-            compare_one = {"jwt": _jwt, "api_key": _api_key}.get(provider["type"], _other)
-            for one in at(where, compare_one(provider, other, plain)):
-                yield _named(one, name)
-    for name in (key for key in (old["secrets"] | new["secrets"]) if key.startswith("identity_providers.")):
-        if name in old["secrets"] and name in new["secrets"] and old["secrets"][name] != new["secrets"][name]:
-            yield widens(
-                f"secrets.{name}",
-                f"the secret `{name}` is another one, and others may know it",
-                old["secrets"][name],
-                new["secrets"][name],
-            )
+            found = at(where, _one(provider, other, plain))
+            for one in accounted(where, "the provider", provider, other, found):
+                yield replace(one, text=f"`{name}`: {one.text}")
+    for name in sorted(after.keys() - before.keys()):
+        text = f"`{name}` is new; it counts where a route accepts it"
+        yield moves(f"identity_providers.{name}", text, None, after[name])
 
 
-def _named(change: Change, name: str) -> Change:
-    from dataclasses import replace
+def _one(old: Document, new: Document, plain: bool) -> Iterator[Change]:
+    if old["type"] == "api_key":
+        return api_key(old, new, plain)
+    if old["type"] == "jwt":
+        return _jwt(old, new)
+    if old["type"] in FIXED:
+        return machines(old, new, plain)
+    return _tokens(old, new)
 
-    return replace(change, text=f"`{name}`: {change.text}")
 
-
-def _reads_no_more(document: Document) -> bool:
-    """Whether having less never helps a caller: no rule denies by scopes or roles, no condition reads them."""
+def _reads_no_less(document: Document) -> bool:
+    """Whether having less never helps a caller: no rule denies, no condition is in CEL, nobody else is asked."""
     for route in document["routes"]:
         access = route["access"]
         rules = access["authenticated"]["rules"] if isinstance(access, dict) else []
-        if any(rule.get("when") for rule in rules) or route.get("deny"):
+        if (
+            any(rule.get("when") for rule in rules)
+            or route.get("deny")
+            or route.get("external_authorization")
+        ):
+            return False
+        tests = (claim["test"] for rule in rules for claim in rule.get("claims", ()))
+        if any(test.keys() & {"none_of", "has_none"} for test in tests):
             return False
     return True
 
 
-def _jwt(old: Document, new: Document, _plain: bool) -> Iterator[Change]:
+def _tokens(old: Document, new: Document) -> Iterator[Change]:
+    """Of `introspection` and `oidc`: what bounds their word; everything else cannot be compared."""
+    known = ["type", "name"]
+    for key, what, none_is_all in (("audiences", "audiences", True), ("clients", "clients", True), ("algorithms", "algorithms", False)):  # fmt: skip
+        if key in old and key in new:
+            known.append(key)
+            yield from subset(key, what, old[key], new[key], any_if_empty=none_is_all)
+    for key, what, unit in (("leeway_s", "the leeway of times", " s"), ("max_age_ms", "the age of an issuer's word", " ms")):  # fmt: skip
+        if key in old and key in new:
+            known.append(key)
+            yield from bound(key, what, old[key], new[key], unit)
+    if "session" in old and "session" in new:
+        known.append("session")
+        yield from at("session", _session(old["session"], new["session"]))
+    yield from rest("", "the provider", old, new, known)
+
+
+def _session(old: Document, new: Document) -> Iterator[Change]:
+    for key, what in (("idle_s", "how long a session may be idle"), ("absolute_s", "how long a session lasts")):  # fmt: skip
+        yield from bound(key, what, old[key], new[key], " s")
+    yield from rest("", "sessions", old, new, {"idle_s", "absolute_s"})
+
+
+def _jwt(old: Document, new: Document) -> Iterator[Change]:
     if old["issuer"] != new["issuer"]:
         yield widens(
             "issuer",
@@ -87,7 +128,7 @@ def _jwt(old: Document, new: Document, _plain: bool) -> Iterator[Change]:
         bool(new.get("key_issuer")),
     )
     if old["jwks"] != new["jwks"]:
-        yield _keys(old["jwks"], new["jwks"])
+        yield from _keys(old["jwks"], new["jwks"])
     bindings = [old.get("sender_constrained"), new.get("sender_constrained")]
     if bindings[0] != bindings[1]:
         make = narrows if bindings[0] is None else widens
@@ -98,7 +139,7 @@ def _jwt(old: Document, new: Document, _plain: bool) -> Iterator[Change]:
         )
     known = {
         "type", "name", "issuer", "audiences", "clients", "algorithms", "leeway_s", "max_age_s", "token_type", "required",
-        "tenants", "key_issuer", "jwks", "sender_constrained", "opaque",
+        "tenants", "key_issuer", "jwks", "sender_constrained",
     }  # fmt: skip
     yield from rest("", "the provider", old, new, known)
 
@@ -111,64 +152,36 @@ def _required(old: dict[str, list[str]], new: dict[str, list[str]]) -> Iterator[
     yield make("required", f"{text} is asked for in claims", old, new)
 
 
-def _keys(old: Document, new: Document) -> Change:
+def _keys(old: Document, new: Document) -> Iterator[Change]:
     """Fewer keys of the same set narrow; everything else may let in tokens that somebody else signs."""
-    sets = []
-    for one in (old, new):
-        text = one.get("inline")
-        if text is None:
-            return widens("jwks", "the keys come from elsewhere", _origin(old), _origin(new))
-        try:
-            sets.append({json.dumps(key, sort_keys=True) for key in json.loads(text)["keys"]})
-        except (ValueError, KeyError, TypeError):
-            return widens("jwks", "the keys are different, and cannot be compared")
-    added, removed = len(sets[1] - sets[0]), len(sets[0] - sets[1])
-    shown = [sorted(json.loads(key).get("kid", "without id") for key in keys) for keys in sets]
-    if added:
-        return widens("jwks", f"{added} signing keys count that did not before", *shown)
-    return narrows("jwks", f"{removed} signing keys count no more", *shown)
+    sets = [_inline(one) for one in (old, new)]
+    if sets[0] is None or sets[1] is None:
+        yield widens("jwks", f"the keys come from {_origin(new)}, before from {_origin(old)}", old, new)
+        return
+    added, removed = sets[1].keys() - sets[0].keys(), sets[0].keys() - sets[1].keys()
+    shown = sets[0] | sets[1]
+    for keys, make, text in ((added, widens, "counts that did not before"), (removed, narrows, "counts no more")):  # fmt: skip
+        if keys:
+            names = ", ".join(f"`{name}`" for name in sorted(shown[key] for key in keys))
+            yield make("jwks" if make is widens else "jwks.less", f"signing key {names} {text}", old, new)
+    if not added and not removed:
+        yield moves("jwks.order", "the same signing keys stand there otherwise", old, new)
+
+
+def _inline(jwks: Document) -> dict[str, str] | None:
+    """The keys of a set with their ids; nothing where they are fetched, or cannot be read."""
+    try:
+        document = json.loads(jwks["inline"])
+        keys = {
+            json.dumps(key, sort_keys=True): str(key.get("kid", "without id")) for key in document["keys"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return keys if document.keys() == {"keys"} else None
 
 
 def _origin(jwks: Document) -> str:
     kind, value = next(iter(jwks.items()))
-    return f"{kind}: {value.get('url') if isinstance(value, dict) else 'a file or secret'}"
-
-
-def _api_key(old: Document, new: Document, plain: bool) -> Iterator[Change]:
-    for key in ("header", "salt", "pepper"):
-        if old[key] != new[key]:
-            yield widens(
-                key,
-                f"`{key}` is different, so other keys may count"
-                + ("; requests with the old header are read otherwise" if key == "header" else ""),
-            )
-    before = {one["id"]: one for one in old["keys"]}
-    after = {one["id"]: one for one in new["keys"]}
-    for label, one in before.items():
-        other, name = after.get(label), one["name"]
-        if other is None:
-            yield narrows(f"keys.{label}", f"a key of `{name}` counts no more", name, None)
-        elif one != other:
-            yield _key(one, other, plain)
-    for label in after.keys() - before.keys():
-        yield widens(
-            f"keys.{label}", f"a key of `{after[label]['name']}` counts now", None, after[label]["name"]
-        )
-    yield from rest("", "the provider", old, new, {"type", "name", "header", "salt", "pepper", "keys"})
-
-
-def _key(old: Document, new: Document, plain: bool) -> Change:
-    shown = [{key: value for key, value in one.items() if key not in {"hash", "id"}} for one in (old, new)]
-    less = plain and set(new["scopes"]) <= set(old["scopes"]) and set(new["roles"]) <= set(old["roles"])
-    sooner = old["expires"] is None or (new["expires"] is not None and new["expires"] <= old["expires"])
-    networks = [one.get("allowed_addresses", []) for one in (old, new)]
-    nearer = not networks[0] or (bool(networks[1]) and set(networks[1]) <= set(networks[0]))
-    handled = {"scopes", "roles", "expires", "allowed_addresses"}
-    same = all(old.get(key) == new.get(key) for key in (old.keys() | new.keys()) - handled)
-    unchanged = old["scopes"] == new["scopes"] and old["roles"] == new["roles"]
-    make = narrows if same and sooner and nearer and (less or unchanged) else widens
-    return make(f"keys.{old['id']}", f"a key of `{new['name']}` is different", *shown)
-
-
-def _other(old: Document, new: Document, _plain: bool) -> Iterator[Change]:
-    yield from rest("", "the provider", old, new, {"type", "name"})
+    if kind == "url":
+        return f"{value['url']}"
+    return {"inline": "a file", "discovered": "the issuer's metadata"}.get(kind, "a secret")

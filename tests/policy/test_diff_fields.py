@@ -1,0 +1,168 @@
+"""No field is forgotten by `yett diff`: every key of every compiled configuration, and every field of every model."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from tests.config.test_cases import GOOD
+from yett.config.gateway import Gateway
+from yett.config.load import Loaded, read_path
+from yett.policy.diff import document, listeners, providers, routes, services
+from yett.policy.diff.change import Kind
+
+Document = dict[str, Any]
+Place = tuple[str | int, ...]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# Objects whose keys are names that people choose: another one is no unknown key, and is told for what it is.
+MAPS = ("secrets", "match.headers", "match.query", "response_headers.set", "response_headers.add")
+
+
+def documents() -> list[Document]:
+    """The compiled forms of all good cases."""
+    return [json.loads(path.with_suffix(".ir.json").read_text()) for path in GOOD]
+
+
+def walk(value: Any, at: Place = (), kind: str = "") -> Iterator[tuple[Place, str, Any]]:
+    """Every value with its place, and the place without names and numbers, by which equal ones are known."""
+    yield at, kind, value
+    if isinstance(value, dict):
+        own = f"{kind}<{value['type']}>" if isinstance(value.get("type"), str) else kind
+        for key, inner in value.items():
+            yield from walk(inner, (*at, key), f"{own}.{key}" if own else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from walk(inner, (*at, index), f"{kind}[]")
+
+
+def each(wanted: type | tuple[type, ...]) -> dict[str, tuple[Document, Place]]:
+    """One instance of each kind of place, with the document that it is of."""
+    found: dict[str, tuple[Document, Place]] = {}
+    for one in documents():
+        for at, kind, value in walk(one):
+            if isinstance(value, wanted):
+                found.setdefault(kind, (one, at))
+    return found
+
+
+def put(whole: Document, at: Place, change: Any) -> Document:
+    """A copy in which `change` has been applied to what stands at the place."""
+    made = copy.deepcopy(whole)
+    if not at:
+        return typing.cast("Document", change(made))
+    here: Any = made
+    for key in at[:-1]:
+        here = here[key]
+    here[at[-1]] = change(here[at[-1]])
+    return made
+
+
+OBJECTS = each(dict)
+LEAVES = each((str, int, bool, type(None)))
+
+
+@pytest.mark.parametrize("kind", sorted(OBJECTS))
+def test_an_unknown_key_widens(kind: str) -> None:
+    """New, gone or with another value: wherever it stands."""
+    whole, at = OBJECTS[kind]
+
+    def with_key(value: Any) -> Document:
+        return put(whole, at, lambda here: {**here, "another_key": value})
+
+    pairs = [
+        (whole, with_key(1)),
+        (with_key(1), whole),
+        (with_key(1), with_key(2)),
+        (with_key(0), whole),
+        (whole, with_key(False)),
+    ]
+    for old, new in pairs:
+        found = document.compare(old, new)
+        assert found, kind
+        if not kind.endswith(MAPS):
+            assert any(one.kind is Kind.WIDENS for one in found), [one.text for one in found]
+
+
+def another(kind: str, value: Any) -> Any:
+    """A value in place of another one, which need not load."""
+    if kind.endswith(("addresses[]", "allow[]")):
+        return "203.0.113.0/24"
+    if kind == "admin":
+        return {"address": "0.0.0.0:1", "token": None}
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else "another" if value is None else f"{value}x"
+
+
+@pytest.mark.parametrize("kind", sorted(LEAVES.keys() - {"version"}))
+def test_no_value_is_ignored(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without the backstop that looks whether anything has been said of what is different."""
+    for module in (document, listeners, providers, routes, services):
+        monkeypatch.setattr(module, "accounted", lambda where, what, old, new, changes: changes)
+    whole, at = LEAVES[kind]
+    assert document.compare(whole, put(whole, at, lambda value: another(kind, value)))
+
+
+# models
+
+
+def models(annotation: Any, seen: dict[type[BaseModel], None]) -> None:
+    """All models that an annotation leads to."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in seen:
+            return
+        seen[annotation] = None
+        for field in annotation.model_fields.values():
+            models(field.annotation, seen)
+        return
+    for inner in typing.get_args(annotation):
+        models(inner, seen)
+
+
+def instances(value: Any, at: Place = ()) -> Iterator[tuple[Place, BaseModel]]:
+    """Every model in a configuration with its place."""
+    if isinstance(value, BaseModel):
+        yield at, value
+        for name in value.model_fields_set:
+            yield from instances(getattr(value, name), (*at, name))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from instances(inner, (*at, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from instances(inner, (*at, index))
+
+
+@functools.cache
+def configurations() -> list[Loaded]:
+    """All good cases and examples, read."""
+    return [
+        read_path(path) for path in (*GOOD, *sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "shop/gateway.yaml")
+    ]
+
+
+def fields() -> dict[tuple[str, str], list[tuple[Loaded, Place]]]:
+    """Where each field of each model is set."""
+    found: dict[tuple[str, str], list[tuple[Loaded, Place]]] = {}
+    for loaded in configurations():
+        for at, one in instances(loaded.gateway):
+            for name in one.model_fields_set:
+                found.setdefault((type(one).__name__, name), []).append((loaded, (*at, name)))
+    return found
+
+
+def test_every_field_of_every_model_is_in_some_configuration() -> None:
+    """So the tests above have seen what it is compiled to."""
+    seen: dict[type[BaseModel], None] = {}
+    models(Gateway, seen)
+    assert len(seen) > 80
+    wanted = {(model.__name__, name) for model in seen for name in model.model_fields}
+    assert sorted(wanted - fields().keys()) == []
