@@ -251,3 +251,38 @@ def test_the_map_is_what_the_engine_decides(file: Path) -> None:
 
                 decided = engine.decide(Question(row.methods[0], url, principals=principal))
                 assert (decided["outcome"] == "allow") == cell.reaches, (row.route, one.label)
+
+
+def test_providers_that_nobody_used_are_taken_out(file: Path, tmp_path: Path) -> None:
+    lines = [(100, "ann", "GET", "id", 200), (1, "open", "GET", None, 200), (1, "ann", "GET", "id", 200)]
+    lines += [
+        (1, "admin", "GET", "id", 200),
+        *((1, "orders", method, "id", 200) for method in ("GET", "POST", "DELETE")),
+    ]
+    said = ask(file, "--used", log(tmp_path / "log", lines)).stdout
+    assert "-    authenticate: {any_of: [id, keys]}\n+    authenticate: id\n" in said
+
+
+def test_what_a_body_decides_is_a_condition(file: Path) -> None:
+    text = (
+        file.read_text()
+        + """\
+  write:
+    match: {hosts: any, path: /write, methods: POST}
+    authenticate: id
+    tenant: {none: "test"}
+    authorize: {scopes: orders.write, when: "request.body.amount < 1000"}
+    request_validation: {json_schema: body.json}
+    service: origin
+"""
+    )
+    schema = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
+    (file.parent / "body.json").write_text(json.dumps(schema))
+    file.write_text(text)
+    done = ask(file, "--format", "json")
+    assert done.exit_code == 0, done.output
+    (row,) = [row for row in json.loads(done.stdout)["routes"] if row["route"] == "write"]
+    assert row["who"] == [
+        "callers of id with scope orders.write, given a request that its validation takes and that `request.body.amount < 1000` holds"
+    ]
+    assert row["classes"]["callers of id with scope orders.read"]["reason"] == "scope_missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ WIDENINGS = [
     (put("services", "origin", "forward_credential", True), "service `origin` sees the caller's credential", None),
     (put("access_log", "off"), "the access log is off", None),
     (put("listeners", "main", "limits", {"headers": 200}), "listener `main`: `headers`: 100 before, 200 now", None),
-    (put("admin", {"address": "127.0.0.1:0"}), "the admin listener answers on 127.0.0.1:0", None),
+    (put("admin", {"address": "127.0.0.1:0"}), "there is an admin listener on 127.0.0.1:0", None),
     (put("routes", "orders", "service", "other"), None, None),
 ]  # fmt: skip
 
@@ -210,7 +211,7 @@ def test_for_a_pull_request(compare: Any) -> None:
 def test_the_same_change_of_several_routes_is_told_once(compare: Any) -> None:
     done = compare(put("groups", "all", "rate_limit", "per-caller", "burst", 5))
     assert done.stdout.count("WIDENS") == 1
-    assert "routes `admin`, `office` and `orders`: the limit `per-caller`" in done.stdout
+    assert "3 routes (`admin`, `office` and `orders`): the limit `per-caller`" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -229,3 +230,111 @@ def test_the_same_change_of_several_routes_is_told_once(compare: Any) -> None:
 )
 def test_conjuncts(condition: str, parts: list[str]) -> None:
     assert logic.conjuncts(condition) == parts
+
+
+def test_a_file_of_a_revision(base: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Git has of it; what Git does not know, such as keys, is that of today."""
+    place = tmp_path / "team"
+    place.mkdir()
+    (tmp_path / ".gitignore").write_text("keys.yaml\n*.json\n")
+    base["identity_providers"]["keys"]["keys"] = "../" + Path(base["identity_providers"]["keys"]["keys"]).name
+    base["identity_providers"]["id"]["jwks"] = "../" + Path(base["identity_providers"]["id"]["jwks"]).name
+    base["access_log"] = {"file": "access.jsonl"}
+    (place / "gateway.yaml").write_text(json.dumps(base))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q"], ["add", ".gitignore", "team"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    base["routes"]["orders"]["match"]["methods"] = "GET"
+    (place / "gateway.yaml").write_text(json.dumps(base))
+    before = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True).stdout
+    monkeypatch.chdir(place)
+    for old in ("HEAD:team/gateway.yaml", "HEAD:./gateway.yaml", "HEAD:team"):
+        done = CliRunner().invoke(app, ["diff", old, "gateway.yaml"])
+        assert done.exit_code == 0, done.output
+        assert "methods: `POST` removed" in done.stdout
+        assert "access log" not in done.stdout
+        assert done.stdout.rstrip().endswith("0 widen, 1 narrows, 0 move")
+    back = CliRunner().invoke(app, ["diff", "gateway.yaml", "HEAD:team/gateway.yaml"])
+    assert back.exit_code == 1
+    assert "methods: `POST` added" in back.stdout
+    assert subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True).stdout == before
+    for wrong, said in (
+        ("HEAD:elsewhere.yaml", "`HEAD` has no `elsewhere.yaml`"),
+        ("v9:team", "`v9` is no revision here"),
+        ("HEAD:../team/gateway.yaml/../../..", "`HEAD` has no"),
+        ("--output=x:y", "is no revision here"),
+    ):
+        done = CliRunner().invoke(app, ["diff", "gateway.yaml", "--", wrong])
+        assert done.exit_code == 2, done.output
+        assert said in done.stderr
+
+
+def test_a_file_of_a_revision_that_does_not_load(
+    base: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(json.dumps({**base, "routs": {}}))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q"], ["add", "gateway.yaml"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "gateway.yaml").write_text(json.dumps(base))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["diff", "HEAD:gateway.yaml", "gateway.yaml"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("HEAD:gateway.yaml:1:")
+
+
+def test_environments(base: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, level in (("staging", 1), ("production", 2)):
+        (tmp_path / name).mkdir()
+        base["environment"] = name
+        base["routes"]["admin"]["authorize"]["claims"] = {"level": {"at_least": level}}
+        (tmp_path / name / "gateway.yaml").write_text(json.dumps(base))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["diff", "staging", "production"])
+    assert done.exit_code == 0, done.output
+    assert "the claim `level` of at least 2 is needed" in done.stdout
+    (tmp_path / "production" / "gateway.yaml").rename(tmp_path / "live.yaml")
+    (tmp_path / "production").rmdir()
+    done = CliRunner().invoke(app, ["diff", "production", "staging"])
+    assert done.exit_code == 1
+    assert "the claim `level` of at least 2 before, of at least 1 now" in done.stdout
+    done = CliRunner().invoke(app, ["diff", "testing", "production"])
+    assert done.exit_code == 2
+    assert "`testing` is no file, and no file here says `environment: testing`" in done.stderr
+    (tmp_path / "copy.yaml").write_text((tmp_path / "live.yaml").read_text())
+    done = CliRunner().invoke(app, ["diff", "staging", "production"])
+    assert done.exit_code == 2
+    assert "`production` is the environment of `copy.yaml`, `live.yaml`; name the file" in done.stderr
+
+
+def test_what_guards_a_deployment(compare: Any, tmp_path: Path) -> None:
+    (tmp_path / "one.tests.yaml").write_text(
+        "version: 1\nbase: http://shop.test\ntests: {open: {request: GET /open/a, expect: allow}}\n"
+    )
+
+    def ignored(config: Config) -> None:
+        config["lint"] = {"ignore": {"access-log-off": {"at": "access_log", "reason": "test"}}}
+
+    done = compare(ignored)
+    assert done.exit_code == 1
+    assert "findings of `access-log-off` at `access_log` are ignored, for good" in done.stdout
+    done = compare(put("tests", "one.tests.yaml"))
+    assert done.exit_code == 0, done.output
+    assert "NARROWS policy tests are run: `one.tests.yaml`" in done.stdout
+    turned = CliRunner().invoke(app, ["diff", str(tmp_path / "new.yaml"), str(tmp_path / "old.yaml")])
+    assert turned.exit_code == 1
+    assert "WIDENS  policy tests are not run any more before it serves: `one.tests.yaml`" in turned.stdout
+
+
+def test_no_secret_is_told(compare: Any, base: Config, tmp_path: Path) -> None:
+    def others(config: Config) -> None:
+        keys = KeyFile(tmp_path, "others.keys.yaml")
+        keys.add("other", scopes=["read"], tenant="acme")
+        config["identity_providers"]["keys"]["keys"] = str(keys.path)
+
+    done = compare(others, "--format", "json")
+    assert done.exit_code == 1
+    stored = (tmp_path / "others.keys.yaml").read_text()
+    secrets = [word for word in stored.replace('"', " ").split() if len(word) > 30]
+    assert secrets
+    assert not [word for word in secrets if word in done.output]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
-from yett.cli.test import configuration
 
 
 class Format(StrEnum):
@@ -20,8 +18,12 @@ class Format(StrEnum):
 
 
 def diff(
-    old: Path = typer.Argument(..., help="The configuration before, or a directory with a gateway.yaml."),
-    new: Path = typer.Argument(..., help="The configuration after."),
+    old: str = typer.Argument(
+        ...,
+        help="The configuration before: a file or its directory, a file of a Git revision such as `origin/main:gateway.yaml`, "
+        "or the name of an environment.",
+    ),
+    new: str = typer.Argument(..., help="The configuration after, likewise."),
     allow_widening: list[str] = typer.Option(
         [], "--allow-widening", help="The id of a widening that is meant; more than once for several."
     ),
@@ -35,14 +37,16 @@ def diff(
     from yett.policy import diff as differences
     from yett.policy.diff import render
     from yett.policy.diff.change import Kind
-    from yett.policy.engine import from_file
+    from yett.policy.engine import Unanswerable
 
     try:
-        engines = [from_file(configuration(path), offline=True) for path in (old, new)]
+        before, after = differences.read(old), differences.read(new)
     except source.Refused as refused:
         print_problems(refused.problems)
         raise typer.Exit(FINDINGS) from None
-    changes = differences.compare(engines[0], engines[1])
+    except Unanswerable as error:
+        fail(str(error), USAGE)
+    changes = differences.compare(before, after)
     widening = {one.id for one in changes if one.kind is Kind.WIDENS}
     unknown = [one for one in allow_widening if one not in widening]
     if unknown:

@@ -9,7 +9,7 @@ from typing import Any
 from yett.policy import needed
 from yett.policy.access.classes import Class, Classes
 from yett.policy.access.sample import Samples, methods
-from yett.policy.engine import Engine
+from yett.policy.engine import Engine, Question
 
 BATCH = 2_000
 # Parts of rules that depend on more than who calls.
@@ -87,7 +87,7 @@ def build(engine: Engine) -> Access:
                 tenant = classes.tenant(one)
                 question = samples.question(route, method, tenant, classes.principals(one, tenant))
                 wanted.append((index, method, one))
-                asked.append(engine.asked(question))
+                asked.append(_traced(engine, question))
     cells: dict[tuple[int, str], dict[Class, Cell]] = {}
     for (index, method, one), decision in zip(wanted, _decide(engine, asked), strict=True):
         cells.setdefault((index, method), {})[one] = cell(routes[index], method, decision)
@@ -104,6 +104,24 @@ def _decide(engine: Engine, asked: list[dict[str, Any]]) -> Iterator[dict[str, A
         yield from engine.decide_many(asked[start : start + BATCH])
 
 
+def _traced(engine: Engine, question: Question) -> dict[str, Any]:
+    return {**engine.asked(question), "trace": True}
+
+
+def _of_bodies(route: dict[str, Any]) -> tuple[str, ...]:
+    """What is asked of a body, which samples have none of."""
+    rules = needed.rules_of(route)
+    read = [rule["when"] for rule in rules["rule"] if "request.body" in (rule.get("when") or "")]
+    denied = [rule["source"] for rule in rules["deny"] if "request.body" in (rule.get("when") or "")]
+    named = [needed.place(rule["from"]) for rule in rules["tenant"] if "body" in rule["from"]]
+    return (
+        "a request that its validation takes",
+        *(f"that `{one}` holds" for one in read),
+        *(f"that `{one}` does not hold" for one in denied),
+        *(f"its tenant in {one}" for one in named),
+    )
+
+
 def cell(route: dict[str, Any], method: str, decision: dict[str, Any]) -> Cell:
     """What a decision says of access."""
     if "error" in decision:
@@ -113,6 +131,9 @@ def cell(route: dict[str, Any], method: str, decision: dict[str, Any]) -> Cell:
     reason = str(decision["refusal"]["reason"])
     if decision["route"] != route["name"]:
         return Cell(False, reason=reason)
+    if decision["phase"] in {"validate", "authorize_body"}:
+        # the head of the request got through
+        return Cell(True, _of_bodies(route))
     if reason in FURTHER:
         return Cell(True, (FURTHER[reason],))
     if not decision.get("rules"):
@@ -165,7 +186,7 @@ def of_caller(
     def ask(tenant: str) -> tuple[list[tuple[int, str]], list[dict[str, Any]]]:
         places = [(index, method) for index, route in enumerate(engine.routes) for method in methods(route)]
         asked = [
-            engine.asked(samples.question(engine.routes[index], method, tenant, given, headers))
+            _traced(engine, samples.question(engine.routes[index], method, tenant, given, headers))
             for index, method in places
         ]
         return places, list(_decide(engine, asked))

@@ -90,16 +90,30 @@ def tightened(file: Path, unused: list[Grant], used: Used) -> tuple[str, list[st
     if not texts:
         return "", edited.left
     main = places.main.path
-    if set(texts) == {main}:
-        # beside the file, where its paths lead
-        with tempfile.NamedTemporaryFile(
-            "w", suffix=main.suffix, dir=main.parent, prefix=".tightened-"
-        ) as copy:
-            copy.write(texts[main])
-            copy.flush()
-            try:
-                compile_file(copy.name)
-            except ConfigurationError as error:
-                first = str(error.errors[0]).replace(copy.name, str(main))
-                return "", [*edited.left, f"without it, the file does not load: {first}"]
+    if set(texts) != {main}:
+        return edited.diff(), [
+            *edited.left,
+            "it changes included files, so it was not loaded; run `yett check` on it",
+        ]
+    fault = _fault(main, texts[main])
+    if fault:
+        return "", [*edited.left, f"without it, the file does not load: {fault}"]
     return edited.diff(), edited.left
+
+
+def _fault(file: Path, text: str) -> str | None:
+    """Why a file with this text would not load; it stands beside the file for a moment, where its paths lead."""
+    from yett.config import compile_file
+
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", suffix=file.suffix, dir=file.parent, prefix=".tightened-"
+        ) as copy:
+            copy.write(text)
+            copy.flush()
+            compile_file(copy.name)
+    except ConfigurationError as error:
+        return str(error.errors[0]).replace(copy.name, str(file))
+    except OSError as error:
+        return f"nothing can be written beside it ({(error.strerror or 'error').lower()})"
+    return None

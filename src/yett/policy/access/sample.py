@@ -52,7 +52,7 @@ class Samples:
                 host = f"{where[0]['before']}{tenant}{where[0]['after']}"
             elif kind == "header":
                 fields.append((where, tenant))
-            else:
+            elif kind == "query":
                 query[where] = tenant
         path = _VARIABLE.sub(
             lambda found: quote(tenant, safe="") if found[1] in path_tenants else VALUE, match["path"]

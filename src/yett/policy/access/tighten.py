@@ -5,12 +5,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from yett.config.base import Location
 from yett.config.places import Source
 from yett.policy.access.used import Grant, Used
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One place of a file, and what is left there; nothing of a whole route without `key`."""
+
+    path: Path
+    line: int
+    route: str
+    key: str = ""
+    words: str = ""
+    kept: tuple[str, ...] = ()
 
 
 class Tightened:
@@ -45,28 +57,32 @@ class Tightened:
         for grant in used.grants:
             by_route[grant.route].append(grant)
         # from the end of a file to its beginning, so that places stay right
-        edits: list[tuple[Path, int, str, list[str], str]] = []
-        for route, own in by_route.items():
-            found = next((path for path, source in self._sources.items() if _has(source, route)), None)
-            if found is None or not any(grant in gone for grant in own):
-                continue
-            source = self._sources[found]
-            line = source.place(("routes", route), True)[0]
-            if all(grant in gone for grant in own):
-                edits.append((found, line, route, [], "route"))
-                continue
-            methods = {grant.method for grant in own}
-            kept = [
-                method for method in sorted(methods) if any(g.method == method and g not in gone for g in own)
-            ]
-            if len(kept) < len(methods):
-                place = source.place(("routes", route, "match", "methods"), False)[0]
-                edits.append((found, place, route, kept, "methods"))
-        for path, line, route, kept, kind in sorted(edits, key=lambda edit: (str(edit[0]), -edit[1])):
-            if kind == "route":
-                self._drop(path, line)
-            elif not self._methods(path, line, kept):
-                self.left.append(f"{path}:{line}: leave `{', '.join(kept)}` as the methods of `{route}`")
+        edits = [edit for route, own in by_route.items() for edit in self._edits(route, own, gone)]
+        for edit in sorted(edits, key=lambda edit: (str(edit.path), -edit.line)):
+            if edit.key == "":
+                self._drop(edit.path, edit.line)
+            elif not self._choose(edit):
+                text = f"leave `{', '.join(edit.kept)}` as the {edit.words} of `{edit.route}`"
+                self.left.append(f"{edit.path}:{edit.line}: {text}")
+
+    def _edits(self, route: str, own: list[Grant], gone: set[Grant]) -> Iterator[Edit]:
+        path = next((path for path, source in self._sources.items() if _at(source, ("routes", route))), None)
+        if path is None or not any(grant in gone for grant in own):
+            return
+        source = self._sources[path]
+        if all(grant in gone for grant in own):
+            yield Edit(path, source.place(("routes", route), True)[0], route)
+            return
+        kept = [grant for grant in own if grant not in gone]
+        for at, words, name in (
+            (("match", "methods"), "methods", "method"),
+            (("authenticate",), "providers", "provider"),
+        ):
+            all_of_them = {getattr(grant, name) for grant in own}
+            left = sorted({getattr(grant, name) for grant in kept})
+            if len(left) < len(all_of_them) and _at(source, ("routes", route, *at)):
+                line = source.place(("routes", route, *at), False)[0]
+                yield Edit(path, line, route, at[-1], words, tuple(left))
 
     def _drop(self, path: Path, line: int) -> None:
         """A key and all that is indented below it."""
@@ -81,20 +97,25 @@ class Tightened:
             end -= 1
         self._texts[path] = "".join(lines[: line - 1] + lines[end:])
 
-    def _methods(self, path: Path, line: int, kept: list[str]) -> bool:
-        """The methods of a route where they stand in one line."""
-        lines = self._texts[path].splitlines(keepends=True)
+    def _choose(self, edit: Edit) -> bool:
+        """One of several, or fewer of them, where they stand in one line."""
+        lines = self._texts[edit.path].splitlines(keepends=True)
+        kept = edit.kept
         written = kept[0] if len(kept) == 1 else f"{{any_of: [{', '.join(kept)}]}}"
-        pattern = re.compile(r"(methods:\s*)(\{\s*any_of:\s*\[[^\]]*\]\s*\})")
-        changed, count = pattern.subn(lambda found: found[1] + written, lines[line - 1])
+        pattern = re.compile(rf"(\b{edit.key}:\s*)(\{{\s*any_of:\s*\[[^\]]*\]\s*\}})")
+        changed, count = pattern.subn(lambda found: found[1] + written, lines[edit.line - 1])
         if count != 1:
             return False
-        lines[line - 1] = changed
-        self._texts[path] = "".join(lines)
+        lines[edit.line - 1] = changed
+        self._texts[edit.path] = "".join(lines)
         return True
 
 
-def _has(source: Source, route: str) -> bool:
-    routes = source.value.get("routes") if isinstance(source.value, dict) else None
-    at: Location = ("routes", route)
-    return isinstance(routes, dict) and at[1] in routes
+def _at(source: Source, place: tuple[str, ...]) -> bool:
+    """Whether a file has this key."""
+    here = source.value
+    for key in place:
+        if not isinstance(here, dict) or key not in here:
+            return False
+        here = here[key]
+    return True

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from yett.config.base import listed
 from yett.policy.diff import listeners, process, providers, services
-from yett.policy.diff.change import Change, accounted, moved, moves, quoted, rest, widens
+from yett.policy.diff.change import Change, Kind, accounted, moved, moves, rest, widens
 from yett.policy.diff.routes import Routes
 
 Document = dict[str, Any]
@@ -25,10 +26,15 @@ PARTS = {
 
 def compare(old: Document, new: Document) -> list[Change]:
     """Every difference once, those that widen first."""
-    order = {"widens": 0, "narrows": 1, "moves": 2}
     found = accounted("configuration", "the configuration", old, new, _all(old, new))
     once = {one.id: one for one in found}
-    return sorted(_together(once.values()), key=lambda one: (order[one.kind], one.where))
+    return ordered(_together(once.values()))
+
+
+def ordered(changes: Iterable[Change]) -> list[Change]:
+    """Those that widen first."""
+    kinds = list(Kind)
+    return sorted(changes, key=lambda one: (kinds.index(one.kind), one.where))
 
 
 def _together(changes: Iterable[Change]) -> Iterator[Change]:
@@ -49,7 +55,7 @@ def _together(changes: Iterable[Change]) -> Iterator[Change]:
         text = first.text.removeprefix(f"route `{first.route}`: ")
         where = f"routes{first.where.removeprefix(f'routes.{first.route}')}"
         yield replace(
-            first, where=where, text=f"{len(names)} routes ({quoted(names)}): {text}", names=tuple(names)
+            first, where=where, text=f"{len(names)} routes ({listed(names)}): {text}", names=tuple(names)
         )
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
-from collections.abc import Iterator
+import time
 from dataclasses import replace
 from typing import Any
 
-from yett.policy.access.classes import Class, Classes
-from yett.policy.access.sample import Samples, methods
+from yett.policy.access.sample import methods
 from yett.policy.diff.change import Change, Kind, example
+from yett.policy.diff.questions import Questions
 from yett.policy.engine import Engine, Question, Unanswerable
-from yett.policy.needed import rules_of
-from yett.policy.testing.principals import TOKENS, put
 
-# Questions for one route at most: a diff of many is still read by people.
-MOST = 600
-# Routes that are asked about: of a configuration that is all new, the first ones show enough.
-ROUTES = 50
-# Requests in a row at most, for a limit.
+# Questions for one route at most, and where they are asked many times in a row or with a large body.
+MOST, FEW = 600, 20
+# Routes that are asked about, of all changes and of one: of a configuration that is all new, the first ones show enough.
+ROUTES, ROUTES_OF_ONE = 50, 5
+# Requests in a row at most, for a limit; bytes of a body.
 ROW = 10_000
-# What the old configuration refuses with, where this part of a route was what refused.
+BODY = 1 << 20
+# What the old configuration refuses with, where this part of a route or provider was what refused.
 REASONS = {
     "scopes": {"scope_missing"},
     "roles": {"role_missing", "permission_missing"},
@@ -45,12 +43,35 @@ REASONS = {
     "methods": {"method_not_allowed", "route_not_found"},
     "hosts": {"route_not_found"},
     "path": {"route_not_found", "method_not_allowed"},
+    "body": {"body_too_large"},
+    "audience": {"token_audience_mismatch"},
+    "audiences": {"token_audience_mismatch"},
+    "clients": {"token_client_not_accepted"},
+    "leeway": {"token_expired"},
+    "max_age": {"token_expired"},
+    "keys": {"refused", "api_key_unknown", "api_key_expired", "api_key_address_forbidden"},
+}
+# Parts that show in a token or connection, not in what an engine can be asked without one.
+SIGNED = {
+    "jwks",
+    "key_issuer",
+    "algorithms",
+    "issuer",
+    "token_type",
+    "salt",
+    "pepper",
+    "header",
+    "identities",
 }
 
 
 def add(old: Engine, new: Engine, changes: list[Change]) -> list[Change]:
     """The same changes; those that widen with an example where one was found."""
-    return Examples(old, new).add(changes)
+    examples = Examples(old, new)
+    return [
+        example(one, found) if one.kind is Kind.WIDENS and (found := examples.of(one)) else one
+        for one in changes
+    ]
 
 
 class Examples:
@@ -58,42 +79,66 @@ class Examples:
 
     def __init__(self, old: Engine, new: Engine) -> None:
         self.old, self.new = old, new
-        self._classes = [Classes(new.document), Classes(old.document)]
-        self._samples = Samples(new.document)
+        self._questions = Questions(old.document, new.document, int(time.time()))
         self._found: dict[str, dict[str, str]] = {}
 
-    def add(self, changes: list[Change]) -> list[Change]:
-        """As `add`."""
-        return [
-            example(one, found) if one.kind is Kind.WIDENS and (found := self._of(one)) else one
-            for one in changes
-        ]
+    def of(self, change: Change) -> str | None:
+        """An example in words, if there is one."""
+        if change.names or change.route:
+            names = change.names or (change.route,)
+            routes = [one for one in self.new.routes if one["name"] in names]
+            return next((found for route in routes if (found := self._on(route, change))), None)
+        section, _, rest = change.where.partition(".")
+        name, _, part = rest.partition(".")
+        if section == "listeners":
+            routes = [one for one in self.new.routes if name in one["listeners"]]
+            part = part.partition(".")[0]
+            if part in {"address_limits", ""}:
+                return self._first(routes, replace(change, where=f"routes.*.{part}"))
+        if section == "identity_providers":
+            routes = [one for one in self.new.routes if name in _accepted(one)]
+            part = part.partition(".")[0]
+            if part in SIGNED:
+                return _said(routes, name, self._questions)
+            return self._first(routes, change, part)
+        return None
 
-    def _of(self, change: Change) -> str | None:
-        names = change.names or (change.route,)
-        routes = [one for one in self.new.routes if one["name"] in names]
-        return next((found for route in routes if (found := self._on(route, change))), None)
+    def _first(self, routes: list[dict[str, Any]], change: Change, part: str | None = None) -> str | None:
+        few = routes[:ROUTES_OF_ONE]
+        return next((found for route in few if (found := self._on(route, change, part))), None)
 
-    def _on(self, route: dict[str, Any], change: Change) -> str | None:
-        part = change.part
-        if part in {"rate_limits", "address_limits"} and isinstance(change.old, dict):
-            return next(iter(self._search(route, min(change.old["burst"] + 1, ROW)).values()), None)
-        if route["name"] not in self._found:
-            if len(self._found) >= ROUTES:
-                return None
-            self._found[route["name"]] = self._search(route)
-        wanted = REASONS.get(part)
-        found = self._found[route["name"]]
+    def _on(self, route: dict[str, Any], change: Change, part: str | None = None) -> str | None:
+        key = part or change.part
+        wanted = REASONS.get(key)
+        if key in {"rate_limits", "address_limits"} and isinstance(change.old, dict):
+            found = self._search(route, change, times=min(change.old["burst"] + 1, ROW))
+        elif key == "body":
+            large = change.old + 1 if change.old < BODY else None
+            found = self._search(route, change, body=large) if large else {}
+        elif part is not None:
+            found = self._search(route, change)
+        else:
+            found = self._once(route)
         return next((text for reason, text in found.items() if wanted is None or reason in wanted), None)
 
-    def _search(self, route: dict[str, Any], times: int = 1) -> dict[str, str]:
+    def _once(self, route: dict[str, Any]) -> dict[str, str]:
+        """What shows on a route at all, asked once."""
+        if route["name"] not in self._found:
+            if len(self._found) >= ROUTES:
+                return {}
+            self._found[route["name"]] = self._search(route)
+        return self._found[route["name"]]
+
+    def _search(
+        self, route: dict[str, Any], change: Change | None = None, times: int = 1, body: int | None = None
+    ) -> dict[str, str]:
         """Requests that only the new one lets in, one for each reason of the old one."""
         fitting = []
-        few = MOST if times == 1 else 20
-        for one, question in itertools.islice(self._questions(route), few):
-            asked = replace(question, times=times)
+        few = MOST if times == 1 and body is None else FEW
+        for label, question in itertools.islice(self._questions.of(route, change), few):
+            asked = replace(question, times=times, body=None if body is None else b" " * body)
             try:
-                fitting.append((one, asked, self.new.asked(asked), self._asked_of_old(asked)))
+                fitting.append((label, asked, self.new.asked(asked), self._asked_of_old(asked)))
             except Unanswerable:
                 continue
         after = self.new.decide_many([asked for _, _, asked, _ in fitting])
@@ -102,20 +147,16 @@ class Examples:
             for fit, decision in zip(fitting, after, strict=True)
             if "error" not in decision and decision["refusal"] is None and decision["route"] == route["name"]
         ]
-        known = [fit for fit in allowed if fit[3] is not None]
-        answers = iter(self.old.decide_many([fit[3] for fit in known if fit[3] is not None]))
+        answers = iter(self.old.decide_many([before for _, _, _, before in allowed if before is not None]))
         found: dict[str, str] = {}
-        for one, question, _, before in allowed:
-            said: dict[str, Any] = next(answers) if before is not None else {"error": "refused"}
+        for label, question, _, before in allowed:
+            said: dict[str, Any] = next(answers) if before is not None else {"error": "no such place"}
             if "error" not in said and said["refusal"] is None:
                 continue
             reason = "refused" if "error" in said else str(said["refusal"]["reason"])
             shown = "refused" if "error" in said else f"{said['status']} `{reason}`"
-            row = f"{times} times in a row, " if times > 1 else ""
-            url = question.url.partition("?")[0]
             found.setdefault(
-                reason,
-                f"{row}{question.method} {url} by {one.label}: before {shown}, now allowed by `{route['name']}`",
+                reason, f"{_words(question, label)}: before {shown}, now allowed by `{route['name']}`"
             )
         return found
 
@@ -128,80 +169,22 @@ class Examples:
             return None
         return self.old.asked(question)
 
-    def _questions(self, route: dict[str, Any]) -> Iterator[tuple[Class, Question]]:
-        access = route["access"]
-        accepted = set(access["authenticated"]["providers"]) if isinstance(access, dict) else set()
-        places = [(listener, method) for listener in route["listeners"] for method in methods(route)]
-        seen: set[Class] = set()
-        for classes in self._classes:
-            for one in classes.all:
-                if one in seen or (one.provider is not None and one.provider not in accepted):
-                    continue
-                seen.add(one)
-                tenant = classes.tenant(one)
-                for principals in self._variants(route, classes.principals(one, tenant)):
-                    for (listener, method), address in itertools.product(places, _addresses(route)):
-                        question = self._samples.question(
-                            route, method, tenant, principals, (), listener, address
-                        )
-                        yield one, question
 
-    def _variants(
-        self, route: dict[str, Any], principals: tuple[dict[str, Any], ...]
-    ) -> Iterator[tuple[dict[str, Any], ...]]:
-        """The callers, with claims that the new rules let through, one value after the other; and of another tenant."""
-        yield principals
-        providers = {provider["name"]: provider for provider in self.new.providers}
-        provider = providers.get(principals[0]["provider"]) if principals else None
-        if provider is None or provider["type"] not in TOKENS:
-            return
-        first, rest = principals[0], principals[1:]
-        for values in _claims(route):
-            claims = dict(first["claims"])
-            for name, value in values.items():
-                declared = provider["claims"].get("declared", {}).get(name)
-                if declared:
-                    put(claims, declared["from"], value)
-            yield ({**first, "claims": claims}, *rest)
-        tenant = provider["claims"].get("tenant")
-        if tenant:
-            other: dict[str, Any] = {}
-            put(other, tenant, "another-tenant")
-            yield ({**first, "claims": {**first["claims"], **other}}, *rest)
+def _accepted(route: dict[str, Any]) -> list[str]:
+    access = route["access"]
+    return list(access["authenticated"]["providers"]) if isinstance(access, dict) else []
 
 
-def _addresses(route: dict[str, Any]) -> list[str]:
-    """One of nobody, and those that rules of the route name."""
-    networks = [network for rule in rules_of(route)["rule"] for network in rule.get("addresses", ())]
-    return ["192.0.2.1", *(str(ipaddress.ip_network(network)[0]) for network in networks[:4])]
+def _words(question: Question, label: str) -> str:
+    row = f"{question.times} times in a row, " if question.times > 1 else ""
+    size = f" with a body of {len(question.body)} bytes" if question.body is not None else ""
+    return f"{row}{question.method} {question.url}{size} by {label}"
 
 
-def _claims(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Values of claims that the rules let through: all the first ones, then each of the others in its turn."""
-    choices: dict[str, list[Any]] = {}
-    for rule in rules_of(route)["rule"]:
-        for claim in rule.get("claims", ()):
-            choices.setdefault(claim["name"], []).extend(_values(claim["test"]))
-        device = rule.get("device") or {}
-        choices.setdefault("device_posture", []).extend(device.get("posture") or [])
-    first = {name: values[0] for name, values in choices.items() if values}
-    if not first:
-        return
-    yield first
-    for name, values in choices.items():
-        yield from ({**first, name: value} for value in values[1:8])
-
-
-def _values(test: dict[str, Any]) -> list[Any]:
-    kind, value = next(iter(test.items()))
-    if kind in {"any_of", "numbers"}:
-        return list(value)
-    if kind == "has_any":
-        return [[one] for one in value]
-    if kind == "has_all":
-        return [list(value)]
-    if kind == "range":
-        return [one for one in (value.get("at_least"), value.get("at_most")) if one is not None]
-    if kind == "none_of":
-        return ["another"]
-    return [["another"]] if kind == "has_none" else [value]
+def _said(routes: list[dict[str, Any]], name: str, questions: Questions) -> str | None:
+    """Of what a signature shows, in words: there is no key here to sign a request with."""
+    for route in routes:
+        for label, question in questions.of(route):
+            if f"of {name}" in label and question.method in methods(route):
+                return f"{_words(question, label)} that only the changed `{name}` takes (not asked: nothing here can sign it)"
+    return None

@@ -60,6 +60,9 @@ def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
         yield from bound(f"limits.{key}", f"{what}: `{key}`", old["limits"].get(key), new["limits"].get(key))
     handshakes = [one["limits"].get("handshakes", HANDSHAKES) for one in (old, new)]
     yield from bound("limits.handshakes", f"{what}: `handshakes`", *handshakes)
+    if handshakes[0] == handshakes[1]:
+        said = [one["limits"].get("handshakes") for one in (old, new)]
+        yield from moved("limits.handshakes", f"{what}: `handshakes` is the default", said[0], said[1], None)
     yield from rest("limits", what, old["limits"], new["limits"], {*LIMITS, "handshakes"})
     text = f"{what} has other time limits"
     yield from moved("timeouts", text, old["timeouts"], new["timeouts"], TIMEOUTS)
