@@ -372,7 +372,7 @@ def widened(old: Engine, new: Engine, questions: list[Question]) -> list[tuple[Q
 
 
 # Pairs of one test, so that each has its own time limit; seeds of one never reach those of the next.
-EACH, SEEDS = 100, 1_000
+EACH, SEEDS = 50, 500
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

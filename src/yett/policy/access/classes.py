@@ -53,12 +53,12 @@ class Class:
 
 
 class Classes:
-    """The classes of one document."""
+    """The classes of one document, or those that some of its routes tell apart."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], routes: list[dict[str, Any]] | None = None) -> None:
         self._providers = {provider["name"]: provider for provider in document["providers"]}
         self.truncated = False
-        self.all: list[Class] = self._all(document["routes"])
+        self.all: list[Class] = self._all(document["routes"] if routes is None else routes)
 
     def _all(self, routes: list[dict[str, Any]]) -> list[Class]:
         found: dict[Class, None] = {Class(None): None}

@@ -25,7 +25,8 @@ class Questions:
     """Requests for routes of the new configuration."""
 
     def __init__(self, old: Document, new: Document, now_s: int) -> None:
-        self._classes = [Classes(new), Classes(old)]
+        self._documents = new, old
+        self._routes = [{route["name"]: route for route in document["routes"]} for document in (new, old)]
         self._samples = Samples(new)
         self._providers = {provider["name"]: provider for provider in new["providers"]}
         self._now_s = now_s
@@ -48,7 +49,8 @@ class Questions:
         access = route["access"]
         accepted = set(access["authenticated"]["providers"]) if isinstance(access, dict) else set()
         seen: set[Class] = set()
-        for classes in self._classes:
+        for document, routes in zip(self._documents, self._routes, strict=True):
+            classes = Classes(document, [routes[route["name"]]] if route["name"] in routes else [])
             for one in classes.all:
                 known = one.provider is None or (one.provider in accepted and one.provider in self._providers)
                 if one in seen or not known:
