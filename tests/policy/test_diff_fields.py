@@ -189,4 +189,6 @@ def test_every_field_of_every_model_is_in_some_configuration() -> None:
     wanted = {(model.__name__, name) for model in seen for name in model.model_fields}
     unseen = {(words[0], name) for words in map(str.split, UNSEEN.split(";")) for name in words[1:]}
     assert wanted - fields().keys() <= unseen
-    assert {model for model, _ in unseen} <= {model for model, _ in fields()}
+    # what these two are compiled into is always there, or in a case
+    elsewhere = {"ListenerTimeouts", "Discovery"}
+    assert {model for model, _ in unseen} - elsewhere <= {model for model, _ in fields()}
