@@ -205,3 +205,29 @@ def test_a_renamed_route_moves_with_its_limits(whole: Document) -> None:
     new["routes"][0]["match"]["query"] = {"scope": "route:renamed"}
     whole["routes"][0]["match"]["query"] = {"scope": f"route:{name}"}
     assert Kind.WIDENS in kinds(whole, new)
+
+
+def routed(whole: Document, **routes: Document) -> Document:
+    """The same with these routes: what their `match` says beside GET /a on any host."""
+    made = copy.deepcopy(whole)
+    made["routes"] = []
+    for name, match in routes.items():
+        route = copy.deepcopy(whole["routes"][0])
+        plain = {"hosts": None, "path": "/a", "methods": ["GET"], "headers": {}, "query": {}}
+        made["routes"].append({**route, "name": name, "match": {**plain, **match}})
+    return made
+
+
+def test_a_method_that_was_405_beside_a_more_precise_host(whole: Document) -> None:
+    """Found by random pairs: a host that is named joins the place of a route that refused its method."""
+    there = {"hosts": ["*.shop.test"], "methods": ["POST"]}
+    old = routed(whole, one={}, other=there)
+    new = routed(whole, one={"hosts": ["*.shop.test"]}, other=there)
+    assert Kind.WIDENS in kinds(old, new)
+
+
+def test_a_condition_that_refused_is_gone_with_its_route(whole: Document) -> None:
+    """Found by random pairs: what a precise host refused goes on to a less precise one."""
+    wide = {"hosts": ["*.shop.test"]}
+    old = routed(whole, one={"hosts": ["*.x.shop.test"], "query": {"v": "2"}}, wide=wide)
+    assert Kind.WIDENS in kinds(old, routed(whole, wide=wide))

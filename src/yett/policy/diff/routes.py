@@ -120,11 +120,14 @@ class Routes:
         """A route whose hosts or conditions are more precise goes before others that went before it."""
         for other in self.old.values():
             if other["name"] != old["name"] and not precedes(old, other):
-                yield from self._goes(other, new, None)
+                yield from self._goes(other, new, None, joins=True)
 
-    def _goes(self, old: Document, other: Document, methods: set[str] | None) -> Iterator[Change]:
+    def _goes(
+        self, old: Document, other: Document, methods: set[str] | None, joins: bool = False
+    ) -> Iterator[Change]:
         """What becomes of requests of an old route that a new one may take: those with its methods, and where nothing
-        keeps its place, those with others, which were 405 there. `methods` are all that it takes no more, where it keeps it.
+        keeps its place or the new one joins it, those with others or without its conditions, which were refused there.
+        `methods` are all that it takes no more, where it keeps its place.
         """
         if not overlaps(old, other):
             return
@@ -137,8 +140,13 @@ class Routes:
             why = (
                 worse[0].text if worse else "it goes elsewhere" if old["action"] != other["action"] else None
             )
-        if why is None and methods is None and not same and theirs - own:
-            why = f"{listed(sorted(theirs - own))} was not allowed there"
+        if why is None and methods is None and (joins or not same):
+            if theirs - own:
+                why = f"{listed(sorted(theirs - own))} was not allowed there"
+            elif any(
+                not old["match"][key].items() <= other["match"][key].items() for key in ("headers", "query")
+            ):
+                why = "those without its header fields or parameters were refused there"
         if why:
             text = f"requests that `{old['name']}` took or refused may go to `{other['name']}`: {why}"
             found = widens(f"falls_to.{other['name']}", text, old, other)
