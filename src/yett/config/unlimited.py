@@ -79,13 +79,17 @@ def merged(merger: Merger, policy: Policy, said: list[tuple[Mapping[str, Any], L
         policy.unlimited = None
 
 
-def without_limit(policies: list[Policy]) -> list[str]:
-    """Routes that nothing limits by caller, in sentences."""
-    found: dict[str, list[str]] = {}
+def not_asked(policies: list[Policy]) -> list[str]:
+    """Routes on which callers are not limited, or requests not validated, in sentences."""
+    found: dict[tuple[str, str], list[str]] = {}
     for policy in policies:
-        if policy.unlimited is not None:
-            found.setdefault(policy.unlimited, []).append(policy.name)
+        for what, reason in (
+            ("callers are not limited", policy.unlimited),
+            ("requests are not validated", policy.unvalidated),
+        ):
+            if reason is not None:
+                found.setdefault((what, reason), []).append(policy.name)
     return [
-        f"callers are not limited on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
-        for reason, names in found.items()
+        f"{what} on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
+        for (what, reason), names in sorted(found.items())
     ]

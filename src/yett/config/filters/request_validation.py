@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from yett.config.base import Model, refuse
-from yett.config.types import PublicFile, quantified
+from yett.config.base import Model, listed, refuse
+from yett.config.types import PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/([a-z0-9!#$&^_.+-]{1,100}|\*)", re.ASCII)
@@ -89,8 +89,10 @@ class JsonLimits(Model):
 
 
 class RequestValidation(Model):
-    """What a request has to be."""
+    """What a request has to be; or `{none: "reason"}`."""
 
+    none: Text | None = None
+    """Why nothing is asked of requests; it stands alone."""
     body: Literal["required", "optional", "refused"] | None = None
     """Whether there has to be a body (not asked of GET and HEAD); `required` with a schema, `optional` otherwise."""
     content_types: ContentTypes = ("application/json",)
@@ -101,6 +103,16 @@ class RequestValidation(Model):
     """Whether `format` of the schema is checked; otherwise it is a remark."""
     json_limits: JsonLimits = JsonLimits()
     """Bounds of JSON bodies."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> RequestValidation:
+        others = sorted(self.model_fields_set - {"none"})
+        if self.none is not None and others:
+            message = (
+                f"`none` says that nothing is asked of requests, and there is {listed(others)}; keep one"
+            )
+            raise refuse("validation_none", message, ("none",))
+        return self
 
     def compiled(self, schema: Any) -> dict[str, Any]:
         """Its part of the intermediate representation, with the schema that its file holds."""
