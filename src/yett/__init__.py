@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from yett.config.filters.rate_limit import RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
-    from yett.config.filters.request_validation import JsonLimits, RequestValidation
+    from yett.config.filters.request_validation import FormLimits, JsonLimits, RequestValidation
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
     from yett.config.filters.rewrite import Rewrite
@@ -95,6 +95,7 @@ __all__ = [
     "DpopNonce",
     "Endpoint",
     "ExternalAuthorization",
+    "FormLimits",
     "Gateway",
     "Group",
     "HashKey",
@@ -191,6 +192,7 @@ _WHERE = {
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
+    "FormLimits": "yett.config.filters.request_validation",
     "JsonLimits": "yett.config.filters.request_validation",
     "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",

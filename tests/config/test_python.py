@@ -119,6 +119,7 @@ def test_public_names_are_pinned() -> None:
         "DpopNonce",
         "Endpoint",
         "ExternalAuthorization",
+        "FormLimits",
         "Gateway",
         "Group",
         "HashKey",

@@ -134,6 +134,8 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     check_all(merger, policies)
     check_identity(merger, policies)
     chains = chain_errors(loaded.material, loaded.places, now or utc_now())
+    for policy in policies:
+        validations.check(policy)
     faults += validations.errors
     faults += client_errors(loaded.gateway, loaded.material, loaded.places)
     faults += oidc_check.key_errors(loaded.gateway, loaded.material, loaded.places)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import GetJsonSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema
 
-from yett.config.base import listed, refuse
+from yett.config.base import listed, on_routes, refuse
 from yett.config.types import _TEXT_BAD
 
 if TYPE_CHECKING:
@@ -81,15 +81,7 @@ def merged(merger: Merger, policy: Policy, said: list[tuple[Mapping[str, Any], L
 
 def not_asked(policies: list[Policy]) -> list[str]:
     """Routes on which callers are not limited, or requests not validated, in sentences."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for policy in policies:
-        for what, reason in (
-            ("callers are not limited", policy.unlimited),
-            ("requests are not validated", policy.unvalidated),
-        ):
-            if reason is not None:
-                found.setdefault((what, reason), []).append(policy.name)
     return [
-        f"{what} on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
-        for (what, reason), names in sorted(found.items())
+        *on_routes("callers are not limited", ((policy.unlimited, policy.name) for policy in policies)),
+        *on_routes("requests are not validated", ((policy.unvalidated, policy.name) for policy in policies)),
     ]

@@ -95,6 +95,7 @@ class Shop:
             text = text.replace(f"127.0.0.1:<{name}>", f"127.0.0.1:{port}")
         text = text.replace(" .state/", f" {self.state}/")
         text = text.replace("tests: shop", f"tests: {self.directory}/shop")
+        text = text.replace("openapi: openapi/", f"openapi: {self.directory}/openapi/")
         copy = self.state / "gateway.yaml"
         copy.write_text(text, encoding="utf-8")
         return copy

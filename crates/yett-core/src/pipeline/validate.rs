@@ -3,12 +3,18 @@
 use serde_json::Value;
 
 use crate::exchange::{Exchange, Need, Refusal, Step};
-use crate::filters::request_validation::{Rejected, Verdict};
+use crate::filters::request_validation::{Rejected, Verdict, refuse};
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
 pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    // By its announced size already, whatever it is: nobody looks at the type of what is too large.
+    let announced = exchange.request.framing.length();
+    if route.request_validation.is_some() && exchange.body.is_none() && announced.is_some_and(|length| length > route.body_limit)
+    {
+        return Step::Refuse(Reason::BodyTooLarge.into());
+    }
     let judged = match &route.request_validation {
         Some(validation) => match validation.head(exchange) {
             Ok(verdict) => verdict,
@@ -45,7 +51,6 @@ fn reject(exchange: &mut Exchange, rejected: Rejected) -> Step {
 
 /// The digest first: what nobody signed is not looked at.
 fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Box<Value>>, Box<Rejected>> {
-    let refuse = |reason: Reason| Box::new(Rejected { refusal: reason.into(), errors: Vec::new() });
     let data = exchange.held().ok_or_else(|| refuse(Reason::Internal))?;
     if let Some(signed) = exchange.signed.as_ref().and_then(|signed| signed.body.as_ref())
         && !signed.digest.fits_bytes(data)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from yett.config.base import Model, listed, refuse
-from yett.config.types import PublicFile, Text, quantified
+from yett.config.headers import owned, plain_names
+from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
+
+if TYPE_CHECKING:
+    from yett.config.validation.openapi import Operation
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/([a-z0-9!#$&^_.+-]{1,100}|\*)", re.ASCII)
 
@@ -57,6 +62,11 @@ def is_json(content_type: str) -> bool:
     return content_type == "application/json" or content_type.endswith("+json")
 
 
+def _names(value: tuple[str, ...]) -> tuple[str, ...]:
+    taken = "belongs to the gateway, which sets or drops it itself; take it out"
+    return plain_names(value, lambda name: taken if owned(name, False) else None)
+
+
 def _string(value: str) -> str:
     if size_bytes(value) == 0:
         raise refuse("out_of_range", f"`{value}` lets no string through; write at least `1B`")
@@ -88,11 +98,42 @@ class JsonLimits(Model):
         }
 
 
+class FormLimits(Model):
+    """Bounds of forms; beyond one of them 400 `form_too_complex`."""
+
+    fields: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Fields and files."""
+    field: Annotated[Size, AfterValidator(_string)] = "64KiB"
+    """A field."""
+    file: Annotated[Size, AfterValidator(_string)] | None = None
+    """A file; otherwise the body's limit counts."""
+
+    def compiled(self) -> dict[str, int]:
+        """Its part of the intermediate representation."""
+        file = size_bytes(self.file) if self.file else 2**63 - 1
+        return {"fields": self.fields, "field": size_bytes(self.field), "file": file}
+
+
+Unknown = Literal["refuse", "allow"]
+
+
 class RequestValidation(Model):
     """What a request has to be; or `{none: "reason"}`."""
 
     none: Text | None = None
     """Why nothing is asked of requests; it stands alone."""
+    openapi: PublicFile | None = None
+    """An OpenAPI description (3.0 or 3.1): what its `operation` says of parameters and bodies is what counts."""
+    operation: Text | None = None
+    """The `operationId` in it."""
+    unknown_properties: Unknown = "allow"
+    """Whether properties that a schema of the description does not name are refused."""
+    unknown_parameters: Unknown = "allow"
+    """Whether parameters of the query that neither the description nor `query` names are refused."""
+    query: Items = ()
+    """Names that the query may have; others are refused."""
+    headers: Annotated[Items, AfterValidator(_names)] = ()
+    """Fields that reach the service beside the common ones; others are dropped."""
     body: Literal["required", "optional", "refused"] | None = None
     """Whether there has to be a body (not asked of GET and HEAD); `required` with a schema, `optional` otherwise."""
     content_types: ContentTypes = ("application/json",)
@@ -103,6 +144,8 @@ class RequestValidation(Model):
     """Whether `format` of the schema is checked; otherwise it is a remark."""
     json_limits: JsonLimits = JsonLimits()
     """Bounds of JSON bodies."""
+    form_limits: FormLimits = FormLimits()
+    """Bounds of forms."""
 
     @model_validator(mode="after")
     def _alone(self) -> RequestValidation:
@@ -124,4 +167,28 @@ class RequestValidation(Model):
             "bodies": [] if presence == "refused" else bodies,
             "json": self.json_limits.compiled(),
             **({} if self.formats else {"formats": False}),
+            **self.shared(()),
         }
+
+    def of_operation(self, operation: Operation) -> dict[str, Any]:
+        """The same for an operation of a description."""
+        declared = [one["name"] for one in operation.parameters if one["in"] == "query"]
+        forms = any("fields" in body for body in operation.bodies)
+        return {
+            "body": operation.body,
+            "bodies": operation.bodies,
+            "json": self.json_limits.compiled(),
+            **({} if self.formats else {"formats": False}),
+            **({"parameters": operation.parameters} if operation.parameters else {}),
+            **({"form": self.form_limits.compiled()} if forms else {}),
+            **self.shared(declared),
+        }
+
+    def shared(self, declared: Sequence[str]) -> dict[str, Any]:
+        """What it says of names, whatever the bodies are."""
+        document: dict[str, Any] = {}
+        if self.query or self.unknown_parameters == "refuse":
+            document["query"] = sorted({*self.query, *declared})
+        if self.headers:
+            document["headers"] = sorted(self.headers)
+        return document

@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from yett.config import template
 from yett.config.base import Location, listed
 from yett.config.filters.request_validation import RequestValidation, is_json
 from yett.config.gateway import Gateway
 from yett.config.places import Places
 from yett.config.resolve import Material
 from yett.config.validation.document import Document, read, steps
+from yett.config.validation.openapi import Description, Operation
 from yett.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class Validations:
         self.places, self.material = places, material
         self.errors: list[ConfigError] = []
         self._documents: dict[Location, dict[str, Any]] = {}
+        self._descriptions: dict[tuple[str, str], Description | None] = {}
+        self.operations: dict[Location, Operation] = {}
+        """By the `request_validation` that names it."""
         for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
                 if item.request_validation is not None and item.request_validation.none is None:
@@ -45,7 +50,15 @@ class Validations:
         self.errors.append(self.places.error(location, code, message, key))
 
     def _request(self, at: Location, found: RequestValidation) -> None:
+        if found.openapi is not None or found.operation is not None:
+            self._described(at, found)
+            return
         schema = None
+        for key in ("unknown_properties", "form_limits"):
+            if key in found.model_fields_set:
+                self._fault(
+                    (*at, key), "key_unused", f"without `openapi` `{key}` has no effect; remove it", True
+                )
         if found.body == "refused":
             for key in ("content_types", "json_schema", "json_limits", "formats"):
                 if key in found.model_fields_set:
@@ -65,6 +78,82 @@ class Validations:
                 (*at, "formats"), "key_unused", "without a schema `formats` has no effect; remove it", True
             )
         self._documents[at] = found.compiled(schema)
+
+    def _described(self, at: Location, found: RequestValidation) -> None:
+        """What an operation of a description asks for."""
+        for key in ("body", "content_types", "json_schema"):
+            if key in found.model_fields_set:
+                message = f"the description says that already; remove `{key}`, or `openapi`"
+                self._fault((*at, key), "key_unused", message, True)
+        if found.openapi is None or found.operation is None:
+            here = "openapi" if found.openapi is not None else "operation"
+            self._fault(
+                (*at, here),
+                "operation_half",
+                "`openapi` and `operation` belong together: a description, and the `operationId` in it",
+                True,
+            )
+            return
+        description = self._description((*at, "openapi"), str(found.openapi))
+        if description is None:
+            return
+        operation = description.operation(found.operation, found.unknown_properties == "refuse")
+        if isinstance(operation, str):
+            self._fault((*at, "operation"), "operation_unknown", operation)
+            return
+        document = found.of_operation(operation)
+        self.errors += operation.errors or _compiled_faults(description.document, operation, found.formats)
+        if "form_limits" in found.model_fields_set and "form" not in document:
+            message = "the operation takes no form, so `form_limits` has no effect; remove it"
+            self._fault((*at, "form_limits"), "key_unused", message, True)
+        self._documents[at], self.operations[at] = document, operation
+
+    def _description(self, at: Location, file: str) -> Description | None:
+        text = self.material.texts.get(at)
+        path = self.places.base(at) / file
+        key = (str(path), text or "")
+        if key not in self._descriptions:
+            document = self._document(at, file, "openapi_invalid")
+            description = Description(document) if document else None
+            fault = description.fault() if description else None
+            if fault is not None:
+                self.errors.append(fault)
+            self._descriptions[key] = None if fault else description
+        return self._descriptions[key]
+
+    def check(self, policy: Policy) -> None:
+        """Whether a route fits the operation that it is validated by."""
+        if policy.request_validation is None:
+            return
+        where, _ = policy.request_validation
+        operation = self.operations.get(where)
+        if operation is None:
+            return
+        own = where[0] == "routes"
+        place = (*where, "operation") if own else ("routes", policy.name)
+        methods = set(policy.methods) - ({"HEAD"} if operation.method == "GET" else set())
+        if methods != {operation.method}:
+            self._fault(
+                place,
+                "operation_method",
+                f"the operation is `{operation.method} {operation.path}`, and `{policy.name}` takes {listed(sorted(methods))}; "
+                f"write `methods: {operation.method}`, and a route for each of the others",
+                not own,
+            )
+        found = template.read(policy.path)
+        variables = () if isinstance(found, str) else found.variables
+        missing = [
+            one["name"]
+            for one in operation.parameters
+            if one["in"] == "path" and one["name"] not in variables
+        ]
+        if missing and not isinstance(found, str):
+            self._fault(
+                ("routes", policy.name, "match", "path"),
+                "operation_path",
+                f"the operation is `{operation.method} {operation.path}`, and the path has no {listed(f'{{{name}}}' for name in missing)}; "
+                "name its variables as the description does",
+            )
 
     def _schema(self, at: Location, file: str, formats: bool) -> Any:
         document = self._document(at, file, "schema_invalid")
@@ -97,6 +186,23 @@ class Validations:
         """Its part of a route's document."""
         found = policy.request_validation
         return {"request_validation": self._documents[found[0]]} if found else {}
+
+
+def _compiled_faults(document: Document, operation: Operation, formats: bool) -> list[ConfigError]:
+    """Schemas of an operation that the data plane does not take; of each description a schema that is used often once."""
+    schemas = [one["schema"] for one in (*operation.parameters, *operation.bodies) if "schema" in one]
+    for schema in schemas:
+        fault = _schema_fault(json.dumps(schema, sort_keys=True), formats)
+        if fault is not None:
+            pointer, message = fault
+            return [
+                document.error(
+                    operation.at,
+                    "schema_invalid",
+                    f"the schema of a part of this operation, `{pointer}`: {message}",
+                )
+            ]
+    return []
 
 
 def schema_errors(document: Document, formats: bool) -> list[ConfigError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -194,6 +195,9 @@ class _File:
         if test.token_file is not None:
             text = self._text(test.token_file, (*at, "token_file"))
             headers.append(("Authorization", f"Bearer {text}"))
+        body = _body(test.body)
+        if body is not None and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", "application/json"))
         listener = test.listener or self.model.listener
         if test.listener is not None:
             self._reference("listener", test.listener, (*at, "listener"))
@@ -219,7 +223,7 @@ class _File:
             return None
         return {
             "headers": tuple(headers), "listener": listener, "address": address, "time_ms": time_ms,
-            "certificate": certificate, "times": test.times,
+            "certificate": certificate, "times": test.times, "body": body,
         }  # fmt: skip
 
     def _text(self, name: str, at: Location) -> str:
@@ -310,3 +314,9 @@ class _File:
         if name not in known:
             hint = nearest(name, known) or f"; known here: {listed(known)}"
             self._fault(at, f"{kind}_unknown", f"there is no {kind} `{name}`{hint}")
+
+
+def _body(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()

@@ -108,6 +108,8 @@ class PolicyTest(Model):
     """A bearer token in place of a principal; relative to this file."""
     headers: dict[Text, Text] = Field(default_factory=dict)
     """Header fields of the request."""
+    body: Any = None
+    """The body: a text as it stands, anything else as JSON, with its `Content-Type` where `headers` has none."""
     listener: Name | None = None
     """Where several listeners fit the URL's scheme."""
     address: Text | None = None
