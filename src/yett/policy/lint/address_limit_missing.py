@@ -24,5 +24,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="address-limit-missing", severity=Severity.WARNING, title="guessing from one address is not limited", check=check,
-    references=("API2:2023", "API4:2023", "SP 800-204 4.7",),
+    references=("API2:2023", "API4:2023", "SP 800-204 4.7"),
 )  # fmt: skip

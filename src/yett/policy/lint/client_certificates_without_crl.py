@@ -19,5 +19,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="client-certificates-without-crl", severity=Severity.INFO, title="client certificates cannot be withdrawn", check=check,
-    references=("API2:2023", "CWE-299",),
+    references=("API2:2023", "CWE-299"),
 )  # fmt: skip

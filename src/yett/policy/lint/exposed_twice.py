@@ -49,11 +49,11 @@ def _asked(policy: Policy) -> tuple[object, ...]:
     tenants = sorted(next(iter(tenant["from"])) for tenant in policy.tenants)
     return (
         policy.access, tuple(sorted(policy.providers)), policy.all_of, rules, deny, tenants, policy.client_certificate,
-        policy.sender_constrained, policy.external and policy.external[2].url,
+        policy.sender_constrained, policy.external and policy.external[2].url, str(policy.assurance), policy.live_check is None,
     )  # fmt: skip
 
 
 RULE = Rule(
     id="exposed-twice", severity=Severity.WARNING, title="one path of a service is exposed by two routes with different rules", check=check,
-    references=("API5:2023", "API9:2023",),
+    references=("API5:2023", "API9:2023"),
 )  # fmt: skip

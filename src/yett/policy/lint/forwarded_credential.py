@@ -21,5 +21,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="forwarded-credential", severity=Severity.WARNING, title="a service gets the caller's own credential", check=check,
-    references=("API2:2023", "SP 800-204 4.1",),
+    references=("API2:2023", "SP 800-204 4.1"),
 )  # fmt: skip

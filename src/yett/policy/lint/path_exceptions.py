@@ -22,5 +22,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="path-exceptions", severity=Severity.WARNING, title="paths that two programs may read in two ways", check=check,
-    references=("API8:2023", "CWE-436",),
+    references=("API8:2023", "CWE-436"),
 )  # fmt: skip

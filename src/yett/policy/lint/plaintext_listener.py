@@ -21,5 +21,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="plaintext-listener", severity=Severity.ERROR, title="clients reach the gateway without TLS", check=check,
-    references=("API8:2023", "SP 800-204 4.3", "CWE-319",),
+    references=("API8:2023", "SP 800-204 4.3", "CWE-319"),
 )  # fmt: skip

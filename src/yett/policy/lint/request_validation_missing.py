@@ -25,5 +25,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="request-validation-missing", severity=Severity.ERROR, title="bodies reach a service unread, and without a reason", check=check,
-    references=("API8:2023", "API10:2023", "SP 800-204 4.7",),
+    references=("API3:2023", "API8:2023", "CWE-20"),
 )  # fmt: skip

@@ -24,5 +24,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="security-headers-missing", severity=Severity.WARNING, title="browsers are not told how to treat pages", check=check,
-    references=("API8:2023", "CWE-693",),
+    references=("API8:2023", "CWE-693"),
 )  # fmt: skip

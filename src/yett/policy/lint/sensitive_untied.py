@@ -30,5 +30,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="sensitive-untied", severity=Severity.WARNING, title="sensitive data for whoever has a copy of a token", check=check,
-    references=("API2:2023", "SP 800-204 4.1",),
+    references=("API2:2023", "SP 800-204 4.1"),
 )  # fmt: skip

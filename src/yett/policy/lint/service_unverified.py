@@ -22,5 +22,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="service-unverified", severity=Severity.WARNING, title="a service cannot tell the gateway from anyone else", check=check,
-    references=("API2:2023", "SP 800-204 4.1",),
+    references=("API2:2023", "SP 800-204 4.1"),
 )  # fmt: skip

@@ -65,7 +65,10 @@ def _takes(other: Policy, own: list[str]) -> bool:
     for index, segment in enumerate(wide):
         if segment == "{...}":
             return True
-        if index >= len(own) or own[index] == "{...}" or (segment != "{}" and segment != own[index]):
+        # a variable takes no empty segment, which a path with `/` at its end has
+        if index >= len(own) or own[index] == "{...}" or (segment == "{}" and not own[index]):
+            return False
+        if segment not in {"{}", own[index]}:
             return False
     return len(wide) == len(own)
 
@@ -83,5 +86,5 @@ def _covers(hosts: tuple[str, ...] | None, host: str) -> bool:
 
 RULE = Rule(
     id="shadowed-route", severity=Severity.WARNING, title="another route takes requests that this one is written for", check=check,
-    references=("API5:2023", "API9:2023",),
+    references=("API5:2023", "API9:2023"),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from yett.config import template
@@ -26,7 +27,7 @@ def check(context: Context) -> Iterator[Hit]:
             continue
         conditions = " ".join(str(rule.get("when", "")) for rule in (*policy.rules, *policy.deny))
         for name in found.variables:
-            if name in NAMES and name not in conditions:
+            if name in NAMES and not re.search(rf"\bpath\.{name}\b", conditions):
                 message = (
                     f"a caller who writes somebody else's name for `{{{name}}}` gets what is theirs, unless the service looks; "
                     f'write `tenant: path.{name}`, or why not: `tenant: {{none: "reason"}}`'

@@ -29,5 +29,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="timeout-missing", severity=Severity.WARNING, title="nothing bounds how long a request may take", check=check,
-    references=("API4:2023", "SP 800-204 4.5",),
+    references=("API4:2023", "SP 800-204 4.5"),
 )  # fmt: skip

@@ -20,5 +20,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="weak-tls", severity=Severity.WARNING, title="a TLS profile of an older guideline", check=check,
-    references=("API8:2023", "SP 800-204 4.3", "CWE-326",),
+    references=("API8:2023", "SP 800-204 4.3", "CWE-326"),
 )  # fmt: skip

@@ -18,5 +18,5 @@ def check(context: Context) -> Iterator[Hit]:
 
 RULE = Rule(
     id="websocket-any-origin", severity=Severity.WARNING, title="any page may open WebSocket connections", check=check,
-    references=("API8:2023", "CWE-1385",),
+    references=("API8:2023", "CWE-1385"),
 )  # fmt: skip
