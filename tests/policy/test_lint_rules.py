@@ -99,6 +99,9 @@ def test_variables_with_other_names_are_the_same_path(lint: Lint) -> None:
         ("/a/{x}", "any", "/a/b", "api.example.com", False),  # narrower
         ("/a/b", "any", "/c/{rest...}", "api.example.com", False),
         ("/a/b", "any", "/a/{x}/c", "api.example.com", False),
+        ("/a/", "any", "/a/{x}", "api.example.com", False),  # a variable takes no empty segment
+        ("/a/", "any", "/a/{rest...}", "api.example.com", True),
+        ("/a", "any", "/a/{rest...}", "api.example.com", False),
     ],
 )
 def test_shadowed_route(lint: Lint, path: str, hosts: str, wide: str, host: str, found: bool) -> None:
@@ -208,6 +211,35 @@ def test_a_limit_of_the_listener_is_enough_for_public_routes_only(lint: Lint) ->
 )
 def test_a_condition_that_reads_the_tenant_is_a_check(lint: Lint, more: dict[str, Any], found: bool) -> None:
     assert bool(lint("tenant-unchecked", routes={"one": route("/accounts/{account}", **more)})) is found
+
+
+def test_a_condition_that_reads_another_variable_is_none(lint: Lint) -> None:
+    rule = {"scopes": "read", "when": "path.account_kind == principal.claims.plan"}
+    found = lint(
+        "tenant-unchecked",
+        routes={"one": route("/accounts/{account}/{account_kind}", authorize=rule)},
+    )
+    assert len(found) == 1
+    assert "`{account}`" in found[0].message
+
+
+def test_tokens_for_services_are_fetched_with_tls(lint: Lint, surroundings: Path) -> None:
+    def of(**token: Any) -> list[str]:
+        secret = {"file": str(surroundings / "client.secret")}
+        service = {
+            "endpoints": "https://s.internal",
+            "token": {
+                "type": "client_credentials", "client": {"id": "gateway", "secret": secret}, "audience": "s",
+                **token,
+            },
+        }  # fmt: skip
+        found = lint("plaintext-trust", services={"s": service}, routes={"one": public()})
+        return [one.where for one in found]
+
+    assert of(endpoint="https://id.internal/token") == []
+    assert of(endpoint="http://127.0.0.1:9000/token", plaintext="x") == []
+    assert of(endpoint="http://id.internal/token", plaintext="x") == ["services.s.token.endpoint"]
+    assert of(issuer="http://id.internal", plaintext="x") == ["services.s.token.issuer"]
 
 
 def test_endpoints_of_the_same_machine_may_be_plain(lint: Lint) -> None:

@@ -63,10 +63,12 @@ def _takes(other: Policy, own: list[str]) -> bool:
     if wide == own or other.headers or other.query:
         return False
     for index, segment in enumerate(wide):
+        if index >= len(own):
+            return False
         if segment == "{...}":
             return True
         # a variable takes no empty segment, which a path with `/` at its end has
-        if index >= len(own) or own[index] == "{...}" or (segment == "{}" and not own[index]):
+        if own[index] == "{...}" or (segment == "{}" and not own[index]):
             return False
         if segment not in {"{}", own[index]}:
             return False
