@@ -105,18 +105,23 @@ def test_variables_with_other_names_are_the_same_path(lint: Lint) -> None:
     ],
 )
 def test_shadowed_route(lint: Lint, path: str, hosts: str, wide: str, host: str, found: bool) -> None:
-    findings = lint(
-        "shadowed-route", routes={"one": route(path, hosts=hosts), "two": route(wide, hosts=host)}
-    )
+    narrow = route(path, hosts=hosts, authorize={"roles": "administrator"})
+    findings = lint("shadowed-route", routes={"one": narrow, "two": route(wide, hosts=host)})
     assert [one.where for one in findings] == (["routes.one.match.path"] if found else [])
 
 
 def test_what_the_precise_host_says_itself_is_no_shadow(lint: Lint) -> None:
     routes = {
         "one": route("/a/b"),
-        "two": route("/a/{rest...}", hosts="api.example.com"),
-        "three": route("/a/b", hosts="api.example.com"),
+        "two": public("/a/{rest...}", hosts="api.example.com"),
     }
+    assert len(lint("shadowed-route", routes=routes)) == 1
+    routes["three"] = route("/a/b", hosts="api.example.com")
+    assert lint("shadowed-route", routes=routes) == []
+
+
+def test_a_page_that_asks_for_the_same_is_no_shadow(lint: Lint) -> None:
+    routes = {"one": route("/a/b"), "two": route("/a/{rest...}", hosts="api.example.com")}
     assert lint("shadowed-route", routes=routes) == []
 
 
@@ -124,7 +129,7 @@ def test_the_engine_agrees_about_shadows(surroundings: Path, lint: Lint) -> None
     """The router sends the request to the route that the rule names."""
     from yett.policy import engine
 
-    routes = {"narrow": public("/a/b"), "wide": public("/a/{rest...}", hosts="api.example.com")}
+    routes = {"narrow": route("/a/b"), "wide": public("/a/{rest...}", hosts="api.example.com")}
     (found,) = lint("shadowed-route", routes=routes)
     assert "go to `wide`" in found.message
     decided = engine.from_file(surroundings / "gateway.yaml").decide(
@@ -253,6 +258,32 @@ def test_endpoints_of_the_same_machine_may_be_plain(lint: Lint) -> None:
     assert of("http://127.0.0.1:9000") == of("http://localhost:9000") == of("http://[::1]:9000") == []
     assert of("http://s.internal:9000") != []
     assert of("http://10.0.0.7:9000") != []
+
+
+def test_what_is_passed_on_unopened_can_be_told_nothing(lint: Lint) -> None:
+    hosts = {"db.example.com": {"service": "db"}}
+    listeners = {
+        "raw": {"address": "127.0.0.1:5433", "passthrough": {"hosts": hosts, "allow": ["10.0.0.0/8"]}}
+    }
+    services = {"db": {"endpoints": ["https://db-1.internal:5432", "https://db-2.internal:5432"]}}
+    for rule in ("service-unverified", "health-check-missing"):
+        assert lint(rule, listeners=listeners, services=services, identity_providers={}, routes={}) == []
+        both = {
+            **listeners,
+            "main": {"address": "127.0.0.1:8080", "plaintext": "test"},
+        }
+        routes = {"one": public(service="db", listeners="main")}
+        assert len(lint(rule, listeners=both, services=services, identity_providers={}, routes=routes)) == 1
+
+
+@pytest.mark.parametrize(("mode", "found"), [("required", False), ("optional", True)])
+def test_who_needs_a_certificate_for_the_handshake_cannot_guess(lint: Lint, mode: str, found: bool) -> None:
+    tls = {
+        "certificates": {"chain": "certs/edge.pem", "key": {"file": "certs/edge.key"}},
+        "client_certificates": {"mode": mode, "ca": "certs/internal-ca.pem"},
+    }
+    listeners = {"mesh": {"address": "0.0.0.0:8443", "tls": tls}}
+    assert bool(lint("address-limit-missing", listeners=listeners, routes={"one": public()})) is found
 
 
 def test_a_role_is_used_through_what_it_includes(lint: Lint) -> None:

@@ -14,6 +14,9 @@ def check(context: Context) -> Iterator[Hit]:
     for name, listener in context.gateway.listeners.items():
         here = [policy for policy in context.policies if name in policy.listeners]
         limited = listener.address_limit or (here and all(policy.address_limits for policy in here))
+        asked = listener.tls.client_certificates if listener.tls else None
+        if asked is not None and asked.mode == "required":
+            continue  # who guesses gets no further than the handshake
         if here and not limited and not is_loopback(listener.address):
             message = (
                 "one address may try tokens, keys and paths as often as it likes: `rate_limit` counts verified callers only; "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 
 from yett.config import template
 from yett.config.merge import Policy
+from yett.policy.linter.asked import asked
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -34,23 +34,7 @@ def check(context: Context) -> Iterator[Hit]:
 
 def _differ(one: Policy, other: Policy) -> bool:
     methods = {*one.methods, *(("HEAD",) if "GET" in one.methods else ())}
-    return not methods.isdisjoint(other.methods) and _asked(one) != _asked(other)
-
-
-def _asked(policy: Policy) -> tuple[object, ...]:
-    """What a caller has to be, without where it is written."""
-    rules, deny = (
-        sorted(
-            json.dumps({key: part for key, part in rule.items() if key != "source"}, sort_keys=True)
-            for rule in rules
-        )
-        for rules in (policy.rules, policy.deny)
-    )
-    tenants = sorted(next(iter(tenant["from"])) for tenant in policy.tenants)
-    return (
-        policy.access, tuple(sorted(policy.providers)), policy.all_of, rules, deny, tenants, policy.client_certificate,
-        policy.sender_constrained, policy.external and policy.external[2].url, str(policy.assurance), policy.live_check is None,
-    )  # fmt: skip
+    return not methods.isdisjoint(other.methods) and asked(one) != asked(other)
 
 
 RULE = Rule(

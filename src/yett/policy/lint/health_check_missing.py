@@ -11,7 +11,8 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 def check(context: Context) -> Iterator[Hit]:
     """Several endpoints, without `health_check` and `outlier_detection`."""
     for name, service in context.gateway.services.items():
-        if len(service.urls) > 1 and service.health_check is None and service.outlier_detection is None:
+        watched = service.health_check is not None or service.outlier_detection is not None
+        if len(service.urls) > 1 and not watched and name not in context.unopened:
             message = (
                 "an endpoint that is down gets its share of the requests on; write `health_check: {path: /healthz}`, "
                 "or `outlier_detection: {}`"

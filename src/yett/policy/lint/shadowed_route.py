@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from yett.config.merge import Policy
+from yett.policy.linter.asked import asked
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
 
 def check(context: Context) -> Iterator[Hit]:
-    """Routes for any host, or for a wildcard, where a wider path of a more precise host comes first."""
+    """Routes for any host, or for a wildcard, where a wider path of a more precise host comes first, under other rules."""
     precise = _precise(context)
     for policy in context.policies:
         own = _segments(policy.path)
@@ -20,12 +21,12 @@ def check(context: Context) -> Iterator[Hit]:
                 if not _covers(policy.hosts, host):
                     continue
                 taken = next((other for other in _candidates(routes, own) if _takes(other, own)), None)
-                if taken is not None and not any(
-                    _segments(other.path) == own for other in _candidates(routes, own)
-                ):
+                if taken is None or asked(taken) == asked(policy):
+                    continue
+                if not any(_segments(other.path) == own for other in _candidates(routes, own)):
                     place = context.places.shown_at(("routes", taken.name))
                     message = (
-                        f"on `{host}` requests for it go to `{taken.name}` ({place}), because that names the host; "
+                        f"on `{host}` requests for it go to `{taken.name}` ({place}), which names the host and has other rules; "
                         "name the host here as well, or narrow the other path"
                     )
                     yield Hit(("routes", policy.name, "match", "path"), message, on_key=False)
