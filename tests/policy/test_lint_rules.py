@@ -41,7 +41,7 @@ def lint(surroundings: Path) -> Lint:
             **parts,
         }  # fmt: skip
         file = surroundings / "gateway.yaml"
-        file.write_text(json.dumps(document))
+        file.write_text(json.dumps(document, indent=1))
         return list(run(Context(compile_file(file), NOW), [rule]).findings)
 
     return ask
@@ -178,6 +178,21 @@ def test_forms_of_secrets(lint: Lint, text: str, found: bool) -> None:
     findings = lint("secret-in-file", routes={"one": public(service=None, respond={"body": text})})
     assert bool(findings) is found
     assert not any(text in str(one) for one in findings)
+
+
+def test_an_exception_for_a_secret_names_the_part_that_it_stands_in(lint: Lint) -> None:
+    def of(**parts: Any) -> list[str]:
+        routes = {
+            name: public(f"/{name}", service=None, respond={"body": body}) for name, body in parts.items()
+        }
+        ignore = {
+            "secret-in-file": {"at": "routes.shown", "reason": "the key of an example, good for nothing"}
+        }
+        return [one.where for one in lint("secret-in-file", routes=routes, lint={"ignore": ignore})]
+
+    key = "AKIA" + "ABCD" * 4
+    assert of(shown=key, other="hello") == []
+    assert of(shown="hello", other=key) == ["routes.other"]
 
 
 @pytest.mark.parametrize(
