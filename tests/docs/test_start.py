@@ -75,11 +75,8 @@ def test_the_first_policy(yett, tmp_path: Path) -> None:
     file.write_text(json.dumps(document))
     assert warnings() == []
 
-    document["tests"] = "hello.tests.yaml"
-    document["routes"]["hello"]["access"] = "public"
-    for part in ("authenticate", "authorize", "rate_limit"):
-        del document["routes"]["hello"][part]
-    file.write_text(json.dumps(document))
-    done = yett("check")[0]
-    assert done.returncode == 1, "a gate is open"
-    assert "the greeting is for partners" in done.stdout + done.stderr
+    route = {"match": document["routes"]["hello"]["match"], "access": "public", "service": "hello"}
+    file.write_text(json.dumps({**document, "routes": {"hello": route}}))
+    (done,) = yett("test")
+    assert done.returncode == 1
+    assert "expected `credential_missing`, got `allow`" in done.stdout
