@@ -32,8 +32,11 @@ def measure(directory: Path, origin: int, made: tokens.Tokens, wanted: str, *, q
             say(name)
             try:
                 figures += parts[name]()
-            except (Broken, RuntimeError, OSError, subprocess.SubprocessError) as problem:  # what else was measured is not lost
+            except (Broken, RuntimeError, OSError, subprocess.SubprocessError) as problem:
+                # What else was measured is not lost.
                 said = str(problem).splitlines()
                 say(f"{name} failed: {problem}")
-                figures.append(Figure(f"{name}: not measured", said[0] if said else "failed", "a figure", False))
+                figures.append(
+                    Figure(f"{name}: not measured", said[0] if said else "failed", "a figure", False)
+                )
     return figures
