@@ -245,7 +245,8 @@ def test_tokens_and_sessions_are_confirmed_on_one_route(
     )
     browser = here.browser()
     browser.login()
-    assert browser.fetch("/live").status_code == 200
+    answer = browser.fetch("/live")
+    assert answer.status_code == 200, answer.text
     assert server.count() == 0
     token = identity.token()
     server.issue(token, iss=identity.issuer, jti="token-1")
