@@ -230,7 +230,9 @@ def test_tokens_and_sessions_are_confirmed_on_one_route(
 ) -> None:
     """Each by who can: the issuer of the token, the store of the session."""
     here, identity, server = site(), issuer(), authorization_server()
-    asked = {"endpoint": f"{server.base}/introspect", "client": server.client(tmp_path)}
+    own = tmp_path / "issuer"
+    own.mkdir()
+    asked = {"endpoint": f"{server.base}/introspect", "client": server.client(own)}
     here.reload(
         identity_providers__id={**identity.inline(tmp_path), "introspection": asked, "plaintext": "test"},
         routes={
@@ -244,7 +246,8 @@ def test_tokens_and_sessions_are_confirmed_on_one_route(
         },
     )
     browser = here.browser()
-    browser.login()
+    answer = browser.login()
+    assert answer.status_code == 303, answer.text
     answer = browser.fetch("/live")
     assert answer.status_code == 200, answer.text
     assert server.count() == 0
