@@ -86,7 +86,9 @@ def either(run, origin):
     return run({**configs.public(origin()), "listeners": listener})
 
 
-@pytest.mark.parametrize("begin", [b"", b"P", b"PRI"], ids=["nothing", "a method or a preface", "less than a preface"])
+@pytest.mark.parametrize(
+    "begin", [b"", b"P", b"PRI"], ids=["nothing", "a method or a preface", "less than a preface"]
+)
 def test_clients_of_which_it_is_not_known_what_they_speak(either, begin):
     hold(either, lambda client: client.sendall(begin))
 
