@@ -51,7 +51,7 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub struct Breaker {
     word: AtomicU64,
-    /// Monotonic nanoseconds at which an open circuit lets probes through, and a half-open one others in their place.
+    /// Monotonic nanoseconds at which an open circuit lets probes through.
     until: AtomicU64,
     failures: AtomicU32,
     probes: AtomicU32,
@@ -83,26 +83,22 @@ impl Breaker {
     /// Lets a request through, or says from when on it may be worth a try.
     ///
     /// # Errors
-    /// The circuit is open until then, or the probes that it takes at once are under way. Probes that have said nothing for
-    /// as long as a circuit stays open are not waited for: a client that sends its body slowly would keep all others out.
+    /// The circuit is open until then, or the probes that it takes at once are under way.
     pub fn admit(self: &Arc<Self>, now: u64) -> Result<Pass, u64> {
         loop {
             let seen = self.word.load(Ordering::Acquire);
             let word = Word::unpack(seen);
             let next = match word.kind {
                 CLOSED => return Ok(self.pass(word.epoch, false)),
-                HALF_OPEN if word.count < self.probes.load(Ordering::Relaxed) => Word { count: word.count + 1, ..word },
-                _ => {
+                OPEN => {
                     let until = self.until.load(Ordering::Relaxed);
                     if now < until {
-                        return Err(if word.kind == OPEN { until } else { now });
+                        return Err(until);
                     }
-                    // Before the word that makes it count; whoever comes first sets it.
-                    let next = after(now, self.open_ms.load(Ordering::Relaxed));
-                    let _ = self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
-                    // Those that are late may still decide.
-                    if word.kind == OPEN { word.next(HALF_OPEN, 1) } else { Word { count: 1, ..word } }
+                    word.next(HALF_OPEN, 1)
                 }
+                _ if word.count < self.probes.load(Ordering::Relaxed) => Word { count: word.count + 1, ..word },
+                _ => return Err(now),
             };
             if self.swap(seen, next) {
                 return Ok(self.pass(next.epoch, true));
@@ -116,8 +112,8 @@ impl Breaker {
         let word = Word::unpack(self.word.load(Ordering::Acquire));
         match word.kind {
             CLOSED => true,
-            HALF_OPEN if word.count < self.probes.load(Ordering::Relaxed) => true,
-            _ => now >= self.until.load(Ordering::Relaxed),
+            OPEN => now >= self.until.load(Ordering::Relaxed),
+            _ => word.count < self.probes.load(Ordering::Relaxed),
         }
     }
 
@@ -267,25 +263,6 @@ mod tests {
         assert_eq!(three.succeeded(), None, "a probe of an epoch that is over");
         assert_eq!(breaker.admit(20 * MS).unwrap_err(), 21 * MS);
         assert_eq!(breaker.admit(21 * MS).unwrap().succeeded(), Some(Change::Closed));
-        assert_eq!(breaker.state(), 0);
-    }
-
-    #[test]
-    fn probes_that_say_nothing_are_not_waited_for() {
-        let breaker = breaker(1, 1);
-        breaker.admit(0).unwrap().failed(0);
-        let silent = breaker.admit(10 * MS).unwrap();
-        assert!(!breaker.admits(20 * MS - 1) && breaker.admit(20 * MS - 1).is_err());
-        assert!(breaker.admits(20 * MS));
-        let other = breaker.admit(20 * MS).unwrap();
-        assert!(breaker.admit(20 * MS).is_err(), "one for each such time");
-        assert_eq!(other.succeeded(), Some(Change::Closed));
-        assert_eq!(silent.failed(21 * MS), None, "of an epoch that is over");
-        // One that is late, and not silent, still decides.
-        breaker.admit(30 * MS).unwrap().failed(30 * MS);
-        let late = breaker.admit(40 * MS).unwrap();
-        let other = breaker.admit(50 * MS).unwrap();
-        assert_eq!((late.succeeded(), other.succeeded()), (Some(Change::Closed), None));
         assert_eq!(breaker.state(), 0);
     }
 
