@@ -9,6 +9,7 @@ use super::forward::{Attempted, Job, Outcome};
 use super::hints;
 use super::lane::Lane;
 use super::lifetime::Lifetime;
+use super::pipe::Pipe;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use crate::exchange::{Framing, Method, Upgrade, Version};
 use crate::filters::websocket;
@@ -118,7 +119,7 @@ impl<C: Client> Lane<C> {
                 found
             }
             Err(Failure::Silent) if attempted.reused && repeatable => return Once::Stale,
-            Err(failure) => return Once::Ended(failed(&endpoint, failure)),
+            Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
         };
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);
@@ -138,7 +139,7 @@ impl<C: Client> Lane<C> {
                 && tries.holds(length)
                 && let Err(failure) = transfer.hold(usize::try_from(length).unwrap_or(usize::MAX)).await
             {
-                return Once::Ended(failed(&endpoint, failure));
+                return Once::Ended(failed(&endpoint, failure, transfer.up));
             }
         }
         // Only where it was asked for; anything else is an ordinary answer.
@@ -205,14 +206,15 @@ fn announce(complete: &response::Complete, status: u16, version: Version) -> Ann
     }
 }
 
-/// A failure before anything was sent to the client.
-fn failed(endpoint: &Endpoint, failure: Failure) -> Outcome {
+/// A failure before anything was sent to the client. A service that waits for the client's next message is not late.
+fn failed(endpoint: &Endpoint, failure: Failure, up: &Pipe) -> Outcome {
     let reason = match failure {
         Failure::Silent => Reason::ServiceReset,
         Failure::ClientGone => return Outcome::Gone,
         Failure::Because(reason) => reason,
     };
-    if let Some(report) = Report::of(reason) {
+    let report = Report::of(reason).filter(|report| *report != Report::TimedOut || !up.waits_for_sender());
+    if let Some(report) = report {
         endpoint.report(report, monotonic_ns());
     }
     reason.into()

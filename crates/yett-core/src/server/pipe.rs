@@ -125,6 +125,12 @@ impl Pipe {
         self.ended
     }
 
+    /// Whether all that was read has been written and more is to come: what is missing is the sender's.
+    #[must_use]
+    pub fn waits_for_sender(&self) -> bool {
+        !self.ended && !self.has_output()
+    }
+
     /// Notes that a body of so many bytes was read to its end, by another use of this pipe.
     pub fn read_already(&mut self, bytes: u64) {
         self.start(Framing::Empty, false, 0);
