@@ -441,7 +441,7 @@ fn refusal(refusal: &Refusal, errors: &[FieldError]) -> Value {
         "scope": refusal.scope,
         "allow": refusal.allow,
         "retry_after_s": refusal.retry_after_s,
-        "hidden": refusal.hidden,
+        "hidden": refusal.hidden.is_some(),
         "errors": errors.iter().map(FieldError::document).collect::<Vec<_>>(),
     })
 }
