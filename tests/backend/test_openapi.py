@@ -137,6 +137,8 @@ def test_a_service_says_what_the_gateway_says(
             assert (own.status, own.reason) == (judged.status, judged.reason), request
             if judged.reason:
                 assert own.json().get("errors") == judged.json().get("errors"), request
+            # wsgiref says text/plain where nothing is said.
+            if judged.reason and (not request[3] or "Content-Type" in request[2]):
                 assert own.json().get("detail") == judged.json().get("detail"), request
     assert {None, "schema_mismatch", "parameter_invalid", "body_missing", "json_duplicate_name"} <= seen
 
@@ -223,7 +225,7 @@ def test_only_the_standard_library_and_the_native_module(file: Path) -> None:
         ("swagger: '2.0'", "3.0 and 3.1 are read here"),
         ("openapi: 3.1.0\npaths: [", "orders.yaml:"),
         ("openapi: 3.1.0\ninfo: {}", "there are no `paths`"),
-        (DESCRIPTION.replace("#/components/schemas/Order", "#/components/schemas/Odrer"), "orders.yaml:20:"),
+        (DESCRIPTION.replace("#/components/schemas/Order", "#/components/schemas/Odrer"), "orders.yaml:19:"),
         (DESCRIPTION.replace("maxLength: 5", "maxLength: five"), "maxLength"),
     ],
 )  # fmt: skip

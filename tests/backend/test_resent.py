@@ -62,6 +62,7 @@ def guarded(tmp_path: Any) -> Any:
 
     def start(service: Any, issuer: Any, **changes: Any) -> tuple[dict[str, Any], Guarded]:
         config = configs.protected(service, issuer, tmp_path)
+        del config["routes"]["open"]
         config["identity"] = assertions.identity(keys)
         config["services"]["origin"] = {
             **configs.service(service),
