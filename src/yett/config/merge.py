@@ -61,6 +61,8 @@ class Policy:
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    unvalidated: str | None = None
+    """Why nothing is asked of requests."""
     unlimited: str | None = None
     """Why callers are not limited."""
     action: dict[str, Any] = field(default_factory=dict)
@@ -158,7 +160,9 @@ class Merger:
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
         for part, where, _ in parts:
-            if part.request_validation is not None:
+            if part.request_validation is not None and part.request_validation.none is not None:
+                policy.unvalidated = part.request_validation.none
+            elif part.request_validation is not None:
                 policy.request_validation = ((*where, "request_validation"), part.request_validation)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)

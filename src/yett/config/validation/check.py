@@ -44,7 +44,7 @@ class Validations:
         """By the `request_validation` that names it."""
         for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
-                if item.request_validation is not None:
+                if item.request_validation is not None and item.request_validation.none is None:
                     self._request((kind, name, "request_validation"), item.request_validation)
 
     def _fault(self, location: Location, code: str, message: str, key: bool = False) -> None:
