@@ -38,6 +38,8 @@ pub struct Shared {
     pub introspection: Introspection,
     /// Tokens for services; they outlive a reload.
     pub service_tokens: crate::service_tokens::Registry,
+    /// What came of external checks; it outlives a reload.
+    pub external_checks: crate::filters::external_authorization::record::Registry,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -88,6 +90,7 @@ impl Shared {
             jwks: Registry::default(),
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
+            external_checks: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),

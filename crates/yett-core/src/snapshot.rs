@@ -265,6 +265,8 @@ pub struct Listener {
     pub client_certificates: Option<ClientCertificates>,
     /// Where every request is sent; it has no routes then.
     pub redirect: Option<ir::HttpsRedirect>,
+    /// Whether it has a hidden route.
+    pub hides: bool,
 }
 
 /// What a listener demands of clients' certificates.

@@ -59,6 +59,10 @@ impl<C: Client> Lane<C> {
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
             _ => BLOCK,
         };
+        // As where no route is: what came whole is dropped whole.
+        if self.arrived(view).is_some_and(|length| length > limit) {
+            return Err(Reason::BodyTooLarge.into());
+        }
         let held = ReadBuffer::with_room(view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
         let mut held = Held(held);
         self.body_taken = true;

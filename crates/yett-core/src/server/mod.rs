@@ -26,6 +26,7 @@ pub mod pipe;
 mod pipe_tests;
 pub mod proxy_protocol;
 pub mod seat;
+mod settled;
 pub mod signals;
 pub mod sockets;
 pub mod spread;

@@ -274,6 +274,7 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
             redirect: spec.redirect.clone(),
+            hides: ir.routes.iter().any(|route| route.hidden && route.listeners.contains(&spec.name)),
         });
     }
     out
@@ -526,6 +527,10 @@ impl Context<'_> {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
                 .to_owned();
             errors.0.push(LoadError { pointer: at("access"), message });
+        }
+        if spec.hidden && spec.matches.path.starts_with(PREFIX) {
+            let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");
+            errors.0.push(LoadError { pointer: at("match"), message });
         }
         Some(Route {
             name: spec.name.as_str().into(),

@@ -10,8 +10,9 @@ from urllib.parse import unquote
 
 from yett.config import template
 from yett.config.base import Location, listed
-from yett.config.filters.request_validation import RequestValidation, is_json
+from yett.config.filters.request_validation import RequestValidation
 from yett.config.gateway import Gateway
+from yett.config.media_types import is_json
 from yett.config.places import Places
 from yett.config.resolve import Material
 from yett.config.validation.document import Document, read, steps

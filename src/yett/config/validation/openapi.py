@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from yett.config.base import Location, listed, nearest
-from yett.config.filters.request_validation import is_json, type_fault
+from yett.config.media_types import is_json, type_fault
 from yett.config.validation.document import Document
 from yett.config.validation.translate import Faulty, Schemas, resolved
+from yett.config.words import Location, listed, nearest
 from yett.errors import ConfigError
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -85,7 +85,11 @@ class Description:
             return f"there is no operation `{name}`{hint}"
         if len(found) > 1:
             return f"`{name}` is the `operationId` of {len(found)} operations; make each its own"
-        _, method, path, operation, item = found[0]
+        return self.read(found[0], refuse_unknown)
+
+    def read(self, found: Found, refuse_unknown: bool) -> Operation:
+        """One of `operations`; what is wrong with it stands in its `errors`."""
+        _, method, path, operation, item = found
         at: Location = ("paths", path, method)
         result = Operation(method.upper(), path, at)
         schemas = Schemas(self.value, "request", refuse_unknown)
