@@ -85,7 +85,7 @@ def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secre
         yield from _walk(getattr(gateway, part), (part,))
     for part in ("groups", "routes"):
         for name, item in getattr(gateway, part).items():
-            for key in ("external_authorization", "request_validation"):
+            for key in ("external_authorization", "request_validation", "response_validation"):
                 yield from _walk(getattr(item, key), (part, name, key))
 
 
