@@ -156,7 +156,7 @@ def test_allowed_addresses_kind_and_partner(gateway, origin, file):
 def test_a_running_gateway_says_when_a_key_was_used_and_forgets_a_revoked_one(run, origin, file, tmp_path):
     service, state = origin(), tmp_path / "state"
     state.mkdir(mode=0o700)
-    key = created(file, "acme")
+    key, kept = created(file, "acme"), created(file, "kept")
     created(file, "idle")
     control = tmp_path / "control.sock"
     config = {
@@ -168,11 +168,11 @@ def test_a_running_gateway_says_when_a_key_was_used_and_forgets_a_revoked_one(ru
     configuration.write_text(json.dumps(config))
     gate = run(configuration, "--socket", str(control))
 
-    def ask() -> Reply:
+    def ask(key: str = key) -> Reply:
         with Wire(("127.0.0.1", gate.port)) as wire:
             return wire.ask("GET", "/a", {"X-Api-Key": key})
 
-    assert ask().status == 200
+    assert ask().status == ask(kept).status == 200
     where = ("--file", file, "--socket", control)
 
     def used() -> dict[str, object]:
@@ -185,3 +185,8 @@ def test_a_running_gateway_says_when_a_key_was_used_and_forgets_a_revoked_one(ru
     assert ask().reason == "api_key_unknown"
     gate.signal(signal.SIGTERM)
     assert gate.process.wait(60) == 0
+    # over a restart
+    assert len(json.loads((state / "key-uses.json").read_text())["partners"]) >= 1
+    gate = run(configuration, "--socket", str(control))
+    assert used()["kept"] is not None
+    assert used()["idle"] is None

@@ -20,6 +20,7 @@ def configured(service, listener_tls, clients, provider, mode="optional", authen
     }
     if not {"access", "authorize"} & set(route):
         route["access"] = "authenticated"
+    route.setdefault("tenant", {"none": "test"})
     return {
         "listeners": {"main": main},
         "identity_providers": {"mesh": {"type": "mtls", **provider}},

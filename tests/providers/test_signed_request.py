@@ -17,6 +17,7 @@ def configured(service, *signers, provider=None, **route):
     keys = {signer.name: signer.registered(scopes=["read"], tenant="acme") for signer in signers}
     if not {"access", "authorize"} & set(route):
         route["access"] = "authenticated"
+    route.setdefault("tenant", {"none": "test"})
     return {
         "identity_providers": {"partners": {"type": "signed_request", "keys": keys, **(provider or {})}},
         "services": {"origin": configs.service(service)},

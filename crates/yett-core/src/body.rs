@@ -72,6 +72,12 @@ impl FieldError {
     }
 }
 
+/// `/name`, as it stands in a JSON Pointer (RFC 6901 section 3).
+#[must_use]
+pub fn step(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// The beginning of a name or pointer, which clients choose.
 fn shown(text: &str) -> Box<str> {
     match text.char_indices().nth(MAX_PLACE) {

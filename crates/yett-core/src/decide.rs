@@ -24,8 +24,8 @@ use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, 
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
-use crate::providers::bearer_of;
 use crate::providers::introspection::Introspected;
+use crate::providers::{Provider, bearer_of};
 use crate::reason::{Reason, Retry};
 use crate::server::signals;
 use crate::service_tokens::Token;
@@ -237,16 +237,15 @@ impl Engine {
         let mut once = || {
             exchange.reset();
             exchange.assumed.clone_from(&assumed);
-            let step = match read(question, listener, &mut exchange) {
+            match read(question, listener, &mut exchange) {
                 Ok(()) => self.run(question, state, &mut exchange, now),
                 Err(reason) => Step::Refuse(reason.into()),
-            };
-            (step, exchange.phase)
+            }
         };
         for _ in 1..times {
             once();
         }
-        let (step, _) = once();
+        let step = once();
         let mut decision = self.decision(&exchange, &step, now);
         decision.rules = question.trace.then(|| trace::rules(&self.snapshot, &exchange, now)).flatten();
         Ok(decision)
@@ -277,15 +276,18 @@ impl Engine {
         Step::Refuse(Reason::Internal.into())
     }
 
+    fn provider(&self, index: u32) -> Option<&Provider> {
+        self.snapshot.providers.get(usize::try_from(index).ok()?)
+    }
+
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
     fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
-            Need::Keys { .. } | Need::Introspection { .. } if self.offline => {}
+            Need::Keys { .. } | Need::Introspection { .. } | Need::Metadata { .. } if self.offline => {}
             // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
             Need::External { .. } => {}
             Need::Keys { provider } => {
-                let provider = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(provider) = provider else { return };
+                let Some(provider) = self.provider(provider) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
             }
             // A question spends no nonce, and knows none.
@@ -295,8 +297,7 @@ impl Engine {
                 }
             }
             Need::Introspection { provider, max_age_ms } => {
-                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(source) = found.and_then(|provider| provider.source()) else { return };
+                let Some(source) = self.provider(provider).and_then(Provider::source) else { return };
                 let Some(token) = bearer_of(&exchange.request) else { return };
                 let asked = source.ask(token, Duration::from_millis(max_age_ms));
                 let answer = self.runtime.block_on(async { tokio::time::timeout(FACT, asked).await });
@@ -315,8 +316,7 @@ impl Engine {
             // What instances keep of sessions is theirs: a question reads none of it.
             Need::Session(_) => {}
             Need::Metadata { provider } => {
-                let found = usize::try_from(provider).ok().and_then(|index| self.snapshot.providers.get(index));
-                let Some(oidc) = found.and_then(|provider| provider.oidc()) else { return };
+                let Some(oidc) = self.provider(provider).and_then(Provider::oidc) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, oidc.refreshed()).await });
             }
         }

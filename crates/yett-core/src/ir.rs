@@ -181,7 +181,7 @@ pub enum StateLoss {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// `listener`, `client_ca`, `service_ca`, `service_client`, `provider_ca` or `provider_client`.
+    /// `listener`, `client_ca`, `service_ca`, `service_client`, `provider_ca`, `provider_client` or `check_ca`.
     #[serde(rename = "use")]
     pub purpose: String,
     /// The listener, service or provider that uses it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,15 +73,19 @@ def explain(
         fail(str(error), USAGE)
 
 
+def _show(document: dict[str, Any], lines: Iterable[str], format: Format) -> None:
+    if format is Format.JSON:
+        print_json(document)
+    else:
+        for line in lines:
+            typer.echo(line)
+
+
 def _explain(engine: Engine, question: Question, format: Format) -> int:
     from yett.policy import explain as policy
 
     decision = policy.explain(engine, question)
-    if format is Format.JSON:
-        print_json(decision)
-    else:
-        for line in policy.lines(decision):
-            typer.echo(line)
+    _show(decision, policy.lines(decision), format)
     return FINDINGS if decision["outcome"] == "refuse" else 0
 
 
@@ -88,11 +93,7 @@ def _route(file: Path, name: str, format: Format) -> int:
     from yett.policy import merged
 
     found = merged.read(file, name)
-    if format is Format.JSON:
-        print_json(found)
-    else:
-        for line in merged.lines(found):
-            typer.echo(line)
+    _show(found, merged.lines(found), format)
     return 0
 
 
@@ -106,40 +107,31 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
     found = past.rebuild(asked.document, past.find(log, request_id))
     decision = policy.explain(asked, found.question, found.unknown)
     decision["past"] = {"request_id": request_id, "said": found.said(), "lacks": list(found.lacks)}
-    if format is Format.JSON:
-        print_json(decision)
-    else:
-        typer.echo(f"the log says: {found.said()}")
-        typer.echo(f"it does not have: {', '.join(found.lacks)}; what follows is without them")
-        typer.echo("")
-        for line in policy.lines(decision):
-            typer.echo(line)
+    before = (
+        f"the log says: {found.said()}",
+        f"it does not have: {', '.join(found.lacks)}; what follows is without them",
+        "",
+    )
+    _show(decision, (*before, *policy.lines(decision)), format)
     return FINDINGS if int(found.line["status"]) >= 400 else 0
 
 
 def _principal(engine: Engine, text: str) -> dict[str, Any]:
-    from pydantic import ValidationError
-
-    from yett.config.messages import translate
-    from yett.config.places import Places
     from yett.config.reading import Unreadable, parse
-    from yett.policy.testing.model import Principal
-    from yett.policy.testing.principals import Principals, Unknown
+    from yett.errors import ConfigurationError
+    from yett.policy.testing.principals import Principals, Unknown, read
 
     data = Path(text[1:]) if text.startswith("@") else None
     try:
         raw = data.read_bytes() if data else text.encode()
         value = parse(raw, Path(), "--principal").value
-        assumed = Principals(engine.document, {}).assumed(Principal.model_validate(value))
+        assumed = Principals(engine.document, {}).assumed(read(value, "--principal"))
     except OSError as error:
         fail(f"`{data}` cannot be read: {(error.strerror or 'error').lower()}", USAGE)
     except Unreadable as error:
         fail(f"{error.error}; write for example `{{provider: id, subject: ann}}`", USAGE)
-    except ValidationError as error:
-        fail(
-            "\n".join(str(one) for one in translate(error, Principal, Places(None, "--principal", Path()))),
-            USAGE,
-        )
+    except ConfigurationError as error:
+        fail(str(error), USAGE)
     except Unknown as error:
         fail(f"--principal: {error}", USAGE)
     return assumed or fail("leave `--principal` out for a caller without a credential", USAGE)

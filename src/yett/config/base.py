@@ -39,3 +39,15 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     return (
         quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"
     )
+
+
+def on_routes(what: str, reasons: Iterable[tuple[str | None, str]]) -> list[str]:
+    """A sentence for each reason: what is so on which routes, and why. Pairs of reason, if there is one, and route."""
+    found: dict[str, list[str]] = {}
+    for reason, route in reasons:
+        if reason is not None:
+            found.setdefault(reason, []).append(route)
+    return [
+        f"{what} on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
+        for reason, names in found.items()
+    ]

@@ -21,7 +21,14 @@ MAX_CHAIN = 10
 """Certificates of a chain that is served; TLS clients stop reading not far beyond."""
 
 Use = Literal[
-    "listener", "client_ca", "service_ca", "service_client", "provider_ca", "provider_client", "acme_ca"
+    "listener",
+    "client_ca",
+    "service_ca",
+    "service_client",
+    "provider_ca",
+    "provider_client",
+    "check_ca",
+    "acme_ca",
 ]
 _USES: dict[tuple[str, str], Use] = {
     ("listeners", "chain"): "listener",
@@ -30,6 +37,8 @@ _USES: dict[tuple[str, str], Use] = {
     ("services", "certificate"): "service_client",
     ("identity_providers", "ca"): "provider_ca",
     ("identity_providers", "certificate"): "provider_client",
+    ("groups", "ca"): "check_ca",
+    ("routes", "ca"): "check_ca",
 }
 _CHAINS = {"listener", "service_client", "provider_client"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -11,6 +12,7 @@ from yett.config.base import Model, refuse
 from yett.config.types import Items
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
 _VALUE_BAD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOP_BY_HOP = {
     "connection",
@@ -42,6 +44,18 @@ def owned(name: str, response: bool) -> bool:
     return folded in (_OWNED_RESPONSE if response else _OWNED_REQUEST) or (
         not response and folded.startswith("x-forwarded-")
     )
+
+
+def plain_names(value: tuple[str, ...], why_not: Callable[[str], str | None]) -> tuple[str, ...]:
+    """Names in lower case; `why_not` says of one in lower case why it cannot stand here, and what to do."""
+    for index, name in enumerate(value):
+        if not _PLAIN.fullmatch(name):
+            message = f"`{name}` is not the name of a header; use letters, digits and `-`"
+            raise refuse("header_name_invalid", message, (index,))
+        fault = why_not(name.lower())
+        if fault is not None:
+            raise refuse("header_owned", f"`{name}` {fault}", (index,))
+    return tuple(name.lower() for name in value)
 
 
 def _field_name(value: Any) -> Any:

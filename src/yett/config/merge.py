@@ -115,7 +115,8 @@ class Merger:
         """Whether callers of this provider belong to tenants."""
         found = self.gateway.identity_providers.get(provider)
         several = isinstance(found, Jwt) and bool(found.tenants)
-        return several or provider in self.key_tenants or "tenant" in self.claims(provider)
+        keys = provider in self.key_tenants or _machine_tenants(found)
+        return several or keys or "tenant" in self.claims(provider)
 
     def names_tenant(self, provider: str) -> bool:
         """Whether tokens of this provider say to which tenant their caller belongs."""
@@ -256,7 +257,7 @@ class Merger:
                 f"the group is for {listed(shared)} only; leave `hosts` out, or name some of those",
             )
             return shared
-        outside = [host for host in own if not any(_covers(wide, host) for wide in shared)]
+        outside = [host for host in own if not any(covers(wide, host) for wide in shared)]
         if outside:
             self.fault(
                 (*at, "match", "hosts"),
@@ -606,7 +607,8 @@ def _machine_tenants(provider: Provider | None) -> bool:
     return isinstance(provider, SignedRequest) and any(key.tenant for key in provider.keys.values())
 
 
-def _covers(wide: str, host: str) -> bool:
+def covers(wide: str, host: str) -> bool:
+    """Whether a pattern of hosts, `api.example.com` or `*.example.com`, takes all that another one or a name does."""
     return wide == host or (
         wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:]
     )

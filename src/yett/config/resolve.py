@@ -8,8 +8,9 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -76,31 +77,37 @@ def _ordered(one: Ordered, material: Material) -> None:
 
 
 def _references(gateway: Gateway) -> Iterator[tuple[Location, PublicFile | Secret]]:
-    yield from _walk(gateway.admin, ("admin",))
-    yield from _walk(gateway.state, ("state",))
-    yield from _walk(gateway.identity, ("identity",))
-    yield from _walk(gateway.dpop, ("dpop",))
-    yield from _walk(gateway.security_events, ("security_events",))
-    for part in ("listeners", "identity_providers", "services"):
-        yield from _walk(getattr(gateway, part), (part,))
-    for part in ("groups", "routes"):
-        for name, item in getattr(gateway, part).items():
-            for key in ("external_authorization", "request_validation", "response_validation"):
-                yield from _walk(getattr(item, key), (part, name, key))
+    """Wherever one may stand: a part that is passed over here is ignored without a word."""
+    yield from _walk(gateway, ())
 
 
 def _walk(value: Any, at: Location) -> Iterator[tuple[Location, PublicFile | Secret]]:
     if isinstance(value, PublicFile | Secret):
         yield at, value
     elif isinstance(value, BaseModel):
-        for name, field_ in type(value).model_fields.items():
-            yield from _walk(getattr(value, name), (*at, field_.alias or name))
+        for name, key in _holders(type(value)):
+            yield from _walk(getattr(value, name), (*at, key))
     elif isinstance(value, dict):
         for name, part in value.items():
             yield from _walk(part, (*at, name))
     elif isinstance(value, tuple):
         for index, part in enumerate(value):
             yield from _walk(part, (*at, index))
+
+
+@cache
+def _holders(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """Fields that a reference may stand in or below, and their keys: most of a route's cannot hold one."""
+    fields = model.model_fields.items()
+    return tuple((name, field_.alias or name) for name, field_ in fields if _may_hold(field_.annotation))
+
+
+def _may_hold(annotation: Any) -> bool:
+    if not isinstance(annotation, type) or get_args(annotation):
+        return annotation is Any or any(_may_hold(part) for part in get_args(annotation))
+    if issubclass(annotation, BaseModel) and annotation is not Secret:
+        return bool(_holders(annotation))
+    return issubclass(annotation, PublicFile | Secret)
 
 
 def _read(path: Path, limit: int) -> bytes | str:

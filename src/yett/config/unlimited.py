@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import GetJsonSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema
 
-from yett.config.base import listed, refuse
+from yett.config.base import listed, on_routes, refuse
 from yett.config.types import _TEXT_BAD
 
 if TYPE_CHECKING:
@@ -81,11 +81,4 @@ def merged(merger: Merger, policy: Policy, said: list[tuple[Mapping[str, Any], L
 
 def without_limit(policies: list[Policy]) -> list[str]:
     """Routes that nothing limits by caller, in sentences."""
-    found: dict[str, list[str]] = {}
-    for policy in policies:
-        if policy.unlimited is not None:
-            found.setdefault(policy.unlimited, []).append(policy.name)
-    return [
-        f"callers are not limited on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
-        for reason, names in found.items()
-    ]
+    return on_routes("callers are not limited", ((policy.unlimited, policy.name) for policy in policies))

@@ -68,6 +68,7 @@ _WORDS = {
     "service_client": "our client certificate for service",
     "acme_ca": "the authority of the ACME directory of listener",
     "provider_ca": "the authority of identity provider",
+    "check_ca": "the authority of the external check of",
     "provider_client": "our client certificate for identity provider",
 }
 

@@ -36,8 +36,6 @@ class Question:
     """Callers that are taken as verified: `provider`, and `claims` or `name`."""
     times: int = 1
     """How often it is asked in a row; the last answer counts."""
-    trace: bool = False
-    """Whether the answer says what each rule comes to."""
     body: bytes | None = None
 
 
@@ -77,6 +75,20 @@ class Engine:
             raise Unanswerable(str(error)) from None
         return {"listener": asked["listener"], **decision}
 
+    def alone(self, question: Question, *, trace: bool = False) -> dict[str, Any]:
+        """What would become of the request if it were the only one; what was asked before says nothing about it.
+
+        Raises:
+            Unanswerable: the question is none.
+        """
+        asked = self.asked(question)
+        if trace:
+            asked["trace"] = True
+        decision = self.decide_many([asked])[0]
+        if "error" in decision:
+            raise Unanswerable(decision["error"])
+        return decision
+
     def decide_many(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Decisions of what `asked` made, each as if it were the only one. `error` stands alone where it is no question."""
         answers = json.loads(self._core.decide_many(json.dumps(asked).encode()))
@@ -109,8 +121,6 @@ class Engine:
             asked["principals"] = list(question.principals)
         if question.times > 1:
             asked["times"] = question.times
-        if question.trace:
-            asked["trace"] = True
         return asked
 
     def _listener(self, url: str) -> str:
@@ -125,6 +135,22 @@ class Engine:
             return str(fitting[0])
         names = ", ".join(f"`{name}`" for name in fitting)
         raise Unanswerable(f"say on which listener, with `--listener`: {names}")
+
+
+def outcome(decision: dict[str, Any]) -> str:
+    """`allow`, `answer`, or the reason of the refusal."""
+    if "error" in decision:
+        return f"no answer: {decision['error']}"
+    refusal = decision["refusal"]
+    return str(refusal["reason"] if refusal else decision["outcome"])
+
+
+def forwarded(decision: dict[str, Any]) -> dict[str, list[str]]:
+    """Header fields that the service would see, names in lower case; nothing where none sees it."""
+    found: dict[str, list[str]] = {}
+    for name, value in (decision["forward"] or {}).get("headers", ()):
+        found.setdefault(name.lower(), []).append(value)
+    return found
 
 
 def split(url: str) -> tuple[str, str]:

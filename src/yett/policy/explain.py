@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from yett.policy import near, needed, token
-from yett.policy.engine import Engine, Question, Unanswerable
+from yett.policy.engine import Engine, Question
 
 PHASES = (
     "receive",
@@ -30,11 +30,7 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
     Raises:
         yett.policy.engine.Unanswerable: the question is none.
     """
-    # as if it were the only one: what was asked before says nothing about it
-    asked = {**engine.asked(question), "trace": True}
-    decision = engine.decide_many([asked])[0]
-    if "error" in decision:
-        raise Unanswerable(decision["error"])
+    decision = engine.alone(question, trace=True)
     decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
     route = next((one for one in engine.routes if one["name"] == decision["route"]), None)
     decision["missing"] = needed.missing(route, decision)

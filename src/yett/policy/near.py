@@ -6,6 +6,7 @@ import difflib
 from typing import Any
 
 from yett.config.base import listed
+from yett.config.merge import covers
 
 SHOWN = 3
 
@@ -25,7 +26,7 @@ def near(document: dict[str, Any], decision: dict[str, Any], method: str) -> lis
         methods = {*match["methods"], *(("HEAD",) if "GET" in match["methods"] else ())}
         if method not in methods:
             differences.append(f"it takes {listed(match['methods'])}")
-        if match["hosts"] is not None and not any(_host(one, decision["host"]) for one in match["hosts"]):
+        if match["hosts"] is not None and not any(covers(one, decision["host"]) for one in match["hosts"]):
             differences.append(f"its hosts are {listed(match['hosts'])}")
         if decision["listener"] not in route["listeners"]:
             differences.append(f"it is on {listed(route['listeners'])}")
@@ -48,7 +49,3 @@ def _fits(template: str, path: str) -> bool:
 
 def _shape(template: str) -> str:
     return "/".join("" if part.startswith("{") else part for part in template.split("/"))
-
-
-def _host(wide: str, host: str) -> bool:
-    return wide == host or (wide.startswith("*.") and host.endswith(wide[1:]))

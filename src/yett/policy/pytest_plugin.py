@@ -33,8 +33,9 @@ class Answer:
     @property
     def outcome(self) -> str:
         """`allow`, `answer` (by the gateway itself), or the reason of the refusal."""
-        refusal = self.decision["refusal"]
-        return str(refusal["reason"] if refusal else self.decision["outcome"])
+        from yett.policy.engine import outcome
+
+        return outcome(self.decision)
 
     @property
     def route(self) -> str | None:
@@ -51,10 +52,9 @@ class Answer:
     @property
     def headers(self) -> dict[str, list[str]]:
         """Header fields that the service would see, names in lower case; nothing where none sees it."""
-        found: dict[str, list[str]] = {}
-        for name, value in (self.decision["forward"] or {}).get("headers", ()):
-            found.setdefault(name.lower(), []).append(value)
-        return found
+        from yett.policy.engine import forwarded
+
+        return forwarded(self.decision)
 
     def allowed(self) -> Answer:
         """Fails, with an explanation, unless the request is let in."""
@@ -118,7 +118,7 @@ class Policy:
         Raises:
             ValueError: it is no request, or no caller of this configuration.
         """
-        from yett.policy.engine import Question, Unanswerable
+        from yett.policy.engine import Question
 
         fields = list((headers or {}).items())
         if token is not None:
@@ -139,24 +139,16 @@ class Policy:
             times,
             body=body,
         )
-        decision = self.engine.decide_many([self.engine.asked(question)])[0]
-        if "error" in decision:
-            raise Unanswerable(decision["error"])
-        return Answer(self.engine, question, decision)
+        return Answer(self.engine, question, self.engine.alone(question))
 
     def _assumed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        from pydantic import ValidationError
-
-        from yett.config.messages import translate
-        from yett.config.places import Places
-        from yett.policy.testing.model import Principal
-        from yett.policy.testing.principals import Principals
+        from yett.errors import ConfigurationError
+        from yett.policy.testing.principals import Principals, read
 
         try:
-            principal = Principal.model_validate(dict(given))
-        except ValidationError as error:
-            found = translate(error, Principal, Places(None, "principal", Path()))
-            raise ValueError("; ".join(str(one) for one in found)) from None
+            principal = read(dict(given), "principal")
+        except ConfigurationError as error:
+            raise ValueError("; ".join(str(one) for one in error.errors)) from None
         assumed = Principals(self.engine.document, {}).assumed(principal)
         if assumed is None:
             raise ValueError("leave `principal` out for a caller without a credential")

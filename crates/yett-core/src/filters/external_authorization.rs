@@ -1,5 +1,7 @@
 //! A service of yours is asked whether a request may pass, after everything else has agreed; doubt denies.
 
+mod envoy;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::exchange::{Exchange, Need, Refusal, RouteIndex, Step};
 use crate::headers::{is_token, is_value};
 use crate::ir;
-use crate::outbound::{Fault, Limits, Request, Response, Target, Transport, address};
+use crate::outbound::{Fault, Grpc, Limits, Request, Response, Target, Transport, address};
 use crate::reason::Reason;
 use crate::shared::Shared;
 
@@ -22,13 +24,22 @@ const MOST_MS: u64 = 10_000;
 #[derive(Debug)]
 pub struct ExternalAuthorization {
     source: Arc<str>,
-    target: Arc<Target>,
+    peer: Peer,
     limits: Limits,
     runtime: Handle,
     /// Fields of the request that the check sees, lower case.
     headers: Box<[Box<str>]>,
     /// Fields that its answer may set for the service, lower case.
     to_service: Box<[Box<str>]>,
+}
+
+/// Who is asked, and in which form.
+#[derive(Debug, Clone)]
+enum Peer {
+    /// POST of a JSON document.
+    Http(Arc<Target>),
+    /// Envoy's `ext_authz` over gRPC.
+    Grpc(Arc<Grpc>),
 }
 
 /// What came of a check.
@@ -60,9 +71,13 @@ impl ExternalAuthorization {
             };
             names.iter().map(name).collect()
         };
+        let target = Target::new(&endpoint.url, &transport)?;
         Ok(Self {
             source: spec.source.as_str().into(),
-            target: Arc::new(Target::new(&endpoint.url, &transport)?),
+            peer: match spec.protocol {
+                ir::ExternalProtocol::Http => Peer::Http(Arc::new(target)),
+                ir::ExternalProtocol::Grpc => Peer::Grpc(Arc::new(Grpc::new(target))),
+            },
             limits: Limits { time: Duration::from_millis(spec.timeout_ms), bytes: ANSWER_BYTES },
             runtime: shared.service_runtime.clone(),
             headers: names(&spec.headers)?,
@@ -99,10 +114,24 @@ impl ExternalAuthorization {
 
     /// Asks it, on the service runtime, within its time.
     pub fn ask(&self, route: &str, exchange: &Exchange) -> impl Future<Output = Verdict> + use<> {
-        let request = Request::post_json(&question(route, exchange, &self.headers)).repeatable();
-        let (target, limits, to_service) = (Arc::clone(&self.target), self.limits, self.to_service.clone());
-        let asking = self.runtime.spawn(async move { target.send(&request, limits).await });
-        async move { asking.await.map_or(Verdict::Failed, |answer| verdict(answer, &to_service)) }
+        let (limits, to_service) = (self.limits, self.to_service.clone());
+        let asking = match &self.peer {
+            Peer::Http(target) => {
+                let request = Request::post_json(&question(route, exchange, &self.headers)).repeatable();
+                let target = Arc::clone(target);
+                self.runtime.spawn(async move { verdict(target.send(&request, limits).await, &to_service) })
+            }
+            Peer::Grpc(grpc) => {
+                let message = envoy::question(route, exchange, &self.headers);
+                let grpc = Arc::clone(grpc);
+                self.runtime.spawn(async move {
+                    let Some(message) = message else { return Verdict::Failed };
+                    let answer = grpc.call(envoy::PATH, &message, limits).await;
+                    answer.map_or(Verdict::Failed, |answer| envoy::verdict(&answer, &to_service))
+                })
+            }
+        };
+        async move { asking.await.unwrap_or(Verdict::Failed) }
     }
 
     /// How long a verdict is waited for, milliseconds.
@@ -112,19 +141,20 @@ impl ExternalAuthorization {
     }
 }
 
+/// Fields that the check sees and the request has, with all their values.
+fn fields_of<'a>(exchange: &'a Exchange, listed: &'a [Box<str>]) -> impl Iterator<Item = (String, Vec<String>)> + 'a {
+    let values = |name: &str| -> Vec<String> {
+        exchange.request.headers.named(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    };
+    listed.iter().map(move |name| (name.to_string(), values(name))).filter(|(_, values)| !values.is_empty())
+}
+
 /// What the check is told. A field that stands more than once comes as a list.
 fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut headers = Map::new();
-    for name in listed {
-        let mut values: Vec<String> = exchange.request.headers.named(name.as_bytes()).map(text).collect();
-        let value = match values.len() {
-            0 => continue,
-            1 => values.remove(0).into(),
-            _ => values.into(),
-        };
-        headers.insert(name.to_string(), value);
-    }
+    let one_or_list =
+        |mut values: Vec<String>| -> Value { if values.len() == 1 { values.remove(0).into() } else { values.into() } };
+    let headers: Map<String, Value> = fields_of(exchange, listed).map(|(name, values)| (name, one_or_list(values))).collect();
     let principal = exchange.principal.as_ref().map(|principal| {
         json!({
             "provider": &*principal.provider, "method": principal.method.as_str(), "kind": principal.kind.as_str(),

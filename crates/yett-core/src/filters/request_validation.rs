@@ -117,8 +117,7 @@ impl RequestValidation {
         }
         // A body that was held is of known length.
         if exchange.body.is_none() && request.framing == Framing::Empty {
-            let needed = self.presence == BodyPresence::Required && !matches!(request.method, Method::Get | Method::Head);
-            return if needed { Err(refuse(Reason::BodyMissing)) } else { Ok(Verdict::Passes) };
+            return self.without_body(exchange).map(|()| Verdict::Passes);
         }
         if self.presence == BodyPresence::Refused {
             return Err(refuse(Reason::BodyUnexpected));
@@ -142,9 +141,7 @@ impl RequestValidation {
         let body = self.bodies.get(index).ok_or_else(|| refuse(Reason::Internal))?;
         let data = exchange.held().ok_or_else(|| refuse(Reason::Internal))?;
         if data.is_empty() {
-            let needed =
-                self.presence == BodyPresence::Required && !matches!(exchange.request.method, Method::Get | Method::Head);
-            return if needed { Err(refuse(Reason::BodyMissing)) } else { Ok(None) };
+            return self.without_body(exchange).map(|()| None);
         }
         let kind = content_type(exchange)?;
         let value: Value = match &body.form {
@@ -163,6 +160,12 @@ impl RequestValidation {
             schema.check(&value, data.len()).map_err(|errors| with(Reason::SchemaMismatch, errors.into()))?;
         }
         Ok(keep.then(|| Box::new(value)))
+    }
+
+    /// Whether a request may come without a body.
+    fn without_body(&self, exchange: &Exchange) -> Judged<()> {
+        let needed = self.presence == BodyPresence::Required && !matches!(exchange.request.method, Method::Get | Method::Head);
+        if needed { Err(refuse(Reason::BodyMissing)) } else { Ok(()) }
     }
 
     fn refused(&self, data: &[u8], fault: json::Fault) -> Box<Rejected> {
@@ -254,7 +257,8 @@ fn xml(data: &[u8]) -> Judged<()> {
     Ok(())
 }
 
-fn refuse(reason: Reason) -> Box<Rejected> {
+/// A refusal that is about the whole request.
+pub(crate) fn refuse(reason: Reason) -> Box<Rejected> {
     with(reason, Vec::new())
 }
 

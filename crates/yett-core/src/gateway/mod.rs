@@ -158,6 +158,7 @@ impl Gateway {
         let built = begun.elapsed();
         let installed = inner.commit(&mut control, plan);
         inner.shared.counters.reloads.increment();
+        inner.shared.key_uses.forget();
         inner.applied.store(unix_seconds(), Ordering::Relaxed);
         let ir = &installed.snapshot.ir;
         inner.shared.events.push(

@@ -172,6 +172,9 @@ pub struct ExternalAuthorization {
     pub source: String,
     /// Where it is asked.
     pub endpoint: super::OutboundEndpoint,
+    /// In which form.
+    #[serde(default)]
+    pub protocol: ExternalProtocol,
     /// For everything, the connection included.
     pub timeout_ms: u64,
     /// Fields of the request that it sees, lower case.
@@ -180,6 +183,17 @@ pub struct ExternalAuthorization {
     /// Fields that it may set for the service, lower case.
     #[serde(default)]
     pub to_service: Vec<String>,
+}
+
+/// How a check is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalProtocol {
+    /// POST of a JSON document.
+    #[default]
+    Http,
+    /// Envoy's `ext_authz` over gRPC.
+    Grpc,
 }
 
 /// Where the request names its tenant: it has to be there once and to equal the caller's.

@@ -17,6 +17,13 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+impl Limits {
+    /// The time in milliseconds.
+    pub(super) fn milliseconds(&self) -> u64 {
+        u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Default for Limits {
     /// 5 seconds, 64 KiB.
     fn default() -> Self {

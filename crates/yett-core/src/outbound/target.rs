@@ -90,17 +90,40 @@ impl Target {
         self
     }
 
+    /// Offers only this protocol in handshakes (ALPN).
+    #[must_use]
+    pub(super) fn speaking(mut self, protocol: &[u8]) -> Self {
+        if let Some((connector, _)) = &mut self.tls {
+            let mut config = connector.config().as_ref().clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            *connector = TlsConnector::from(Arc::new(config));
+        }
+        self
+    }
+
+    pub(super) const fn tls(&self) -> Option<&(TlsConnector, ServerName<'static>)> {
+        self.tls.as_ref()
+    }
+
+    pub(super) const fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
     /// One request. To be called on the service runtime.
     ///
     /// # Errors
     /// Whatever went wrong, redirects included: they are never followed.
     pub async fn send(&self, request: &Request, limits: Limits) -> Result<Response, Fault> {
+        self.within(limits, self.exchange(request, limits.bytes)).await
+    }
+
+    /// One exchange, once there is a place for it, within its time.
+    pub(super) async fn within<T>(&self, limits: Limits, exchange: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let end = tokio::time::Instant::now() + limits.time;
         // Half of the time at most, so that a crowd never makes the other end look slow.
         let _place = tokio::time::timeout(limits.time / 2, self.place()).await.map_err(|_| Fault::Busy)??;
-        let milliseconds = u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX);
-        let exchanged = tokio::time::timeout_at(end, self.exchange(request, limits.bytes)).await;
-        exchanged.map_err(|_| Fault::Timeout(milliseconds))?
+        let exchanged = tokio::time::timeout_at(end, exchange).await;
+        exchanged.map_err(|_| Fault::Timeout(limits.milliseconds()))?
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
@@ -152,7 +175,7 @@ impl Target {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, Fault> {
+    pub(super) async fn connect(&self) -> Result<TcpStream, Fault> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let addresses: Vec<SocketAddr> = found.map_err(|_| Fault::Unresolved)?.collect();
         // One forbidden address spoils the name: who could add it can add others.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::exchange::{Exchange, Need, Refusal, Step};
-use crate::filters::request_validation::{Rejected, Verdict};
+use crate::filters::request_validation::{Rejected, Verdict, refuse};
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
@@ -51,7 +51,6 @@ fn reject(exchange: &mut Exchange, rejected: Rejected) -> Step {
 
 /// The digest first: what nobody signed is not looked at.
 fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Box<Value>>, Box<Rejected>> {
-    let refuse = |reason: Reason| Box::new(Rejected { refusal: reason.into(), errors: Vec::new() });
     let data = exchange.held().ok_or_else(|| refuse(Reason::Internal))?;
     if let Some(signed) = exchange.signed.as_ref().and_then(|signed| signed.body.as_ref())
         && !signed.digest.fits_bytes(data)

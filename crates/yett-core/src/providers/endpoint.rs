@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::discovery::{Discovery, Metadata};
-use crate::outbound::{Fault, Target, Transport};
+use crate::ir;
+use crate::outbound::{Fault, OwnCertificate, Target, Transport, address};
 
 /// Which endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,44 @@ impl Discovered {
 }
 
 impl Endpoint {
+    /// At an address of the configuration. `named` is what says whether addresses of this machine are fine; `own` the
+    /// certificate that the gateway shows; `bounds` are requests at once, and waiting.
+    ///
+    /// # Errors
+    /// An address or a certificate that cannot be used.
+    pub fn given(
+        spec: &ir::OutboundEndpoint,
+        named: &str,
+        own: Option<OwnCertificate<'_>>,
+        which: Which,
+        bounds: (usize, usize),
+    ) -> Result<Self, String> {
+        let loopback = spec.plaintext || address::names_this_machine(named);
+        let transport = Transport::new(spec.ca.as_deref(), own, spec.plaintext, loopback)?;
+        let what = match which {
+            Which::Token => "token",
+            Which::Introspection => "introspection",
+        };
+        let target = Target::new(&spec.url, &transport).map_err(|why| format!("the {what} endpoint: {why}"))?;
+        Ok(Self::Given(Arc::new(target.bounded(bounds.0, bounds.1))))
+    }
+
+    /// Where the issuer's metadata says.
+    ///
+    /// # Errors
+    /// A certificate that cannot be used.
+    pub fn discovered(
+        spec: &ir::Discovery,
+        discovery: Arc<Discovery>,
+        own: Option<OwnCertificate<'_>>,
+        which: Which,
+        bounds: (usize, usize),
+    ) -> Result<Self, String> {
+        let loopback = spec.plaintext || address::names_this_machine(&spec.issuer);
+        let transport = Transport::new(spec.ca.as_deref(), own, spec.plaintext, loopback)?;
+        Ok(Self::Discovered(Discovered::new(discovery, transport, which, own.is_some(), bounds)))
+    }
+
     /// Where to send to now. Where the provider has not said it yet, it is asked first.
     ///
     /// # Errors

@@ -44,11 +44,16 @@ impl KeyUses {
         Arc::clone(known.entry((provider.into(), id.into())).or_default())
     }
 
-    /// Unix seconds of the minute of each last use, by provider and id: JSON. Keys that no configuration has are forgotten.
-    #[must_use]
-    pub fn to_json(&self) -> String {
+    /// Forgets keys that no configuration has any more; called after a load, never at the end, when nothing serves.
+    pub fn forget(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, last| Arc::strong_count(last) > 1);
+    }
+
+    /// Unix seconds of the minute of each last use, by provider and id: JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
         for ((provider, id), last) in known.iter() {
             if let Some(seconds) = last.seconds() {
@@ -80,6 +85,8 @@ mod tests {
         again.note(at(125_000));
         assert_eq!(uses.to_json(), r#"{"partners":{"a":120}}"#);
         drop((again, unused));
+        assert_eq!(uses.to_json(), r#"{"partners":{"a":120}}"#, "nothing serves, and it is still known");
+        uses.forget();
         assert_eq!(uses.to_json(), "{}");
     }
 }

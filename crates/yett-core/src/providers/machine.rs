@@ -26,8 +26,12 @@ impl Maker {
             roles: texts(&machine.roles),
             tenant: machine.tenant.as_deref().map(Into::into),
             partner: machine.partner.as_deref().map(Into::into),
-            // By client: keys and certificates of one client share its limits.
-            key: self.seed.parts(&[self.provider.as_bytes(), client.as_bytes(), b""]),
+            // By client and tenant: keys and certificates of one client share its limits.
+            key: self.seed.parts(&[
+                self.provider.as_bytes(),
+                client.as_bytes(),
+                machine.tenant.as_deref().unwrap_or_default().as_bytes(),
+            ]),
             ..Principal::blank(self.provider.clone(), method)
         }
     }

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use super::answer::{self, Denied};
 use super::{Failure, Outcome, Token};
 use crate::ir::{self, TokenGrant};
-use crate::outbound::{Circuit, Fault, Flights, Form, Halves, Limits, OauthClient, Target, Transport, address};
+use crate::outbound::{Circuit, Fault, Flights, Form, Halves, Limits, OauthClient};
 use crate::providers::discovery::discovery;
-use crate::providers::endpoint::{Discovered, Endpoint, Which};
+use crate::providers::endpoint::{Endpoint, Which};
 use crate::providers::jwk::sha256;
 use crate::providers::verdict::DigestHasher;
 use crate::shared::{Counter, Shared};
@@ -117,18 +117,9 @@ impl Registry {
         let number = |figure: u32| usize::try_from(figure).unwrap_or(usize::MAX);
         let bounds = (number(spec.concurrency), number(spec.queue));
         let (endpoint, url) = match (&spec.endpoint, &spec.discovery) {
-            (Some(given), None) => {
-                let loopback = given.plaintext || address::names_this_machine(&given.url);
-                let transport = Transport::new(given.ca.as_deref(), own, given.plaintext, loopback)?;
-                let target = Target::new(&given.url, &transport).map_err(|why| format!("the token endpoint: {why}"))?;
-                (Endpoint::Given(Arc::new(target.bounded(bounds.0, bounds.1))), given.url.as_str())
-            }
+            (Some(given), None) => (Endpoint::given(given, &given.url, own, Which::Token, bounds)?, given.url.as_str()),
             (None, Some(said)) => {
-                let certificate = own.is_some();
-                let loopback = said.plaintext || address::names_this_machine(&said.issuer);
-                let transport = Transport::new(said.ca.as_deref(), own, said.plaintext, loopback)?;
-                let found = Discovered::new(discovery(said, shared)?, transport, Which::Token, certificate, bounds);
-                (Endpoint::Discovered(found), said.issuer.as_str())
+                (Endpoint::discovered(said, discovery(said, shared)?, own, Which::Token, bounds)?, said.issuer.as_str())
             }
             _ => return Err("either an address or the issuer's metadata says where its token is got".to_owned()),
         };

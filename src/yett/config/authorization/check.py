@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from yett.config.base import Location, listed, nearest
+from yett.config.base import Location, listed, nearest, on_routes
 
 if TYPE_CHECKING:
     from yett.config.merge import Merger, Policy
@@ -94,11 +93,4 @@ def _tenant(merger: Merger, policy: Policy) -> None:
 
 def without_tenant(policies: list[Policy]) -> list[str]:
     """Routes on which nothing keeps tenants apart, in sentences."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for policy in policies:
-        if policy.tenant_reason is not None:
-            found[policy.tenant_reason].append(policy.name)
-    return [
-        f"no tenant is compared on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
-        for reason, names in found.items()
-    ]
+    return on_routes("no tenant is compared", ((policy.tenant_reason, policy.name) for policy in policies))

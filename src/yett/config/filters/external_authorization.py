@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from yett.config.base import Model, refuse
-from yett.config.headers import owned
+from yett.config.headers import owned, plain_names
 from yett.config.types import Items, Plaintext, PublicFile, forbidden_host
 from yett.config.units import Duration, milliseconds
 from yett.config.url import url_fault
@@ -29,20 +28,8 @@ def _url(value: Any) -> Any:
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:
-    for index, name in enumerate(value):
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
-            raise refuse(
-                "header_name_invalid",
-                f"`{name}` is not the name of a header; use letters, digits and `-`",
-                (index,),
-            )
-        if owned(name.lower(), False) or name.lower() == "cookie":
-            raise refuse(
-                "header_owned",
-                f"`{name}` belongs to the gateway or carries a credential; name another field",
-                (index,),
-            )
-    return tuple(name.lower() for name in value)
+    taken = "belongs to the gateway or carries a credential; name another field"
+    return plain_names(value, lambda name: taken if owned(name, False) or name == "cookie" else None)
 
 
 def _timeout(value: str) -> str:
@@ -55,7 +42,9 @@ class ExternalAuthorization(Model):
     """A service that is asked whether a request may pass."""
 
     url: Annotated[str, BeforeValidator(_url)]
-    """Where it is asked: POST with a JSON document."""
+    """Where it is asked; with `protocol: grpc` a URL without a path."""
+    protocol: Literal["http", "grpc"] = "http"
+    """`http`: POST with a JSON document; `grpc`: Envoy's `ext_authz`, `envoy.service.auth.v3.Authorization/Check`."""
     ca: PublicFile | None = None
     """PEM of the authority that signed its certificate; the system's roots otherwise."""
     plaintext: Plaintext | None = None
@@ -67,11 +56,23 @@ class ExternalAuthorization(Model):
     to_service: Annotated[Items, AfterValidator(_names)] = ()
     """Fields that its answer may set for the service; clients cannot send them."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> ExternalAuthorization:
+        parts = urlsplit(self.url)
+        if self.protocol == "grpc" and (parts.path.strip("/") or parts.query):
+            raise refuse(
+                "url_with_path",
+                f"gRPC calls a method of its own; write `{parts.scheme}://{parts.netloc}` without a path",
+                ("url",),
+            )
+        return self
+
     def compiled(self, source: str, ca: str | None) -> dict[str, Any]:
         """Its part of the intermediate representation."""
         return {
             "source": source,
             "endpoint": {"url": self.url, "plaintext": self.url.startswith("http://"), "ca": ca},
+            **({"protocol": self.protocol} if self.protocol != "http" else {}),
             "timeout_ms": milliseconds(self.timeout),
             **({"headers": sorted(self.headers)} if self.headers else {}),
             **({"to_service": sorted(self.to_service)} if self.to_service else {}),

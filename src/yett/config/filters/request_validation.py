@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Model, refuse
-from yett.config.headers import owned
+from yett.config.headers import owned, plain_names
 from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 
@@ -63,14 +63,8 @@ def is_json(content_type: str) -> bool:
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:
-    for index, name in enumerate(value):
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", name, re.ASCII):
-            message = f"`{name}` is not the name of a header; use letters, digits and `-`"
-            raise refuse("header_name_invalid", message, (index,))
-        if owned(name.lower(), False):
-            message = f"`{name}` belongs to the gateway, which sets or drops it itself; take it out"
-            raise refuse("header_owned", message, (index,))
-    return tuple(name.lower() for name in value)
+    taken = "belongs to the gateway, which sets or drops it itself; take it out"
+    return plain_names(value, lambda name: taken if owned(name, False) else None)
 
 
 def _string(value: str) -> str:

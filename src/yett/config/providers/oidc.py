@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import template, units
 from yett.config.base import Location, Model, refuse
-from yett.config.discovered import discovered
+from yett.config.discovered import FRESH, discovered
 from yett.config.oauth_client import OauthClient
 from yett.config.providers.jwt import (
     _CLAIM_SCHEMA,
@@ -190,11 +190,11 @@ class Oidc(Model):
             document["ca"] = ca
         if self.parameters:
             document["parameters"] = dict(self.parameters)
-        fresh = {"stale_ms": 86_400_000, "min_interval_ms": 10_000}
+        fresh = {**FRESH, "refresh_ms": 600_000}
         if self.endpoints is None:
             found = discovered(self.issuer, plain, ca, self.hosts)
             document["discovery"] = found
-            document["jwks"] = {"discovered": {"discovery": found, "refresh_ms": 600_000, **fresh}}
+            document["jwks"] = {"discovered": {"discovery": found, **fresh}}
         else:
             given = self.endpoints
             document["endpoints"] = {
@@ -202,7 +202,7 @@ class Oidc(Model):
                 **({"end_session": given.end_session} if given.end_session else {}),
             }  # fmt: skip
             document["jwks"] = {"url": {
-                "url": given.jwks, "plaintext": plain, "ca": ca, "refresh_ms": 600_000, **fresh,
+                "url": given.jwks, "plaintext": plain, "ca": ca, **fresh,
             }}  # fmt: skip
         return document
 

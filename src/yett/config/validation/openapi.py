@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
@@ -17,6 +18,8 @@ _PLACES = ("path", "query", "header", "cookie")
 _IGNORED_HEADERS = {"accept", "content-type", "authorization"}
 """OpenAPI 3.1.1 section 4.8.12.2: parameters of these names are ignored."""
 _STYLES = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
+
+Found = tuple[str, str, str, dict[str, Any], dict[str, Any]]
 
 
 @dataclass
@@ -57,7 +60,14 @@ class Description:
             return self.document.error(("jsonSchemaDialect",), "schema_dialect", message)
         return None
 
-    def operations(self) -> Iterator[tuple[str, str, str, dict[str, Any], dict[str, Any]]]:
+    @cached_property
+    def _named(self) -> dict[str, list[Found]]:
+        found: dict[str, list[Found]] = {}
+        for one in self.operations():
+            found.setdefault(one[0], []).append(one)
+        return found
+
+    def operations(self) -> Iterator[Found]:
         """`operationId`, method, path, operation and path item of each."""
         for path, item in self.value["paths"].items():
             for method, operation in item.items() if isinstance(item, dict) else ():
@@ -66,7 +76,7 @@ class Description:
 
     def operation(self, name: str, refuse_unknown: bool) -> Operation | str:
         """The operation of an `operationId`, or why there is none."""
-        found = [one for one in self.operations() if one[0] == name]
+        found = self._named.get(name, [])
         if not found:
             known = [one[0] for one in self.operations() if one[0]]
             hint = nearest(name, known) or (

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from yett.policy.testing.run import Result, outcome
+from yett.policy.engine import outcome
+from yett.policy.testing.run import Result
 
 PARTS = {
     "callers": "caller_not_allowed",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from yett.config.base import listed, nearest
+from yett.config.messages import translate
+from yett.config.places import Places
+from yett.errors import ConfigurationError
 from yett.policy.testing.model import NOBODY, Principal
 
 TOKENS = ("jwt", "introspection", "oidc")
@@ -16,6 +22,18 @@ class Unknown(ValueError):
     def __init__(self, message: str, *at: str | int) -> None:
         super().__init__(message)
         self.at = at
+
+
+def read(value: Any, shown: str) -> Principal:
+    """A principal that stands in no file; `shown` is what it is called.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    try:
+        return Principal.model_validate(value)
+    except ValidationError as error:
+        raise ConfigurationError(translate(error, Principal, Places(None, shown, Path()))) from None
 
 
 class Principals:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from yett.policy.engine import Engine
+from yett.policy.engine import Engine, outcome
 from yett.policy.testing.coverage import KINDS, Coverage
-from yett.policy.testing.run import Result, Run, explanation, outcome
+from yett.policy.testing.run import Result, Run, explanation
 
 # Explanations of so many failures: a broken rule may fail thousands of tests in the same way.
 EXPLAINED = 10

@@ -10,7 +10,7 @@ from typing import Any
 
 from yett.errors import ConfigurationError
 from yett.policy import explain
-from yett.policy.engine import Engine
+from yett.policy.engine import Engine, forwarded, outcome
 from yett.policy.testing.cases import Case, Reader
 
 # Decisions are asked for in parts of so many: a million cases are not one document.
@@ -74,14 +74,6 @@ def run(engine: Engine, cases: list[Case]) -> Run:
     return done
 
 
-def outcome(decision: dict[str, Any]) -> str:
-    """`allow`, `answer`, or the reason of the refusal."""
-    if "error" in decision:
-        return f"no answer: {decision['error']}"
-    refusal = decision["refusal"]
-    return str(refusal["reason"] if refusal else decision["outcome"])
-
-
 def compare(engine: Engine, case: Case, decision: dict[str, Any]) -> Iterable[str]:
     """In what a decision differs from what is expected, in words."""
     expect, got = case.expect, outcome(decision)
@@ -103,9 +95,7 @@ def compare(engine: Engine, case: Case, decision: dict[str, Any]) -> Iterable[st
 
 
 def _headers(engine: Engine, case: Case, decision: dict[str, Any]) -> Iterable[str]:
-    seen: dict[str, list[str]] = {}
-    for name, value in decision["forward"]["headers"]:
-        seen.setdefault(name.lower(), []).append(value)
+    seen = forwarded(decision)
     secret = CREDENTIALS | {provider.get("header") for provider in engine.providers}
     for name, wanted in case.expect.headers.items():
         values = seen.get(name.lower())

@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use crate::body::step;
 use crate::ir::JsonBounds;
 
 /// What is wrong with a document.
@@ -367,7 +368,7 @@ pub fn pointer(text: &[u8], at: usize) -> String {
     if at < here && matches!(text.get(at), Some(b'{' | b'[')) {
         steps.pop();
     }
-    steps.iter().flatten().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    steps.iter().flatten().map(|name| step(name)).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use crate::body::{FieldError, MAX_ERRORS};
+use crate::body::{FieldError, MAX_ERRORS, step};
 
 /// Bytes that one compiled pattern may take.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -117,8 +117,7 @@ fn part(error: &ValidationError<'_>) -> FieldError {
         _ => None,
     };
     if let Some(name) = name {
-        pointer.push('/');
-        pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&step(name));
     }
     FieldError::at(&pointer, detail(error.kind()))
 }

@@ -24,9 +24,9 @@ pub(super) struct Message {
 
 impl Message {
     /// Whether hyper takes the target: not in another form, and without the likes of `<`, which routing refuses or passes on
-    /// as they came.
+    /// as they came. A fragment is no part of one (RFC 9112 section 3.2.1): routing refuses it, hyper cuts it off.
     pub(super) fn is_origin_form(&self) -> bool {
-        self.target.starts_with('/') && self.target.parse::<hyper::Uri>().is_ok()
+        self.target.starts_with('/') && !self.target.contains('#') && self.target.parse::<hyper::Uri>().is_ok()
     }
 }
 

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::answers::{Answer, Answers, Question, Said};
 use crate::exchange::Refusal;
 use crate::ir;
-use crate::outbound::{Circuit, Fault, Flights, Form, Limits, OauthClient, Target, Transport, address};
+use crate::outbound::{Circuit, Fault, Flights, Form, Limits, OauthClient};
 use crate::providers::discovery::Discovery;
-use crate::providers::endpoint::{Discovered, Endpoint, Which};
+use crate::providers::endpoint::{Endpoint, Which};
 use crate::providers::jwk::sha256;
 use crate::reason::Reason;
 use crate::shared::Counter;
@@ -126,17 +126,10 @@ impl Registry {
         let bounds = (number(spec.concurrency), number(spec.queue));
         let (endpoint, url) = match (&spec.endpoint, discovery, &spec.discovery) {
             (Some(given), None, None) => {
-                let loopback = given.plaintext || address::names_this_machine(issuer.unwrap_or(&given.url));
-                let transport = Transport::new(given.ca.as_deref(), own, given.plaintext, loopback)?;
-                let target = Target::new(&given.url, &transport).map_err(|why| format!("the introspection endpoint: {why}"))?;
-                (Endpoint::Given(Arc::new(target.bounded(bounds.0, bounds.1))), given.url.as_str())
+                (Endpoint::given(given, issuer.unwrap_or(&given.url), own, Which::Introspection, bounds)?, given.url.as_str())
             }
             (None, Some(discovery), Some(said)) => {
-                let certificate = own.is_some();
-                let loopback = said.plaintext || address::names_this_machine(&said.issuer);
-                let transport = Transport::new(said.ca.as_deref(), own, said.plaintext, loopback)?;
-                let found = Discovered::new(discovery, transport, Which::Introspection, certificate, bounds);
-                (Endpoint::Discovered(found), said.issuer.as_str())
+                (Endpoint::discovered(said, discovery, own, Which::Introspection, bounds)?, said.issuer.as_str())
             }
             _ => return Err("either an address or the issuer's metadata says where tokens are asked about".to_owned()),
         };

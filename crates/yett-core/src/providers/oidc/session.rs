@@ -245,7 +245,12 @@ impl Session {
             // When the login was, which no refresh moves: revocations of a person end what began before them.
             issued_ms: Some(self.created_s.saturating_mul(1000)),
             expires_ms: Some(self.stream_end_s(lifetimes).saturating_mul(1000)),
-            key: hash.parts(&[provider.as_bytes(), who.subject.as_bytes(), client.as_bytes()]),
+            key: hash.parts(&[
+                provider.as_bytes(),
+                who.subject.as_bytes(),
+                client.as_bytes(),
+                who.tenant.as_deref().unwrap_or_default().as_bytes(),
+            ]),
             ..Principal::blank(Arc::clone(provider), AuthenticationMethod::Oidc)
         })
     }

@@ -97,6 +97,8 @@ impl Session {
         let Some(stream) = self.streams.get(at) else { return Ok(()) };
         match stream.input {
             Input::Ended => return self.fault(id, Code::StreamClosed),
+            // The client reset it itself, and our side has not ended yet.
+            Input::Reset if stream.past == Past::ByClient => return self.fault(id, Code::StreamClosed),
             Input::Reset => return self.pay(LATE),
             Input::Open => {}
         }
@@ -150,6 +152,7 @@ impl Session {
         let Some(stream) = self.streams.get(at) else { return Ok(()) };
         match stream.input {
             Input::Ended => return self.fault(head.stream, Code::StreamClosed),
+            Input::Reset if stream.past == Past::ByClient => return self.fault(head.stream, Code::StreamClosed),
             Input::Reset => return self.pay(LATE),
             Input::Open => {}
         }
@@ -224,7 +227,11 @@ impl Session {
                 self.lose(at, Past::ByClient);
                 Ok(())
             }
-            Found::Over(_) | Found::Forgotten => Ok(()),
+            Found::Over(_) => {
+                self.streams.reset_as_well(head.stream);
+                Ok(())
+            }
+            Found::Forgotten => Ok(()),
         }
     }
 

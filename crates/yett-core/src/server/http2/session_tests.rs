@@ -233,6 +233,27 @@ fn resets_before_a_slot_has_begun_leave_nothing() {
 }
 
 #[test]
+fn nothing_may_come_on_a_stream_that_the_client_has_reset() {
+    // RFC 9113 section 5.1: also while our side runs, and where we had reset it before.
+    let late = [frame(kind::DATA, 0, 1, b"x"), frame(kind::HEADERS, 5, 1, GET)];
+    for (frame_too_late, ours_first) in late.iter().flat_map(|late| [(late, false), (late, true)]) {
+        let mut session = begun();
+        let (at, _) = request(&mut session, 1, POST, false);
+        if ours_first {
+            session.fault(1, Code::Cancel).unwrap();
+            session.forget(at);
+            session.read(frame_too_late).unwrap();
+            assert_eq!(written(&mut session).len(), 1, "what was on its way is ignored");
+        }
+        session.read(&frame(kind::RST_STREAM, 0, 1, &[0; 4])).unwrap();
+        session.out.clear();
+        session.read(frame_too_late).unwrap();
+        let (head, code) = written(&mut session).pop().unwrap();
+        assert_eq!((head.kind, head.stream, code), (kind::RST_STREAM, 1, vec![0, 0, 0, 5]), "STREAM_CLOSED; {ours_first}");
+    }
+}
+
+#[test]
 fn more_streams_than_allowed_are_refused_and_may_come_again() {
     let mut session = Session::new(LIMITS, 2, true, || 0);
     session.read(&hello()).unwrap();

@@ -197,6 +197,13 @@ impl Streams {
         self.past.push_back((id, past));
     }
 
+    /// The client reset a stream that we had reset: nothing more may come on it.
+    pub fn reset_as_well(&mut self, id: u32) {
+        if let Some(past) = self.past.iter_mut().rev().find(|past| past.0 == id && past.1 == Past::ByUs) {
+            past.1 = Past::ByClient;
+        }
+    }
+
     /// Gives back memory while there are none.
     pub fn rest(&mut self) {
         if self.active() == 0 {
