@@ -1,7 +1,11 @@
 //! What an answer of a service has to be before any of it leaves: its status, type, size and shape, and nothing internal in it.
 
+mod cards;
+mod fields;
 mod leaks;
 mod strip;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
@@ -13,22 +17,40 @@ use crate::exchange::ResponseHead;
 use crate::headers::{Headers, Known};
 use crate::ir::{self, JsonBounds, ResponseMode};
 use crate::reason::Reason;
+use crate::shared::Counter;
 
-/// Fields that say what a service is made of; they never pass.
-const INTERNALS: [&str; 12] = [
-    "x-aspnet-version",
-    "x-aspnetmvc-version",
-    "x-backend",
-    "x-backend-server",
-    "x-debug",
-    "x-debug-token",
-    "x-debug-token-link",
-    "x-drupal-cache",
-    "x-generator",
-    "x-php-version",
-    "x-runtime",
-    "x-version",
+/// Reasons for which an answer does not fit, and that there was no room to look at it.
+pub const REASONS: [Reason; 7] = [
+    Reason::BufferExhausted,
+    Reason::ResponseStatusUnexpected,
+    Reason::ResponseTypeUnexpected,
+    Reason::ResponseTooLarge,
+    Reason::ResponseMalformed,
+    Reason::ResponseSchemaMismatch,
+    Reason::ResponseLeak,
 ];
+
+/// Counts answers that do not fit and pass, by reason.
+#[derive(Debug, Default)]
+pub struct Faults([Counter; REASONS.len()]);
+
+impl Faults {
+    /// Counts one more.
+    pub fn count(&self, reason: Reason) {
+        if let Some(counter) = index(reason).and_then(|index| self.0.get(index)) {
+            counter.increment();
+        }
+    }
+
+    /// Those so far, of each reason.
+    pub fn all(&self) -> impl Iterator<Item = (Reason, u64)> {
+        REASONS.into_iter().zip(self.0.iter().map(Counter::get))
+    }
+}
+
+fn index(reason: Reason) -> Option<usize> {
+    REASONS.iter().position(|known| *known == reason)
+}
 
 /// What answers have to be.
 #[derive(Debug)]
@@ -38,8 +60,11 @@ pub struct ResponseValidation {
     /// Bytes of a body that is looked at.
     pub size: u64,
     streams: bool,
+    internals: bool,
     leaks: Leaks,
     json: JsonBounds,
+    /// The second in which each of [`REASONS`] was last reported.
+    reported: [AtomicU64; REASONS.len()],
 }
 
 /// Answers of some statuses.
@@ -112,7 +137,16 @@ impl ResponseValidation {
             return Err("no answer would ever pass; name the statuses".to_owned());
         }
         let leaks = Leaks::build(&spec.leaks)?;
-        Ok(Self { mode: spec.mode, answers: answers.into(), size: spec.size, streams: spec.streams, leaks, json: spec.json })
+        Ok(Self {
+            mode: spec.mode,
+            answers: answers.into(),
+            size: spec.size,
+            streams: spec.streams,
+            internals: spec.internals,
+            leaks,
+            json: spec.json,
+            reported: Default::default(),
+        })
     }
 
     /// Whether answers that do not fit pass, and are reported.
@@ -121,19 +155,29 @@ impl ResponseValidation {
         self.mode == ResponseMode::Report
     }
 
-    /// Judges the head. `body` says whether one follows.
+    /// Whether to write an event for it: once a second for each reason, so that other events are not drowned.
+    #[must_use]
+    pub fn may_report(&self, reason: Reason, second: u64) -> bool {
+        let last = index(reason).and_then(|index| self.reported.get(index));
+        // 0 is no second at all.
+        last.is_some_and(|last| last.swap(second + 1, Ordering::Relaxed) != second + 1)
+    }
+
+    /// Judges the head, whose fields are still the service's. `body` says whether a body follows, `head` that the request was
+    /// one for the head only, and `inside` names the endpoint and the host that the client asked for.
     ///
     /// # Errors
     /// Why nothing of the answer may leave.
-    pub fn head(&self, response: &ResponseHead, body: bool) -> Result<Look, Reason> {
-        // A more precise status wins, whatever the order.
-        let fits = |one: &(usize, &AnswerType)| one.1.status.rank(response.status).is_some();
-        let found = self.answers.iter().enumerate().filter(fits).max_by_key(|(_, one)| one.status.rank(response.status));
-        let (answer, known) = found.ok_or(Reason::ResponseStatusUnexpected)?;
-        if !body {
-            return Ok(Look::Nothing);
-        }
+    pub fn head(&self, response: &ResponseHead, body: bool, head: bool, inside: (&[u8], &[u8])) -> Result<Look, Reason> {
         let headers = &response.headers;
+        let (answer, known) = self.answer(response.status).ok_or(Reason::ResponseStatusUnexpected)?;
+        if (self.leaks.addresses && fields::names_endpoint(headers, inside.0, inside.1)) || fields::leak(headers, &self.leaks) {
+            return Err(Reason::ResponseLeak);
+        }
+        if !body {
+            let none = head || matches!(response.status, 204 | 304);
+            return if none || !known.needs_body() { Ok(Look::Nothing) } else { Err(Reason::ResponseMalformed) };
+        }
         if headers.named(b"content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity")) {
             return Err(Reason::ResponseTypeUnexpected);
         }
@@ -143,7 +187,8 @@ impl ResponseValidation {
             (None, None) if known.bodies.is_none() => return Ok(Look::Body { json: false, schema: None }),
             _ => return Err(Reason::ResponseTypeUnexpected),
         };
-        if is_stream(&kind.essence) && !self.streams {
+        let stream = is_stream(&kind.essence);
+        if stream && !self.streams {
             return Err(Reason::ResponseTypeUnexpected);
         }
         let index = match &known.bodies {
@@ -153,19 +198,32 @@ impl ResponseValidation {
                 Some(found.ok_or(Reason::ResponseTypeUnexpected)?)
             }
         };
-        if is_stream(&kind.essence) || !is_text(&kind.essence) {
-            return Ok(Look::Nothing);
-        }
         let schema = index.filter(|index| {
             let body = known.bodies.as_ref().and_then(|bodies| bodies.get(*index));
             body.is_some_and(|body| body.schema.is_some())
         });
+        // A type with a schema is looked at, whatever else it may be.
+        if schema.is_none() && (stream || !is_text(&kind.essence)) {
+            return Ok(Look::Nothing);
+        }
         Ok(Look::Body { json: ContentType::is_json(&kind.essence), schema: schema.map(|index| (answer, index)) })
+    }
+
+    /// What is known of answers of a status: the most precise, whatever the order. A 304 stands for the answer that it saves
+    /// (RFC 9110 section 15.4.5).
+    fn answer(&self, status: u16) -> Option<(usize, &AnswerType)> {
+        let of = |status: u16| {
+            let fits = |one: &(usize, &AnswerType)| one.1.status.rank(status).is_some();
+            self.answers.iter().enumerate().filter(fits).max_by_key(|(_, one)| one.status.rank(status))
+        };
+        of(status).or_else(|| of(200).filter(|_| status == 304))
     }
 
     /// Takes away fields that say what the service is made of.
     pub fn clean(&self, headers: &mut Headers) {
-        headers.retain(|_, name, _| !INTERNALS.iter().any(|internal| internal.as_bytes() == name));
+        if self.internals && !self.reports() {
+            headers.retain(|_, name, _| !fields::is_internal(name));
+        }
     }
 
     /// Judges a whole body.
@@ -177,23 +235,28 @@ impl ResponseValidation {
         let mut judged = Judged::Passes;
         if json {
             json::scan(data, &self.json).map_err(|_| Reason::ResponseMalformed)?;
-            let schema = schema.and_then(|(answer, index)| self.answers.get(answer)?.bodies.as_ref()?.get(index)?.schema.as_ref());
+            let schema =
+                schema.and_then(|(answer, index)| self.answers.get(answer)?.bodies.as_ref()?.get(index)?.schema.as_ref());
             if let Some(schema) = schema {
                 let mut value: Value = serde_json::from_slice(data).map_err(|_| Reason::ResponseMalformed)?;
                 if !schema.fits(&value) {
                     if self.mode != ResponseMode::Strip || !strip::strip(schema, &mut value) {
                         return Err(Reason::ResponseSchemaMismatch);
                     }
-                    judged = Judged::Stripped(serde_json::to_vec(&value).map_err(|_| Reason::ResponseMalformed)?);
+                    judged = Judged::Stripped(strip::cut(data, &value).ok_or(Reason::Internal)?);
                 }
             }
         }
         // Of what leaves: what was stripped harms nobody.
         let leaves = if let Judged::Stripped(text) = &judged { text } else { data };
-        match self.leaks.find(leaves) {
-            Some(_) => Err(Reason::ResponseLeak),
-            None => Ok(judged),
-        }
+        if self.leaks.find(leaves, json).is_some() { Err(Reason::ResponseLeak) } else { Ok(judged) }
+    }
+}
+
+impl AnswerType {
+    /// Whether every body that it may have is of some schema: none is of none.
+    fn needs_body(&self) -> bool {
+        self.bodies.as_ref().is_some_and(|bodies| !bodies.is_empty() && bodies.iter().all(|body| body.schema.is_some()))
     }
 }
 
@@ -218,8 +281,10 @@ impl Status {
 
 /// Bodies without an end that could be waited for.
 fn is_stream(essence: &str) -> bool {
-    matches!(essence, "text/event-stream" | "application/x-ndjson" | "application/jsonl" | "application/json-seq" | "application/stream+json")
-        || essence.starts_with("application/grpc")
+    matches!(
+        essence,
+        "text/event-stream" | "application/x-ndjson" | "application/jsonl" | "application/json-seq" | "application/stream+json"
+    ) || essence.starts_with("application/grpc")
         || essence.starts_with("multipart/x-mixed-replace")
 }
 
@@ -228,5 +293,12 @@ fn is_text(essence: &str) -> bool {
     ContentType::is_json(essence)
         || essence.starts_with("text/")
         || essence.ends_with("+xml")
-        || matches!(essence, "application/xml" | "application/javascript" | "application/x-www-form-urlencoded" | "application/yaml" | "application/x-yaml")
+        || matches!(
+            essence,
+            "application/xml"
+                | "application/javascript"
+                | "application/x-www-form-urlencoded"
+                | "application/yaml"
+                | "application/x-yaml"
+        )
 }

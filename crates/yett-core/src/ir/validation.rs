@@ -49,6 +49,9 @@ pub struct ResponseValidation {
     /// Whether bodies without an end pass.
     #[serde(default)]
     pub streams: bool,
+    /// Whether fields that say what a service is made of are taken away.
+    #[serde(default = "yes")]
+    pub internals: bool,
     /// Whether `format` of schemas is checked.
     #[serde(default = "yes")]
     pub formats: bool,
@@ -81,6 +84,8 @@ pub struct AnswerType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Leak {
+    /// Where the service is, in fields that lead elsewhere.
+    Addresses,
     /// Numbers of payment cards.
     Cards,
     /// Private keys in PEM.

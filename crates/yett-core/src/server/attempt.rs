@@ -7,12 +7,11 @@ use super::clock::{http_date, monotonic_ns};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::hints;
-use super::judged;
+use super::judged::{self, Copied, Plan};
 use super::lane::Lane;
 use super::lifetime::Lifetime;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use crate::exchange::{Framing, Method, Upgrade, Version};
-use crate::filters::response_validation::Look;
 use crate::filters::websocket;
 use crate::grpc;
 use crate::http1::response;
@@ -150,11 +149,12 @@ impl<C: Client> Lane<C> {
         if switched && !(complete.keep_alive && websocket::is_accepted(&request.headers, &self.response)) {
             return Once::Ended(Reason::ServiceResponseInvalid.into());
         }
-        let look = match judged::look(job, &self.exchange, &self.response, complete.framing) {
-            Ok(look) => look,
+        let plan = match judged::plan(job, &self.exchange, &self.response, complete.framing, &endpoint) {
+            Ok(plan) => plan,
             Err(reason) => return Once::Ended(reason.into()),
         };
-        if matches!(complete.framing, Framing::Chunked | Framing::Close) && look == Look::Nothing {
+        let is_held = matches!(plan, Plan::Held(_));
+        if matches!(complete.framing, Framing::Chunked | Framing::Close) && !is_held {
             transfer.lifetime = Some(Box::new(Lifetime::new(*job, &self.exchange)));
         }
         if let Err(refusal) = pipeline::respond(&job.view.snapshot, &self.exchange, &mut self.response) {
@@ -165,7 +165,7 @@ impl<C: Client> Lane<C> {
             }
             return Once::Ended(Outcome::Refused(refusal));
         }
-        if let (Look::Body { .. }, Some(validation)) = (look, &job.route.response_validation) {
+        if let (Plan::Held(look), Some(validation)) = (plan, &job.route.response_validation) {
             let Some(room) = ReadBuffer::with_room(job.view.pools.buffers().clone(), 0) else {
                 return Once::Ended(Reason::BufferExhausted.into());
             };
@@ -175,7 +175,7 @@ impl<C: Client> Lane<C> {
                 Ok(held) => held,
                 Err(failure) => return Once::Ended(failed(&endpoint, failure)),
             };
-            match judged::judge(job, &self.exchange, validation, look, held, &mut self.response) {
+            match judged::judge(job, validation, look, held, &mut self.response) {
                 Ok(held) => {
                     let length = held.data().len() as u64;
                     complete.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
@@ -193,19 +193,25 @@ impl<C: Client> Lane<C> {
         let last = job.last || job.worker.closes(&self.exchange.connection);
         let mut keep = sent && !last && !(complete.framing == Framing::Close && announce == Announce::Nothing);
         keep &= !(complete.framing == Framing::Chunked && announce == Announce::Nothing);
-        let read_as = if look == Look::Nothing { transfer.service.body_framing(complete.framing) } else { complete.framing };
+        let read_as = if is_held { complete.framing } else { transfer.service.body_framing(complete.framing) };
         let out = transfer.down.start(read_as, announce == Announce::Chunked && !C::FRAMED, u64::MAX);
-        if http2 && look == Look::Nothing {
+        if http2 && !is_held {
             transfer.client.expect_trailers();
         }
         if transfer.client.start(out, &self.response, announce, !keep, &http_date(job.started.unix_ms)).is_err() {
             return Once::Ended(Outcome::Gone);
+        }
+        if let (Plan::Watched(look), Some(validation)) = (plan, &job.route.response_validation) {
+            transfer.down.copy = Some(Copied::new(job, look, validation.size));
         }
         self.status = status;
         // What follows holds no more of the head than this: an idle connection has the room, too.
         let keep_alive = complete.keep_alive;
         let body = transfer.body().await;
         let moved = transfer.down_moved;
+        if let (Some(copied), Ok(())) = (transfer.down.copy.take(), &body) {
+            judged::watched(job, &self.exchange, &copied);
+        }
         drop(transfer);
         if let (101, Ok(()), Some(websocket)) = (self.status, &body, &job.route.websocket) {
             // Boxed: other requests do not carry the room.

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from yett.config.base import Model, refuse
+from yett.config.base import Model, listed, refuse
 from yett.config.filters.request_validation import ContentTypes, JsonLimits, Unknown
 from yett.config.types import PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 
 if TYPE_CHECKING:
+    from yett.config.merge import Policy
     from yett.config.validation.openapi import Operation
 
-LEAKS = ("cards", "private_keys", "tokens", "stack_traces")
+LEAKS = ("addresses", "cards", "private_keys", "stack_traces", "tokens")
+_STREAMS = frozenset(
+    {"text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq", "application/stream+json"}
+)  # fmt: skip
+_STREAMS_BEGIN = ("application/grpc", "multipart/x-mixed-replace")
 _STATUS = re.compile(r"[1-5]([0-9][0-9]|XX)", re.ASCII)
 
 
@@ -95,14 +100,19 @@ class ResponseValidation(Model):
     size: Annotated[Size, AfterValidator(_size)] = "1MiB"
     """A body that is looked at; it is held whole."""
     leaks: Annotated[tuple[str, ...], BeforeValidator(_leaks), WithJsonSchema(_LEAK_SCHEMA)] = LEAKS
-    """What is looked for in texts: `cards`, `private_keys`, `tokens`, `stack_traces`; or `none`."""
+    """What is looked for in header fields and texts: `addresses` (of the service, in fields that lead there), `cards`,
+    `private_keys`, `stack_traces`, `tokens`; or `none`."""
+    internal_headers: Literal["remove", "keep"] = "remove"
+    """Fields that say what a service is made of, such as `X-Runtime`."""
     streams: bool = False
     """Whether bodies without an end (`text/event-stream`, lines of JSON, gRPC) pass, unread."""
 
     def compiled(self, schema: Any) -> dict[str, Any]:
         """Its part of the intermediate representation, with the schema that its file holds."""
         plain = (
-            None if self.content_types is None else [{"content_type": name} for name in self.content_types]
+            {}
+            if self.content_types is None
+            else {"bodies": [{"content_type": name} for name in self.content_types]}
         )
         answers: list[dict[str, Any]] = []
         if self.json_schema is not None:
@@ -113,11 +123,9 @@ class ResponseValidation(Model):
             )
             bodies = [{"content_type": name, "schema": schema} for name in names]
             answers += [{"status": status, "bodies": bodies} for status in own]
-            plain = None
         seen = {answer["status"] for answer in answers}
-        for status in self.statuses or ("default",):
-            if status not in seen:
-                answers.append({"status": status, **({"bodies": plain} if plain is not None else {})})
+        others = [status for status in self.statuses or ("default",) if status not in seen]
+        answers += [{"status": status, **plain} for status in others]
         return self._document(answers)
 
     def of_operation(self, operation: Operation) -> dict[str, Any]:
@@ -142,5 +150,23 @@ class ResponseValidation(Model):
             "json": self.json_limits.compiled(),
             "leaks": sorted(self.leaks),
             **({"streams": True} if self.streams else {}),
+            **({} if self.internal_headers == "remove" else {"internals": False}),
             **({} if self.formats else {"formats": False}),
         }
+
+
+def only_reported(policies: list[Policy]) -> list[str]:
+    """Routes whose answers pass whatever they are, in a sentence."""
+    names = [
+        policy.name
+        for policy in policies
+        if policy.response_validation and policy.response_validation[1].mode == "report"
+    ]
+    on = "route" if len(names) == 1 else "routes"
+    what = "answers that do not fit are reported, and pass"
+    return [f"{what} (`response_validation: {{mode: report}}`) on {on} {listed(names)}"] if names else []
+
+
+def is_stream(content_type: str) -> bool:
+    """Whether such a body may have no end. The data plane has the same list."""
+    return content_type in _STREAMS or content_type.startswith(_STREAMS_BEGIN)

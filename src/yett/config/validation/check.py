@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from yett.config import template
 from yett.config.base import Location, listed
 from yett.config.filters.request_validation import RequestValidation, is_json
-from yett.config.filters.response_validation import ResponseValidation
+from yett.config.filters.response_validation import ResponseValidation, is_stream
 from yett.config.gateway import Gateway
 from yett.config.places import Places
 from yett.config.resolve import Material
@@ -124,7 +124,13 @@ class Validations:
         elif "formats" in found.model_fields_set:
             message = "without a schema `formats` has no effect; remove it"
             self._fault((*at, "formats"), "key_unused", message, True)
+        self._streams(at, found, found.content_types)
         self._documents[at] = found.compiled(schema)
+
+    def _unknown(self, at: Location, found: ResponseValidation) -> None:
+        if found.mode == "strip" and "unknown_properties" in found.model_fields_set:
+            message = "`strip` takes unknown properties out; remove this"
+            self._fault((*at, "unknown_properties"), "key_unused", message, True)
 
     def _shape(self, at: Location, found: ResponseValidation) -> None:
         others = [name for name in found.content_types or () if not is_json(name)]
@@ -140,6 +146,7 @@ class Validations:
             if key in found.model_fields_set:
                 message = f"the description says that already; remove `{key}`, or `openapi`"
                 self._fault((*at, key), "key_unused", message, True)
+        self._unknown(at, found)
         refuse_unknown = found.mode == "strip" or found.unknown_properties == "refuse"
         operation = self._operation(at, found, refuse_unknown)
         if operation is None:
@@ -149,8 +156,24 @@ class Validations:
             message = "the operation names no answer, so none would pass; describe them, or name `statuses`"
             self._fault((*at, "operation"), "operation_unknown", message)
         bodies = [body for one in operation.responses for body in one["bodies"]]
-        self.errors += operation.errors or _compiled_faults(self._last, operation, bodies, found.formats)
+        self.errors += operation.response_errors or _compiled_faults(
+            self._last, operation, bodies, found.formats
+        )
+        self._streams(at, found, [str(body["content_type"]) for body in bodies])
         self._documents[at], self.operations[at] = document, operation
+
+    def _streams(self, at: Location, found: ResponseValidation, types: Iterable[str] | None) -> None:
+        """Streams are declared in vain where their types do not pass, and the other way round."""
+        if types is None or found.statuses and found.openapi:
+            return
+        named = [name for name in types if is_stream(name)]
+        if found.streams and not named and not any(name.endswith("/*") for name in types):
+            message = "none of the types that pass is a stream, so this has no effect; remove it"
+            self._fault((*at, "streams"), "key_unused", message, True)
+        elif named and not found.streams:
+            message = f"{listed(named)} has no end that could be waited for; write `streams: true`, and it passes unread"
+            key = "content_types" if found.content_types else "operation"
+            self._fault((*at, key), "stream_undeclared", message)
 
     def _operation(
         self, at: Location, found: RequestValidation | ResponseValidation, refuse_unknown: bool

@@ -47,16 +47,24 @@ impl Schema {
         self.0.is_valid(value)
     }
 
-    /// Properties that it does not know: where their object stands, and their names. `None` where something else is wrong,
-    /// too, or so many that nobody would look at all of them.
+    /// Properties that it does not know, or that it forbids by name: where their object stands, and their names. `None` where
+    /// something else is wrong, too, or so many that nobody would look at all of them.
     #[must_use]
     pub fn unknown(&self, value: &Value) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
         for error in self.0.iter_errors(value) {
-            let (Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected }) = error.kind() else {
-                return None;
-            };
-            found.extend(unexpected.iter().map(|name| (error.instance_path().to_string(), name.clone())));
+            match error.kind() {
+                Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                    found.extend(unexpected.iter().map(|name| (error.instance_path().to_string(), name.clone())));
+                }
+                Kind::FalseSchema => {
+                    let (at, schema) = (error.instance_path().to_string(), error.schema_path().to_string());
+                    let (object, name) = at.rsplit_once('/')?;
+                    schema.strip_suffix(name)?.strip_suffix("/properties/")?;
+                    found.push((object.to_owned(), name.replace("~1", "/").replace("~0", "~")));
+                }
+                _ => return None,
+            }
             if found.len() > MAX_UNKNOWN {
                 return None;
             }
