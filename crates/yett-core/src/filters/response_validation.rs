@@ -130,8 +130,13 @@ impl ResponseValidation {
                 }
                 Ok(BodyType { content_type: body.content_type.as_str().into(), schema })
             };
-            let bodies = one.bodies.as_ref().map(|bodies| bodies.iter().map(body).collect::<Result<_, String>>()).transpose()?;
-            answers.push(AnswerType { status, bodies });
+            let bodies = one.bodies.as_ref().map(|bodies| bodies.iter().map(body).collect::<Result<Vec<_>, String>>());
+            let mut bodies = bodies.transpose()?;
+            if let Some(bodies) = &mut bodies {
+                // A type by its name counts before all of its kind.
+                bodies.sort_by_key(|body| body.content_type.ends_with('*'));
+            }
+            answers.push(AnswerType { status, bodies: bodies.map(Vec::into_boxed_slice) });
         }
         if answers.is_empty() {
             return Err("no answer would ever pass; name the statuses".to_owned());

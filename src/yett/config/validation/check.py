@@ -112,8 +112,7 @@ class Validations:
         if found.json_schema is not None:
             self._shape(at, found)
             schema = self._schema((*at, "json_schema"), str(found.json_schema), found.formats)
-            closed = json.dumps(schema)
-            if found.mode == "strip" and not any(f'"{key}"' in closed for key in _CLOSING):
+            if found.mode == "strip" and not _closes(schema):
                 message = "the schema knows every property, so nothing would be taken out; write `additionalProperties: false` into it"
                 self._fault((*at, "mode"), "strip_nothing", message)
         elif found.mode == "strip":
@@ -156,6 +155,9 @@ class Validations:
             message = "the operation names no answer, so none would pass; describe them, or name `statuses`"
             self._fault((*at, "operation"), "operation_unknown", message)
         bodies = [body for one in operation.responses for body in one["bodies"]]
+        if found.mode == "strip" and not (operation.response_errors or _closes(bodies)):
+            message = "no answer of the operation is JSON with known properties, so nothing would be taken out; describe one, or write `enforce`"
+            self._fault((*at, "mode"), "strip_nothing", message)
         self.errors += operation.response_errors or _compiled_faults(
             self._last, operation, bodies, found.formats
         )
@@ -164,7 +166,7 @@ class Validations:
 
     def _streams(self, at: Location, found: ResponseValidation, types: Iterable[str] | None) -> None:
         """Streams are declared in vain where their types do not pass, and the other way round."""
-        if types is None or found.statuses and found.openapi:
+        if types is None or (found.statuses and found.openapi):
             return
         named = [name for name in types if is_stream(name)]
         if found.streams and not named and not any(name.endswith("/*") for name in types):
@@ -283,6 +285,12 @@ class Validations:
         """Its part of a route's document."""
         found = (policy.request_validation, policy.response_validation)
         return {str(one[0][-1]): self._documents[one[0]] for one in found if one}
+
+
+def _closes(schema: Any) -> bool:
+    """Whether there is a property that a schema does not let pass."""
+    text = json.dumps(schema)
+    return any(f'"{key}"' in text for key in _CLOSING)
 
 
 def _compiled_faults(
