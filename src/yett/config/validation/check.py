@@ -151,7 +151,7 @@ class Validations:
         if operation is None:
             return
         document = found.of_operation(operation)
-        if not document["answers"]:
+        if not (document["answers"] or operation.response_errors):
             message = "the operation names no answer, so none would pass; describe them, or name `statuses`"
             self._fault((*at, "operation"), "operation_unknown", message)
         bodies = [body for one in operation.responses for body in one["bodies"]]
