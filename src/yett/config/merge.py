@@ -62,6 +62,8 @@ class Policy:
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    unvalidated: str | None = None
+    """Why nothing is asked of requests."""
     unlimited: str | None = None
     """Why callers are not limited."""
     action: dict[str, Any] = field(default_factory=dict)
@@ -161,7 +163,9 @@ class Merger:
         )  # fmt: skip
         self._access(policy, route, group, at, parts)
         for part, where, _ in parts:
-            if part.request_validation is not None:
+            if part.request_validation is not None and part.request_validation.none is not None:
+                policy.unvalidated = part.request_validation.none
+            elif part.request_validation is not None:
                 policy.request_validation = ((*where, "request_validation"), part.request_validation)
             if part.response_validation is not None:
                 policy.response_validation = ((*where, "response_validation"), part.response_validation)

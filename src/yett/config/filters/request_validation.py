@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from yett.config.base import Model, refuse
+from yett.config.base import Model, listed, refuse
 from yett.config.headers import owned, plain_names
 from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
@@ -118,8 +118,10 @@ Unknown = Literal["refuse", "allow"]
 
 
 class RequestValidation(Model):
-    """What a request has to be."""
+    """What a request has to be; or `{none: "reason"}`."""
 
+    none: Text | None = None
+    """Why nothing is asked of requests; it stands alone."""
     openapi: PublicFile | None = None
     """An OpenAPI description (3.0 or 3.1): what its `operation` says of parameters and bodies is what counts."""
     operation: Text | None = None
@@ -132,7 +134,6 @@ class RequestValidation(Model):
     """Names that the query may have; others are refused."""
     headers: Annotated[Items, AfterValidator(_names)] = ()
     """Fields that reach the service beside the common ones; others are dropped."""
-
     body: Literal["required", "optional", "refused"] | None = None
     """Whether there has to be a body (not asked of GET and HEAD); `required` with a schema, `optional` otherwise."""
     content_types: ContentTypes = ("application/json",)
@@ -145,6 +146,16 @@ class RequestValidation(Model):
     """Bounds of JSON bodies."""
     form_limits: FormLimits = FormLimits()
     """Bounds of forms."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> RequestValidation:
+        others = sorted(self.model_fields_set - {"none"})
+        if self.none is not None and others:
+            message = (
+                f"`none` says that nothing is asked of requests, and there is {listed(others)}; keep one"
+            )
+            raise refuse("validation_none", message, ("none",))
+        return self
 
     def compiled(self, schema: Any) -> dict[str, Any]:
         """Its part of the intermediate representation, with the schema that its file holds."""

@@ -46,7 +46,7 @@ class Validations:
         self._last = Document(None, "", None)
         for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
-                if item.request_validation is not None:
+                if item.request_validation is not None and item.request_validation.none is None:
                     self._request((kind, name, "request_validation"), item.request_validation)
                 if item.response_validation is not None:
                     self._response((kind, name, "response_validation"), item.response_validation)

@@ -91,6 +91,17 @@ class Context:
         """Names of the services that a route forwards to."""
         return [share["service"] for share in policy.action.get("forward", ())]
 
+    @cached_property
+    def unopened(self) -> frozenset[str]:
+        """Services that only TLS is passed on to: no request of theirs is ever seen."""
+        passed = {
+            host.service
+            for listener in self.gateway.listeners.values()
+            if listener.passthrough
+            for host in listener.passthrough.hosts.values()
+        }
+        return frozenset(passed.difference(*map(self.services, self.policies)))
+
     def providers(self, policy: Policy) -> list[tuple[str, Provider]]:
         """The providers whose callers a route lets in."""
         known = self.gateway.identity_providers
