@@ -10,20 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Redis:
     """One server. `tls` are paths of its certificate, key and authority."""
 
     def __init__(self, password: str | None = None, tls: tuple[Path, Path, Path] | None = None) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.password = password
         self._tls = tls
         self.start()
