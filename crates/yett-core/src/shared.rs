@@ -70,6 +70,8 @@ pub struct Shared {
     pub stores: Stores,
     /// Operations of stores without an answer.
     pub store_failures: crate::store::Failures,
+    /// Answers that did not fit, and passed.
+    pub response_faults: crate::filters::response_validation::Faults,
     /// What was verified and shall not count any more.
     pub revocations: Arc<Revocations>,
     /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
@@ -106,6 +108,7 @@ impl Shared {
             challenges: Arc::default(),
             stores: Stores::default(),
             store_failures: crate::store::Failures::default(),
+            response_faults: crate::filters::response_validation::Faults::default(),
             revocations: Arc::default(),
             started_ms: crate::server::clock::now().unix_ms,
             key_uses: KeyUses::default(),

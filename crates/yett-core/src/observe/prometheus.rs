@@ -98,6 +98,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     service_tokens(&mut out, shared);
     external_checks(&mut out, shared);
     state(&mut out, shared);
+    responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
@@ -198,6 +199,15 @@ fn state(out: &mut String, shared: &Shared) {
     head(out, name, "operations of the store without an answer, by cause", "counter");
     for why in Unavailable::ALL {
         let _ = writeln!(out, "{name}{{cause=\"{}\"}} {}", why.code(), shared.store_failures.get(why));
+    }
+}
+
+/// Answers that did not fit and passed (`response_validation: {mode: report}`).
+fn responses(out: &mut String, shared: &Shared) {
+    let name = "yett_response_faults_total";
+    head(out, name, "answers that do not fit and passed nevertheless, by reason", "counter");
+    for (reason, count) in shared.response_faults.all() {
+        let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.code());
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
     if !snapshot.logins.is_empty() {
         cookie::strip_set(headers);
     }
+    if let Some(validation) = &route.response_validation {
+        validation.clean(headers);
+    }
     let mut edit = || -> Result<(), FieldError> {
         route.response_headers.apply(headers)?;
         // After the edits, so that none of them weakens it.

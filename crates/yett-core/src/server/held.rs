@@ -106,7 +106,19 @@ impl<C: Client> Lane<C> {
 pub(super) struct ClientGone;
 
 /// Takes a request's body, and room for it as it comes.
-struct Held(ReadBuffer);
+pub(super) struct Held(ReadBuffer);
+
+impl Held {
+    /// Into this.
+    pub(super) fn new(room: ReadBuffer) -> Self {
+        Self(room)
+    }
+
+    /// What was taken.
+    pub(super) fn into_inner(self) -> ReadBuffer {
+        self.0
+    }
+}
 
 impl AsyncWrite for Held {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {

@@ -16,6 +16,7 @@ mod held;
 mod hints;
 pub mod http2;
 mod identity;
+mod judged;
 mod lane;
 mod lifetime;
 pub mod mirror;

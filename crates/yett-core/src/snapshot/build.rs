@@ -21,6 +21,7 @@ use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
+use crate::filters::response_validation::ResponseValidation;
 use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
@@ -508,6 +509,8 @@ impl Context<'_> {
         let request_validation =
             spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &variables)).transpose();
         let request_validation = errors.take(|| at("request_validation"), request_validation);
+        let response_validation = spec.response_validation.as_ref().map(ResponseValidation::build).transpose();
+        let response_validation = errors.take(|| at("response_validation"), response_validation);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         let read = match &access {
@@ -560,6 +563,7 @@ impl Context<'_> {
             websocket: websocket?,
             mirror: mirror?,
             request_validation: request_validation?,
+            response_validation: response_validation?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })
