@@ -23,6 +23,9 @@ from tests.support.websocket import WebSocketService
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--takeovers", default=3, type=int, help="takeovers under load in a row (3)")
+    parser.addoption(
+        "--pairs", default=300, type=int, help="random pairs of configurations for yett diff (300)"
+    )
     parser.addoption("--tokens", default=10_000, type=int, help="callers with a token each (10,000)")
     parser.addoption("--reloads", default=50, type=int, help="reloads under load in a row (50)")
 
