@@ -174,7 +174,7 @@ impl<C: Client> Lane<C> {
             // Boxed: other answers do not carry the room.
             let held = match Box::pin(transfer.hold_answer(framing, validation.size, room)).await {
                 Ok(held) => held,
-                Err(failure) => return Once::Ended(failed(&endpoint, failure)),
+                Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
             };
             match judged::judge(job, validation, look, held, &mut self.response) {
                 Ok(held) => {
