@@ -20,7 +20,7 @@ from cryptography import x509
 from tests.cli.conftest import Running, Yett
 from tests.support.certificates import DAY, Made, make
 from tests.support.pebble import Pebble
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Running, Yett, config
+from tests.support.process import open_files
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
@@ -245,8 +245,8 @@ def _status(gateway: Running) -> str:
     from yett.control import channel
 
     (lock,) = [
-        Path(os.readlink(entry))
-        for entry in Path(f"/proc/{gateway.process.pid}/fd").iterdir()
-        if str(os.readlink(entry)).endswith(".lock") and "runtime" in os.readlink(entry)
+        Path(target)
+        for target in open_files(gateway.process.pid).values()
+        if target.endswith(".lock") and "runtime" in target
     ]
     return json.dumps(channel.ask(lock.with_suffix(".sock"), {"command": "status"}, 5))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 from collections import Counter
 
@@ -13,12 +12,6 @@ from tests.support import configs
 from tests.support.origin import reply
 from tests.support.waiting import eventually
 from tests.support.wire import head
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def balanced(*endpoints, **changes):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import configs
 from tests.support.origin import Origin, reply
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import head
 

@@ -15,6 +15,7 @@ import pytest
 from tests.support import configs
 from tests.support.go_tools import go_tool
 from tests.support.http2_peer import Gone, Http2Client, Http2Service, Stream
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 CASES = (
@@ -40,8 +41,7 @@ def interop_server(tmp_path: Path, certificate) -> Iterator[Callable[[bool], str
     running: list[subprocess.Popen[bytes]] = []
 
     def start(tls: bool) -> str:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
+        port = free_port()
         chain, key = tmp_path / "grpc.pem", tmp_path / "grpc.key"
         chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         key.write_bytes(certificate.private_key_pem.bytes())
@@ -323,9 +323,7 @@ def test_refusals_of_others_stay_problem_documents(gateway, service):
 
 
 def test_a_service_that_is_gone_is_unavailable(gateway):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    gate = gateway(config(f"http://127.0.0.1:{port}"))
+    gate = gateway(config(f"http://127.0.0.1:{free_port()}"))
     with Http2Client(gate.address()) as wire:
         stream = wire.post("/a", b"x", GRPC)
         assert (stream.status, stream["grpc-status"]) == (200, "14")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 from tests.support import configs
 from tests.support.go_tools import go_program
 from tests.support.origin import reply
+from tests.support.process import open_files
 from tests.support.waiting import eventually
 
 OFTEN = {"path": "/healthz", "interval": "50ms", "timeout": "500ms", "healthy": 2, "unhealthy": 2}
@@ -344,12 +344,7 @@ def test_two_hundred_reloads_leave_nothing_behind(gateway, origin):
     gate = gateway(checked(service, check=slow))
 
     def sockets():
-        return sum("socket:" in link for link in links())
-
-    def links():
-        for name in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
-                yield os.readlink(f"/proc/self/fd/{name}")
+        return sum("socket:" in link for link in open_files(os.getpid()).values())
 
     for number in range(200):
         gate.reload(checked(service, check={**slow, "path": f"/healthz?{number % 7}"}))

@@ -20,6 +20,7 @@ import pytest
 from tests.support import configs
 from tests.support.http2_peer import MAX_STREAMS, Gone, Http2Client, Http2Service, Stream, reply
 from tests.support.origin import Origin
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import Truncated
 
@@ -587,8 +588,7 @@ def nginx(tmp_path, certificate) -> Iterator[Callable[[str], int]]:
     def start(directives: str) -> int:
         (tmp_path / "n.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         (tmp_path / "n.key").write_bytes(certificate.private_key_pem.bytes())
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
+        port = free_port()
         (tmp_path / "slow").write_bytes(BIG[:50_000])
         (tmp_path / "nginx.conf").write_text(f"""
             daemon off; worker_processes 1; {"user root;" if os.geteuid() == 0 else ""} pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;

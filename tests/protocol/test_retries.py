@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import configs
 from tests.support.origin import Behaviour, Origin, Stage, raw, reply
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import Truncated, head
 

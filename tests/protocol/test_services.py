@@ -10,14 +10,9 @@ import pytest
 
 from tests.support import configs
 from tests.support.origin import reply
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import Truncated, head
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def failed(gate, answer, status, reason):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.certificates import make
 from tests.support.go_tools import go_tool
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 

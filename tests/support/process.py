@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +13,18 @@ from typing import Any
 
 from tests.support.configs import Config
 from tests.support.gateway import complete
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import Headers, Reply, Truncated, Wire
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def open_files(pid: int) -> dict[str, str]:
+    """Number of each open descriptor of a process -> what it is. One that is closed while we look is left out."""
+    found = {}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[number] = os.readlink(f"/proc/{pid}/fd/{number}")
+    return found
 
 
 class Process:

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 ANSWER = 16 * 1024
@@ -23,9 +24,7 @@ class Victim:
     """Runs the service on one port, again and again."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port: int = free_port()
         self.start()
 
     @property

@@ -197,8 +197,8 @@ pub struct Refusal {
     pub rule: Option<Arc<str>>,
     /// Further parameters of a challenge: which login would do (RFC 9470 section 3).
     pub assurance: Option<Arc<str>>,
-    /// The client sees what there is where nothing is; the log has the reason.
-    pub hidden: bool,
+    /// What the client sees in its place, where the route is hidden from it; the log has the reason.
+    pub hidden: Option<Box<Refusal>>,
     /// The identity provider whose credential it was, where that is known.
     pub provider: Option<Arc<str>>,
 }
@@ -206,8 +206,8 @@ pub struct Refusal {
 impl Refusal {
     /// The status that the client sees.
     #[must_use]
-    pub const fn status(&self) -> u16 {
-        if self.hidden { Reason::RouteNotFound.status() } else { self.reason.status() }
+    pub fn status(&self) -> u16 {
+        self.hidden.as_ref().map_or(self.reason.status(), |shown| shown.reason.status())
     }
 }
 
@@ -221,7 +221,7 @@ impl From<Reason> for Refusal {
             retry_after_s: None,
             rule: None,
             assurance: None,
-            hidden: false,
+            hidden: None,
             provider: None,
         }
     }
@@ -516,6 +516,12 @@ impl Exchange {
         self.sessions.as_ref()?.stored.iter().find(|(asked, _)| asked == key).map(|(_, answer)| answer)
     }
 
+    /// Whether what other instances revoked is known, if this request asked.
+    #[must_use]
+    pub fn caught_up(&self) -> Option<bool> {
+        self.sessions.as_ref()?.caught_up
+    }
+
     /// Leaves what the store said, in place of what it said before.
     pub fn set_stored(&mut self, key: Key, answer: Stored) {
         let all = &mut self.sessions_mut().stored;
@@ -596,6 +602,8 @@ pub enum Need {
     },
     /// What the store has of a session, or does with it; in `exchange.sessions`.
     Session(Box<stored::Ask>),
+    /// All that other instances revoked until now; whether it is known is in `exchange.sessions`.
+    Revocations,
     /// The verdict of the external check of this route.
     External {
         /// Index of the route.

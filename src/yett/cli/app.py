@@ -20,6 +20,7 @@ from yett.cli import (
     revoke,
     run,
     schema,
+    selftest,
     status,
     test,
 )
@@ -45,6 +46,7 @@ app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
 app.command("revoke")(revoke.revoke)
+app.command("selftest")(selftest.selftest)
 app.command("schema")(schema.schema)
 keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")

@@ -36,7 +36,7 @@ services:
 # What may be reached, by whom. A path that stands nowhere here is answered with 404.
 routes:
   hello:
-    match: {hosts: any, path: "/hello/{rest...}", methods: GET}
+    match: {hosts: any, path: "/hello/{page}", methods: GET}
     access: public
     address_limit: {per-address: {rate: 20/s, burst: 40}}
     service: hello

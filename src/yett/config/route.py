@@ -19,6 +19,7 @@ from yett.config.filters.request_headers import RequestHeaders
 from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.respond import Respond
 from yett.config.filters.response_headers import ResponseHeaders
+from yett.config.filters.response_validation import ResponseValidation
 from yett.config.filters.rewrite import Rewrite
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
@@ -107,7 +108,7 @@ class Group(Model):
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good."""
+    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
@@ -134,6 +135,8 @@ class Group(Model):
     """Another path for the service."""
     request_headers: RequestHeaders | None = None
     """Changes of request headers."""
+    response_validation: ResponseValidation | None = None
+    """What answers have to be."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None
@@ -176,7 +179,7 @@ class Route(Model):
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good."""
+    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
@@ -207,6 +210,8 @@ class Route(Model):
     """An answer in place of a service."""
     request_headers: RequestHeaders | None = None
     """Changes of request headers."""
+    response_validation: ResponseValidation | None = None
+    """What answers have to be."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None

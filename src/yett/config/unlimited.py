@@ -79,6 +79,9 @@ def merged(merger: Merger, policy: Policy, said: list[tuple[Mapping[str, Any], L
         policy.unlimited = None
 
 
-def without_limit(policies: list[Policy]) -> list[str]:
-    """Routes that nothing limits by caller, in sentences."""
-    return on_routes("callers are not limited", ((policy.unlimited, policy.name) for policy in policies))
+def not_asked(policies: list[Policy]) -> list[str]:
+    """Routes on which callers are not limited, or requests not validated, in sentences."""
+    return [
+        *on_routes("callers are not limited", ((policy.unlimited, policy.name) for policy in policies)),
+        *on_routes("requests are not validated", ((policy.unvalidated, policy.name) for policy in policies)),
+    ]

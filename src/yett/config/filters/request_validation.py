@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from yett.config.base import Model, refuse
+from yett.config.base import Model, listed, refuse
 from yett.config.headers import owned, plain_names
+from yett.config.media_types import type_fault
 from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 
 if TYPE_CHECKING:
     from yett.config.validation.openapi import Operation
-
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/([a-z0-9!#$&^_.+-]{1,100}|\*)", re.ASCII)
-
-
-def type_fault(name: str) -> str | None:
-    """Why a content type cannot be matched, or nothing."""
-    if ";" in name:
-        return f"`{name}` has parameters; write the type alone, such as `application/json`"
-    if name != name.lower():
-        return f"content types are lower case here; write `{name.lower()}`"
-    if name.startswith("*"):
-        return f"`{name}` is every type; name those that the service reads"
-    if not _TYPE.fullmatch(name):
-        return f"`{name}` is not a content type; write one such as `application/json` or `image/*`"
-    return None
 
 
 def _types(value: Any) -> Any:
@@ -55,11 +40,6 @@ _TYPES_SCHEMA = {
 
 ContentTypes = Annotated[tuple[str, ...], BeforeValidator(_types), WithJsonSchema(_TYPES_SCHEMA)]
 """One content type, or `{any_of: [a, b]}`; `image/*` is every image."""
-
-
-def is_json(content_type: str) -> bool:
-    """Whether bodies of a type are JSON (RFC 8259; RFC 6839 section 3.1)."""
-    return content_type == "application/json" or content_type.endswith("+json")
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,8 +98,10 @@ Unknown = Literal["refuse", "allow"]
 
 
 class RequestValidation(Model):
-    """What a request has to be."""
+    """What a request has to be; or `{none: "reason"}`."""
 
+    none: Text | None = None
+    """Why nothing is asked of requests; it stands alone."""
     openapi: PublicFile | None = None
     """An OpenAPI description (3.0 or 3.1): what its `operation` says of parameters and bodies is what counts."""
     operation: Text | None = None
@@ -132,7 +114,6 @@ class RequestValidation(Model):
     """Names that the query may have; others are refused."""
     headers: Annotated[Items, AfterValidator(_names)] = ()
     """Fields that reach the service beside the common ones; others are dropped."""
-
     body: Literal["required", "optional", "refused"] | None = None
     """Whether there has to be a body (not asked of GET and HEAD); `required` with a schema, `optional` otherwise."""
     content_types: ContentTypes = ("application/json",)
@@ -145,6 +126,16 @@ class RequestValidation(Model):
     """Bounds of JSON bodies."""
     form_limits: FormLimits = FormLimits()
     """Bounds of forms."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> RequestValidation:
+        others = sorted(self.model_fields_set - {"none"})
+        if self.none is not None and others:
+            message = (
+                f"`none` says that nothing is asked of requests, and there is {listed(others)}; keep one"
+            )
+            raise refuse("validation_none", message, ("none",))
+        return self
 
     def compiled(self, schema: Any) -> dict[str, Any]:
         """Its part of the intermediate representation, with the schema that its file holds."""

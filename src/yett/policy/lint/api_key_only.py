@@ -29,7 +29,7 @@ def check(context: Context) -> Iterator[Hit]:
 def _hits(context: Context, policy: Policy, keys: list[str]) -> Iterator[Hit]:
     advice = (
         f"a key of {listed(keys)} can be copied, and whoever has the copy is the caller; ask for a token or a certificate as well "
-        "(`all_of`), tie keys to addresses (`yett keys create --address`), or name `addresses` in `authorize`"
+        "(`all_of`), tie keys to addresses (`yett keys create --allow`), or name `addresses` in `authorize`"
     )
     if context.is_sensitive(policy):
         yield context.hit(policy, f"sensitive data for whoever holds a key: {advice}", "authenticate")

@@ -41,13 +41,19 @@ def _asked(context: Context) -> Iterator[tuple[Location, str | None, str]]:
                     f"tokens of `{name}` are checked",
                 )
         elif isinstance(provider, Introspection):
-            yield (*at, "endpoint"), provider.endpoint, f"tokens of `{name}` are checked"
+            key = "endpoint" if provider.endpoint else "issuer"
+            yield (*at, key), provider.endpoint or provider.issuer, f"tokens of `{name}` are checked"
         elif isinstance(provider, Oidc):
             yield (*at, "issuer"), provider.issuer, f"people log in at `{name}`"
     for kind, name, item in context.parts():
         if item.external_authorization:
             here = (kind, name, "external_authorization", "url")
             yield here, item.external_authorization.url, "whether a request may pass is asked"
+    for name, service in context.gateway.services.items():
+        if service.token:
+            key = "endpoint" if service.token.endpoint else "issuer"
+            asked = service.token.endpoint or service.token.issuer
+            yield ("services", name, "token", key), asked, f"tokens for `{name}` are fetched"
     redis = context.gateway.state.redis if context.gateway.state else None
     if redis:
         yield ("state", "redis", "url"), redis.url, "sessions and revocations are kept"

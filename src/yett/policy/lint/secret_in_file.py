@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from yett.config.base import Location
+from yett.config.places import Source
 from yett.config.providers.oidc import Oidc
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
@@ -37,7 +38,7 @@ def check(context: Context) -> Iterator[Hit]:
                 "this looks like a key, a token or a password, and everyone who may read the file has it; withdraw it, "
                 "and name its file: `{file: path}`"
             )
-            yield Hit((), message, file=(source.shown, line, column))
+            yield Hit(_part(source, line), message, file=(source.shown, line, column))
     for at, name, value in _fields(context):
         if _NAME.search(name) and len(value) >= 8 and not _KNOWN.search(value):
             message = (
@@ -45,6 +46,18 @@ def check(context: Context) -> Iterator[Hit]:
                 "let the gateway get a token for the service (`token`), or sign who calls (`identity_assertion`)"
             )
             yield Hit(at, message)
+
+
+def _part(source: Source, line: int) -> Location:
+    """The part that a line belongs to, for exceptions: `routes.orders`; nothing before the first one."""
+    found: tuple[int, Location] = (0, ())
+    for name, value in source.value.items():
+        steps = [(name, step) for step in value] if isinstance(value, dict) else []
+        for at in [(name,), *steps]:
+            begins = source.place(at, True)[0]
+            if found[0] <= begins <= line:
+                found = (begins, at)
+    return found[1]
 
 
 def _fields(context: Context) -> Iterator[tuple[Location, str, str]]:

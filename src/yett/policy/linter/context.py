@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from yett.config.base import Location
@@ -90,6 +92,22 @@ class Context:
     def services(self, policy: Policy) -> list[str]:
         """Names of the services that a route forwards to."""
         return [share["service"] for share in policy.action.get("forward", ())]
+
+    @cached_property
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Routes as the data plane gets them, by name."""
+        return {one["name"]: one for one in json.loads(self.compiled.ir)["routes"]}
+
+    @cached_property
+    def unopened(self) -> frozenset[str]:
+        """Services that only TLS is passed on to: no request of theirs is ever seen."""
+        passed = {
+            host.service
+            for listener in self.gateway.listeners.values()
+            if listener.passthrough
+            for host in listener.passthrough.hosts.values()
+        }
+        return frozenset(passed.difference(*map(self.services, self.policies)))
 
     def providers(self, policy: Policy) -> list[tuple[str, Provider]]:
         """The providers whose callers a route lets in."""

@@ -1,0 +1,45 @@
+"""A list of networks that holds nearly everyone."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from yett.config.base import Location, listed
+from yett.policy.linter.context import Context
+from yett.policy.linter.rule import Hit, Rule, Severity
+
+LEAST = {4: 8, 6: 16}
+
+
+def check(context: Context) -> Iterator[Hit]:
+    """Networks of fewer than 8 (IPv4) or 16 bits (IPv6), wherever networks are trusted."""
+    for at, networks in _lists(context):
+        wide = [
+            net
+            for net in networks
+            if ipaddress.ip_network(net).prefixlen < LEAST[ipaddress.ip_network(net).version]
+        ]
+        if wide:
+            message = f"{listed(wide)} holds millions of addresses of strangers, and is trusted here; name the networks that you run yourself"
+            yield Hit(at, message)
+
+
+def _lists(context: Context) -> Iterator[tuple[Location, tuple[str, ...]]]:
+    for name, listener in context.gateway.listeners.items():
+        at: Location = ("listeners", name)
+        if listener.trusted_proxies:
+            yield (*at, "trusted_proxies", "addresses"), listener.trusted_proxies.addresses
+        if listener.proxy_protocol:
+            yield (*at, "proxy_protocol", "addresses"), listener.proxy_protocol.addresses
+        if listener.passthrough and listener.passthrough.allow:
+            yield (*at, "passthrough", "allow"), listener.passthrough.allow
+    for kind, name, part in context.parts():
+        if part.authorize and part.authorize.addresses:
+            yield (kind, name, "authorize", "addresses"), part.authorize.addresses
+
+
+RULE = Rule(
+    id="broad-network", severity=Severity.WARNING, title="a list of networks is nearly the whole internet", check=check,
+    references=("API8:2023",),
+)  # fmt: skip
