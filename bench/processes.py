@@ -89,7 +89,7 @@ class Server:
         """Of the process that was started; `tree` finds the rest."""
         return self.process.pid
 
-    def wait_until_listening(self, seconds: float = 30) -> None:
+    def wait_until_listening(self, seconds: float = 120) -> None:
         """Returns when the port accepts a connection; raises with the end of the log otherwise."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import calls, filters, idle, reloading, routing, tokens
+from bench.columns import Broken
 from bench.report import Figure
 from bench.tools import Missing, say
 
@@ -28,5 +30,13 @@ def measure(directory: Path, origin: int, made: tokens.Tokens, wanted: str, *, q
     for name in PARTS:
         if name in wanted.split(","):
             say(name)
-            figures += parts[name]()
+            try:
+                figures += parts[name]()
+            except (Broken, RuntimeError, OSError, subprocess.SubprocessError) as problem:
+                # What else was measured is not lost.
+                said = str(problem).splitlines()
+                say(f"{name} failed: {problem}")
+                figures.append(
+                    Figure(f"{name}: not measured", said[0] if said else "failed", "a figure", False)
+                )
     return figures

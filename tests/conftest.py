@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,21 @@ from tests.support.websocket import WebSocketService
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--takeovers", default=3, type=int, help="takeovers under load in a row (3)")
+    parser.addoption(
+        "--pairs", default=300, type=int, help="random pairs of configurations for yett diff (300)"
+    )
     parser.addoption("--tokens", default=10_000, type=int, help="callers with a token each (10,000)")
     parser.addoption("--reloads", default=50, type=int, help="reloads under load in a row (50)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Short temporary paths also where tests run side by side: a socket's path has 107 bytes at most."""
+    side_by_side = getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput")
+    if side_by_side and not config.option.basetemp:
+        directory = tempfile.mkdtemp(prefix="y")
+        config.option.basetemp = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,21 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
-from yett.backend import Refused, Verifier, WsgiIdentityMiddleware, audit, require_scope, require_tenant
+from yett.backend import (
+    OpenApi,
+    Refused,
+    Verifier,
+    WsgiIdentityMiddleware,
+    WsgiOpenApiMiddleware,
+    audit,
+    require_scope,
+    require_tenant,
+)
 
 verifier = Verifier(
     audience="billing", issuer=os.environ["GATEWAY_ISSUER"], keys=Path(os.environ["GATEWAY_KEYS"])
 )
+description = OpenApi(Path(__file__).with_name("openapi.yaml"))
 
 
 class RefusedMiddleware:
@@ -55,4 +65,5 @@ settings.configure(
     MIDDLEWARE=[f"{__name__}.RefusedMiddleware"],
 )
 django.setup()
-app = WsgiIdentityMiddleware(get_wsgi_application(), verifier, exempt=["/healthz"])
+validated = WsgiOpenApiMiddleware(get_wsgi_application(), description, exempt=["/healthz"])
+app = WsgiIdentityMiddleware(validated, verifier, exempt=["/healthz"])

@@ -8,12 +8,24 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
-from yett.backend import Caller, IdentityMiddleware, Verifier, audit, require_scope, require_tenant
+from yett.backend import (
+    Caller,
+    IdentityMiddleware,
+    OpenApi,
+    OpenApiMiddleware,
+    Verifier,
+    audit,
+    require_scope,
+    require_tenant,
+)
 
 verifier = Verifier(
     audience="billing", issuer=os.environ["GATEWAY_ISSUER"], keys=Path(os.environ["GATEWAY_KEYS"])
 )
+description = OpenApi(Path(__file__).with_name("openapi.yaml"))
 app = FastAPI()
+# What is added last is asked first: who calls, then what the call has to be.
+app.add_middleware(OpenApiMiddleware, description=description, exempt=["/healthz"])
 app.add_middleware(IdentityMiddleware, verifier=verifier, exempt=["/healthz"])
 
 

@@ -7,13 +7,24 @@ from pathlib import Path
 
 from flask import Flask, Response
 
-from yett.backend import Refused, Verifier, WsgiIdentityMiddleware, audit, require_scope, require_tenant
+from yett.backend import (
+    OpenApi,
+    Refused,
+    Verifier,
+    WsgiIdentityMiddleware,
+    WsgiOpenApiMiddleware,
+    audit,
+    require_scope,
+    require_tenant,
+)
 
 verifier = Verifier(
     audience="billing", issuer=os.environ["GATEWAY_ISSUER"], keys=Path(os.environ["GATEWAY_KEYS"])
 )
+description = OpenApi(Path(__file__).with_name("openapi.yaml"))
 app = Flask(__name__)
-app.wsgi_app = WsgiIdentityMiddleware(app.wsgi_app, verifier, exempt=["/healthz"])  # type: ignore[method-assign]
+validated = WsgiOpenApiMiddleware(app.wsgi_app, description, exempt=["/healthz"])
+app.wsgi_app = WsgiIdentityMiddleware(validated, verifier, exempt=["/healthz"])  # type: ignore[method-assign]
 
 
 @app.errorhandler(Refused)

@@ -11,11 +11,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from yett.backend import IdentityMiddleware, Verifier, audit, require_scope, require_tenant
+from yett.backend import (
+    IdentityMiddleware,
+    OpenApi,
+    OpenApiMiddleware,
+    Verifier,
+    audit,
+    require_scope,
+    require_tenant,
+)
 
 verifier = Verifier(
     audience="billing", issuer=os.environ["GATEWAY_ISSUER"], keys=Path(os.environ["GATEWAY_KEYS"])
 )
+description = OpenApi(Path(__file__).with_name("openapi.yaml"))
 
 
 async def health(_: Request) -> JSONResponse:
@@ -34,5 +43,8 @@ app = Starlette(
         Route("/healthz", health),
         Route("/tenants/{tenant}/invoices", invoices, methods=["GET", "POST"]),
     ],
-    middleware=[Middleware(IdentityMiddleware, verifier=verifier, exempt=["/healthz"])],
+    middleware=[
+        Middleware(IdentityMiddleware, verifier=verifier, exempt=["/healthz"]),
+        Middleware(OpenApiMiddleware, description=description, exempt=["/healthz"]),
+    ],
 )

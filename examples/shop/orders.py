@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -10,9 +12,13 @@ from starlette.routing import Route
 from yett.backend import require_tenant
 
 ORDERS: dict[str, list[dict[str, object]]] = {
-    "acme": [{"id": "1001", "item": "anvil", "quantity": 1}, {"id": "1002", "item": "rope", "quantity": 3}],
-    "globex": [{"id": "2001", "item": "globe", "quantity": 7}],
+    "acme": [
+        {"id": "1001", "item": "anvil", "quantity": 1, "margin": 0.62},
+        {"id": "1002", "item": "rope", "quantity": 3, "margin": 0.31},
+    ],
+    "globex": [{"id": "2001", "item": "globe", "quantity": 7, "margin": 0.48}],
 }
+"""`margin` is nobody's business outside, and answered with the rest."""
 
 
 def _of(request: Request) -> list[dict[str, object]]:
@@ -32,7 +38,12 @@ async def create_order(request: Request) -> JSONResponse:
 
 
 async def read_order(request: Request) -> JSONResponse:
-    found = [order for order in _of(request) if order["id"] == request.path_params["order"]]
+    try:
+        number = str(int(request.path_params["order"]))
+    except ValueError:
+        # meant for the people who wrote this
+        return JSONResponse({"error": traceback.format_exc()}, status_code=500)
+    found = [order for order in _of(request) if order["id"] == number]
     return JSONResponse(found[0]) if found else JSONResponse({"error": "no such order"}, status_code=404)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yett.config.filters.request_validation import FormLimits, JsonLimits, RequestValidation
     from yett.config.filters.respond import Respond
     from yett.config.filters.response_headers import ResponseHeaders
+    from yett.config.filters.response_validation import ResponseValidation
     from yett.config.filters.rewrite import Rewrite
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.filters.websocket import WebSocket
@@ -140,6 +141,7 @@ __all__ = [
     "Respond",
     "ResponseHeaders",
     "ResponseTenant",
+    "ResponseValidation",
     "Retry",
     "Rewrite",
     "Role",
@@ -200,6 +202,7 @@ _WHERE = {
     "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",
     "ResponseHeaders": "yett.config.filters.response_headers",
+    "ResponseValidation": "yett.config.filters.response_validation",
     "Rewrite": "yett.config.filters.rewrite",
     "Cookies": "yett.config.filters.security_headers",
     "Hsts": "yett.config.filters.security_headers",

@@ -7,6 +7,7 @@ __all__ = [
     "Engine",
     "Gateway",
     "InternalError",
+    "RequestContract",
     "YamlError",
     "bind",
     "check_condition",
@@ -48,6 +49,26 @@ def verify_signature(algorithm: str, key: bytes, message: bytes, signature: byte
     """Whether a signature is that of a public key: 32 bytes for `EdDSA`, an uncompressed point for `ES256`.
 
     Raises ValueError for another algorithm."""
+
+@final
+class RequestContract:
+    """What the requests of one operation have to be, judged as by a gateway."""
+
+    def __new__(cls, document: bytes, variables: list[str], /) -> RequestContract:
+        """Compile a `request_validation` of the intermediate representation; `variables` are those of the path.
+
+        Raises ValueError."""
+
+    def refusal(
+        self,
+        method: str,
+        query: bytes,
+        variables: list[str],
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        /,
+    ) -> str | None:
+        """None, or why a request is refused: JSON of `{reason, status, title, detail, errors}`. `variables` are decoded."""
 
 @final
 class Engine:

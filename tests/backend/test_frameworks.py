@@ -67,6 +67,19 @@ def test_example(
     ):
         refused = gate.get(target, vouches.bearer(**claims))
         assert (refused.status, refused.reason) == (403, code)
+    for method, target, headers, body, code in (
+        ("GET", "/tenants/acme/invoices?page=0", {}, b"", "parameter_invalid"),
+        (
+            "POST",
+            "/tenants/acme/invoices",
+            {"Content-Type": "application/json"},
+            b'{"amount": 0}',
+            "schema_mismatch",
+        ),
+        ("GET", "/tenants/acme/other", {}, b"", "operation_unknown"),
+    ):
+        refused = gate.request(method, target, {**good, **headers}, body)
+        assert refused.reason == code, refused.body
     around = ask(service, "GET", "/tenants/acme/invoices", good)
     assert (around.status, around.reason) == (401, "assertion_missing")
     assert ask(service, "GET", "/healthz").status == 200

@@ -186,3 +186,31 @@ routes:
     group: all
     service: origin
 """
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_an_external_check_is_shown_and_not_asked(tmp_path: Path, origin, issuer, protocol: str) -> None:
+    check, identity = origin(), issuer()
+    config = configs.protected(origin(), identity, tmp_path, authorize={"scopes": "orders.read"})
+    path = "" if protocol == "grpc" else "/check"
+    config["routes"]["closed"]["external_authorization"] = {
+        "url": f"{check.url}{path}", "plaintext": "test", "protocol": protocol, "headers": ["x-channel", "x-other"],
+        "to_service": "x-level",
+    }  # fmt: skip
+    config.update(version=1, listeners={"main": {"address": "127.0.0.1:0", "plaintext": "test"}})
+    file = tmp_path / "gateway.yaml"
+    file.write_text(json.dumps(config))
+    caller = ("--principal", "{provider: id, subject: ann, scopes: orders.read}", "-H", "X-Channel: s3cret")
+    done = ask(file, URL, *caller)
+    assert done.exit_code == 0, done.output
+    called = "call" if protocol == "grpc" else "POST"
+    assert f"external check of route closed: not asked; a request would {called} {check.url}/" in done.output
+    assert "fields: x-channel" in done.output and "set for the service: x-level" in done.output
+    assert "if the external check allows it" in done.output
+    assert "external_unavailable" not in done.output and "s3cret" not in done.output
+    told = json.loads(ask(file, URL, *caller, "--format", "json").output)
+    assert (told["outcome"], told["external"]["asked"]) == ("allow", False)
+    # what is refused anyway is not asked about
+    refused = ask(file, URL)
+    assert refused.exit_code == 1 and "external check" not in refused.output
+    assert check.saw_nothing()

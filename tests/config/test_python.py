@@ -163,6 +163,7 @@ def test_public_names_are_pinned() -> None:
         "Respond",
         "ResponseHeaders",
         "ResponseTenant",
+        "ResponseValidation",
         "Retry",
         "Rewrite",
         "Role",

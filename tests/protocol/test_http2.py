@@ -23,6 +23,7 @@ from tests.support.http2 import (
     frame,
 )
 from tests.support.origin import reply
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 
@@ -134,6 +135,16 @@ def test_http2_is_not_spoken_where_it_is_not_asked_for(gateway, origin):
     with Wire(gate.address()) as wire:
         wire.send(PREFACE + frame(SETTINGS, 0, 0))
         assert wire.reply().status in (400, 505)
+
+
+def test_a_client_that_has_said_nothing_goes_with_its_listener(gateway, origin):
+    """While it is not known what it will speak, too."""
+    config = configs.public(origin())
+    gate = gateway({**config, "listeners": prior_knowledge()})
+    with gate.connect() as silent:
+        eventually(lambda: gate.status()["connections"] == 1)
+        gate.reload({**config, "listeners": {"other": prior_knowledge()["main"]}})
+        assert silent.closed()
 
 
 def test_a_head_that_never_ends_and_an_idle_connection_are_closed(gateway, origin):

@@ -140,3 +140,16 @@ def test_who_says_nothing_holds_no_place(gateway, origin, listener_tls, client_t
             wire: Wire = stack.enter_context(gate.connect())
             wire.send(b"\x16\x03\x01")
         assert gate.get("/x", tls=client_tls, server_name="localhost").status == 200
+
+
+def test_a_hello_of_which_too_much_is_held_is_closed(gateway, origin, listener_tls, client_tls):
+    """One message in four records, all but its end: what the library would wait for, four times the bound."""
+    gate = gateway(config(origin(), listener_tls))
+    message = b"\x01\x00\xfe\x00" + bytes(0xFD00)
+    parts = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    with gate.connect() as wire:
+        wire.try_send(b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in parts))
+        assert wire.closed()
+    failures = "yett_tls_handshake_failures_total"
+    eventually(lambda: gate.metric(failures, cause="hello_too_long") == 1)
+    assert gate.get("/x", tls=client_tls, server_name="localhost").status == 200

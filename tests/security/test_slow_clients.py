@@ -79,6 +79,30 @@ def test_readers_of_a_byte_now_and_again(run, origin):
     )
 
 
+@pytest.fixture
+def either(run, origin):
+    """A listener where clients may begin with HTTP/2, so that their first bytes are waited for."""
+    listener = http2.listener(timeouts=LIMITS, limits={"connections": 2000})
+    return run({**configs.public(origin()), "listeners": listener})
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"P", b"PRI"], ids=["nothing", "a method or a preface", "less than a preface"]
+)
+def test_clients_of_which_it_is_not_known_what_they_speak(either, begin):
+    hold(either, lambda client: client.sendall(begin))
+
+
+def test_clients_that_leave_before_it_is_known_what_they_speak(either):
+    """Their end stands behind what they sent, so nothing but time tells."""
+
+    def leave(client: socket.socket) -> None:
+        client.sendall(b"P")
+        client.shutdown(socket.SHUT_RDWR)
+
+    hold(either, leave)
+
+
 def test_half_open_handshakes(run, origin, listener_tls, client_tls):
     """A ClientHello that never ends, and connections that say nothing."""
     limits = {"connections": 2000}

@@ -21,6 +21,7 @@ pub use assumed::{Assumed, AssumedSpec};
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Need, Now, Phase, Principal, Refusal, Step, Use};
+use crate::filters::external_authorization::Verdict;
 use crate::http1::request::{HeadLimits, RequestParser};
 use crate::ir;
 use crate::pipeline::{self, PipelineState};
@@ -89,6 +90,18 @@ pub struct Question {
     /// Whether the answer says what each rule comes to.
     #[serde(default)]
     pub trace: bool,
+    /// What the route's external check is taken to say, which nobody asks for a question; nothing to rely on where it is absent.
+    #[serde(default)]
+    pub external: Option<External>,
+}
+
+/// What an external check is taken to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the answer of its name")]
+pub enum External {
+    Allow,
+    Deny,
 }
 
 impl Question {
@@ -138,6 +151,8 @@ pub struct Decision {
     forward: Option<Value>,
     limits: Vec<Value>,
     time_ms: u64,
+    /// Whether the route's external check would be asked, after everything before it agreed. It was not.
+    external: bool,
     /// What each rule comes to, where that was asked and a caller was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<Value>>,
@@ -284,8 +299,13 @@ impl Engine {
     fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
             Need::Keys { .. } | Need::Introspection { .. } | Need::Metadata { .. } if self.offline => {}
-            // A question of a tool is no request: nobody outside is asked about it, and what would be stays open.
-            Need::External { .. } => {}
+            // A question of a tool is no request: nobody outside is asked about it.
+            Need::External { .. } => {
+                exchange.external = question.external.map(|taken| match taken {
+                    External::Allow => Verdict::Allowed(Vec::new()),
+                    External::Deny => Verdict::Denied,
+                });
+            }
             Need::Keys { provider } => {
                 let Some(provider) = self.provider(provider) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, provider.refresh_keys()).await });
@@ -353,6 +373,7 @@ impl Engine {
                 .map(|limit| json!({"name": &*limit.name, "remaining": limit.remaining, "reset_s": limit.reset_s}))
                 .collect(),
             time_ms: now.unix_ms,
+            external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
             rules: None,
         }
     }
@@ -443,7 +464,7 @@ fn refusal(refusal: &Refusal, errors: &[FieldError]) -> Value {
         "scope": refusal.scope,
         "allow": refusal.allow,
         "retry_after_s": refusal.retry_after_s,
-        "hidden": refusal.hidden,
+        "hidden": refusal.hidden.is_some(),
         "errors": errors.iter().map(FieldError::document).collect::<Vec<_>>(),
     })
 }

@@ -197,8 +197,8 @@ pub struct Refusal {
     pub rule: Option<Arc<str>>,
     /// Further parameters of a challenge: which login would do (RFC 9470 section 3).
     pub assurance: Option<Arc<str>>,
-    /// The client sees what there is where nothing is; the log has the reason.
-    pub hidden: bool,
+    /// What the client sees in its place, where the route is hidden from it; the log has the reason.
+    pub hidden: Option<Box<Refusal>>,
     /// The identity provider whose credential it was, where that is known.
     pub provider: Option<Arc<str>>,
 }
@@ -206,8 +206,8 @@ pub struct Refusal {
 impl Refusal {
     /// The status that the client sees.
     #[must_use]
-    pub const fn status(&self) -> u16 {
-        if self.hidden { Reason::RouteNotFound.status() } else { self.reason.status() }
+    pub fn status(&self) -> u16 {
+        self.hidden.as_ref().map_or(self.reason.status(), |shown| shown.reason.status())
     }
 }
 
@@ -221,7 +221,7 @@ impl From<Reason> for Refusal {
             retry_after_s: None,
             rule: None,
             assurance: None,
-            hidden: false,
+            hidden: None,
             provider: None,
         }
     }

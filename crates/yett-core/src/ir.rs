@@ -911,6 +911,9 @@ pub struct Route {
     /// What requests have to be.
     #[serde(default)]
     pub request_validation: Option<RequestValidation>,
+    /// What answers have to be.
+    #[serde(default)]
+    pub response_validation: Option<ResponseValidation>,
     /// Bytes of a request body; beyond it 413.
     pub body_limit: u64,
     /// Time limits.

@@ -8,6 +8,7 @@ mod binding;
 mod connection;
 mod events;
 mod forwarding;
+mod hidden;
 mod hygiene;
 mod limit;
 mod login;
@@ -23,7 +24,7 @@ mod validate;
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
-use crate::reason::Reason;
+use crate::reason::{Fault, Reason};
 use crate::resilience::shed::Level;
 use crate::snapshot::{Access, Snapshot};
 use random::Random;
@@ -83,7 +84,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
         };
         match step {
             Step::Continue => exchange.phase = next,
-            other => return authorize::hide(snapshot, exchange, other),
+            other => return hidden::step(snapshot, exchange, other),
         }
     }
 }
@@ -133,6 +134,19 @@ fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
 /// A refusal in place of the service's answer.
 pub fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut ResponseHead) -> Result<(), Refusal> {
     respond::respond(snapshot, exchange, response)
+}
+
+/// What forwarding refuses, as the client of a hidden route sees it: what is wrong with its request shows no more than in any
+/// phase. What a service fails in was asked by a caller whom every check let in, and is said as it is.
+#[must_use]
+pub fn refused_late(snapshot: &Snapshot, exchange: &mut Exchange, refusal: Refusal) -> Refusal {
+    if refusal.reason.fault() == Fault::Client { hidden::refusal(snapshot, exchange, refusal) } else { refusal }
+}
+
+/// Whether the client may not learn from time what it does not learn from the answer.
+#[must_use]
+pub fn is_timeless(snapshot: &Snapshot, exchange: &Exchange, refusal: &Refusal) -> bool {
+    hidden::is_timeless(snapshot, exchange, refusal)
 }
 
 /// The answer to a refusal at any phase (also before a route is known), with challenges, RateLimit fields and request id.

@@ -196,6 +196,12 @@ fn extra(reason: Reason) -> Extra {
         | Reason::FormMalformed
         | Reason::FormTooComplex
         | Reason::XmlRefused
+        | Reason::ResponseStatusUnexpected
+        | Reason::ResponseTypeUnexpected
+        | Reason::ResponseTooLarge
+        | Reason::ResponseMalformed
+        | Reason::ResponseSchemaMismatch
+        | Reason::ResponseLeak
         | Reason::BodyMissing
         | Reason::BodyUnexpected
         | Reason::JsonMalformed

@@ -211,6 +211,12 @@ reasons! {
     ServiceResponseInvalid "service_response_invalid" 502 Service Later "the service's answer is not valid";
     ServiceTimeout "service_timeout" 504 Service Later "the service did not answer in time";
     TenantLeak "tenant_leak" 502 Service No "the service's answer belongs to another tenant";
+    ResponseStatusUnexpected "response_status_unexpected" 502 Service No "the service's answer has a status that is not expected";
+    ResponseTypeUnexpected "response_type_unexpected" 502 Service No "the service's answer is of a type that is not expected";
+    ResponseTooLarge "response_too_large" 502 Service No "the service's answer is too large";
+    ResponseMalformed "response_malformed" 502 Service No "the service's answer is not the JSON that it says it is";
+    ResponseSchemaMismatch "response_schema_mismatch" 502 Service No "the service's answer is not what its schema asks for";
+    ResponseLeak "response_leak" 502 Service No "the service's answer has something in it that may not leave";
     TotalTimeout "total_timeout" 504 Service Later "the request took too long";
     CredentialExpired "credential_expired" 401 Client No "the credential expired while the stream was open";
     RouteChanged "route_changed" 503 Configuration Later "the route was changed or removed while the stream was open";

@@ -50,6 +50,14 @@ pub struct Wanted<'a> {
     pub query: &'a [u8],
 }
 
+/// Which routes matching sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    All,
+    /// Those that are not hidden.
+    Shown,
+}
+
 /// The routes of all listeners.
 #[derive(Debug, Default)]
 pub struct Router {
@@ -109,12 +117,21 @@ impl Router {
 
     /// Finds the route of a request on a listener and fills in the template's variables.
     pub fn find(&self, listener: &str, wanted: Wanted<'_>, variables: &mut Variables) -> Match {
+        self.seen(listener, wanted, Sight::All, variables)
+    }
+
+    /// As [`Self::find`], but as if hidden routes were not there.
+    pub fn find_shown(&self, listener: &str, wanted: Wanted<'_>, variables: &mut Variables) -> Match {
+        self.seen(listener, wanted, Sight::Shown, variables)
+    }
+
+    fn seen(&self, listener: &str, wanted: Wanted<'_>, sight: Sight, variables: &mut Variables) -> Match {
         variables.clear();
         let Some((_, hosts)) = self.listeners.iter().find(|(name, _)| &**name == listener) else {
             return Match::NotFound;
         };
         for tree in hosts.of(wanted.host) {
-            match tree.find(wanted, variables) {
+            match tree.find(wanted, sight, variables) {
                 Found::Route(index) => return Match::Found(index),
                 Found::Method(allow) => return Match::MethodNotAllowed(allow),
                 Found::Condition => return Match::NotFound,

@@ -38,6 +38,8 @@ pub struct Shared {
     pub introspection: Introspection,
     /// Tokens for services; they outlive a reload.
     pub service_tokens: crate::service_tokens::Registry,
+    /// What came of external checks; it outlives a reload.
+    pub external_checks: crate::filters::external_authorization::record::Registry,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -68,6 +70,8 @@ pub struct Shared {
     pub stores: Stores,
     /// Operations of stores without an answer.
     pub store_failures: crate::store::Failures,
+    /// Answers that did not fit, and passed.
+    pub response_faults: crate::filters::response_validation::Faults,
     /// What was verified and shall not count any more.
     pub revocations: Arc<Revocations>,
     /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
@@ -88,6 +92,7 @@ impl Shared {
             jwks: Registry::default(),
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
+            external_checks: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
@@ -103,6 +108,7 @@ impl Shared {
             challenges: Arc::default(),
             stores: Stores::default(),
             store_failures: crate::store::Failures::default(),
+            response_faults: crate::filters::response_validation::Faults::default(),
             revocations: Arc::default(),
             started_ms: crate::server::clock::now().unix_ms,
             key_uses: KeyUses::default(),

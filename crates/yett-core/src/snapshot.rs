@@ -25,6 +25,7 @@ use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
+use crate::filters::response_validation::ResponseValidation;
 use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
@@ -179,6 +180,8 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// What its requests have to be.
     pub request_validation: Option<RequestValidation>,
+    /// What answers to them have to be.
+    pub response_validation: Option<ResponseValidation>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.
@@ -265,6 +268,8 @@ pub struct Listener {
     pub client_certificates: Option<ClientCertificates>,
     /// Where every request is sent; it has no routes then.
     pub redirect: Option<ir::HttpsRedirect>,
+    /// Whether it has a hidden route.
+    pub hides: bool,
 }
 
 /// What a listener demands of clients' certificates.

@@ -81,6 +81,36 @@ fn check_schema(py: Python<'_>, schema: &[u8], formats: bool) -> PyResult<Option
     Ok(fault.map(|fault| (fault.pointer, fault.message)))
 }
 
+/// What the requests of one operation have to be; see `filters::request_validation::contract`.
+#[pyclass(frozen, module = "yett._core")]
+struct RequestContract(yett_core::filters::request_validation::contract::Contract);
+
+#[pymethods]
+impl RequestContract {
+    #[new]
+    #[pyo3(signature = (document, variables, /))]
+    fn new(py: Python<'_>, document: &[u8], variables: Vec<String>) -> PyResult<Self> {
+        use yett_core::filters::request_validation::contract::Contract;
+        outside(py, || Contract::build(document, &variables))?.map(Self).map_err(PyValueError::new_err)
+    }
+
+    /// Nothing, or why a request is refused: JSON.
+    #[pyo3(signature = (method, query, variables, headers, body, /))]
+    fn refusal(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        query: &[u8],
+        variables: Vec<String>,
+        headers: Vec<(Vec<u8>, Vec<u8>)>,
+        body: &[u8],
+    ) -> PyResult<Option<String>> {
+        use yett_core::filters::request_validation::contract::Asked;
+        let asked = Asked { method, query, variables: &variables, headers: &headers, body };
+        outside(py, || self.0.refusal(&asked))
+    }
+}
+
 /// Binds listeners without serving them; see `gateway::bind_early`.
 #[pyfunction]
 #[pyo3(signature = (wanted, /))]
@@ -245,6 +275,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
     module.add_function(wrap_pyfunction!(check_condition, module)?)?;
     module.add_function(wrap_pyfunction!(check_schema, module)?)?;
+    module.add_class::<RequestContract>()?;
     module.add_class::<Gateway>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;

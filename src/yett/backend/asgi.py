@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yett.backend.assertion import HEADER, Verifier
 from yett.backend.caller import Caller
 from yett.backend.context import context_of, enter
 from yett.backend.refused import Refused
 from yett.backend.replays import MemoryReplays
+
+if TYPE_CHECKING:
+    from yett.backend.openapi import OpenApi
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 1024 * 1024
 """Longest body that is compared with its digest; the gateway signs no longer one."""
+_AT_ONCE = 64 * 1024
+"""Longest body that is judged between two other tasks; longer ones are judged on a thread."""
 
 
 class IdentityMiddleware:
@@ -74,30 +79,73 @@ class IdentityMiddleware:
         return await asyncio.to_thread(verifier.check, parsed, method=method, path=path, query=query)
 
     async def _checked_body(self, caller: Caller, receive: Receive) -> Receive:
-        """Reads the whole body, compares it, and gives it to the application again."""
-        parts: list[bytes] = []
-        more, size = True, 0
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                break
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > MAX_BODY:
-                raise Refused("body_too_large")
-            more = message.get("more_body", False)
-        body = b"".join(parts)
+        body, again = await _whole(receive, MAX_BODY)
         self.verifier.check_body(caller, body)
-        given = False
-
-        async def again() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
         return again
+
+
+class OpenApiMiddleware:
+    """Lets in what an OpenAPI description asks for, and nothing else; `scope["yett.operation"]` says which operation it is.
+
+    `max_body` is the longest body that is read, bytes. `exempt` are paths that are not looked at. Inside of
+    `IdentityMiddleware`: whoever may not call is told nothing of what a call has to be.
+    """
+
+    def __init__(
+        self, app: App, description: OpenApi, *, max_body: int = MAX_BODY, exempt: Collection[str] = ()
+    ) -> None:
+        self.app, self.description, self.max_body = app, description, max_body
+        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, connection or lifespan."""
+        if scope["type"] not in {"http", "websocket"} or scope["path"] in self.exempt:
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = b""
+            if scope["type"] == "http":
+                body, receive = await _whole(receive, self.max_body)
+            asked = (
+                scope.get("method", "GET"),
+                scope["path"],
+                scope.get("query_string", b""),
+                scope["headers"],
+                body,
+            )
+            check = self.description.check
+            operation = check(*asked) if len(body) <= _AT_ONCE else await asyncio.to_thread(check, *asked)
+        except Refused as refused:
+            await _refuse(scope, send, refused)
+            return
+        scope["yett.operation"] = operation.name if operation else None
+        await self.app(scope, receive, send)
+
+
+async def _whole(receive: Receive, limit: int) -> tuple[bytes, Receive]:
+    """The whole body, at most so many bytes, and what gives it to the application again."""
+    parts: list[bytes] = []
+    more, size = True, 0
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise Refused("body_too_large")
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
 
 
 def _one(scope: Scope, name: bytes) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from yett.backend.asgi import MAX_BODY
 from yett.backend.assertion import Verifier
@@ -12,11 +13,12 @@ from yett.backend.caller import Caller
 from yett.backend.context import context_of, enter
 from yett.backend.refused import Refused
 
+if TYPE_CHECKING:
+    from yett.backend.openapi import OpenApi
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-_REASONS = {401: "Unauthorized", 403: "Forbidden", 413: "Content Too Large", 503: "Service Unavailable"}
 
 
 class WsgiIdentityMiddleware:
@@ -45,8 +47,7 @@ class WsgiIdentityMiddleware:
             return _Answer(self.app(environ, start_response))
         except Refused as refused:
             enter(None)
-            start_response(f"{refused.status} {_REASONS[refused.status]}", refused.headers())
-            return [refused.problem()]
+            return _refuse(start_response, refused)
         except BaseException:
             enter(None)
             raise
@@ -59,12 +60,71 @@ class WsgiIdentityMiddleware:
         return verifier.check(parsed, method=environ["REQUEST_METHOD"], path=path, query=_query(environ))
 
     def _check_body(self, caller: Caller, environ: Environ) -> None:
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > MAX_BODY:
+        self.verifier.check_body(caller, _whole(environ, MAX_BODY))
+
+
+class WsgiOpenApiMiddleware:
+    """Lets in what an OpenAPI description asks for, and nothing else; `environ["yett.operation"]` says which operation it is.
+
+    `max_body` is the longest body that is read, bytes. `exempt` are paths that are not looked at. Inside of
+    `WsgiIdentityMiddleware`: whoever may not call is told nothing of what a call has to be.
+    """
+
+    def __init__(
+        self, app: App, description: OpenApi, *, max_body: int = MAX_BODY, exempt: Collection[str] = ()
+    ) -> None:
+        self.app, self.description, self.max_body = app, description, max_body
+        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request."""
+        path = _path(environ)
+        if path in self.exempt:
+            return self.app(environ, start_response)
+        try:
+            body = _whole(environ, self.max_body)
+            operation = self.description.check(
+                environ["REQUEST_METHOD"], path, _query(environ), _fields(environ), body
+            )
+        except Refused as refused:
+            return _refuse(start_response, refused)
+        environ["yett.operation"] = operation.name if operation else None
+        return self.app(environ, start_response)
+
+
+def _refuse(start_response: StartResponse, refused: Refused) -> Iterable[bytes]:
+    start_response(f"{refused.status} {HTTPStatus(refused.status).phrase}", refused.headers())
+    return [refused.problem()]
+
+
+def _whole(environ: Environ, limit: int) -> bytes:
+    """The whole body, at most so many bytes; the application reads it again."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal()) or int(length) > limit:
+        raise Refused("body_too_large")
+    if "HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH"):
+        # How long it is, is known where the server ends it (`wsgi.input_terminated`); else nobody may read to its end.
+        if not environ.get("wsgi.input_terminated"):
+            raise Refused("length_required")
+        body = environ["wsgi.input"].read(limit + 1)
+        if len(body) > limit:
             raise Refused("body_too_large")
+    else:
         body = environ["wsgi.input"].read(int(length))
-        self.verifier.check_body(caller, body)
-        environ["wsgi.input"] = io.BytesIO(body)
+    environ["wsgi.input"] = io.BytesIO(body)
+    return bytes(body)
+
+
+def _fields(environ: Environ) -> list[tuple[str, str]]:
+    """Header fields. One that stood twice comes as a list with commas."""
+    found = [
+        (name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")
+    ]
+    return found + [
+        (name.replace("_", "-"), environ[name])
+        for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        if environ.get(name)
+    ]
 
 
 class _Answer:

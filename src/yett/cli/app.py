@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from yett.cli import (
+    access,
     assertion_keys,
     certs,
     check,
     demo,
+    diff,
     explain,
     identity,
     init,
@@ -38,6 +40,8 @@ app.command("check")(check.check)
 app.command("lint")(lint.lint)
 app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
+app.command("access")(access.access)
+app.command("diff")(diff.diff)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)

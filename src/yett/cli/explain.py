@@ -63,7 +63,7 @@ def explain(
         asked = engine.from_file(file)
         question = engine.Question(
             method, what or "", headers, listener, address, _der(certificate), _milliseconds(time),
-            tuple(_principal(asked, text) for text in principal), body=_bytes(body),
+            tuple(principal_of(asked, text, "--principal") for text in principal), body=_bytes(body),
         )  # fmt: skip
         raise typer.Exit(_explain(asked, question, format))
     except source.Refused as refused:
@@ -116,7 +116,8 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
     return FINDINGS if int(found.line["status"]) >= 400 else 0
 
 
-def _principal(engine: Engine, text: str) -> dict[str, Any]:
+def principal_of(engine: Engine, text: str, option: str) -> dict[str, Any]:
+    """A caller as in a file of tests, or `@FILE`; whatever is wrong with it ends the command."""
     from yett.config.reading import Unreadable, parse
     from yett.errors import ConfigurationError
     from yett.policy.testing.principals import Principals, Unknown, read
@@ -124,8 +125,8 @@ def _principal(engine: Engine, text: str) -> dict[str, Any]:
     data = Path(text[1:]) if text.startswith("@") else None
     try:
         raw = data.read_bytes() if data else text.encode()
-        value = parse(raw, Path(), "--principal").value
-        assumed = Principals(engine.document, {}).assumed(read(value, "--principal"))
+        value = parse(raw, Path(), option).value
+        assumed = Principals(engine.document, {}).assumed(read(value, option))
     except OSError as error:
         fail(f"`{data}` cannot be read: {(error.strerror or 'error').lower()}", USAGE)
     except Unreadable as error:
@@ -133,8 +134,8 @@ def _principal(engine: Engine, text: str) -> dict[str, Any]:
     except ConfigurationError as error:
         fail(str(error), USAGE)
     except Unknown as error:
-        fail(f"--principal: {error}", USAGE)
-    return assumed or fail("leave `--principal` out for a caller without a credential", USAGE)
+        fail(f"{option}: {error}", USAGE)
+    return assumed or fail(f"leave `{option}` out for a caller without a credential", USAGE)
 
 
 def _der(certificate: Path | None) -> bytes | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-Location = tuple[str | int, ...]
+from yett.config.words import Location, listed, nearest, on_routes
+
+__all__ = ["Location", "Model", "listed", "nearest", "on_routes", "refuse"]
 
 
 class Model(BaseModel):
@@ -23,31 +23,3 @@ class Model(BaseModel):
 def refuse(code: str, message: str, at: Location = ()) -> PydanticCustomError:
     """What a validator raises: a stable code, a message for people, and the place below the field."""
     return PydanticCustomError(cast("Any", code), "{message}", {"message": message, "at": at})
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean `x`?`, or nothing where no name is near."""
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean `{found[0]}`?" if found else ""
-
-
-def listed(names: Iterable[str], limit: int = 12) -> str:
-    """`a`, `b` and `c`."""
-    quoted = [f"`{name}`" for name in names]
-    if len(quoted) > limit:
-        return ", ".join(quoted[:limit]) + " …"
-    return (
-        quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"
-    )
-
-
-def on_routes(what: str, reasons: Iterable[tuple[str | None, str]]) -> list[str]:
-    """A sentence for each reason: what is so on which routes, and why. Pairs of reason, if there is one, and route."""
-    found: dict[str, list[str]] = {}
-    for reason, route in reasons:
-        if reason is not None:
-            found.setdefault(reason, []).append(route)
-    return [
-        f"{what} on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
-        for reason, names in found.items()
-    ]

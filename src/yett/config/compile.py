@@ -31,6 +31,7 @@ from yett.config.certificates import Certificate, chain_errors, inventory, utc_n
 from yett.config.check import check_all
 from yett.config.check_identity import check_identity, key_set_policy
 from yett.config.filters import security_headers
+from yett.config.filters.response_validation import only_reported
 from yett.config.gateway import Gateway, LogFile
 from yett.config.identity import Identity, ring, ring_errors
 from yett.config.jwt_check import secret_errors
@@ -165,7 +166,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
     )  # fmt: skip
 

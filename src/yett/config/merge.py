@@ -13,6 +13,7 @@ from yett.config.base import Location, listed, nearest
 from yett.config.filters import assurance, security_headers
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.request_validation import RequestValidation
+from yett.config.filters.response_validation import ResponseValidation
 from yett.config.filters.split import weights
 from yett.config.gateway import Gateway
 from yett.config.jwt_document import preset_of
@@ -75,6 +76,8 @@ class Policy:
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
     """Where it stands, and what it says."""
+    response_validation: tuple[Location, ResponseValidation] | None = None
+    """The same for answers."""
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
@@ -164,6 +167,8 @@ class Merger:
                 policy.unvalidated = part.request_validation.none
             elif part.request_validation is not None:
                 policy.request_validation = ((*where, "request_validation"), part.request_validation)
+            if part.response_validation is not None:
+                policy.response_validation = ((*where, "response_validation"), part.response_validation)
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
@@ -468,6 +473,7 @@ class Merger:
             "mirror",
             "external_authorization",
             "request_validation",
+            "response_validation",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(

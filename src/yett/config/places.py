@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yett.config.base import Location
+from yett.config.words import Location
 from yett.errors import ConfigError
 
 

@@ -19,6 +19,7 @@ from yett.config.filters.request_headers import RequestHeaders
 from yett.config.filters.request_validation import RequestValidation
 from yett.config.filters.respond import Respond
 from yett.config.filters.response_headers import ResponseHeaders
+from yett.config.filters.response_validation import ResponseValidation
 from yett.config.filters.rewrite import Rewrite
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.filters.split import Split
@@ -134,6 +135,8 @@ class Group(Model):
     """Another path for the service."""
     request_headers: RequestHeaders | None = None
     """Changes of request headers."""
+    response_validation: ResponseValidation | None = None
+    """What answers have to be."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None
@@ -207,6 +210,8 @@ class Route(Model):
     """An answer in place of a service."""
     request_headers: RequestHeaders | None = None
     """Changes of request headers."""
+    response_validation: ResponseValidation | None = None
+    """What answers have to be."""
     response_headers: ResponseHeaders | None = None
     """Changes of response headers."""
     security_headers: SecurityHeaders | None = None

@@ -75,15 +75,19 @@ def run_step(shop: Shop, step: Step) -> Result:
 
     statuses: list[int] = []
     reason: str | None = None
+    content = b""
     for _ in range(step.times):
-        status, reason = _send(lambda: _to_gateway(shop), step, headers, body)
+        status, reason, content = _send(lambda: _to_gateway(shop), step, headers, body)
         statuses.append(status)
     wanted = f"{step.expect} {step.reason or ''}".strip()
     got = f"{statuses[-1]} {reason or ''}".strip()
     if step.times > 1:
         wanted, got = f"200 … {wanted}", f"{statuses[0]} … {got}"
+    if step.without is not None:
+        shown = "with" if step.without.encode() in content else "without"
+        wanted, got = f"{wanted} (without {step.without})", f"{got} ({shown} {step.without})"
     if step.inside is not None:
-        inside, _ = _send(lambda: _to_service(shop, step.inside or "", "gateway"), step, {}, None)
+        inside, _, _ = _send(lambda: _to_service(shop, step.inside or "", "gateway"), step, {}, None)
         wanted, got = f"{wanted} (around: 401)", f"{got} (around: {inside})"
     return Result(step, got, wanted)
 
@@ -91,7 +95,7 @@ def run_step(shop: Shop, step: Step) -> Result:
 def run_around(shop: Shop, step: Step) -> Result:
     """Sends a step's request to a service around the gateway, where nothing but a refusal may come of it."""
     headers = {"Yett-Identity": forged(step)} if step.credential == "forged" else {}
-    status, reason = _send(lambda: _to_service(shop, step.inside or "", step.shown), step, headers, None)
+    status, reason, _ = _send(lambda: _to_service(shop, step.inside or "", step.shown), step, headers, None)
     wanted = f"{step.expect} {step.reason}" if step.expect else "connection refused"
     return Result(step, f"{status} {reason}" if status else "connection refused", wanted)
 
@@ -112,8 +116,8 @@ def _to_gateway(shop: Shop) -> http.client.HTTPConnection:
 
 def _send(
     connect: Callable[[], http.client.HTTPConnection], step: Step, headers: dict[str, str], body: bytes | None
-) -> tuple[int, str | None]:
-    """Status, and the reason of a problem document (RFC 9457)."""
+) -> tuple[int, str | None, bytes]:
+    """Status, the reason of a problem document (RFC 9457), and the body."""
     connection = connect()
     try:
         connection.request(step.method, step.path, body=body, headers=headers)
@@ -122,9 +126,9 @@ def _send(
         reason = None
         if (answer.getheader("Content-Type") or "").startswith("application/problem+json"):
             reason = str(json.loads(content).get("reason"))
-        return answer.status, reason
+        return answer.status, reason, content
     except OSError as error:
-        return 0, type(error).__name__
+        return 0, type(error).__name__, b""
     finally:
         connection.close()
 

@@ -28,6 +28,8 @@ class Step:
     times: int = 1
     inside: str | None = None
     """The service that has this path, asked around the gateway as well: it wants what the gateway signs."""
+    without: str | None = None
+    """What the service answers, and the gateway does not."""
     shown: str | None = None
     """Whose certificate a request around the gateway shows."""
 
@@ -228,6 +230,23 @@ STEPS = (
         "token",
         reason="json_duplicate_name",
         json='{"item": "magnet", "quantity": 2, "quantity": 2000}',
+    ),
+    Step(
+        "an order without the margin that the service answers with it",
+        200,
+        "GET",
+        "/tenants/acme/orders/1001",
+        "token",
+        without="margin",
+    ),
+    Step(
+        "a stack trace in the service's answer",
+        502,
+        "GET",
+        "/tenants/acme/orders/first",
+        "token",
+        reason="response_leak",
+        without="Traceback",
     ),
     Step(
         "six searches at once, where three and then one a second are allowed",

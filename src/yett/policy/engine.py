@@ -37,6 +37,9 @@ class Question:
     times: int = 1
     """How often it is asked in a row; the last answer counts."""
     body: bytes | None = None
+    external: str | None = None
+    """What the route's external check is taken to say: `allow` or `deny`. It is never asked; where this is missing, it is
+    `external_unavailable`."""
 
 
 class Engine:
@@ -119,6 +122,8 @@ class Engine:
             asked["body"] = question.body.hex()
         if question.principals:
             asked["principals"] = list(question.principals)
+        if question.external is not None:
+            asked["external"] = question.external
         if question.times > 1:
             asked["times"] = question.times
         return asked

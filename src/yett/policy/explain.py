@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from yett.policy import near, needed, token
 from yett.policy.engine import Engine, Question
@@ -30,9 +32,12 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
     Raises:
         yett.policy.engine.Unanswerable: the question is none.
     """
+    # What an external check says is not known here: what follows is as if it agreed, and says so.
+    question = replace(question, external=question.external or "allow")
     decision = engine.alone(question, trace=True)
     decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
     route = next((one for one in engine.routes if one["name"] == decision["route"]), None)
+    decision["external"] = _external(route, question) if route and decision["external"] else None
     decision["missing"] = needed.missing(route, decision)
     decision["near"] = near.near(engine.document, decision, question.method) if route is None else []
     decision["route_takes"] = _takes(route) if route else None
@@ -61,6 +66,24 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
 def _takes(route: dict[str, Any]) -> str:
     group = f" of group {route['group']}" if route["group"] else ""
     return f"{' '.join(route['match']['methods'])} {route['match']['path']}{group}"
+
+
+def _external(route: dict[str, Any], question: Question) -> dict[str, Any]:
+    """What the external check of a route would be asked; it is not. Names only: values may be personal."""
+    check = route["external_authorization"]
+    endpoint, seen = check["endpoint"], {name.lower() for name, _ in question.headers}
+    parts = urlsplit(endpoint["url"])
+    grpc = check.get("protocol") == "grpc"
+    path = "/envoy.service.auth.v3.Authorization/Check" if grpc else parts.path or "/"
+    return {
+        "asked": False,
+        "source": check["source"],
+        "protocol": "grpc" if grpc else "http",
+        "url": f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}",
+        "about": ["request", "connection", "route", *([] if route["access"] == "public" else ["principal"])],
+        "headers": [name for name in check.get("headers", ()) if name in seen],
+        "to_service": list(check.get("to_service", ())),
+    }
 
 
 def _accepted(engine: Engine, route: str | None) -> list[dict[str, Any]]:
@@ -97,7 +120,10 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
             yield _row(phase, "ok", _passed(phase, decision))
         if phase == "authorize":
             yield from _rules(decision)
+            yield from _check(decision)
     if decision["outcome"] == "allow":
+        if decision["external"]:
+            yield _row("", "", "what follows is so if the external check allows it; it has the last word")
         yield _row(
             "forward",
             "allow",
@@ -127,6 +153,23 @@ def _passed(phase: str, decision: dict[str, Any]) -> str:
     if phase == "limit":
         return ", ".join(f"{limit['name']}: {limit['remaining']} left" for limit in decision["limits"])
     return ""
+
+
+def _check(decision: dict[str, Any]) -> Iterator[str]:
+    """What the external check would be asked."""
+    check = decision["external"]
+    if check is None:
+        return
+    verb = "call" if check["protocol"] == "grpc" else "POST"
+    yield _row(
+        "", "", f"external check of {check['source']}: not asked; a request would {verb} {check['url']}"
+    )
+    yield _row(
+        "",
+        "",
+        f"  it would be told of {', '.join(check['about'])}; fields: {', '.join(check['headers']) or 'none'}",
+    )
+    yield _row("", "", f"  it may set for the service: {', '.join(check['to_service']) or 'nothing'}")
 
 
 def _rules(decision: dict[str, Any]) -> Iterator[str]:
@@ -172,7 +215,7 @@ def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
             yield _row("", "", f"accepted: {accepted}")
     yield ""
     if refusal.get("hidden"):
-        yield "The client gets 404 `route_not_found`, as where nothing is; the log has the reason"
+        yield f"The client gets {decision['status']}, as where nothing is; the log has the reason"
         return
     yield f"The client gets {decision['status']} `{refusal['reason']}`; what to do: docs/reasons.md#{refusal['reason']}"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -108,12 +108,13 @@ class Policy:
         certificate: bytes | None = None,
         time: datetime | None = None,
         times: int = 1,
+        external: Literal["allow", "deny"] = "allow",
     ) -> Answer:
         """Asks about one request.
 
         `principal` has the keys of a principal in a file of tests; several where each of several providers has to vouch.
         `certificate` is the DER of one that the handshake verified. `time` without a zone is UTC. Of `times` requests in a
-        row the last one counts.
+        row the last one counts. `external` is what the route's external check is taken to say: nobody is asked.
 
         Raises:
             ValueError: it is no request, or no caller of this configuration.
@@ -138,6 +139,7 @@ class Policy:
             tuple(self._assumed(one) for one in given),
             times,
             body=body,
+            external=external,
         )
         return Answer(self.engine, question, self.engine.alone(question))
 

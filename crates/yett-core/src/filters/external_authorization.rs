@@ -1,18 +1,21 @@
 //! A service of yours is asked whether a request may pass, after everything else has agreed; doubt denies.
 
 mod envoy;
+pub mod record;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
+use self::record::Record;
 use crate::exchange::{Exchange, Need, Refusal, RouteIndex, Step};
 use crate::headers::{is_token, is_value};
 use crate::ir;
 use crate::outbound::{Fault, Grpc, Limits, Request, Response, Target, Transport, address};
 use crate::reason::Reason;
+use crate::server::clock::monotonic_ns;
 use crate::shared::Shared;
 
 /// Bytes of an answer.
@@ -20,10 +23,16 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// The longest time that a check may take, milliseconds.
 const MOST_MS: u64 = 10_000;
 
+/// A listed field of an answer cannot be set.
+const UNREADABLE: Verdict =
+    Verdict::Failed(Fault::Unexpected("has a listed field twice, or with a value that no field can hold"));
+
 /// A compiled check.
 #[derive(Debug)]
 pub struct ExternalAuthorization {
     source: Arc<str>,
+    record: Arc<Record>,
+    shared: Weak<Shared>,
     peer: Peer,
     limits: Limits,
     runtime: Handle,
@@ -49,8 +58,8 @@ pub enum Verdict {
     Allowed(Vec<(Box<str>, Box<str>)>),
     /// It may not.
     Denied,
-    /// Nothing that can be relied on.
-    Failed,
+    /// Nothing that can be relied on: why.
+    Failed(Fault),
 }
 
 impl ExternalAuthorization {
@@ -58,7 +67,7 @@ impl ExternalAuthorization {
     ///
     /// # Errors
     /// What is wrong with its address, its time or its names of fields.
-    pub fn build(spec: &ir::ExternalAuthorization, shared: &Shared) -> Result<Self, String> {
+    pub fn build(spec: &ir::ExternalAuthorization, shared: &Arc<Shared>) -> Result<Self, String> {
         let endpoint = &spec.endpoint;
         let loopback = endpoint.plaintext || address::names_this_machine(&endpoint.url);
         let transport = Transport::new(endpoint.ca.as_deref(), None, endpoint.plaintext, loopback)?;
@@ -74,6 +83,8 @@ impl ExternalAuthorization {
         let target = Target::new(&endpoint.url, &transport)?;
         Ok(Self {
             source: spec.source.as_str().into(),
+            record: shared.external_checks.of(&spec.source),
+            shared: Arc::downgrade(shared),
             peer: match spec.protocol {
                 ir::ExternalProtocol::Http => Peer::Http(Arc::new(target)),
                 ir::ExternalProtocol::Grpc => Peer::Grpc(Arc::new(Grpc::new(target))),
@@ -101,7 +112,7 @@ impl ExternalAuthorization {
         let reason = match &exchange.external {
             Some(Verdict::Allowed(_)) => return Step::Continue,
             Some(Verdict::Denied) => Reason::ExternalDenied,
-            Some(Verdict::Failed) => Reason::ExternalUnavailable,
+            Some(Verdict::Failed(_)) => Reason::ExternalUnavailable,
             None => match exchange.ask(Need::External { route }) {
                 Some(step) => return step,
                 None => Reason::ExternalUnavailable,
@@ -125,13 +136,20 @@ impl ExternalAuthorization {
                 let message = envoy::question(route, exchange, &self.headers);
                 let grpc = Arc::clone(grpc);
                 self.runtime.spawn(async move {
-                    let Some(message) = message else { return Verdict::Failed };
+                    let Some(message) = message else { return Verdict::Failed(Fault::Unsendable) };
                     let answer = grpc.call(envoy::PATH, &message, limits).await;
-                    answer.map_or(Verdict::Failed, |answer| envoy::verdict(&answer, &to_service))
+                    answer.map_or_else(Verdict::Failed, |answer| envoy::verdict(&answer, &to_service))
                 })
             }
         };
-        async move { asking.await.unwrap_or(Verdict::Failed) }
+        let (record, shared) = (Arc::clone(&self.record), Weak::clone(&self.shared));
+        async move {
+            let verdict = asking.await.unwrap_or(Verdict::Failed(Fault::Broken));
+            if let Some(shared) = shared.upgrade() {
+                record.note(&verdict, &shared.events, monotonic_ns());
+            }
+            verdict
+        }
     }
 
     /// How long a verdict is waited for, milliseconds.
@@ -176,11 +194,14 @@ fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Value {
 
 /// Only an object with `allow` in it that is true or false is an answer; anything else is none.
 fn verdict(answer: Result<Response, Fault>, to_service: &[Box<str>]) -> Verdict {
-    let Ok(Ok(object)) = answer.map(|response| response.read_json()) else { return Verdict::Failed };
+    let object = match answer.and_then(|response| response.read_json()) {
+        Ok(object) => object,
+        Err(fault) => return Verdict::Failed(fault),
+    };
     match object.get("allow") {
-        Some(Value::Bool(true)) => fields(object.get("headers"), to_service).map_or(Verdict::Failed, Verdict::Allowed),
+        Some(Value::Bool(true)) => fields(object.get("headers"), to_service).map_or(UNREADABLE, Verdict::Allowed),
         Some(Value::Bool(false)) => Verdict::Denied,
-        _ => Verdict::Failed,
+        _ => Verdict::Failed(Fault::Unexpected("has no `allow` that is true or false")),
     }
 }
 
@@ -209,6 +230,10 @@ mod tests {
     use super::{Verdict, verdict};
     use crate::outbound::{Fault, Response};
 
+    fn failed(verdict: &Verdict, code: &str) -> bool {
+        matches!(verdict, Verdict::Failed(fault) if fault.code() == code)
+    }
+
     fn answer(status: u16, kind: &str, body: &str) -> Verdict {
         let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, kind.parse().unwrap())]);
         let response = Response { status: status.try_into().unwrap(), headers, body: body.as_bytes().to_vec() };
@@ -223,26 +248,29 @@ mod tests {
         let with = r#"{"allow": true, "headers": {"X-Level": "3", "x-other": "1"}}"#;
         assert_eq!(answer(200, "application/json", with), allowed(&[("x-level", "3")]));
         assert_eq!(answer(200, "application/json", r#"{"allow": false}"#), Verdict::Denied);
-        for body in [
-            "",
-            "true",
-            "{}",
-            r#"{"allow": "true"}"#,
-            r#"{"allow": 1}"#,
-            r#"{"allow": null}"#,
-            r#"{"allow": false, "allow": true}"#,
-            r#"{"allow": true, "headers": {"x-level": 3}}"#,
-            r#"{"allow": true, "headers": {"x-level": "a\r\nx-admin: 1"}}"#,
-            r#"{"allow": true, "headers": {"x-level": "1", "X-Level": "2"}}"#,
-            r#"{"allow": true, "headers": []}"#,
+        for (body, code) in [
+            ("", "not_json"),
+            ("true", "not_json"),
+            ("{}", "unexpected"),
+            (r#"{"allow": "true"}"#, "unexpected"),
+            (r#"{"allow": 1}"#, "unexpected"),
+            (r#"{"allow": null}"#, "unexpected"),
+            (r#"{"allow": false, "allow": true}"#, "not_json"),
+            (r#"{"allow": true, "headers": {"x-level": 3}}"#, "unexpected"),
+            (r#"{"allow": true, "headers": {"x-level": "a\r\nx-admin: 1"}}"#, "unexpected"),
+            (r#"{"allow": true, "headers": {"x-level": "1", "X-Level": "2"}}"#, "unexpected"),
+            (r#"{"allow": true, "headers": []}"#, "unexpected"),
         ] {
-            assert_eq!(answer(200, "application/json", body), Verdict::Failed, "{body}");
+            assert!(failed(&answer(200, "application/json", body), code), "{body}");
         }
-        for (status, kind) in
-            [(200, "text/html"), (201, "application/json"), (403, "application/json"), (500, "application/json")]
-        {
-            assert_eq!(answer(status, kind, r#"{"allow": true}"#), Verdict::Failed, "{status} {kind}");
+        for (status, kind, code) in [
+            (200, "text/html", "not_json"),
+            (201, "application/json", "status"),
+            (403, "application/json", "status"),
+            (500, "application/json", "status"),
+        ] {
+            assert!(failed(&answer(status, kind, r#"{"allow": true}"#), code), "{status} {kind}");
         }
-        assert_eq!(verdict(Err(Fault::Timeout(1)), &[]), Verdict::Failed);
+        assert!(failed(&verdict(Err(Fault::Timeout(1)), &[]), "timeout"));
     }
 }

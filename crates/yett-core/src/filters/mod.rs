@@ -14,6 +14,7 @@ pub mod request_headers;
 pub mod request_validation;
 pub mod respond;
 pub mod response_headers;
+pub mod response_validation;
 pub mod rewrite;
 pub mod security_headers;
 pub mod split;

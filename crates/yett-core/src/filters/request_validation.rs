@@ -1,6 +1,7 @@
 //! What a request has to be: the type, size and shape of its body, and its parameters.
 
 pub mod content;
+pub mod contract;
 pub mod form;
 pub mod json;
 pub mod parameters;

@@ -32,6 +32,70 @@ pub struct RequestValidation {
     pub form: FormBounds,
 }
 
+/// What answers have to be.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResponseValidation {
+    /// What becomes of those that do not fit.
+    pub mode: ResponseMode,
+    /// Those that pass, by status.
+    pub answers: Vec<AnswerType>,
+    /// Bytes of a body that is looked at.
+    pub size: u64,
+    /// Bounds of JSON.
+    pub json: JsonBounds,
+    /// What is looked for in texts.
+    pub leaks: Vec<Leak>,
+    /// Whether bodies without an end pass.
+    #[serde(default)]
+    pub streams: bool,
+    /// Whether fields that say what a service is made of are taken away.
+    #[serde(default = "yes")]
+    pub internals: bool,
+    /// Whether `format` of schemas is checked.
+    #[serde(default = "yes")]
+    pub formats: bool,
+}
+
+/// What becomes of answers that do not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// They are refused.
+    Enforce,
+    /// They pass, and an event says so.
+    Report,
+    /// What the schema does not know is taken out; where that is not enough they are refused.
+    Strip,
+}
+
+/// Answers of some statuses.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerType {
+    /// `200`, `2xx` or `default`; the most precise one that fits counts.
+    pub status: String,
+    /// What bodies may be; anything where it is absent.
+    #[serde(default)]
+    pub bodies: Option<Vec<BodyType>>,
+}
+
+/// What should not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leak {
+    /// Where the service is, in fields that lead elsewhere.
+    Addresses,
+    /// Numbers of payment cards.
+    Cards,
+    /// Private keys in PEM.
+    PrivateKeys,
+    /// Tokens and keys of well-known services.
+    Tokens,
+    /// Stack traces and errors of databases.
+    StackTraces,
+}
+
 impl RequestValidation {
     /// The schema of every body, where that is one: what rules may read.
     #[must_use]

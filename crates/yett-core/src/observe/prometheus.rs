@@ -96,7 +96,9 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     certificates(&mut out, gauges.certificates);
     introspection(&mut out, shared);
     service_tokens(&mut out, shared);
+    external_checks(&mut out, shared);
     state(&mut out, shared);
+    responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
@@ -157,6 +159,28 @@ fn service_tokens(out: &mut String, shared: &Shared) {
     each("yett_service_token_entries", "tokens that are kept", "gauge", |s| u64::try_from(s.entries()).unwrap_or(u64::MAX));
 }
 
+/// External checks, and why they failed; nothing where there are none.
+fn external_checks(out: &mut String, shared: &Shared) {
+    let all = shared.external_checks.all();
+    if all.is_empty() {
+        return;
+    }
+    let name = "yett_external_authorization_total";
+    head(out, name, "answers of external checks", "counter");
+    for check in &all {
+        for (answer, count) in [("allowed", &check.allowed), ("denied", &check.denied)] {
+            let _ = writeln!(out, "{name}{{check=\"{}\",answer=\"{answer}\"}} {}", Label(&check.source), count.get());
+        }
+    }
+    let name = "yett_external_authorization_failures_total";
+    head(out, name, "questions to external checks that brought no answer to rely on, by cause", "counter");
+    for check in &all {
+        for (cause, count) in check.failures().filter(|(_, count)| *count > 0) {
+            let _ = writeln!(out, "{name}{{check=\"{}\",cause=\"{cause}\"}} {count}", Label(&check.source));
+        }
+    }
+}
+
 /// Revocations and stores.
 fn state(out: &mut String, shared: &Shared) {
     let known = &shared.revocations;
@@ -175,6 +199,15 @@ fn state(out: &mut String, shared: &Shared) {
     head(out, name, "operations of the store without an answer, by cause", "counter");
     for why in Unavailable::ALL {
         let _ = writeln!(out, "{name}{{cause=\"{}\"}} {}", why.code(), shared.store_failures.get(why));
+    }
+}
+
+/// Answers that did not fit and passed (`response_validation: {mode: report}`).
+fn responses(out: &mut String, shared: &Shared) {
+    let name = "yett_response_faults_total";
+    head(out, name, "answers that do not fit and passed nevertheless, by reason", "counter");
+    for (reason, count) in shared.response_faults.all() {
+        let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.code());
     }
 }
 

@@ -39,6 +39,25 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every label, in the order of the variants.
+    pub const CODES: [&'static str; 15] = [
+        "timeout",
+        "busy",
+        "unresolved",
+        "forbidden_address",
+        "connect",
+        "tls",
+        "broken",
+        "redirect",
+        "status",
+        "encoded",
+        "too_large",
+        "not_json",
+        "unexpected",
+        "undiscovered",
+        "unsendable",
+    ];
+
     /// The label in metrics and events.
     #[must_use]
     pub const fn code(&self) -> &'static str {

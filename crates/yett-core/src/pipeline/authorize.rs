@@ -1,6 +1,6 @@
-//! Authorize: what the caller may do; and what a caller sees of a route that is hidden from it.
+//! Authorize: what the caller may do.
 
-use crate::exchange::{Exchange, Now, Phase, Refusal, Step, Upgrade};
+use crate::exchange::{Exchange, Now, Step};
 use crate::filters::authorize::Ask;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
@@ -37,23 +37,4 @@ pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &Exchange, now: Now)
         Ok(()) => Step::Continue,
         Err(refusal) => Step::Refuse(refusal),
     }
-}
-
-/// Until a caller is allowed, whatever a hidden route says is what there is where nothing is. The refusal keeps its reason.
-pub(super) fn hide(snapshot: &Snapshot, exchange: &mut Exchange, step: Step) -> Step {
-    let hidden = exchange.phase <= Phase::Authorize && snapshot.route(exchange.route).is_some_and(|route| route.hidden);
-    if !hidden {
-        return step;
-    }
-    let mut refusal = match step {
-        Step::Refuse(refusal) => refusal,
-        // Such as the way to a login.
-        Step::Answer(_) => Refusal::from(Reason::CredentialMissing),
-        other => return other,
-    };
-    refusal.hidden = true;
-    if exchange.upgrade == Upgrade::Taken {
-        exchange.upgrade = Upgrade::Asked;
-    }
-    Step::Refuse(refusal)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Need, Now, Once, Refusal, Step, Use};
-use crate::pipeline::{PipelineState, respond};
+use crate::pipeline::{PipelineState, hidden, respond};
 use crate::providers::Failure;
 use crate::providers::oidc::cookie::Fields;
 use crate::providers::oidc::login::{Returned, Wanted};
@@ -87,7 +87,8 @@ pub(super) fn invite(
         Reason::SessionInvalid | Reason::SessionExpired => true,
         _ => false,
     };
-    if !without || !browser::is_navigation(exchange) {
+    // A way to a login would show that there is something to log in for.
+    if !without || !browser::is_navigation(exchange) || hidden::is_hidden(snapshot, exchange) {
         return Step::Refuse(refusal);
     }
     Turn { snapshot, state, exchange, now }.begin_here(provider, &Wanted::default())
@@ -133,7 +134,7 @@ pub(super) fn assured(snapshot: &Snapshot, state: &mut PipelineState, exchange: 
         Err(refusal) => Refusal { assurance: Some(Arc::clone(&assurance.challenge)), ..refusal },
     };
     match session {
-        Some((provider, _)) if browser::is_navigation(exchange) => {
+        Some((provider, _)) if browser::is_navigation(exchange) && !hidden::is_hidden(snapshot, exchange) => {
             Turn { snapshot, state, exchange, now }.begin_here(provider, wanted)
         }
         _ => Step::Refuse(refusal),
@@ -234,7 +235,8 @@ impl Turn<'_> {
         self.begin(provider, return_to, &Wanted { acr, max_age_s: max_age_s.map(u64::from) })
     }
 
-    /// Whether a path and query lead to a route of this listener and host: nothing else is ever returned to.
+    /// Whether a path and query lead to a route of this listener and host that everyone may know of: nothing else is ever
+    /// returned to.
     fn is_own(&self, target: &str) -> bool {
         let mut path = crate::path::CanonicalPath::default();
         let (raw, query) = target.split_once('?').unwrap_or((target, ""));
@@ -250,7 +252,7 @@ impl Turn<'_> {
             query: query.as_bytes(),
         };
         let listener = &self.exchange.connection.listener;
-        matches!(self.snapshot.router.find(listener, wanted, &mut Default::default()), Match::Found(_))
+        matches!(self.snapshot.router.find_shown(listener, wanted, &mut Default::default()), Match::Found(_))
     }
 
     /// The provider sent the browser back: the code becomes tokens, and these a session.

@@ -151,6 +151,11 @@ fn fields(
     headers.set(b"x-forwarded-host", &exchange.authority)?;
     headers.set(b"x-request-id", &exchange.request_id)?;
     headers.set(b"traceparent", &exchange.traceparent)?;
+    // What is compressed, or a part only, could not be looked at.
+    if route.response_validation.is_some() {
+        headers.retain(|_, name, _| name != b"range" && name != b"if-range");
+        headers.set(b"accept-encoding", b"identity")?;
+    }
     token.map_or(Ok(()), |token| headers.set(b"authorization", token.authorization()))
 }
 

@@ -34,6 +34,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
     if !snapshot.logins.is_empty() {
         cookie::strip_set(headers);
     }
+    if let Some(validation) = &route.response_validation {
+        validation.clean(headers);
+    }
     let mut edit = || -> Result<(), FieldError> {
         route.response_headers.apply(headers)?;
         // After the edits, so that none of them weakens it.
@@ -58,19 +61,28 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
 }
 
 pub(super) fn refuse(snapshot: &Snapshot, exchange: Option<&Exchange>, refusal: &Refusal) -> Answer {
-    if refusal.hidden {
-        return answer(snapshot, exchange, None, &Reason::RouteNotFound.into());
+    match &refusal.hidden {
+        Some(shown) => answer(snapshot, exchange, None, shown, Told::Nothing),
+        None => answer(snapshot, exchange, exchange.and_then(|e| snapshot.route(e.route)), refusal, Told::All),
     }
-    answer(snapshot, exchange, exchange.and_then(|e| snapshot.route(e.route)), refusal)
+}
+
+/// Whether an answer carries what checks of the request left: cookies, and a nonce for proofs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    All,
+    /// Where nothing is, nothing is checked.
+    Nothing,
 }
 
 /// `route` is the one that the answer may show.
-fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route>, refusal: &Refusal) -> Answer {
+fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route>, refusal: &Refusal, told: Told) -> Answer {
+    let left = exchange.filter(|_| told == Told::All);
     let context = ProblemContext {
         accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
         request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
         challenges: route.map(|r| r.challenges.as_slice()).unwrap_or_default(),
-        dpop_nonce: exchange.and_then(|e| e.dpop_nonce.as_deref()),
+        dpop_nonce: left.and_then(|e| e.dpop_nonce.as_deref()),
         dpop_algorithms: snapshot.dpop.algorithm_names(),
         scope: route.and_then(|r| r.scope.as_deref()),
         errors: exchange.filter(|_| route.is_some()).map(|e| e.errors.as_slice()).unwrap_or_default(),
@@ -82,9 +94,9 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         let own = snapshot.listener(&exchange.connection.listener).map_or(0, |listener| listener.address_limits.len());
         let shown = if route.is_some() { exchange.limits.len() } else { own.min(exchange.limits.len()) };
         limits(&mut answer, exchange.limits.get(..shown).unwrap_or_default());
-        if !refusal.hidden {
-            keep(&mut answer, exchange);
-        }
+    }
+    if let Some(exchange) = left {
+        keep(&mut answer, exchange);
     }
     let security = match route {
         Some(route) => route.security_headers.as_ref(),

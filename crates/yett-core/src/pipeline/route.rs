@@ -1,6 +1,6 @@
 //! Route: which one takes this request, or 404, or 405.
 
-use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade};
+use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade, Variables};
 use crate::pipeline::{limit, redirect};
 use crate::reason::Reason;
 use crate::resilience::shed::Level;
@@ -11,14 +11,9 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
     if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
         return Step::Answer(answer);
     }
-    let wanted = Wanted {
-        host: &exchange.host,
-        path: &exchange.path,
-        method: &exchange.request.method,
-        headers: &exchange.request.headers,
-        query: exchange.request.query(),
-    };
-    let found = snapshot.router.find(&exchange.connection.listener, wanted, &mut exchange.variables);
+    let mut variables = std::mem::take(&mut exchange.variables);
+    let found = snapshot.router.find(&exchange.connection.listener, wanted(exchange), &mut variables);
+    exchange.variables = variables;
     let used = exchange.path.used();
     // A route of the user's own at that place goes before; one that merely takes every path does not.
     let own = matches!(found, Match::Found(index) if snapshot.route(Some(index)).is_some_and(|route| route.well_known));
@@ -43,20 +38,54 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 other => other,
             }
         }
-        // An unusual path that nobody asked for says no more than that it is unusual.
-        _ if !used.is_plain() => Step::Refuse(Reason::PathNotCanonical.into()),
-        Match::MethodNotAllowed(allow) => {
-            let mut refusal = Refusal::from(Reason::MethodNotAllowed);
-            refusal.allow = Some(allow);
-            Step::Refuse(refusal)
+        other => {
+            let refusal = nowhere(exchange, beside(snapshot, exchange, other));
+            let redirected = if refusal.reason == Reason::RouteNotFound { redirect::to_https(snapshot, exchange) } else { None };
+            redirected.unwrap_or(Step::Refuse(refusal))
         }
-        Match::Ambiguous(Source::Header) => Step::Refuse(Reason::HeaderInvalid.into()),
+    }
+}
+
+/// What the request would get if hidden routes were not there. Where a route that everyone may see would take it then, it
+/// still gets nothing: a refused request never goes on to a laxer route.
+pub(super) fn absent(snapshot: &Snapshot, exchange: &Exchange) -> Refusal {
+    nowhere(exchange, beside(snapshot, exchange, Match::NotFound))
+}
+
+/// What matching finds but for hidden routes; `found` where there are none.
+fn beside(snapshot: &Snapshot, exchange: &Exchange, found: Match) -> Match {
+    match snapshot.listener(&exchange.connection.listener) {
+        Some(listener) if listener.hides => {
+            snapshot.router.find_shown(&listener.name, wanted(exchange), &mut Variables::default())
+        }
+        _ => found,
+    }
+}
+
+/// The refusal of a request that no route takes.
+fn nowhere(exchange: &Exchange, found: Match) -> Refusal {
+    // An unusual path that nobody asked for says no more than that it is unusual.
+    if !exchange.path.used().is_plain() {
+        return Reason::PathNotCanonical.into();
+    }
+    match found {
+        Match::MethodNotAllowed(allow) => Refusal { allow: Some(allow), ..Reason::MethodNotAllowed.into() },
+        Match::Ambiguous(Source::Header) => Reason::HeaderInvalid.into(),
         Match::Ambiguous(Source::Query) => {
-            let mut refusal = Refusal::from(Reason::MalformedRequest);
-            refusal.detail = Some("a query parameter that decides which route is taken stands more than once".into());
-            Step::Refuse(refusal)
+            let detail = "a query parameter that decides which route is taken stands more than once";
+            Refusal { detail: Some(detail.into()), ..Reason::MalformedRequest.into() }
         }
-        Match::NotFound => redirect::to_https(snapshot, exchange).unwrap_or_else(|| Step::Refuse(Reason::RouteNotFound.into())),
+        Match::Found(_) | Match::NotFound => Reason::RouteNotFound.into(),
+    }
+}
+
+fn wanted(exchange: &Exchange) -> Wanted<'_> {
+    Wanted {
+        host: &exchange.host,
+        path: &exchange.path,
+        method: &exchange.request.method,
+        headers: &exchange.request.headers,
+        query: exchange.request.query(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Wanted;
+use super::{Sight, Wanted};
 use crate::exchange::{Method, RouteIndex};
 use crate::ir;
 use crate::path::query_values;
@@ -107,8 +107,8 @@ const fn bit(method: &Method) -> u16 {
 const NAMED: [Method; 7] = [Method::Delete, Method::Get, Method::Head, Method::Options, Method::Patch, Method::Post, Method::Put];
 
 impl Leaf {
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    pub(super) fn is_empty(&self, sight: Sight) -> bool {
+        self.seen(sight).next().is_none()
     }
 
     pub(super) fn insert<'n>(
@@ -150,12 +150,16 @@ impl Leaf {
     }
 
     fn shown(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| !entry.hidden)
+        self.seen(Sight::Shown)
     }
 
-    pub(super) fn choose(&self, wanted: Wanted<'_>) -> Choice {
+    fn seen(&self, sight: Sight) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| sight == Sight::All || !entry.hidden)
+    }
+
+    pub(super) fn choose(&self, wanted: Wanted<'_>, sight: Sight) -> Choice {
         let mut method_is_there = false;
-        for entry in self.entries.iter().filter(|e| e.methods.contains(wanted.method)) {
+        for entry in self.seen(sight).filter(|e| e.methods.contains(wanted.method)) {
             method_is_there = true;
             // Never on to a laxer route with what the service may read as the stricter one's (CVE-2026-31838).
             if let Some(source) = entry.is_unclear(wanted) {

@@ -43,6 +43,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         priority: crate::ir::Priority::Normal,
         mirror: None,
         request_validation: None,
+        response_validation: None,
         body_limit: 0,
         timeouts: ir::RouteTimeouts { connect_ms: 1, first_byte_ms: 1, idle_ms: 1, total_ms: 1 },
     }
@@ -184,4 +185,41 @@ fn broken_templates_do_not_load() {
     }
     assert!(Router::build(&[route("one", None, "/a", &["TRACE"])]).is_err());
     assert!(Router::build(&[route("one", None, "/a", &[])]).is_err());
+}
+
+#[test]
+fn hidden_routes_show_in_nothing() {
+    let hidden = |mut one: ir::Route| {
+        one.hidden = true;
+        one
+    };
+    let mut conditional = hidden(route("conditional", None, "/x", &["GET"]));
+    conditional.matches.headers.insert("x-mode".to_owned(), "a".to_owned());
+    let shown = [route("open", None, "/x", &["POST"]), route("rest", None, "/rest/{rest...}", &["GET"])];
+    let all = [
+        vec![conditional, hidden(route("admin", None, "/x", &["PUT"])), hidden(route("under", None, "/rest/admin", &["GET"]))],
+        shown.to_vec(),
+    ]
+    .concat();
+    let (with, without) = (Router::build(&all).unwrap(), Router::build(&shown).unwrap());
+    let mut headers = Headers::default();
+    for _ in 0..3 {
+        for (name, target) in
+            ["GET", "PUT", "POST", "PATCH"].iter().flat_map(|name| ["/x", "/rest/admin", "/y"].map(|t| (*name, t)))
+        {
+            let mut path = CanonicalPath::default();
+            path.parse_into(target.as_bytes()).unwrap();
+            let method = Method::parse(name.as_bytes()).unwrap();
+            let wanted = Wanted { host: "h", path: &path, method: &method, headers: &headers, query: b"" };
+            let named = |found| match found {
+                Match::Found(index) => Err(index),
+                other => Ok(other),
+            };
+            let seen = named(with.find_shown("public", wanted, &mut Variables::default()));
+            let alone = named(without.find("public", wanted, &mut Variables::default()));
+            assert_eq!(seen.map_err(|index| index - 3), alone, "{name} {target}");
+        }
+        // Once, then twice: a condition that cannot be read clearly.
+        headers.push(b"x-mode", b"a").unwrap();
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::Wanted;
 use super::leaf::{Choice, Leaf, Source};
+use super::{Sight, Wanted};
 use crate::exchange::{RouteIndex, Variables};
 use crate::ir;
 use crate::path::CanonicalPath;
@@ -149,13 +149,13 @@ impl Tree {
         Ok(next)
     }
 
-    pub(super) fn find(&self, wanted: Wanted<'_>, variables: &mut Variables) -> Found {
+    pub(super) fn find(&self, wanted: Wanted<'_>, sight: Sight, variables: &mut Variables) -> Found {
         let mut taken = Taken::default();
-        let Some(leaf) = self.walk(0, 0, wanted.path, &mut taken) else { return Found::Nothing };
+        let Some(leaf) = self.walk(0, 0, (wanted.path, sight), &mut taken) else { return Found::Nothing };
         if taken.empty {
             return Found::Condition;
         }
-        match leaf.choose(wanted) {
+        match leaf.choose(wanted, sight) {
             Choice::Route(route) => {
                 for value in &taken.values {
                     variables.push(wanted.path.segment(*value as usize));
@@ -174,14 +174,15 @@ impl Tree {
     /// Depth first, the most precise branch first; a branch without a leaf for the whole path is left again. Never
     /// deeper than the deepest template, never more steps than the tree has nodes. A segment that is empty inside the
     /// path is placed like any other, so that `/admin//x` never falls through to a less precise template that allows it.
-    fn walk<'t>(&'t self, at: u32, index: usize, path: &CanonicalPath, taken: &mut Taken) -> Option<&'t Leaf> {
+    fn walk<'t>(&'t self, at: u32, index: usize, of: (&CanonicalPath, Sight), taken: &mut Taken) -> Option<&'t Leaf> {
+        let (path, sight) = of;
         let node = self.nodes.get(at as usize)?;
         let Some(segment) = path.segment(index) else {
-            return (!node.leaf.is_empty()).then_some(&node.leaf);
+            return (!node.leaf.is_empty(sight)).then_some(&node.leaf);
         };
         let next = index.saturating_add(1);
         if let Some(child) = node.literals.get(segment)
-            && let Some(leaf) = self.walk(*child, next, path, taken)
+            && let Some(leaf) = self.walk(*child, next, of, taken)
         {
             return Some(leaf);
         }
@@ -191,13 +192,13 @@ impl Tree {
         let number = u32::try_from(index).ok()?;
         if let Some(child) = node.variable.filter(|_| !last) {
             taken.values.push(number);
-            if let Some(leaf) = self.walk(child, next, path, taken) {
+            if let Some(leaf) = self.walk(child, next, of, taken) {
                 taken.empty |= empty;
                 return Some(leaf);
             }
             taken.values.pop();
         }
-        if node.rest.is_empty() {
+        if node.rest.is_empty(sight) {
             return None;
         }
         taken.rest = Some(number);

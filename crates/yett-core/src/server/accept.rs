@@ -253,11 +253,11 @@ async fn passed(open: Open, stream: TcpStream, info: ConnectionInfo, passthrough
 
 async fn plain(open: Open, stream: TcpStream, info: ConnectionInfo) {
     let worker = Rc::clone(&open.worker);
-    if Box::pin(http2::is_prior_knowledge(&worker, &stream, &info)).await {
+    match Box::pin(http2::is_prior_knowledge(&worker, &stream, &info)).await {
+        None => {}
         // Boxed: connections of HTTP/1.1 do not carry the room.
-        Box::pin(http2::serve(worker, stream, Rc::new(info))).await;
-    } else {
-        connection::serve(worker, stream, Rc::new(info)).await;
+        Some(true) => Box::pin(http2::serve(worker, stream, Rc::new(info))).await,
+        Some(false) => connection::serve(worker, stream, Rc::new(info)).await,
     }
 }
 

@@ -7,8 +7,10 @@ use super::clock::{http_date, monotonic_ns};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::hints;
+use super::judged::{self, Copied, Plan};
 use super::lane::Lane;
 use super::lifetime::Lifetime;
+use super::pipe::Pipe;
 use super::transfer::{Failure, Limits, Transfer, Upload};
 use crate::exchange::{Framing, Method, Upgrade, Version};
 use crate::filters::websocket;
@@ -82,6 +84,8 @@ impl<C: Client> Lane<C> {
             }
         }
         let mut service_buffer = ReadBuffer::new(job.view.pools.buffers().clone());
+        // An answer that was looked at whole.
+        let mut whole = None;
         let head_request = request.method == Method::Head;
         let repeatable = (framing == Framing::Empty || held.is_some()) && is_idempotent(&request.method);
         let ahead = held.is_none();
@@ -112,13 +116,13 @@ impl<C: Client> Lane<C> {
         } else {
             transfer.head(head_request, &mut self.response).await
         };
-        let (complete, first_byte) = match answered {
+        let (mut complete, first_byte) = match answered {
             Ok(found) => {
                 endpoint.report(Report::Answered(self.response.status), found.1);
                 found
             }
             Err(Failure::Silent) if attempted.reused && repeatable => return Once::Stale,
-            Err(failure) => return Once::Ended(failed(&endpoint, failure)),
+            Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
         };
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);
@@ -138,7 +142,7 @@ impl<C: Client> Lane<C> {
                 && tries.holds(length)
                 && let Err(failure) = transfer.hold(usize::try_from(length).unwrap_or(usize::MAX)).await
             {
-                return Once::Ended(failed(&endpoint, failure));
+                return Once::Ended(failed(&endpoint, failure, transfer.up));
             }
         }
         // Only where it was asked for; anything else is an ordinary answer.
@@ -146,7 +150,12 @@ impl<C: Client> Lane<C> {
         if switched && !(complete.keep_alive && websocket::is_accepted(&request.headers, &self.response)) {
             return Once::Ended(Reason::ServiceResponseInvalid.into());
         }
-        if matches!(complete.framing, Framing::Chunked | Framing::Close) {
+        let plan = match judged::plan(job, &self.exchange, &self.response, complete.framing, &endpoint) {
+            Ok(plan) => plan,
+            Err(reason) => return Once::Ended(reason.into()),
+        };
+        let is_held = matches!(plan, Plan::Held(_));
+        if matches!(complete.framing, Framing::Chunked | Framing::Close) && !is_held {
             transfer.lifetime = Some(Box::new(Lifetime::new(*job, &self.exchange)));
         }
         if let Err(refusal) = pipeline::respond(&job.view.snapshot, &self.exchange, &mut self.response) {
@@ -157,25 +166,53 @@ impl<C: Client> Lane<C> {
             }
             return Once::Ended(Outcome::Refused(refusal));
         }
+        if let (Plan::Held(look), Some(validation)) = (plan, &job.route.response_validation) {
+            let Some(room) = ReadBuffer::with_room(job.view.pools.buffers().clone(), 0) else {
+                return Once::Ended(Reason::BufferExhausted.into());
+            };
+            let framing = transfer.service.body_framing(complete.framing);
+            // Boxed: other answers do not carry the room.
+            let held = match Box::pin(transfer.hold_answer(framing, validation.size, room)).await {
+                Ok(held) => held,
+                Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
+            };
+            match judged::judge(job, validation, look, held, &mut self.response) {
+                Ok(held) => {
+                    let length = held.data().len() as u64;
+                    complete.framing = if length == 0 { Framing::Empty } else { Framing::Length(length) };
+                    complete.length = Some(length);
+                    transfer.service_buffer = whole.insert(held);
+                    // Nothing of it that was not looked at.
+                    transfer.rules = None;
+                }
+                Err(reason) => return Once::Ended(reason.into()),
+            }
+        }
         let version = request.version;
         let announce = announce(&complete, status, version);
         let sent = transfer.upload == Upload::Sent;
         let last = job.last || job.worker.closes(&self.exchange.connection);
         let mut keep = sent && !last && !(complete.framing == Framing::Close && announce == Announce::Nothing);
         keep &= !(complete.framing == Framing::Chunked && announce == Announce::Nothing);
-        let read_as = transfer.service.body_framing(complete.framing);
+        let read_as = if is_held { complete.framing } else { transfer.service.body_framing(complete.framing) };
         let out = transfer.down.start(read_as, announce == Announce::Chunked && !C::FRAMED, u64::MAX);
-        if http2 {
+        if http2 && !is_held {
             transfer.client.expect_trailers();
         }
         if transfer.client.start(out, &self.response, announce, !keep, &http_date(job.started.unix_ms)).is_err() {
             return Once::Ended(Outcome::Gone);
+        }
+        if let (Plan::Watched(look), Some(validation)) = (plan, &job.route.response_validation) {
+            transfer.down.copy = Some(Copied::new(job, look, validation.size));
         }
         self.status = status;
         // What follows holds no more of the head than this: an idle connection has the room, too.
         let keep_alive = complete.keep_alive;
         let body = transfer.body().await;
         let moved = transfer.down_moved;
+        if let (Some(copied), Ok(())) = (transfer.down.copy.take(), &body) {
+            judged::watched(job, &self.exchange, &copied);
+        }
         drop(transfer);
         if let (101, Ok(()), Some(websocket)) = (self.status, &body, &job.route.websocket) {
             // Boxed: other requests do not carry the room.
@@ -205,14 +242,15 @@ fn announce(complete: &response::Complete, status: u16, version: Version) -> Ann
     }
 }
 
-/// A failure before anything was sent to the client.
-fn failed(endpoint: &Endpoint, failure: Failure) -> Outcome {
+/// A failure before anything was sent to the client. A service that waits for the client's next message is not late.
+fn failed(endpoint: &Endpoint, failure: Failure, up: &Pipe) -> Outcome {
     let reason = match failure {
         Failure::Silent => Reason::ServiceReset,
         Failure::ClientGone => return Outcome::Gone,
         Failure::Because(reason) => reason,
     };
-    if let Some(report) = Report::of(reason) {
+    let report = Report::of(reason).filter(|report| *report != Report::TimedOut || !up.waits_for_sender());
+    if let Some(report) = report {
         endpoint.report(report, monotonic_ns());
     }
     reason.into()

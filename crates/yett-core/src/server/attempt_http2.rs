@@ -10,8 +10,10 @@ use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::after;
 use super::forward::Job;
+use super::identity;
 use super::transfer::{Failure, Transfer};
 use crate::exchange::{Exchange, Method, ResponseHead};
+use crate::headers::Headers;
 use crate::http1::response::Complete;
 use crate::pipeline::trailers;
 use crate::reason::Reason;
@@ -42,8 +44,9 @@ impl<C: Client> Transfer<'_, C> {
     ) -> Result<(Complete, u64), Failure> {
         let head_request = sending.exchange.request.method == Method::Head;
         let mut kept = Kept::new();
+        let mut anew = None;
         for last in (0..SENDS).rev() {
-            let broken = match self.begin(sending, std::mem::take(&mut kept))? {
+            let broken = match self.begin(sending, anew.as_ref(), std::mem::take(&mut kept))? {
                 Ok(()) => match self.answer(head_request, head).await? {
                     Ok(complete) => return Ok((complete, monotonic_ns())),
                     Err(broken) => broken,
@@ -56,6 +59,7 @@ impl<C: Client> Transfer<'_, C> {
                 (Broken::Unseen | Broken::Reset, _) => None,
             };
             kept = again.ok_or(Failure::Silent)?;
+            anew = identity::anew(&sending.job, sending.exchange).map_err(Failure::Because)?;
             self.reconnect(sending).await?;
         }
         Err(Failure::Silent)
@@ -95,12 +99,12 @@ impl<C: Client> Transfer<'_, C> {
         }
     }
 
-    fn begin(&mut self, sending: &Sending<'_>, kept: Kept) -> Result<Result<(), Broken>, Failure> {
+    fn begin(&mut self, sending: &Sending<'_>, anew: Option<&Headers>, kept: Kept) -> Result<Result<(), Broken>, Failure> {
         let Sending { exchange, endpoint, host, .. } = sending;
         let request = &exchange.request;
-        let head =
-            request_head(&request.method, endpoint.is_tls(), host, &exchange.forward_target, &request.headers, request.framing)
-                .map_err(|_| Failure::Because(Reason::MalformedRequest))?;
+        let headers = anew.unwrap_or(&request.headers);
+        let head = request_head(&request.method, endpoint.is_tls(), host, &exchange.forward_target, headers, request.framing)
+            .map_err(|_| Failure::Because(Reason::MalformedRequest))?;
         // A service that has changed to HTTP/1.1 meanwhile: what the client sent is framed for the other one.
         let stream = self.http2().ok_or(Failure::Silent)?;
         Ok(stream.begin(head, request.framing, kept))

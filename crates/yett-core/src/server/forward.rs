@@ -86,6 +86,12 @@ impl<C: Client> Lane<C> {
         if matches!(self.exchange.request.framing, Framing::Length(length) if length > job.route.body_limit) {
             return Reason::BodyTooLarge.into();
         }
+        if job.route.hidden
+            && self.exchange.body.is_none()
+            && self.arrived(job.view).is_some_and(|length| length > job.route.body_limit)
+        {
+            return Reason::BodyTooLarge.into();
+        }
         let total_ms = job.route.timeouts.total_ms;
         let total = if total_ms == 0 { NEVER } else { after(job.started.monotonic_ns, total_ms) };
         let total = match grpc::deadline(&self.exchange, job.started) {

@@ -144,6 +144,9 @@ impl<C: Client> Lane<C> {
     fn report(&self, tries: &mut Tries<'_>, outcome: &Outcome, impatient: bool) {
         match outcome {
             Outcome::Done { .. } => tries.succeeded(),
+            // Nor does a service that waits for the client's next message: clients would cut others off by saying nothing.
+            Outcome::Refused(refusal) | Outcome::Truncated(Some(refusal))
+                if refusal.reason == Reason::ServiceTimeout && self.up.waits_for_sender() => {}
             Outcome::Refused(refusal) | Outcome::Truncated(Some(refusal)) if is_endpoint_failure(refusal.reason) => {
                 tries.failed()
             }

@@ -59,6 +59,10 @@ impl<C: Client> Lane<C> {
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
             _ => BLOCK,
         };
+        // As where no route is: what came whole is dropped whole.
+        if self.arrived(view).is_some_and(|length| length > limit) {
+            return Err(Reason::BodyTooLarge.into());
+        }
         let held = ReadBuffer::with_room(view.pools.buffers().clone(), room).ok_or(Reason::BufferExhausted)?;
         let mut held = Held(held);
         self.body_taken = true;
@@ -102,7 +106,19 @@ impl<C: Client> Lane<C> {
 pub(super) struct ClientGone;
 
 /// Takes a request's body, and room for it as it comes.
-struct Held(ReadBuffer);
+pub(super) struct Held(ReadBuffer);
+
+impl Held {
+    /// Into this.
+    pub(super) fn new(room: ReadBuffer) -> Self {
+        Self(room)
+    }
+
+    /// What was taken.
+    pub(super) fn into_inner(self) -> ReadBuffer {
+        self.0
+    }
+}
 
 impl AsyncWrite for Held {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {

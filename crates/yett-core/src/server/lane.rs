@@ -51,6 +51,8 @@ pub(super) struct Lane<C> {
     pub(super) bytes_out: u64,
     /// Whether forwarding took over reading the request's body.
     pub(super) body_taken: bool,
+    /// Whether the next request can be read, as far as the body of this one goes.
+    pub(super) came_with_head: bool,
     /// When the last request ended, or the lane began.
     pub(super) ended: u64,
 }
@@ -102,6 +104,7 @@ impl<C: Client> Lane<C> {
             status: 0,
             bytes_out: 0,
             body_taken: false,
+            came_with_head: true,
             ended: monotonic_ns(),
         }
     }
@@ -126,6 +129,7 @@ impl<C: Client> Lane<C> {
         self.status = 0;
         self.bytes_out = 0;
         self.body_taken = false;
+        self.came_with_head = true;
         self.up.start(Framing::Empty, false, 0);
         self.down.start(Framing::Empty, false, 0);
         let decided = self.decide(worker, view, started, head).await;
@@ -138,13 +142,13 @@ impl<C: Client> Lane<C> {
             Err(ClientGone) => Next::Cut,
             Ok(Step::Answer(answer)) => self.answer(&answer, last, head.close).await,
             Ok(Step::Refuse(refusal)) => {
-                let next = self.refuse(view, &refusal, last, head.close).await;
+                let next = self.refuse(view, &refusal, last, head.close, started).await;
                 failed = Some(refusal);
                 next
             }
             Ok(Step::Need(_)) => {
                 let refusal = Refusal::from(Reason::Internal);
-                let next = self.refuse(view, &refusal, last, head.close).await;
+                let next = self.refuse(view, &refusal, last, head.close, started).await;
                 failed = Some(refusal);
                 next
             }
@@ -169,7 +173,8 @@ impl<C: Client> Lane<C> {
                         Next::Cut
                     }
                     Outcome::Refused(refusal) => {
-                        let next = self.refuse(view, &refusal, last, head.close).await;
+                        let refusal = pipeline::refused_late(&view.snapshot, &mut self.exchange, refusal);
+                        let next = self.refuse(view, &refusal, last, head.close, started).await;
                         failed = Some(refusal);
                         next
                     }
@@ -232,7 +237,10 @@ impl<C: Client> Lane<C> {
         Ok(Step::Refuse(Reason::Internal.into()))
     }
 
-    async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool) -> Next {
+    async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool, started: Now) -> Next {
+        if pipeline::is_timeless(&view.snapshot, &self.exchange, refusal) && !Box::pin(self.settle(started)).await {
+            return Next::Cut;
+        }
         let answer = pipeline::refuse(&view.snapshot, Some(&self.exchange), refusal);
         let next = self.answer(&answer, last, client_closes).await;
         // A client of gRPC reads 200 and a status of its own; what is recorded is why.
@@ -244,7 +252,7 @@ impl<C: Client> Lane<C> {
 
     /// Sends an answer of our own. The connection lives on if the request's whole body has been read.
     async fn answer(&mut self, answer: &Answer, last: bool, client_closes: bool) -> Next {
-        let clean = if self.body_taken { self.up.is_read() } else { self.skip_body() };
+        let clean = if self.body_taken { self.up.is_read() && self.came_with_head } else { self.skip_body() };
         let head_request = self.exchange.request.method == Method::Head;
         match self.send(answer, head_request, last || !clean).await {
             false => Next::Cut,
@@ -252,6 +260,17 @@ impl<C: Client> Lane<C> {
             true if clean && client_closes => Next::Close,
             true => Next::Linger,
         }
+    }
+
+    /// For a hidden route: bytes of the request's body, where all of it came with the head. Where no route is, a body that
+    /// did not come by then is not waited for, and the connection closes.
+    pub(super) fn arrived(&mut self, view: &View) -> Option<u64> {
+        if C::FRAMED || !view.snapshot.route(self.exchange.route).is_some_and(|route| route.hidden) {
+            return None;
+        }
+        let length = whole(self.buffer.data(), self.exchange.request.framing);
+        self.came_with_head = length.is_some();
+        length
     }
 
     /// Drops the body of the request if all of it has been read already.
@@ -333,6 +352,22 @@ impl<C: Client> Lane<C> {
         let answer: usize = self.response.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
         if answer > KEEP_HEAD {
             self.response.headers = Default::default();
+        }
+    }
+}
+
+/// Bytes of a body of which all is here.
+fn whole(mut data: &[u8], framing: Framing) -> Option<u64> {
+    let mut decoder = Decoder::new(framing);
+    let mut length = 0_u64;
+    loop {
+        match decoder.next(data) {
+            Ok(Piece::End { .. }) => return Some(length),
+            Ok(Piece::Data { skip, data: count }) => {
+                length = length.saturating_add(count as u64);
+                data = data.get(skip.saturating_add(count)..)?;
+            }
+            Ok(Piece::More { .. }) | Err(_) => return None,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::buffers::{FillError, ReadBuffer};
+use super::judged::Copied;
 use crate::exchange::Framing;
 use crate::http1::body::{Decoder, Piece};
 use crate::http1::write::chunk_head;
@@ -66,6 +67,8 @@ pub struct Pipe {
     moved: bool,
     /// What the receiver has taken since it fell behind, or since that last counted as moving.
     behind: Option<usize>,
+    /// Takes a copy of what passes of this message.
+    pub copy: Option<Box<Copied>>,
 }
 
 impl Default for Pipe {
@@ -82,6 +85,7 @@ impl Default for Pipe {
             ended: true,
             moved: false,
             behind: None,
+            copy: None,
         }
     }
 }
@@ -100,6 +104,7 @@ impl Pipe {
         self.ended = framing == Framing::Empty;
         self.moved = false;
         self.behind = None;
+        self.copy = None;
         &mut self.out
     }
 
@@ -123,6 +128,12 @@ impl Pipe {
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.ended
+    }
+
+    /// Whether all that was read has been written and more is to come: what is missing is the sender's.
+    #[must_use]
+    pub fn waits_for_sender(&self) -> bool {
+        !self.ended && !self.has_output()
     }
 
     /// Notes that a body of so many bytes was read to its end, by another use of this pipe.
@@ -161,6 +172,9 @@ impl Pipe {
     }
 
     fn stage_data(&mut self, buffer: &mut ReadBuffer, data: usize) {
+        if let Some(copy) = &mut self.copy {
+            copy.add(buffer.data().get(..data).unwrap_or_default());
+        }
         if self.chunked {
             chunk_head(&mut self.out, data);
         }

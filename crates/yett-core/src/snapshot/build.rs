@@ -21,6 +21,7 @@ use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
 use crate::filters::respond::Respond;
 use crate::filters::response_headers::ResponseHeaders;
+use crate::filters::response_validation::ResponseValidation;
 use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
@@ -274,6 +275,7 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
             redirect: spec.redirect.clone(),
+            hides: ir.routes.iter().any(|route| route.hidden && route.listeners.contains(&spec.name)),
         });
     }
     out
@@ -507,6 +509,8 @@ impl Context<'_> {
         let request_validation =
             spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &variables)).transpose();
         let request_validation = errors.take(|| at("request_validation"), request_validation);
+        let response_validation = spec.response_validation.as_ref().map(ResponseValidation::build).transpose();
+        let response_validation = errors.take(|| at("response_validation"), response_validation);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         let read = match &access {
@@ -526,6 +530,10 @@ impl Context<'_> {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
                 .to_owned();
             errors.0.push(LoadError { pointer: at("access"), message });
+        }
+        if spec.hidden && spec.matches.path.starts_with(PREFIX) {
+            let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");
+            errors.0.push(LoadError { pointer: at("match"), message });
         }
         Some(Route {
             name: spec.name.as_str().into(),
@@ -555,6 +563,7 @@ impl Context<'_> {
             websocket: websocket?,
             mirror: mirror?,
             request_validation: request_validation?,
+            response_validation: response_validation?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })

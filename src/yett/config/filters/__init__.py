@@ -34,6 +34,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("split", "forward", ("group", "route"), "one"),
     Filter("mirror", "forward", ("group", "route"), "one"),
     Filter("identity_assertion", "forward", ("service",), "one"),
+    Filter("response_validation", "respond", ("group", "route"), "one"),
     Filter("response_headers", "respond", ("group", "route"), "one"),
     Filter("security_headers", "respond", ("group", "route"), "all"),
     Filter("redirect", "forward", ("route",), "one"),

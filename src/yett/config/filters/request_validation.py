@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,26 +9,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from yett.config.base import Model, listed, refuse
 from yett.config.headers import owned, plain_names
+from yett.config.media_types import type_fault
 from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 
 if TYPE_CHECKING:
     from yett.config.validation.openapi import Operation
-
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/([a-z0-9!#$&^_.+-]{1,100}|\*)", re.ASCII)
-
-
-def type_fault(name: str) -> str | None:
-    """Why a content type cannot be matched, or nothing."""
-    if ";" in name:
-        return f"`{name}` has parameters; write the type alone, such as `application/json`"
-    if name != name.lower():
-        return f"content types are lower case here; write `{name.lower()}`"
-    if name.startswith("*"):
-        return f"`{name}` is every type; name those that the service reads"
-    if not _TYPE.fullmatch(name):
-        return f"`{name}` is not a content type; write one such as `application/json` or `image/*`"
-    return None
 
 
 def _types(value: Any) -> Any:
@@ -55,11 +40,6 @@ _TYPES_SCHEMA = {
 
 ContentTypes = Annotated[tuple[str, ...], BeforeValidator(_types), WithJsonSchema(_TYPES_SCHEMA)]
 """One content type, or `{any_of: [a, b]}`; `image/*` is every image."""
-
-
-def is_json(content_type: str) -> bool:
-    """Whether bodies of a type are JSON (RFC 8259; RFC 6839 section 3.1)."""
-    return content_type == "application/json" or content_type.endswith("+json")
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from yett.config import template
 from yett.config.base import Location, listed
-from yett.config.filters.request_validation import RequestValidation, is_json
+from yett.config.filters.request_validation import RequestValidation
+from yett.config.filters.response_validation import ResponseValidation, is_stream
 from yett.config.gateway import Gateway
+from yett.config.media_types import is_json
 from yett.config.places import Places
 from yett.config.resolve import Material
 from yett.config.validation.document import Document, read, steps
@@ -21,6 +23,7 @@ from yett.errors import ConfigError
 if TYPE_CHECKING:
     from yett.config.merge import Policy
 
+_CLOSING = ("additionalProperties", "unevaluatedProperties")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -40,11 +43,14 @@ class Validations:
         self._documents: dict[Location, dict[str, Any]] = {}
         self._descriptions: dict[tuple[str, str], Description | None] = {}
         self.operations: dict[Location, Operation] = {}
-        """By the `request_validation` that names it."""
+        """By the `request_validation` or `response_validation` that names it."""
+        self._last = Document(None, "", None)
         for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
                 if item.request_validation is not None and item.request_validation.none is None:
                     self._request((kind, name, "request_validation"), item.request_validation)
+                if item.response_validation is not None:
+                    self._response((kind, name, "response_validation"), item.response_validation)
 
     def _fault(self, location: Location, code: str, message: str, key: bool = False) -> None:
         self.errors.append(self.places.error(location, code, message, key))
@@ -85,6 +91,96 @@ class Validations:
             if key in found.model_fields_set:
                 message = f"the description says that already; remove `{key}`, or `openapi`"
                 self._fault((*at, key), "key_unused", message, True)
+        operation = self._operation(at, found, found.unknown_properties == "refuse")
+        if operation is None:
+            return
+        document = found.of_operation(operation)
+        schemas = [*operation.parameters, *operation.bodies]
+        self.errors += operation.errors or _compiled_faults(self._last, operation, schemas, found.formats)
+        if "form_limits" in found.model_fields_set and "form" not in document:
+            message = "the operation takes no form, so `form_limits` has no effect; remove it"
+            self._fault((*at, "form_limits"), "key_unused", message, True)
+        self._documents[at], self.operations[at] = document, operation
+
+    def _response(self, at: Location, found: ResponseValidation) -> None:
+        if found.openapi is not None or found.operation is not None:
+            self._described_answers(at, found)
+            return
+        if "unknown_properties" in found.model_fields_set:
+            message = "without `openapi` `unknown_properties` has no effect; remove it"
+            self._fault((*at, "unknown_properties"), "key_unused", message, True)
+        schema = None
+        if found.json_schema is not None:
+            self._shape(at, found)
+            schema = self._schema((*at, "json_schema"), str(found.json_schema), found.formats)
+            if found.mode == "strip" and not _closes(schema):
+                message = "the schema knows every property, so nothing would be taken out; write `additionalProperties: false` into it"
+                self._fault((*at, "mode"), "strip_nothing", message)
+        elif found.mode == "strip":
+            message = (
+                "without a schema nothing is unknown; add `json_schema` or `openapi`, or write `enforce`"
+            )
+            self._fault((*at, "mode"), "strip_nothing", message)
+        elif "formats" in found.model_fields_set:
+            message = "without a schema `formats` has no effect; remove it"
+            self._fault((*at, "formats"), "key_unused", message, True)
+        self._streams(at, found, found.content_types)
+        self._documents[at] = found.compiled(schema)
+
+    def _unknown(self, at: Location, found: ResponseValidation) -> None:
+        if found.mode == "strip" and "unknown_properties" in found.model_fields_set:
+            message = "`strip` takes unknown properties out; remove this"
+            self._fault((*at, "unknown_properties"), "key_unused", message, True)
+
+    def _shape(self, at: Location, found: ResponseValidation) -> None:
+        others = [name for name in found.content_types or () if not is_json(name)]
+        if others:
+            message = f"an answer of {listed(others)} would pass without a look at the schema; take it out"
+            self._fault((*at, "content_types"), "schema_bypassed", message)
+        if found.statuses and not any(status.startswith("2") for status in found.statuses):
+            message = "no status of 2xx passes, so the schema is never looked at; remove it, or add one"
+            self._fault((*at, "json_schema"), "key_unused", message, True)
+
+    def _described_answers(self, at: Location, found: ResponseValidation) -> None:
+        for key in ("content_types", "json_schema"):
+            if key in found.model_fields_set:
+                message = f"the description says that already; remove `{key}`, or `openapi`"
+                self._fault((*at, key), "key_unused", message, True)
+        self._unknown(at, found)
+        refuse_unknown = found.mode == "strip" or found.unknown_properties == "refuse"
+        operation = self._operation(at, found, refuse_unknown)
+        if operation is None:
+            return
+        document = found.of_operation(operation)
+        if not (document["answers"] or operation.response_errors):
+            message = "the operation names no answer, so none would pass; describe them, or name `statuses`"
+            self._fault((*at, "operation"), "operation_unknown", message)
+        bodies = [body for one in operation.responses for body in one["bodies"]]
+        if found.mode == "strip" and not (operation.response_errors or _closes(bodies)):
+            message = "no answer of the operation is JSON with known properties, so nothing would be taken out; describe one, or write `enforce`"
+            self._fault((*at, "mode"), "strip_nothing", message)
+        self.errors += operation.response_errors or _compiled_faults(
+            self._last, operation, bodies, found.formats
+        )
+        self._streams(at, found, [str(body["content_type"]) for body in bodies])
+        self._documents[at], self.operations[at] = document, operation
+
+    def _streams(self, at: Location, found: ResponseValidation, types: Iterable[str] | None) -> None:
+        """Streams are declared in vain where their types do not pass, and the other way round."""
+        if types is None or (found.statuses and found.openapi):
+            return
+        named = [name for name in types if is_stream(name)]
+        if found.streams and not named and not any(name.endswith("/*") for name in types):
+            message = "none of the types that pass is a stream, so this has no effect; remove it"
+            self._fault((*at, "streams"), "key_unused", message, True)
+        elif named and not found.streams:
+            message = f"{listed(named)} has no end that could be waited for; write `streams: true`, and it passes unread"
+            key = "content_types" if found.content_types else "operation"
+            self._fault((*at, key), "stream_undeclared", message)
+
+    def _operation(
+        self, at: Location, found: RequestValidation | ResponseValidation, refuse_unknown: bool
+    ) -> Operation | None:
         if found.openapi is None or found.operation is None:
             here = "openapi" if found.openapi is not None else "operation"
             self._fault(
@@ -93,20 +189,16 @@ class Validations:
                 "`openapi` and `operation` belong together: a description, and the `operationId` in it",
                 True,
             )
-            return
+            return None
         description = self._description((*at, "openapi"), str(found.openapi))
         if description is None:
-            return
-        operation = description.operation(found.operation, found.unknown_properties == "refuse")
+            return None
+        operation = description.operation(found.operation, refuse_unknown)
         if isinstance(operation, str):
             self._fault((*at, "operation"), "operation_unknown", operation)
-            return
-        document = found.of_operation(operation)
-        self.errors += operation.errors or _compiled_faults(description.document, operation, found.formats)
-        if "form_limits" in found.model_fields_set and "form" not in document:
-            message = "the operation takes no form, so `form_limits` has no effect; remove it"
-            self._fault((*at, "form_limits"), "key_unused", message, True)
-        self._documents[at], self.operations[at] = document, operation
+            return None
+        self._last = description.document
+        return operation
 
     def _description(self, at: Location, file: str) -> Description | None:
         text = self.material.texts.get(at)
@@ -122,13 +214,22 @@ class Validations:
         return self._descriptions[key]
 
     def check(self, policy: Policy) -> None:
-        """Whether a route fits the operation that it is validated by."""
-        if policy.request_validation is None:
+        """Whether a route fits the operations that it is validated by."""
+        for found in (policy.request_validation, policy.response_validation):
+            operation = self.operations.get(found[0]) if found else None
+            if found and operation:
+                self._fits(policy, found[0], operation)
+        self._answers(policy)
+
+    def _answers(self, policy: Policy) -> None:
+        if policy.response_validation is None or (policy.action.get("forward") and not policy.websocket):
             return
-        where, _ = policy.request_validation
-        operation = self.operations.get(where)
-        if operation is None:
-            return
+        where, _ = policy.response_validation
+        why = "opens WebSocket connections only" if policy.websocket else "has no service that answers"
+        if where[0] == "routes":
+            self._fault(where, "key_unused", f"`{policy.name}` {why}, so this has no effect; remove it", True)
+
+    def _fits(self, policy: Policy, where: Location, operation: Operation) -> None:
         own = where[0] == "routes"
         place = (*where, "operation") if own else ("routes", policy.name)
         methods = set(policy.methods) - ({"HEAD"} if operation.method == "GET" else set())
@@ -142,11 +243,8 @@ class Validations:
             )
         found = template.read(policy.path)
         variables = () if isinstance(found, str) else found.variables
-        missing = [
-            one["name"]
-            for one in operation.parameters
-            if one["in"] == "path" and one["name"] not in variables
-        ]
+        asked = operation.parameters if where[-1] == "request_validation" else []
+        missing = [one["name"] for one in asked if one["in"] == "path" and one["name"] not in variables]
         if missing and not isinstance(found, str):
             self._fault(
                 ("routes", policy.name, "match", "path"),
@@ -177,6 +275,8 @@ class Validations:
         """The schema of bodies that rules may read, by the `request_validation` that asks for it."""
         found: dict[Location, Any] = {}
         for at, document in self._documents.items():
+            if at[-1] != "request_validation":
+                continue
             schemas = [body.get("schema") for body in document["bodies"]]
             if schemas and schemas[0] is not None and all(schema == schemas[0] for schema in schemas):
                 found[at] = schemas[0]
@@ -184,24 +284,28 @@ class Validations:
 
     def compiled(self, policy: Policy) -> dict[str, Any]:
         """Its part of a route's document."""
-        found = policy.request_validation
-        return {"request_validation": self._documents[found[0]]} if found else {}
+        found = (policy.request_validation, policy.response_validation)
+        return {str(one[0][-1]): self._documents[one[0]] for one in found if one}
 
 
-def _compiled_faults(document: Document, operation: Operation, formats: bool) -> list[ConfigError]:
-    """Schemas of an operation that the data plane does not take; of each description a schema that is used often once."""
-    schemas = [one["schema"] for one in (*operation.parameters, *operation.bodies) if "schema" in one]
-    for schema in schemas:
-        fault = _schema_fault(json.dumps(schema, sort_keys=True), formats)
+def _closes(schema: Any) -> bool:
+    """Whether there is a property that a schema does not let pass."""
+    text = json.dumps(schema)
+    return any(f'"{key}"' in text for key in _CLOSING)
+
+
+def _compiled_faults(
+    document: Document, operation: Operation, parts: list[dict[str, Any]], formats: bool
+) -> list[ConfigError]:
+    """Schemas of an operation that the data plane does not take."""
+    for part in parts:
+        fault = (
+            _schema_fault(json.dumps(part["schema"], sort_keys=True), formats) if "schema" in part else None
+        )
         if fault is not None:
-            pointer, message = fault
-            return [
-                document.error(
-                    operation.at,
-                    "schema_invalid",
-                    f"the schema of a part of this operation, `{pointer}`: {message}",
-                )
-            ]
+            pointer, text = fault
+            message = f"the schema of a part of this operation, `{pointer}`: {text}"
+            return [document.error(operation.at, "schema_invalid", message)]
     return []
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yett.config.base import Location
 from yett.config.places import Source
 from yett.config.reading import Unreadable, parse
+from yett.config.words import Location
 from yett.errors import ConfigError
 
 

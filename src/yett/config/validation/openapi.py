@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from yett.config.base import Location, listed, nearest
-from yett.config.filters.request_validation import is_json, type_fault
+from yett.config.media_types import is_json, type_fault
 from yett.config.validation.document import Document
 from yett.config.validation.translate import Faulty, Schemas, resolved
+from yett.config.words import Location, listed, nearest
 from yett.errors import ConfigError
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _PLACES = ("path", "query", "header", "cookie")
 _IGNORED_HEADERS = {"accept", "content-type", "authorization"}
 """OpenAPI 3.1.1 section 4.8.12.2: parameters of these names are ignored."""
+_STATUS = re.compile(r"[1-5]([0-9][0-9]|xx)|default", re.ASCII)
 _STYLES = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
 
 Found = tuple[str, str, str, dict[str, Any], dict[str, Any]]
@@ -34,6 +36,9 @@ class Operation:
     body: str = "refused"
     responses: list[dict[str, Any]] = field(default_factory=list)
     errors: list[ConfigError] = field(default_factory=list)
+    """What is wrong with what it says of requests."""
+    response_errors: list[ConfigError] = field(default_factory=list)
+    """The same for answers."""
 
 
 class Description:
@@ -85,21 +90,25 @@ class Description:
             return f"there is no operation `{name}`{hint}"
         if len(found) > 1:
             return f"`{name}` is the `operationId` of {len(found)} operations; make each its own"
-        _, method, path, operation, item = found[0]
+        return self.read(found[0], refuse_unknown)
+
+    def read(self, found: Found, refuse_unknown: bool) -> Operation:
+        """One of `operations`; what is wrong with it stands in its `errors`."""
+        _, method, path, operation, item = found
         at: Location = ("paths", path, method)
         result = Operation(method.upper(), path, at)
         schemas = Schemas(self.value, "request", refuse_unknown)
         answers = Schemas(self.value, "response", refuse_unknown)
-        parts: tuple[Callable[[], None], ...] = (
-            lambda: self._parameters(result, operation, item, schemas),
-            lambda: self._body(result, operation, schemas),
-            lambda: self._responses(result, operation, answers),
+        parts: tuple[tuple[list[ConfigError], Callable[[], None]], ...] = (
+            (result.errors, lambda: self._parameters(result, operation, item, schemas)),
+            (result.errors, lambda: self._body(result, operation, schemas)),
+            (result.response_errors, lambda: self._responses(result, operation, answers)),
         )
-        for part in parts:
+        for errors, part in parts:
             try:
                 part()
             except Faulty as fault:
-                result.errors.append(self.document.error(fault.at, "openapi_invalid", fault.message))
+                errors.append(self.document.error(fault.at, "openapi_invalid", fault.message))
         return result
 
     # parameters
@@ -230,22 +239,36 @@ class Description:
 
     def _responses(self, result: Operation, operation: dict[str, Any], schemas: Schemas) -> None:
         responses = operation.get("responses") or {}
+        if not isinstance(responses, dict):
+            raise Faulty((*result.at, "responses"), "`responses` is a mapping of statuses")
         for status, raw in responses.items():
-            response, at = self._resolved(raw, (*result.at, "responses", str(status)))
-            code = str(status).upper()
-            if not (code == "DEFAULT" or (len(code) == 3 and code[0] in "12345")):
+            if str(status).startswith("x-"):
+                continue
+            response, at = self._resolved(raw, (*result.at, "responses", status))
+            code = str(status).lower()
+            if not _STATUS.fullmatch(code):
                 raise Faulty(at, f"`{status}` is no status; write one such as `200`, `2XX` or `default`")
-            content = []
-            for name, media in (response.get("content") or {}).items():
-                kind = name.partition(";")[0].strip().lower()
-                fault = type_fault(kind)
-                if fault:
-                    raise Faulty((*at, "content", name), fault)
-                compiled: dict[str, Any] = {"content_type": kind}
-                if isinstance(media, dict) and "schema" in media and is_json(kind):
-                    compiled["schema"] = schemas.bundled(media["schema"], (*at, "content", name, "schema"))
-                content.append(compiled)
-            result.responses.append({"status": code.lower(), "bodies": content})
+            content = response.get("content") or {}
+            if not isinstance(content, dict):
+                raise Faulty((*at, "content"), "`content` is a mapping of media types")
+            bodies = [
+                self._answer(name, media, (*at, "content", name), schemas) for name, media in content.items()
+            ]
+            result.responses.append({"status": code, "bodies": bodies})
+
+    def _answer(self, name: str, media: Any, at: Location, schemas: Schemas) -> dict[str, Any]:
+        kind = name.partition(";")[0].strip().lower()
+        if kind == "*/*":
+            raise Faulty(at, "`*/*` is any type at all; write those that the service answers with")
+        fault = type_fault(kind)
+        if fault:
+            raise Faulty(at, fault)
+        if not isinstance(media, dict):
+            raise Faulty(at, "a media type is a mapping")
+        compiled: dict[str, Any] = {"content_type": kind}
+        if "schema" in media and is_json(kind):
+            compiled["schema"] = schemas.bundled(media["schema"], (*at, "schema"))
+        return compiled
 
     def _resolved(self, value: Any, at: Location) -> tuple[dict[str, Any], Location]:
         return resolved(self.value, value, at)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from yett.config.base import Location
 from yett.config.validation.document import steps
+from yett.config.words import Location
 
 Direction = Literal["request", "response"]
 _DROPPED = frozenset(

@@ -224,6 +224,7 @@ class _File:
         return {
             "headers": tuple(headers), "listener": listener, "address": address, "time_ms": time_ms,
             "certificate": certificate, "times": test.times, "body": body,
+            "external": test.external,
         }  # fmt: skip
 
     def _text(self, name: str, at: Location) -> str:

@@ -118,6 +118,8 @@ class PolicyTest(Model):
     """PEM file of a client certificate, taken as verified by the handshake; relative to this file."""
     time: Text | None = None
     """As if it were then: `2026-11-28T12:00:00Z`."""
+    external: Literal["allow", "deny"] = "allow"
+    """What the route's external check is taken to say: nobody is asked."""
     times: Annotated[int, Field(ge=1, le=100_000)] = 1
     """How often it is sent in a row; what comes of the last one counts. For limits."""
     expect: Expectation | None = None

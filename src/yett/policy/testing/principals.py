@@ -98,13 +98,14 @@ def _token(principal: Principal, provider: dict[str, Any]) -> dict[str, Any]:
             continue
         if not path:
             raise Unknown(f"`{name}` maps no {key} from its tokens; write `claims`", key)
-        _put(claims, path, value)
+        put(claims, path, value)
     if not {"sub", "client_id", "azp"} & set(claims):
         claims["sub"] = "test"
     return {"provider": name, "claims": claims, "proved": principal.proved}
 
 
-def _put(claims: dict[str, Any], path: list[str], value: Any) -> None:
+def put(claims: dict[str, Any], path: list[str], value: Any) -> None:
+    """Writes a claim to its place, unless something stands there."""
     here = claims
     for step in path[:-1]:
         inner = here.get(step)
@@ -123,6 +124,7 @@ def _machine(principal: Principal, provider: dict[str, Any]) -> dict[str, Any]:
     known = {
         "api_key": [key["name"] for key in provider.get("keys", ())],
         "signed_request": [key["id"] for key in provider.get("keys", ())],
+        "client_assertion": [client["id"] for client in provider.get("clients", ())],
     }.get(kind)
     if known is not None and principal.name not in known:
         hint = nearest(principal.name, known) or f"; known here: {listed(known)}"

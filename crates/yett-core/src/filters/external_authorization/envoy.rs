@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{Verdict, fields_of};
+use super::{UNREADABLE, Verdict, fields_of};
 use crate::exchange::Exchange;
 use crate::headers::is_value;
+use crate::outbound::Fault;
 
 /// The method that is called.
 pub(super) const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -180,17 +181,24 @@ fn context(route: &str, exchange: &Exchange) -> BTreeMap<String, String> {
 /// Only a status that is there is one. An answer that wants the request changed in a way that is not done here is none: what
 /// it allowed is not what would be forwarded.
 pub(super) fn verdict(answer: &[u8], to_service: &[Box<str>]) -> Verdict {
-    let Ok(CheckResponse { status: Some(status), denied, ok }) = CheckResponse::decode(answer) else { return Verdict::Failed };
+    let failed = |what| Verdict::Failed(Fault::Unexpected(what));
+    let Ok(CheckResponse { status, denied, ok }) = CheckResponse::decode(answer) else {
+        return failed("is no CheckResponse");
+    };
+    let Some(status) = status else { return failed("has no `status`") };
     match (status.code, denied, ok) {
         (0, None, None) => Verdict::Allowed(Vec::new()),
         (0, None, Some(ok)) => {
             let changes = ok.headers_to_remove.len() + ok.query_to_set.len() + ok.query_to_remove.len();
-            if changes == 0 { fields(&ok.headers, to_service).map_or(Verdict::Failed, Verdict::Allowed) } else { Verdict::Failed }
+            if changes > 0 {
+                return failed("wants headers removed or the query changed, which is not done");
+            }
+            fields(&ok.headers, to_service).map_or(UNREADABLE, Verdict::Allowed)
         }
-        (0, Some(_), _) => Verdict::Failed,
+        (0, Some(_), _) => failed("allows and denies at once"),
         // PERMISSION_DENIED and UNAUTHENTICATED are verdicts; other codes are so where a denial says so.
         (7 | 16, _, None) | (_, Some(_), None) => Verdict::Denied,
-        _ => Verdict::Failed,
+        _ => failed("has a `status` that neither allows nor denies"),
     }
 }
 
@@ -217,6 +225,10 @@ mod tests {
         verdict(&message.encode_to_vec(), &["x-level".into()])
     }
 
+    fn failed(verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Failed(Fault::Unexpected(_)))
+    }
+
     fn header(key: &str, value: &[u8]) -> HeaderOption {
         HeaderOption { header: Some(Header { key: key.into(), value: String::new(), raw_value: value.into() }) }
     }
@@ -230,19 +242,19 @@ mod tests {
         assert_eq!(answer(Some(7), true, None), Verdict::Denied);
         assert_eq!(answer(Some(16), false, None), Verdict::Denied);
         assert_eq!(answer(Some(13), true, None), Verdict::Denied);
-        assert_eq!(answer(Some(13), false, None), Verdict::Failed);
-        assert_eq!(answer(None, false, None), Verdict::Failed);
-        assert_eq!(answer(None, false, ok(&[])), Verdict::Failed);
-        assert_eq!(answer(Some(0), true, None), Verdict::Failed);
-        assert_eq!(answer(Some(7), false, ok(&[])), Verdict::Failed);
-        assert_eq!(answer(Some(0), false, ok(&[header("x-level", b"a\r\nb")])), Verdict::Failed);
-        assert_eq!(answer(Some(0), false, ok(&[header("x-level", b"1"), header("X-LEVEL", b"2")])), Verdict::Failed);
+        assert!(failed(&answer(Some(13), false, None)));
+        assert!(failed(&answer(None, false, None)));
+        assert!(failed(&answer(None, false, ok(&[]))));
+        assert!(failed(&answer(Some(0), true, None)));
+        assert!(failed(&answer(Some(7), false, ok(&[]))));
+        assert!(failed(&answer(Some(0), false, ok(&[header("x-level", b"a\r\nb")]))));
+        assert!(failed(&answer(Some(0), false, ok(&[header("x-level", b"1"), header("X-LEVEL", b"2")]))));
         let changes = Okay { headers_to_remove: vec!["x-a".into()], ..Okay::default() };
-        assert_eq!(answer(Some(0), false, Some(changes)), Verdict::Failed);
+        assert!(failed(&answer(Some(0), false, Some(changes))));
         let changes = Okay { query_to_set: vec![Ignored {}], ..Okay::default() };
-        assert_eq!(answer(Some(0), false, Some(changes)), Verdict::Failed);
+        assert!(failed(&answer(Some(0), false, Some(changes))));
         for bad in [&b""[..], b"\xff", b"\x0a\x05\x08"] {
-            assert_eq!(verdict(bad, &[]), Verdict::Failed, "{bad:?}");
+            assert!(failed(&verdict(bad, &[])), "{bad:?}");
         }
     }
 }

@@ -11,6 +11,9 @@ const PATTERN_BYTES: usize = 1 << 20;
 /// Bytes of a document up to which all of its faults are looked for, and not only the first.
 const THOROUGH_BYTES: usize = 16 * 1024;
 
+/// Unknown properties of one document that are named.
+const MAX_UNKNOWN: usize = 10_000;
+
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Schema(Validator);
@@ -36,6 +39,37 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
             .should_validate_formats(formats);
         options.build(schema).map(Self).map_err(|error| fault(&error))
+    }
+
+    /// Whether a value is what the schema asks for.
+    #[must_use]
+    pub fn fits(&self, value: &Value) -> bool {
+        self.0.is_valid(value)
+    }
+
+    /// Properties that it does not know, or that it forbids by name: where their object stands, and their names. `None` where
+    /// something else is wrong, too, or so many that nobody would look at all of them.
+    #[must_use]
+    pub fn unknown(&self, value: &Value) -> Option<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for error in self.0.iter_errors(value) {
+            match error.kind() {
+                Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                    found.extend(unexpected.iter().map(|name| (error.instance_path().to_string(), name.clone())));
+                }
+                Kind::FalseSchema => {
+                    let (at, schema) = (error.instance_path().to_string(), error.schema_path().to_string());
+                    let (object, name) = at.rsplit_once('/')?;
+                    schema.strip_suffix(name)?.strip_suffix("/properties/")?;
+                    found.push((object.to_owned(), name.replace("~1", "/").replace("~0", "~")));
+                }
+                _ => return None,
+            }
+            if found.len() > MAX_UNKNOWN {
+                return None;
+            }
+        }
+        Some(found)
     }
 
     /// Whether a value is what the schema asks for; `bytes` is how long it was as text.

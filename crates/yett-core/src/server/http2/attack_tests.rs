@@ -75,6 +75,18 @@ fn frames_that_end_the_connection() {
 }
 
 #[test]
+fn nothing_counts_after_a_fault() {
+    let mut session = begun();
+    assert_eq!(session.read(&frame(kind::HEADERS, 5, 1, b"\xbf")), Err(Code::CompressionError));
+    session.end(Code::CompressionError);
+    session.out.clear();
+    // Of headers that are out of step, too.
+    let more = [frame(kind::HEADERS, 5, 3, GET), frame(kind::PING, 0, 0, &[0; 8]), vec![0; 5]].concat();
+    assert_eq!(session.read(&more), Ok(more.len()));
+    assert!(session.next_ready().is_none() && session.active() == 0 && session.out.is_empty());
+}
+
+#[test]
 fn windows_of_streams_do_not_overflow() {
     let mut session = begun();
     let key = request(&mut session, 1, GET, true);

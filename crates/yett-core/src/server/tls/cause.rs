@@ -33,6 +33,7 @@ causes! {
     Timeout "timeout" "the client was not done within `timeouts.handshake`";
     Busy "busy" "`limits.handshakes` were under way for all of that time";
     NotTls "not_tls" "what came is no TLS";
+    HelloTooLong "hello_too_long" "the client hello is longer than 16 KiB";
     PeerClosed "peer_closed" "the client closed the connection";
     PeerRefused "peer_refused" "the client refused ours: it does not trust the certificate, or wants something else";
     NoSharedVersion "no_shared_version" "no protocol version in common";

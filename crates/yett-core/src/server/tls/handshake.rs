@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -22,6 +25,9 @@ use crate::certificate::ClientCertificate;
 use crate::server::clock::{monotonic_ns, now};
 use crate::server::worker::Worker;
 
+/// Bytes of a client hello with its records. The library would hold four times as much; post-quantum key shares need about
+/// 1.5 KiB.
+const MAX_HELLO: usize = 16 * 1024;
 /// Client hellos that wait on one worker at once before handshakes are computed elsewhere.
 const CROWD: u32 = 4;
 
@@ -127,14 +133,49 @@ async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Resul
 
 /// Reads the whole client hello, in however many pieces it comes.
 async fn hello(stream: TcpStream, end: Instant) -> Result<StartHandshake<TcpStream>, Cause> {
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Short { stream, left: MAX_HELLO });
     match timeout_at(end, &mut acceptor).await {
-        Ok(Ok(hello)) => Ok(hello),
+        Ok(Ok(StartHandshake { accepted, io, .. })) => Ok(StartHandshake::from_parts(accepted, io.stream)),
         Ok(Err(error)) => {
-            acceptor.take_io().iter().for_each(part);
-            Err(Cause::of(&error))
+            let short = acceptor.take_io();
+            short.iter().for_each(|short| part(&short.stream));
+            Err(if short.is_some_and(|short| short.left == 0) { Cause::HelloTooLong } else { Cause::of(&error) })
         }
         Err(_) => Err(Cause::Timeout),
+    }
+}
+
+/// A connection of which no more than so many bytes are read.
+struct Short {
+    stream: TcpStream,
+    left: usize,
+}
+
+impl AsyncRead for Short {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        let mut room = ReadBuf::new(buf.initialize_unfilled_to(self.left.min(buf.remaining())));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+        let count = room.filled().len();
+        buf.advance(count);
+        self.left = self.left.saturating_sub(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Short {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -1,0 +1,36 @@
+"""Places in a configuration, and names in messages: what needs neither models nor files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+Location = tuple[str | int, ...]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean `x`?`, or nothing where no name is near."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """`a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > limit:
+        return ", ".join(quoted[:limit]) + " …"
+    return (
+        quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}" if quoted else "none"
+    )
+
+
+def on_routes(what: str, reasons: Iterable[tuple[str | None, str]]) -> list[str]:
+    """A sentence for each reason: what is so on which routes, and why. Pairs of reason, if there is one, and route."""
+    found: dict[str, list[str]] = {}
+    for reason, route in reasons:
+        if reason is not None:
+            found.setdefault(reason, []).append(route)
+    return [
+        f"{what} on {'route' if len(names) == 1 else 'routes'} {listed(names)}: {reason}"
+        for reason, names in found.items()
+    ]

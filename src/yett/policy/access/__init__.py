@@ -1,0 +1,1 @@
+"""Who can reach what: asked of the engine, never worked out beside it."""

@@ -1,0 +1,90 @@
+"""What becomes of requests that a route lets in: the effects of two routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from yett.config.base import listed
+from yett.policy.diff.change import Change, fits, moved, moves, narrows, unknown, widens
+
+Document = dict[str, Any]
+ACTION = {
+    "forward": [{"service": None, "weight": None}],
+    "redirect": {"status": None, "location": None, "scheme": None, "host": None, "path": None},
+    "respond": {"status": None, "content_type": None, "body": None},
+}
+TIMEOUTS = {"connect_ms": None, "first_byte_ms": None, "idle_ms": None, "total_ms": None}
+EDITS = ("remove", "set", "add")
+HARMLESS = ("priority", "early_hints", "unlisted")
+FIELDS = (
+    "action", "rewrite", "request_headers", "response_headers", "security_headers", "mirror", "timeouts", *HARMLESS,
+)  # fmt: skip
+# Fields of answers by which browsers and caches let others see, frame or keep what was answered.
+TELLING = (
+    "access-control-", "cache-control", "clear-site-data", "content-disposition", "content-security-policy", "content-type",
+    "cross-origin-", "expires", "origin-agent-cluster", "permissions-policy", "pragma", "referrer-policy", "set-cookie",
+    "strict-transport-security", "timing-allow-origin", "vary", "www-authenticate", "x-content-type-options",
+    "x-frame-options",
+)  # fmt: skip
+
+
+def compare(old: Document, new: Document) -> Iterator[Change]:
+    """Every difference."""
+    yield from _action(old["action"], new["action"])
+    for key, text in (("rewrite", "the service sees another path"), ("request_headers", "the service sees other header fields")):  # fmt: skip
+        if old[key] != new[key]:
+            yield widens(key, text, old[key], new[key])
+    yield from _answers(old["response_headers"], new["response_headers"])
+    before, after = old.get("security_headers"), new.get("security_headers")
+    if before != after:
+        make = narrows if before is None else widens
+        yield make("security_headers", "browsers are told other things", before, after)
+    yield from _mirror(old.get("mirror"), new.get("mirror"))
+    yield from moved("timeouts", "it has other time limits", old["timeouts"], new["timeouts"], TIMEOUTS)
+    for key in HARMLESS:
+        yield from moved(key, f"`{key}` is different", old.get(key), new.get(key), None)
+
+
+def _action(old: Document, new: Document) -> Iterator[Change]:
+    if old == new:
+        return
+    before, after = ({one["service"] for one in action.get("forward", [])} for action in (old, new))
+    if not fits(old, ACTION) or not fits(new, ACTION):
+        yield unknown("action", "what becomes of allowed requests", old, new)
+    elif after - before:
+        yield widens("service", f"requests reach {listed(sorted(after - before))}", old, new)
+    elif before - after and after:
+        text = f"requests do not reach {listed(sorted(before - after))} any more"
+        yield narrows("service", text, old, new)
+    else:
+        yield moves("action", "what becomes of allowed requests is different", old, new)
+
+
+def _mirror(old: Document | None, new: Document | None) -> Iterator[Change]:
+    if old == new:
+        return
+    if new is None:
+        yield narrows("mirror", "no service gets copies any more", old, new)
+    elif old and {**old, "share": new["share"]} == new and new["share"] < old["share"]:
+        yield narrows("mirror", f"`{new['service']}` gets fewer copies", old, new)
+    else:
+        yield widens("mirror", f"`{new['service']}` gets copies", old, new)
+
+
+def _answers(old: Document, new: Document) -> Iterator[Change]:
+    if old == new:
+        return
+    names: set[str] = set()
+    for edit in EDITS:
+        one, other = old[edit], new[edit]
+        if isinstance(one, list):
+            names |= set(one) ^ set(other)
+        else:
+            names |= {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    telling = sorted(name for name in names if name.startswith(TELLING))
+    text = f"the client sees other header fields: {listed(sorted(names))}"
+    if old.keys() | new.keys() != set(EDITS):
+        yield unknown("response_headers", "what the client sees of header fields", old, new)
+    else:
+        yield (widens if telling else moves)("response_headers", text, old, new)

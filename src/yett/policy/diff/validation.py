@@ -1,0 +1,94 @@
+"""What requests have to be: `request_validation` of two routes, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from yett.policy.diff.change import Change, bound, flag, moves, narrows, rest, subset, unknown, widens
+
+Document = dict[str, Any]
+# Which requests pass: those with a body, those without one.
+BODIES = {"required": ["with one"], "refused": ["without one"], "optional": ["with one", "without one"]}
+# What the data plane takes where nothing is said (`crates/yett-core/src/ir/validation.rs`).
+FORM = {"fields": 100, "field": 64 * 1024, "file": 2**64 - 1}
+JSON = ("depth", "keys", "items", "string", "number")
+PARTS = {"body", "bodies", "json", "formats", "parameters", "query", "headers", "form"}
+
+
+def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """Every difference. A schema that is another one cannot be shown to be stricter."""
+    if old == new:
+        return
+    if old is None or new is None:
+        make, text = (
+            (narrows, "requests are validated now")
+            if old is None
+            else (widens, "requests are not validated any more")
+        )
+        yield make("on", text, old, new)
+        return
+    pair = [BODIES.get(one["body"], [one["body"]]) for one in (old, new)]
+    yield from subset("body", "bodies: requests", pair[0], pair[1])
+    yield from _bodies(old["bodies"], new["bodies"])
+    for key in JSON:
+        yield from bound(f"json.{key}", f"the largest `{key}` of JSON", old["json"].get(key), new["json"].get(key))  # fmt: skip
+    yield from rest("json", "bounds of JSON", old["json"], new["json"], JSON)
+    formats = [one.get("formats", True) for one in (old, new)]
+    yield from flag("formats", "formats are checked", "formats are not checked any more", *formats)
+    yield from _parameters(old.get("parameters", []), new.get("parameters", []))
+    for key in ("query", "headers"):
+        yield from _names(key, old.get(key), new.get(key))
+    forms = [{**FORM, **one.get("form", {})} for one in (old, new)]
+    for key in FORM:
+        yield from bound(f"form.{key}", f"the largest `{key}` of forms", forms[0][key], forms[1][key])
+    yield from rest("form", "bounds of forms", forms[0], forms[1], FORM)
+    yield from rest("", "what requests have to be", old, new, PARTS)
+
+
+def _bodies(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    if old == new:
+        return
+    before, after = ({one["content_type"]: one for one in these} for these in (old, new))
+    if len(before) < len(old) or len(after) < len(new) or not after:
+        yield unknown("bodies", "which bodies pass", old, new)
+        return
+    for name in sorted(before.keys() | after.keys()):
+        one, other = before.get(name), after.get(name)
+        if one is None:
+            yield widens(f"bodies.{name}", f"bodies of `{name}` pass, too", one, other)
+        elif other is None and any("*" in wide for wide in after):
+            yield unknown(f"bodies.{name}", f"what bodies of `{name}` have to be", one, other)
+        elif other is None:
+            yield narrows(f"bodies.{name}", f"bodies of `{name}` are refused", one, other)
+        elif one != other:
+            yield unknown(f"bodies.{name}", f"what bodies of `{name}` have to be", one, other)
+
+
+def _parameters(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    before, after = ({(one["in"], one["name"]): one for one in these} for these in (old, new))
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        where, what = f"parameters.{key[0]}.{key[1]}", f"the {key[0]} parameter `{key[1]}`"
+        if one == other:
+            continue
+        if one is None:
+            yield narrows(where, f"{what} is held against a schema", one, other)
+        elif other is None:
+            yield widens(where, f"{what} may be anything, or be missing", one, other)
+        elif {**one, "required": True} == other:
+            yield narrows(where, f"{what} is required", one, other)
+        else:
+            yield unknown(where, what, one, other)
+    if [*before] != [*after] and before == after:
+        yield moves("parameters.order", "parameters are checked in another order", [*map(list, before)], [*map(list, after)])  # fmt: skip
+
+
+def _names(key: str, old: list[str] | None, new: list[str] | None) -> Iterator[Change]:
+    """Names that are let through; any, where there is no list."""
+    if old is None or new is None:
+        if old != new:
+            make, text = (narrows, "only known ones pass") if old is None else (widens, "any of them passes")
+            yield make(key, f"names in {key}: {text}", old, new)
+        return
+    yield from subset(key, f"names in {key}", old, new)

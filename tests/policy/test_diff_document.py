@@ -1,0 +1,207 @@
+"""What a compiled configuration may say that widens or narrows, one difference each."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.config.test_cases import CASES
+from yett.policy.diff import document
+from yett.policy.diff.change import Kind
+
+Document = dict[str, Any]
+CRL_TLS = {
+    "profile": "modern",
+    "certificates": [],
+    "client_certificates": {"mode": "required", "ca": "A", "crls": []},
+}
+
+
+@pytest.fixture
+def whole() -> Document:
+    """A shop with a bit of everything."""
+    made: Document = json.loads((CASES / "good" / "rate_limit_none.ir.json").read_text())
+    made["listeners"][0]["tls"] = copy.deepcopy(CRL_TLS)
+    made["state"] = {"redis": {
+        "host": "redis", "port": 6379, "tls": True, "database": 0, "username": None, "password": None, "ca": None, "deadline_ms": 50,
+        "prefix": "yett", "stale_ms": 5000, "state_loss": "refuse",
+    }}  # fmt: skip
+    made["dpop"] = {"algorithms": ["ES256"], "max_age_s": 60, "leeway_s": 5, "nonce_ms": 1000}
+    made["process"]["load_shedding_ms"] = 50
+    made["services"][0]["limits"] = {"concurrency": 10, "pending": 5, "wait_ms": 100}
+    route = made["routes"][0]
+    route["request_validation"] = {
+        "body": "required", "bodies": [{"content_type": "application/json", "schema": {"type": "object"}}], "formats": True,
+        "json": {"depth": 8, "keys": 10, "items": 10, "string": 100, "number": 20}, "query": ["q"], "form": {"fields": 10, "field": 10, "file": 10},
+        "parameters": [{"in": "query", "name": "q", "required": False, "types": ["string"], "schema": {}}],
+    }  # fmt: skip
+    route["websocket"] = {
+        "origins": {"listed": ["https://a.test"]},
+        "message": 1024,
+        "connections": 10,
+        "idle_ms": 1000,
+    }
+    route["assurance"] = {"acr": ["high"], "max_age_s": 60}
+    route["live_check"] = {"max_age_ms": 1000}
+    route["sender_constrained"] = "any"
+    route["client_certificate"] = True
+    route["response_tenant"] = "x-tenant"
+    return made
+
+
+def at(*path: Any) -> Callable[[Document], None]:
+    """Sets the value at a place; `...` removes the key."""
+    *parents, key, value = path
+
+    def change(made: Document) -> None:
+        here: Any = made
+        for parent in parents:
+            here = here[parent]
+        if value is ...:
+            del here[key]
+        else:
+            here[key] = value
+
+    return change
+
+
+ROUTE, TLS, REDIS, VALID = (
+    ("routes", 0),
+    ("listeners", 0, "tls"),
+    ("state", "redis"),
+    ("routes", 0, "request_validation"),
+)
+LOOSER = [
+    at("access_log", "off"),
+    at("admin", {"address": "127.0.0.1:9901", "token": None}),
+    at("process", "buffered_bytes", 1 << 40),
+    at("process", "load_shedding_ms", 500),
+    at("process", "load_shedding_ms", ...),
+    at("dpop", "algorithms", ["ES256", "RS256"]),
+    at("dpop", "leeway_s", 6),
+    at("dpop", "nonce_ms", ...),
+    at(*TLS, None),
+    at(*TLS, "profile", "intermediate"),
+    at(*TLS, "profile", "fips"),
+    at(*TLS, "guideline", "5.7"),
+    at(*TLS, "client_certificates", ...),
+    at(*TLS, "client_certificates", "mode", "optional"),
+    at(*TLS, "client_certificates", "ca", "B"),
+    at("listeners", 0, "limits", "handshakes", 5000),
+    at("listeners", 0, "limits", "header_bytes", 1 << 20),
+    at("listeners", 0, "trusted_proxies", {"addresses": ["10.0.0.0/8"], "header": "forwarded"}),
+    at("listeners", 0, "address", "0.0.0.0:8080"),
+    at(*REDIS, "tls", False),
+    at(*REDIS, "state_loss", "local"),
+    at(*REDIS, "stale_ms", 60_000),
+    at(*REDIS, "ca", "another"),
+    at("state", ...),
+    at("services", 0, "limits", "concurrency", 20),
+    at("services", 0, "limits", ...),
+    at("services", 0, "forward_credential", True),
+    at(*ROUTE, "request_validation", ...),
+    at(*VALID, "body", "optional"),
+    at(*VALID, "body", "refused"),
+    at(*VALID, "bodies", []),
+    at(*VALID, "bodies", 0, "schema", {}),
+    at(*VALID, "formats", False),
+    at(*VALID, "json", "depth", 9),
+    at(*VALID, "query", None),
+    at(*VALID, "query", ["q", "r"]),
+    at(*VALID, "parameters", []),
+    at(*VALID, "form", ...),
+    at(*ROUTE, "websocket", "origins", "any"),
+    at(*ROUTE, "websocket", "origins", {"listed": ["https://a.test", "https://b.test"]}),
+    at(*ROUTE, "websocket", "message", 2048),
+    at(*ROUTE, "assurance", ...),
+    at(*ROUTE, "assurance", "acr", ["high", "low"]),
+    at(*ROUTE, "assurance", "max_age_s", 61),
+    at(*ROUTE, "live_check", ...),
+    at(*ROUTE, "live_check", "max_age_ms", 2000),
+    at(*ROUTE, "sender_constrained", ...),
+    at(*ROUTE, "client_certificate", ...),
+    at(*ROUTE, "response_tenant", ...),
+    at(*ROUTE, "body_limit", 1 << 40),
+    at(*ROUTE, "mirror", {"service": "other", "share": 1}),
+    at(*ROUTE, "response_headers", "set", {"access-control-allow-origin": "*"}),
+    at(*ROUTE, "request_headers", "set", {"x-role": "admin"}),
+    at(*ROUTE, "path_allow", ["encoded_slash"]),
+]  # fmt: skip
+STRICTER = [
+    at("access_log", {"file": "log"}),
+    at("process", "load_shedding_ms", 20),
+    at("dpop", "max_age_s", 30),
+    at("dpop", "nonce_ms", 500),
+    at("listeners", 0, "limits", "handshakes", 500),
+    at(*REDIS, "stale_ms", 1000),
+    at("services", 0, "limits", "concurrency", 5),
+    at("services", 0, "identity_assertion", {"audience": "other", "lifetime_s": 30}),
+    at(*VALID, "json", "depth", 7),
+    at(*VALID, "query", []),
+    at(*VALID, "headers", ["x-a"]),
+    at(*VALID, "parameters", 0, "required", True),
+    at(*ROUTE, "websocket", "origins", "same"),
+    at(*ROUTE, "assurance", "max_age_s", 30),
+    at(*ROUTE, "live_check", "max_age_ms", 500),
+    at(*ROUTE, "sender_constrained", "mtls"),
+    at(*ROUTE, "body_limit", 10),
+    at(*ROUTE, "response_headers", "set", {"x-version": "2"}),
+]  # fmt: skip
+
+
+def kinds(old: Document, new: Document) -> set[Kind]:
+    return {one.kind for one in document.compare(old, new)}
+
+
+@pytest.mark.parametrize("change", LOOSER, ids=lambda change: "")
+def test_what_is_looser_widens(whole: Document, change: Any) -> None:
+    new = copy.deepcopy(whole)
+    change(new)
+    assert Kind.WIDENS in kinds(whole, new)
+
+
+@pytest.mark.parametrize("change", STRICTER, ids=lambda change: "")
+def test_what_is_stricter_does_not_widen(whole: Document, change: Any) -> None:
+    new = copy.deepcopy(whole)
+    change(new)
+    assert Kind.WIDENS not in kinds(whole, new)
+
+
+def test_a_default_that_stands_nowhere_is_one(whole: Document) -> None:
+    """1,000 handshakes a second, where nothing is said."""
+    new = copy.deepcopy(whole)
+    new["listeners"][0]["limits"]["handshakes"] = 1000
+    assert Kind.WIDENS not in kinds(whole, new)
+
+
+def test_the_same_id_stands_for_the_same_content_only(whole: Document) -> None:
+    """A route that was allowed when it was new is another one with other limits."""
+    ids = set()
+    for limit in (1, 2, 3):
+        new = copy.deepcopy(whole)
+        extra = {**copy.deepcopy(whole["routes"][0]), "name": "extra", "body_limit": limit}
+        extra["match"]["path"] = "/elsewhere"
+        new["routes"].append(extra)
+        (found,) = [one for one in document.compare(whole, new) if one.where == "routes.extra"]
+        assert len(found.id.partition("@")[2]) == 16
+        ids.add(found.id)
+    assert len(ids) == 3
+
+
+def test_a_renamed_route_moves_with_its_limits(whole: Document) -> None:
+    whole["routes"] = whole["routes"][:1]
+    name = whole["routes"][0]["name"]
+    limit = {"name": "l", "scope": f"route:{name}", "count": 1, "period_ms": 1000, "burst": 1, "key": "route"}
+    whole["routes"][0]["rate_limits"] = [limit]
+    new = copy.deepcopy(whole)
+    new["routes"][0]["name"] = "renamed"
+    new["routes"][0]["rate_limits"][0]["scope"] = "route:renamed"
+    assert kinds(whole, new) == {Kind.MOVES}
+    # what a request has to say is no place, whatever it is called
+    new["routes"][0]["match"]["query"] = {"scope": "route:renamed"}
+    whole["routes"][0]["match"]["query"] = {"scope": f"route:{name}"}
+    assert Kind.WIDENS in kinds(whole, new)
