@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from yett.config.service import Pool, Service, ServiceTls
     from yett.config.service_http2 import ServiceHttp2
     from yett.config.service_token import ServiceToken
+    from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
     from yett.config.state import Redis, State
     from yett.config.types import Secret
     from yett.errors import ConfigError, ConfigurationError, YettError
@@ -158,6 +159,8 @@ __all__ = [
     "Session",
     "SignedRequest",
     "SigningKey",
+    "SpiffeBundle",
+    "SpiffeIdentity",
     "State",
     "Tenant",
     "Times",
@@ -261,6 +264,8 @@ _WHERE = {
     "Mtls": "yett.config.providers.mtls",
     "SignedRequest": "yett.config.providers.signed_request",
     "SigningKey": "yett.config.providers.signed_request",
+    "SpiffeBundle": "yett.config.spiffe",
+    "SpiffeIdentity": "yett.config.spiffe",
     "YettError": "yett.errors",
 }
 

@@ -181,6 +181,8 @@ def test_public_names_are_pinned() -> None:
         "Session",
         "SignedRequest",
         "SigningKey",
+        "SpiffeBundle",
+        "SpiffeIdentity",
         "State",
         "Tenant",
         "Times",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -25,4 +26,18 @@ def test_authorities_that_are_none_do_not_load(gateway, origin, listener_tls, au
         config["listeners"]["main"]["tls"]["client_certificates"]["ca"] = str(ca)
         with pytest.raises((ConfigurationError, _core.ApplyError)):
             gate.reload(config)
+        with pytest.raises((ConfigurationError, _core.ApplyError)):
+            gateway(config)
     assert gate.get("/closed", tls=shows(authority, None)).status == 403, "the old one serves on"
+
+
+def test_what_the_system_trusts_vouches_for_no_client(
+    gateway, origin, listener_tls, authority, clients, tmp_path, monkeypatch
+):
+    others, service = Authority(tmp_path, "others"), origin()
+    monkeypatch.setenv("SSL_CERT_FILE", str(others.file))
+    gate = gateway(configured(service, listener_tls, mode="optional", ca=str(clients.file)))
+    with pytest.raises((ssl.SSLError, OSError, AssertionError)):
+        gate.get("/closed", tls=shows(authority, others.issue("x")[0]))
+    assert service.saw_nothing()
+    assert gate.get("/closed", tls=shows(authority, clients.issue("x")[0])).status == 200

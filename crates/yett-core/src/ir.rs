@@ -362,6 +362,9 @@ pub struct ListenerTls {
     /// Names whose certificate is still to come (ACME), lower case: handshakes for them fail.
     #[serde(default)]
     pub pending: Vec<String>,
+    /// What a workload API gives is still to come: every handshake fails.
+    #[serde(default)]
+    pub waiting: bool,
     /// Certificates that clients are asked for.
     #[serde(default)]
     pub client_certificates: Option<ClientCertificates>,
@@ -771,6 +774,9 @@ pub struct ServiceTls {
     /// Names of which the certificate has to carry one; where it is a URI, that is in place of the name above.
     #[serde(default)]
     pub san: Vec<San>,
+    /// What a workload API gives is still to come: nobody is trusted, so every handshake fails.
+    #[serde(default)]
+    pub waiting: bool,
 }
 
 /// A subject alternative name (RFC 5280 section 4.2.1.6), with its kind.

@@ -26,6 +26,7 @@ from yett.config.providers.oidc import Oidc
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
+from yett.config.spiffe import check_spiffe
 from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
 from yett.config.units import share, size_bytes
@@ -49,6 +50,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     gateway = merger.gateway
     _listeners(merger)
     check_acme(merger)
+    check_spiffe(merger, policies)
     check_state(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():

@@ -17,11 +17,11 @@ def check_acme(merger: Merger) -> None:
         at = ("listeners", name, "tls")
         if listener.tls.acme:
             ordering.append((*at, "acme"))
-        elif not listener.tls.certificates:
+        elif not listener.tls.certificates and not listener.tls.spiffe:
             merger.fault(
                 at,
                 "certificate_missing",
-                "no certificate is named; give `certificates: {chain: …, key: {file: …}}`, or order one with `acme`",
+                "no certificate is named; give `certificates: {chain: …, key: {file: …}}`, order one with `acme`, or get one with `spiffe`",
                 True,
             )
     if not ordering:

@@ -51,6 +51,7 @@ from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
+from yett.config.spiffe import Waiting, Workloads, is_waiting
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations
 from yett.errors import ConfigurationError
@@ -89,15 +90,22 @@ class Compiled:
     """Certificates that are ordered from an authority."""
     tests: tuple[Path, ...] = ()
     """Files of policy tests."""
+    sockets: frozenset[Path] = frozenset()
+    """Of Workload APIs."""
+    waiting: tuple[Waiting, ...] = ()
+    """What they have not given yet."""
 
     def __repr__(self) -> str:
         return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
 
 
-def compile_file(path: str | Path) -> Compiled:
-    """Loads, checks and compiles a file. Raises `ConfigurationError` with everything that is wrong."""
+def compile_file(path: str | Path, workloads: Workloads | None = None) -> Compiled:
+    """Loads, checks and compiles a file. Raises `ConfigurationError` with everything that is wrong.
+
+    `workloads`: what Workload APIs gave; without it nobody is asked, and what they give is taken as still to come.
+    """
     with _without_collector():
-        return compile_loaded(read_path(path))
+        return compile_loaded(read_path(path, workloads))
 
 
 @contextmanager
@@ -159,6 +167,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
         weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
     )  # fmt: skip
 
 
@@ -316,13 +325,18 @@ def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[st
         pending = [name for one in material.ordered if one.listener == at[1] for name in one.pending]
         if pending:
             document["pending"] = pending
+    if (*at, "spiffe", "chain") in material.texts:
+        pair = {"chain": material.texts[(*at, "spiffe", "chain")], "key": secret_name((*at, "spiffe", "key"))}
+        document["certificates"].append(pair)
+    if is_waiting(material, at):
+        document["waiting"] = True
     if guideline:
         document["guideline"] = guideline
     if tls.client_certificates:
         here = (*at, "client_certificates")
         document["client_certificates"] = {
             "mode": tls.client_certificates.mode,
-            "ca": material.texts[(*here, "ca")],
+            "ca": material.texts.get((*here, "ca")) or material.texts.get((*here, "spiffe", "ca"), ""),
             "crls": [
                 material.texts[(*here, "crl", index)] for index in range(len(tls.client_certificates.crl))
             ],
@@ -374,11 +388,14 @@ def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
     tls = None
     if any(url.startswith("https://") for url in service.urls):
         own = service.tls
+        here = (*at, "spiffe") if own and own.spiffe else at
+        key = secret_name((*here, "key"))
         tls = {
-            "ca": material.texts.get((*at, "ca")),
-            "certificate": material.texts.get((*at, "certificate")),
-            "key": secret_name((*at, "key")) if own and own.key else None,
+            "ca": material.texts.get((*here, "ca")),
+            "certificate": material.texts.get((*here, "certificate")),
+            "key": key if key in material.secrets else None,
             "server_name": own.server_name if own else None,
+            **({"waiting": True} if is_waiting(material, at) else {}),
             **({"san": [dict([name.split(":", 1)]) for name in own.san]} if own and own.san else {}),
         }
     return {

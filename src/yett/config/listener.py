@@ -10,6 +10,7 @@ from yett.config.acme import Acme
 from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.match import host_fault
+from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
 from yett.config.types import Address, Name, Networks, Plaintext, PublicFile, Secret, one_or_list
 from yett.config.units import Duration, Size
 
@@ -44,8 +45,10 @@ class ClientCertificates(Model):
 
     mode: Literal["required", "optional"]
     """`required`: without one the handshake fails; `optional`: routes may require one."""
-    ca: PublicFile
+    ca: PublicFile | None = None
     """PEM of the authorities that vouch for clients; the system's are never used."""
+    spiffe: SpiffeBundle | None = None
+    """In place of `ca`: the authorities of a trust domain, from a SPIFFE Workload API."""
     crl: Annotated[tuple[PublicFile, ...], BeforeValidator(one_or_list)] = ()
     """Revocation lists in PEM; with one, every certificate of a chain has to be covered by a list that is not out of date."""
 
@@ -58,9 +61,11 @@ class ListenerTls(Model):
     )
     """Mozilla's profiles, with a version of the guideline (`intermediate-6.0`) or the newest known; or `fips`."""
     certificates: Annotated[tuple[Certificate, ...], BeforeValidator(one_or_list)] = ()
-    """At least one, unless `acme` orders one; the first is the default where a client names none."""
+    """At least one, unless `acme` orders one or `spiffe` gives one; the first is the default where a client names none."""
     acme: Acme | None = None
     """A certificate that is ordered and renewed; it comes after those of `certificates`."""
+    spiffe: SpiffeIdentity | None = None
+    """A certificate from a SPIFFE Workload API; it comes after those of `certificates` and `acme`."""
     client_certificates: ClientCertificates | None = None
     """Certificates that clients are asked for; none otherwise."""
 

@@ -15,6 +15,7 @@ from yett.config.messages import translate
 from yett.config.places import Places, Source
 from yett.config.reading import Unreadable, find_nulls, parse
 from yett.config.resolve import Material, resolve
+from yett.config.spiffe import Workloads
 from yett.errors import ConfigError, ConfigurationError
 
 SHARED = ("identity_providers", "services", "groups", "routes")
@@ -46,13 +47,18 @@ def load_path(path: str | Path) -> Loaded:
     return loaded
 
 
-def read_path(path: str | Path) -> Loaded:
+def read_path(path: str | Path, workloads: Workloads | None = None) -> Loaded:
     """As `load_path`, but faults that leave something to look at stand in `errors`. For the compiler, which reports all."""
     path = Path(path)
-    return _load_python(path) if path.suffix == ".py" else _load_yaml(path)
+    return _load_python(path, workloads) if path.suffix == ".py" else _load_yaml(path, workloads)
 
 
-def load_gateway(gateway: Gateway, directory: str | Path = ".", shown: str = "gateway") -> Loaded:
+def load_gateway(
+    gateway: Gateway,
+    directory: str | Path = ".",
+    shown: str = "gateway",
+    workloads: Workloads | None = None,
+) -> Loaded:
     """Takes a configuration built in Python; paths in it are relative to `directory`."""
     directory = Path(directory)
     places = Places(None, shown, directory)
@@ -65,11 +71,11 @@ def load_gateway(gateway: Gateway, directory: str | Path = ".", shown: str = "ga
                 "a configuration in Python imports its parts; remove `include`",
             )
         )
-    material, found = resolve(gateway, places)
+    material, found = resolve(gateway, places, workloads)
     return Loaded(directory / shown, gateway, places, material, {}, errors + found, tuple(material.watched))
 
 
-def _load_python(path: Path) -> Loaded:
+def _load_python(path: Path, workloads: Workloads | None) -> Loaded:
     shown = str(path)
     places = Places(None, shown, path.parent)
     if not path.is_file():
@@ -102,7 +108,7 @@ def _load_python(path: Path) -> Loaded:
     if not isinstance(found, Gateway):
         message = "the file defines no `gateway`; write `gateway = yett.Gateway(…)`"
         raise ConfigurationError([ConfigError(shown, 0, 0, "", message, "python_invalid")])
-    loaded = load_gateway(found, path.parent, shown)
+    loaded = load_gateway(found, path.parent, shown, workloads)
     loaded.path = path
     loaded.watched = (path, *loaded.watched)
     return loaded
@@ -117,7 +123,7 @@ def _line_of(error: BaseException, shown: str) -> int:
     return line
 
 
-def _load_yaml(path: Path) -> Loaded:
+def _load_yaml(path: Path, workloads: Workloads | None) -> Loaded:
     errors: list[ConfigError] = []
     main = _read(path, str(path), errors)
     if main is None:
@@ -137,7 +143,7 @@ def _load_yaml(path: Path) -> Loaded:
     gateway, dropped = _validate(tree, places, errors)
     if gateway is None:
         raise ConfigurationError(errors)
-    material, found = resolve(gateway, places)
+    material, found = resolve(gateway, places, workloads)
     return Loaded(
         path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched), dropped
     )

@@ -21,6 +21,7 @@ from yett.config.messages import translate
 from yett.config.places import Places, dotted
 from yett.config.providers.api_key import KeysFile
 from yett.config.reading import Unreadable, parse
+from yett.config.spiffe import Waiting, Workloads, resolved
 from yett.config.types import PublicFile, Secret
 from yett.errors import ConfigError
 
@@ -39,6 +40,9 @@ class Material:
     fingerprints: dict[str, str] = field(default_factory=dict)
     watched: list[Path] = field(default_factory=list)
     ordered: list[Ordered] = field(default_factory=list)
+    sockets: set[Path] = field(default_factory=set)
+    """Of Workload APIs."""
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 def secret_name(location: Location) -> str:
@@ -46,8 +50,10 @@ def secret_name(location: Location) -> str:
     return dotted(location)
 
 
-def resolve(gateway: Gateway, places: Places) -> tuple[Material, list[ConfigError]]:
-    """Reads everything that the configuration names. Errors carry places, never contents."""
+def resolve(
+    gateway: Gateway, places: Places, workloads: Workloads | None = None
+) -> tuple[Material, list[ConfigError]]:
+    """Reads everything that the configuration names. Errors carry places, never contents. `workloads`: see `Workloads`."""
     material = Material()
     errors: list[ConfigError] = []
     for location, item in _references(gateway):
@@ -61,6 +67,7 @@ def resolve(gateway: Gateway, places: Places) -> tuple[Material, list[ConfigErro
             _public(item, location, places, material, errors)
     for one in ordered(gateway, places, material.texts):
         _ordered(one, material)
+    errors.extend(resolved(gateway, places, material, workloads))
     return material, errors
 
 

@@ -16,6 +16,7 @@ from yett.config.match import host_fault
 from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
 from yett.config.service_http2 import ServiceHttp2
 from yett.config.service_token import ServiceToken
+from yett.config.spiffe import SpiffeIdentity
 from yett.config.types import Plaintext, PublicFile, Secret, Text, one_or_list
 from yett.config.units import Duration
 
@@ -90,6 +91,8 @@ class ServiceTls(Model):
     """PEM of the gateway's own certificate."""
     key: Secret | None = None
     """Its key."""
+    spiffe: SpiffeIdentity | None = None
+    """In place of `ca`, `certificate` and `key`: what a SPIFFE Workload API gives; `san` names the service."""
     server_name: Text | None = None
     """The name that the service's certificate has to carry; the endpoint's host otherwise."""
     san: Annotated[tuple[str, ...], BeforeValidator(_san), WithJsonSchema(_SAN_SCHEMA)] = ()

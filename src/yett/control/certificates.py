@@ -20,6 +20,9 @@ def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] 
     said: list[str] = []
     top: dict[tuple[object, ...], Certificate] = {}
     for one in found:
+        if "spiffe" in one.at:
+            # hours long, private, and the agent's to renew
+            continue
         what = f"{_WORDS[one.use]} `{one.owner}`"
         which = "certificate" if one.position == 0 else f"certificate {one.position + 1}"
         if one.not_before > now:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.acme import Ordered
+from yett.config.spiffe import Context
 from yett.control import source
 from yett.control.logs import log
+from yett.control.spiffe import Workloads
 from yett.control.systemd import Notifier
 
 
@@ -64,6 +66,9 @@ class Plane:
         self._findings: list[str] = []
         self._files: Collection[Path] = (file,)
         self.ordered: list[Ordered] = []
+        self.workloads = Workloads()
+        self.sockets: frozenset[Path] = frozenset()
+        self.loaded_workloads: dict[Path, Context] = {}
         self.state_directory: Path | None = None
         self._started = time.monotonic()
         self._one_at_a_time = asyncio.Lock()
@@ -90,11 +95,9 @@ class Plane:
                 if self.successor is not None:
                     text = f"process {self.successor} has taken over; ask it"
                     raise source.Refused([{"text": text}])
-                loaded = (
-                    await asyncio.to_thread(source.read, self.file, self._admin, self._zone)
-                    if first is None
-                    else first
-                )
+                given, loaded = ({}, first) if first is not None else await asyncio.to_thread(self._read)
+                if first is not None:
+                    await asyncio.to_thread(self.workloads.follow, first.sockets, 0.0)
                 changed = loaded.revision != self.revision
                 if changed:
                     await asyncio.to_thread(self._pass_gates, loaded)
@@ -112,6 +115,8 @@ class Plane:
                 self.revision = loaded.revision
                 self.drain_s = loaded.drain_s
                 self.ordered = loaded.ordered
+                self.sockets, self.loaded_workloads = loaded.sockets, given
+                self.workloads.follow(loaded.sockets, 0.0)
                 self.state_directory = loaded.state_directory
                 self._weakened = self._process_weakened + loaded.weakened
                 self._warnings = loaded.warnings
@@ -121,6 +126,18 @@ class Plane:
                 self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
+
+    def _read(self) -> tuple[dict[Path, Context], source.Loaded]:
+        """Reads everything, with what agents gave; those that are named the first time are waited for.
+
+        What serves goes on to be listened to: this may be refused.
+        """
+        given = self.workloads.known()
+        loaded = source.read(self.file, self._admin, self._zone, given)
+        if self.workloads.follow(loaded.sockets | self.sockets):
+            given = self.workloads.known()
+            loaded = source.read(self.file, self._admin, self._zone, given)
+        return _of(loaded.sockets, given), loaded
 
     def _pass_gates(self, loaded: source.Loaded) -> None:
         starting = not self.revision
@@ -154,6 +171,10 @@ class Plane:
             "gateway": json.loads(self._gateway.status()),
         }
 
+    def agents_said(self) -> bool:
+        """Whether what agents give is something else than what serves."""
+        return _of(self.sockets, self.workloads.known()) != self.loaded_workloads
+
     def _outcome(self, cause: str, *, ok: bool, changed: bool, problems: list[dict[str, Any]]) -> Outcome:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         said = (self._weakened, self._warnings, self._findings)
@@ -174,6 +195,10 @@ class Plane:
         report_problems(outcome.cause, outcome.problems)
         if self.revision:
             log().error("configuration_refused", cause=outcome.cause, still_serving=self.revision)
+
+
+def _of(sockets: Collection[Path], given: dict[Path, Context]) -> dict[Path, Context]:
+    return {socket: given[socket] for socket in sockets if socket in given}
 
 
 def report_problems(cause: str, problems: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from yett.control import channel, logs, privileges, source, watch
+from yett.control import channel, logs, privileges, source, spiffe, watch
 from yett.control.acme.manager import Manager
 from yett.control.channel import Conversation
 from yett.control.handover import Handover
@@ -78,9 +78,13 @@ async def _main(options: Options, begun: Start) -> int:
             await asyncio.sleep(0)
             before.done()
         supervisor.start("sighup", lambda: _reload_on_signal(reloads, plane))
-        supervisor.start("acme", Manager(plane, gateway).run)
-        supervisor.start("key_uses", uses.run)
-        supervisor.start("events", lambda: _events(gateway))
+        for name, task in (
+            ("acme", Manager(plane, gateway).run),
+            ("spiffe", lambda: spiffe.reload_on_change(plane)),
+            ("key_uses", uses.run),
+            ("events", lambda: _events(gateway)),
+        ):
+            supervisor.start(name, task)
         if options.watch:
             supervisor.start("watch", lambda: _reload_on_change(plane))
         interval = watchdog_interval_s(os.environ)
@@ -105,6 +109,7 @@ async def _main(options: Options, begun: Start) -> int:
     finally:
         await _drain(gateway, plane.drain_s, signals.hurry, leaving=leaving)
         await supervisor.stop()
+        plane.workloads.close()
         await control.close()
         _log_events(gateway.events(0.0))
         log().info("stopped")

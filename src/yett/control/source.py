@@ -16,6 +16,7 @@ from yett.errors import ConfigurationError
 if TYPE_CHECKING:
     from yett.config import Compiled
     from yett.config.acme import Ordered
+    from yett.config.spiffe import Workloads
 
 
 class Gate(Protocol):
@@ -50,13 +51,15 @@ class Loaded:
     counts: dict[str, int]
     drain_s: float
     ordered: list[Ordered]
+    sockets: frozenset[Path] = frozenset()
+    """Of Workload APIs."""
     state_directory: Path | None = None
     tests: tuple[Path, ...] = ()
     compiled: Compiled | None = field(default=None, repr=False)
     """What gates read."""
 
 
-def compiled_file(file: Path) -> Compiled:
+def compiled_file(file: Path, workloads: Workloads | None = None) -> Compiled:
     """Reads, checks and compiles a configuration file.
 
     Raises:
@@ -65,27 +68,34 @@ def compiled_file(file: Path) -> Compiled:
     from yett.config import compile_file
 
     try:
-        return compile_file(file)
+        return compile_file(file, workloads)
     except ConfigurationError as error:
         raise Refused([problem(one) for one in error.errors]) from None
     except OSError as error:
         raise Refused([{"text": f"{file}: cannot be read: {error.strerror}"}]) from None
 
 
-def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loaded:
-    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`.
+def read(
+    file: Path, admin: str | None = None, zone: str | None = None, workloads: Workloads | None = None
+) -> Loaded:
+    """Reads, checks and compiles a configuration file. `admin` is the address of `--admin`, `zone` the one of `--zone`,
+    `workloads` what Workload APIs gave.
 
     Raises:
         Refused: with everything that is wrong.
     """
     from yett.config.certificates import utc_now
+    from yett.config.spiffe import waiting
     from yett.control.certificates import pending, warnings
 
-    compiled = compiled_file(file)
+    compiled = compiled_file(file, workloads)
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
         )
+        raise Refused([{"text": text}])
+    if compiled.sockets and importlib.util.find_spec("spiffe") is None:
+        text = f"{file}: `spiffe` gets certificates with a package that is not here; `pip install 'yett[spiffe]'`"
         raise Refused([{"text": text}])
     ir = json.loads(compiled.ir)
     raw, revision = bytes(compiled.ir), compiled.revision
@@ -102,10 +112,13 @@ def read(file: Path, admin: str | None = None, zone: str | None = None) -> Loade
         revision=revision,
         files=frozenset(Path(found) for found in compiled.watched) | {file},
         weakened=[str(line) for line in compiled.weakened],
-        warnings=warnings(compiled.certificates, utc_now()) + pending(compiled.ordered),
+        warnings=warnings(compiled.certificates, utc_now())
+        + pending(compiled.ordered)
+        + waiting(compiled.waiting),
         counts={kind: len(ir[kind]) for kind in ("listeners", "providers", "services", "routes")},
         drain_s=ir["process"]["drain_ms"] / 1000,
         ordered=list(compiled.ordered),
+        sockets=compiled.sockets,
         state_directory=_directory(ir.get("state")),
         tests=tuple(compiled.tests),
         compiled=compiled,

@@ -73,6 +73,7 @@ fn build_service(
     alpn: &[&[u8]],
 ) -> Result<ServiceTls, Fault> {
     let roots = match &spec.ca {
+        _ if spec.waiting => Arc::new(RootCertStore::empty()),
         Some(pem) => Arc::new(own_roots(pem)?),
         None => match system {
             Some(roots) => roots.clone(),
@@ -97,6 +98,7 @@ fn build_service(
     };
     mix(spec.ca.as_deref().map(str::as_bytes));
     mix(spec.certificate.as_deref().map(str::as_bytes));
+    mix(Some(&[u8::from(spec.waiting)]));
     mix(spec.server_name.as_deref().map(str::as_bytes));
     spec.san.iter().for_each(|name| mix(Some(format!("{name:?}").as_bytes())));
     let mut config = match (&spec.certificate, &spec.key) {

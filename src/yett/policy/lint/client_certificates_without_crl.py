@@ -12,7 +12,7 @@ def check(context: Context) -> Iterator[Hit]:
     """Listeners that ask for certificates, without revocation lists."""
     for name, listener in context.gateway.listeners.items():
         asked = listener.tls.client_certificates if listener.tls else None
-        if asked is not None and not asked.crl:
+        if asked is not None and not asked.crl and not asked.spiffe:
             message = "a certificate whose key was stolen counts until it ends; write `crl:` with the authority's revocation list, or issue for days only"
             yield Hit(("listeners", name, "tls", "client_certificates"), message)
 

@@ -11,7 +11,11 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 def check(context: Context) -> Iterator[Hit]:
     """Services on other machines without a signed assertion, a certificate or a token of the gateway."""
     for name, service in context.gateway.services.items():
-        shown = service.identity_assertion or service.token or (service.tls and service.tls.certificate)
+        shown = (
+            service.identity_assertion
+            or service.token
+            or (service.tls and (service.tls.certificate or service.tls.spiffe))
+        )
         if not shown and name not in context.unopened and any(remote(url) for url in service.urls):
             message = (
                 f"whoever reaches `{name}` around the gateway is let in like everyone else, since nothing says where a request comes from; "

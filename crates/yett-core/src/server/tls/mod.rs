@@ -72,11 +72,14 @@ impl ServerTls {
                 Err((field, message)) => errors.push(at(&format!("certificates/{index}/{field}"), message)),
             }
         }
+        keys.waiting = tls.waiting;
         keys.pending = tls.pending.iter().map(|name| name.to_ascii_lowercase().into()).collect();
-        if tls.certificates.is_empty() && tls.pending.is_empty() {
+        if tls.certificates.is_empty() && tls.pending.is_empty() && !tls.waiting {
             errors.push(at("certificates", "a TLS listener needs at least one certificate".to_owned()));
         }
-        let clients = tls.client_certificates.as_ref().map(|spec| clients::build(spec, &provider)).transpose();
+        // Without a certificate of ours no handshake gets as far as theirs.
+        let asked = tls.client_certificates.as_ref().filter(|_| !tls.waiting);
+        let clients = asked.map(|spec| clients::build(spec, &provider)).transpose();
         let clients = clients.unwrap_or_else(|found| {
             errors.extend(found.into_iter().map(|(field, message)| at(&format!("client_certificates/{field}"), message)));
             None
@@ -85,7 +88,7 @@ impl ServerTls {
             return Err(errors);
         }
         let keys = Arc::new(keys);
-        let (asks, lists_end_ms) = (clients.is_some(), clients.as_ref().and_then(|clients| clients.lists_end_ms));
+        let (asks, lists_end_ms) = (tls.client_certificates.is_some(), clients.as_ref().and_then(|clients| clients.lists_end_ms));
         let verifier = clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| clients.verifier);
         let failed = |error: rustls::Error| vec![LoadError { pointer: pointer.to_owned(), message: format!("TLS: {error}") }];
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(failed)?;
@@ -152,6 +155,7 @@ fn digest(tls: &ir::ListenerTls, trust: &[u8; 32], secrets: &Secrets) -> [u8; 32
     let mut digest = Digest::new();
     digest.part(trust);
     tls.pending.iter().for_each(|name| digest.part(name.as_bytes()));
+    digest.part(&[u8::from(tls.waiting)]);
     for pair in &tls.certificates {
         digest.part(pair.chain.as_bytes());
         digest.part(secrets.get(&pair.key).map_or(&[], |key| key.as_slice()));
@@ -185,6 +189,8 @@ struct Certificates {
     keys: Vec<Arc<CertifiedKey>>,
     names: Names,
     pending: HashSet<Box<str>>,
+    /// There is none for anybody yet.
+    waiting: bool,
 }
 
 impl Certificates {
@@ -197,6 +203,9 @@ impl Certificates {
 
     /// A name whose certificate is still to come gets none: another's would only look like a mistake.
     fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
+        if self.waiting {
+            return None;
+        }
         let name = name.map(str::to_ascii_lowercase);
         let index = match name.as_deref() {
             None => 0,
@@ -240,6 +249,7 @@ mod tests {
             guideline: None,
             certificates,
             pending: vec![],
+            waiting: false,
             client_certificates: None,
         }
     }
@@ -255,6 +265,9 @@ mod tests {
         let some = ServerTls::build(&tls, &secrets, "", Some(&none)).unwrap();
         assert!(!some.has_certificate(Some("a.Test")));
         assert!(some.has_certificate(Some("w.b.test")) && some.has_certificate(None) && some.has_certificate(Some("x.test")));
+        tls.waiting = true;
+        assert!(!ServerTls::build(&tls, &secrets, "", None).unwrap().has_certificate(Some("b.test")));
+        tls.waiting = false;
         tls.pending.clear();
         assert!(ServerTls::build(&tls, &secrets, "", Some(&some)).unwrap().has_certificate(Some("a.test")));
     }

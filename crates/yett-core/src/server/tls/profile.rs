@@ -79,8 +79,14 @@ mod tests {
     use rustls::NamedGroup;
 
     fn groups(profile_name: TlsProfile, guideline: Option<Guideline>) -> Vec<NamedGroup> {
-        let tls =
-            ListenerTls { profile: profile_name, guideline, certificates: vec![], pending: vec![], client_certificates: None };
+        let tls = ListenerTls {
+            profile: profile_name,
+            guideline,
+            certificates: vec![],
+            pending: vec![],
+            waiting: false,
+            client_certificates: None,
+        };
         profile(&tls).unwrap().0.kx_groups.iter().map(|group| group.name()).collect()
     }
 
@@ -103,6 +109,7 @@ mod tests {
             guideline: None,
             certificates: vec![],
             pending: vec![],
+            waiting: false,
             client_certificates: None,
         };
         let validated = ::aws_lc_rs::try_fips_mode().is_ok();
