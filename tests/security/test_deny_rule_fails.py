@@ -14,6 +14,11 @@ RULES = {
     "list": {"claims": {"teams": {"any_of": ["left"]}}},
     "posture": {"device": {"posture": "rooted"}},
     "age": {"device": {"age": "1h"}},
+    "condition": {"when": "principal.claims.level <= 0"},
+    "a part that holds and one that fails to evaluate": {
+        "addresses": "127.0.0.0/8",
+        "when": "principal.claims.tier == 'x'",
+    },
 }
 
 
