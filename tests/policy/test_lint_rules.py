@@ -327,6 +327,12 @@ def test_schemas_that_are_open(
     assert [one.where for one in findings] == (["routes.one.request_validation"] if found else [])
 
 
+@pytest.mark.parametrize("more", [{}, {"circuit_breaker": {"failures": 3}}, {"outlier_detection": {}}])
+def test_an_endpoint_that_requests_find_failing_is_left_alone(lint: Lint, more: dict[str, Any]) -> None:
+    services = {"s": {"endpoints": ["https://s-1.internal", "https://s-2.internal"], **more}}
+    assert bool(lint("health-check-missing", services=services, routes={"one": public()})) is not bool(more)
+
+
 def test_a_role_is_used_through_what_it_includes(lint: Lint) -> None:
     roles = {"clerk": {"permissions": "a"}, "boss": {"includes": "clerk"}, "idle": {"permissions": "b"}}
     findings = lint("unused-role", roles=roles, routes={"one": route(authorize={"permissions": "a"})})

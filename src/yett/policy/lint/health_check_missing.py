@@ -9,9 +9,9 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 
 
 def check(context: Context) -> Iterator[Hit]:
-    """Several endpoints, without `health_check` and `outlier_detection`."""
+    """Several endpoints, without `health_check`, `outlier_detection` and `circuit_breaker`, each of which leaves one alone."""
     for name, service in context.gateway.services.items():
-        watched = service.health_check is not None or service.outlier_detection is not None
+        watched = service.health_check or service.outlier_detection or service.circuit_breaker
         if len(service.urls) > 1 and not watched and name not in context.unopened:
             message = (
                 "an endpoint that is down gets its share of the requests on; write `health_check: {path: /healthz}`, "
