@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support import configs
 from tests.support.origin import Origin, reply
-from tests.support.ports import free_port
+from tests.support.process import free_port
 from tests.support.waiting import eventually
 from tests.support.wire import head
 
@@ -202,6 +203,29 @@ def test_a_probe_of_a_long_answer_does_not_keep_others_waiting(gateway, origin):
         eventually(lambda: gate.metric("yett_circuit_state") != 2 or wire_begins(wire), what="a probe")
         assert gate.get("/other").status == 200
         release.set()
+
+
+def test_a_probe_whose_client_is_slow_does_not_keep_others_waiting(gateway, origin, workers):
+    """Nor does one client that holds every probe: its upload never ends, and the service cannot answer before."""
+    service = origin()
+    service.answers(503)
+    service.paths["/upload"] = lambda stage: stage.read_body()
+    gate = gateway(guarded(service, failures=1, open="300ms"), workers=workers)
+    assert gate.get("/a").status == 503
+    service.answers(200)
+    wires: list[Any] = []
+
+    def is_probe() -> bool:
+        wires.append(gate.connect().send(head("POST", "/upload", {"Content-Length": "10"}) + b"slow"))
+        refused = wires[-1].socket
+        eventually(lambda: len(service.requests) == 2 or select.select([refused], [], [], 0)[0])
+        return len(service.requests) == 2
+
+    eventually(is_probe, what="an upload that is the probe")
+    eventually(lambda: gate.get("/other").status == 200, what="others are let through")
+    assert gate.get("/other").status == 200
+    for wire in wires:
+        wire.close()
 
 
 def wire_begins(wire: Any) -> bool:

@@ -51,10 +51,12 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub struct Breaker {
     word: AtomicU64,
-    /// Monotonic nanoseconds at which an open circuit lets probes through.
+    /// Monotonic nanoseconds at which an open circuit lets probes through, and a half-open one others in their place.
     until: AtomicU64,
     failures: AtomicU32,
     probes: AtomicU32,
+    /// Probes under way whose body their clients still send, as slowly as they like.
+    uploads: AtomicU32,
     open_ms: AtomicU64,
     /// Times that it opened, from closed or after a probe.
     pub opened: Counter,
@@ -83,22 +85,29 @@ impl Breaker {
     /// Lets a request through, or says from when on it may be worth a try.
     ///
     /// # Errors
-    /// The circuit is open until then, or the probes that it takes at once are under way.
+    /// The circuit is open until then, or the probes that it takes at once are under way. Where one is an upload, they are not
+    /// waited for any longer than a circuit stays open: a client that sends its body slowly would keep all others out.
     pub fn admit(self: &Arc<Self>, now: u64) -> Result<Pass, u64> {
         loop {
             let seen = self.word.load(Ordering::Acquire);
             let word = Word::unpack(seen);
             let next = match word.kind {
                 CLOSED => return Ok(self.pass(word.epoch, false)),
-                OPEN => {
+                HALF_OPEN if word.count < self.probes.load(Ordering::Relaxed) => Word { count: word.count + 1, ..word },
+                _ => {
                     let until = self.until.load(Ordering::Relaxed);
+                    if word.kind == HALF_OPEN && (now < until || self.uploads.load(Ordering::Relaxed) == 0) {
+                        return Err(now);
+                    }
                     if now < until {
                         return Err(until);
                     }
-                    word.next(HALF_OPEN, 1)
+                    // Before the word that makes it count; whoever comes first sets it.
+                    let next = after(now, self.open_ms.load(Ordering::Relaxed));
+                    let _ = self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
+                    // Those that are late may still decide.
+                    if word.kind == OPEN { word.next(HALF_OPEN, 1) } else { Word { count: 1, ..word } }
                 }
-                _ if word.count < self.probes.load(Ordering::Relaxed) => Word { count: word.count + 1, ..word },
-                _ => return Err(now),
             };
             if self.swap(seen, next) {
                 return Ok(self.pass(next.epoch, true));
@@ -112,13 +121,14 @@ impl Breaker {
         let word = Word::unpack(self.word.load(Ordering::Acquire));
         match word.kind {
             CLOSED => true,
-            OPEN => now >= self.until.load(Ordering::Relaxed),
-            _ => word.count < self.probes.load(Ordering::Relaxed),
+            HALF_OPEN if word.count < self.probes.load(Ordering::Relaxed) => true,
+            HALF_OPEN if self.uploads.load(Ordering::Relaxed) == 0 => false,
+            _ => now >= self.until.load(Ordering::Relaxed),
         }
     }
 
     fn pass(self: &Arc<Self>, epoch: u32, probe: bool) -> Pass {
-        Pass { breaker: self.clone(), epoch, probe }
+        Pass { breaker: self.clone(), epoch, probe, upload: false }
     }
 
     fn swap(&self, seen: u64, next: Word) -> bool {
@@ -182,9 +192,20 @@ pub struct Pass {
     breaker: Arc<Breaker>,
     epoch: u32,
     probe: bool,
+    upload: bool,
 }
 
 impl Pass {
+    /// Of a request whose body its client still sends.
+    #[must_use]
+    pub fn uploading(mut self) -> Self {
+        if self.probe && !self.upload {
+            self.upload = true;
+            self.breaker.uploads.fetch_add(1, Ordering::Relaxed);
+        }
+        self
+    }
+
     /// Whether the circuit is half open and waits for what becomes of this request.
     #[must_use]
     pub fn is_probe(&self) -> bool {
@@ -216,6 +237,9 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        if self.upload {
+            self.breaker.uploads.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.probe {
             self.breaker.abandoned(self.epoch);
         }
@@ -225,6 +249,7 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
 
     use super::{Breaker, Change, Word};
 
@@ -263,6 +288,29 @@ mod tests {
         assert_eq!(three.succeeded(), None, "a probe of an epoch that is over");
         assert_eq!(breaker.admit(20 * MS).unwrap_err(), 21 * MS);
         assert_eq!(breaker.admit(21 * MS).unwrap().succeeded(), Some(Change::Closed));
+        assert_eq!(breaker.state(), 0);
+    }
+
+    #[test]
+    fn uploads_are_not_waited_for_as_probes() {
+        let breaker = breaker(1, 1);
+        breaker.admit(0).unwrap().failed(0);
+        let waits = breaker.admit(10 * MS).unwrap();
+        assert!(!breaker.admits(30 * MS) && breaker.admit(30 * MS).is_err(), "for the service alone");
+        drop(waits);
+        let silent = breaker.admit(10 * MS).unwrap().uploading();
+        assert!(!breaker.admits(20 * MS - 1) && breaker.admit(20 * MS - 1).is_err());
+        assert!(breaker.admits(20 * MS));
+        let other = breaker.admit(20 * MS).unwrap();
+        assert!(breaker.admit(20 * MS).is_err(), "one for each such time");
+        assert_eq!(other.succeeded(), Some(Change::Closed));
+        assert_eq!(silent.failed(21 * MS), None, "of an epoch that is over");
+        // One that is late, and not silent, still decides.
+        breaker.admit(30 * MS).unwrap().failed(30 * MS);
+        let late = breaker.admit(40 * MS).unwrap().uploading();
+        let other = breaker.admit(50 * MS).unwrap();
+        assert_eq!((late.succeeded(), other.succeeded()), (Some(Change::Closed), None));
+        assert_eq!(breaker.uploads.load(Ordering::Relaxed), 0);
         assert_eq!(breaker.state(), 0);
     }
 

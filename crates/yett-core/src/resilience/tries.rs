@@ -62,8 +62,9 @@ impl<'a> Tries<'a> {
         held
     }
 
-    /// Whether the endpoint may be asked. Every try is reported, or says nothing of the endpoint.
-    pub fn enter(&mut self, endpoint: &Endpoint, now: u64) -> bool {
+    /// Whether the endpoint may be asked, for an `upload` whose body the client still sends or for another request. Every try is
+    /// reported, or says nothing of the endpoint.
+    pub fn enter(&mut self, endpoint: &Endpoint, now: u64, upload: bool) -> bool {
         self.pass = None;
         if !self.guard.breaker {
             return true;
@@ -71,7 +72,7 @@ impl<'a> Tries<'a> {
         let Some(breaker) = endpoint.breaker() else { return true };
         match breaker.admit(now) {
             Ok(pass) => {
-                self.pass = Some(pass);
+                self.pass = Some(if upload { pass.uploading() } else { pass });
                 self.endpoint = Some(endpoint.label.clone());
                 true
             }

@@ -98,7 +98,8 @@ impl<C: Client> Lane<C> {
                 tried = Tried::default();
                 continue;
             };
-            if !fresh && !tries.enter(endpoint, time) {
+            let upload = body.is_none() && self.exchange.request.framing != Framing::Empty;
+            if !fresh && !tries.enter(endpoint, time, upload) {
                 continue;
             }
             granted = false;
