@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.support import configs
 from tests.support.authorization_server import AuthorizationServer
+from tests.support.certificates import make
 from tests.support.gateway import Config, Gateway
 from tests.support.origin import Origin
 from tests.support.waiting import eventually
@@ -35,6 +38,7 @@ def for_service(service: Origin, server: AuthorizationServer, directory: Path, *
         "type": "client_credentials", "issuer": server.base, "plaintext": "test", "audience": "billing",
         "client": server.client(directory), **changes,
     }  # fmt: skip
+    token = {name: value for name, value in token.items() if value is not None}
     return {
         "services": {"origin": configs.service(service, token=token)},
         "routes": {"open": configs.route()},
@@ -119,3 +123,81 @@ def test_an_issuer_that_is_not_there_yet_closes_its_routes_alone_and_comes_by_it
     assert gate.get("/open").status == 200
     server.metadata = {}
     eventually(lambda: gate.get("/a", token).status == 200, 40, "the metadata")
+
+
+# endpoints of their own for clients that show a certificate (RFC 8705 section 5)
+
+
+class Mutual:
+    """An issuer that asks for no certificate, and beside it the aliases that do."""
+
+    def __init__(
+        self, start: Make, certificate: trustme.LeafCert, authority_file: str, directory: Path
+    ) -> None:
+        ours = make("clients", authority=True)
+        leaf = make("gate", by=ours, client=True)
+        plain, asking = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+        for context in (plain, asking):
+            certificate.configure_cert(context)
+        asking.verify_mode = ssl.CERT_REQUIRED
+        asking.load_verify_locations(cadata=ours.pem)
+        self.server: AuthorizationServer = start(proof="tls_client_auth", tls=plain)
+        self.alias: AuthorizationServer = start(
+            proof="tls_client_auth", tls=asking, tokens=self.server.tokens
+        )
+        self.say(self.alias.base)
+        self.ca = authority_file
+        (directory / "gate.pem").write_text(leaf.pem)
+        key = configs.write_secret(directory, "gate.key", leaf.key_pem.encode())
+        self.client = self.server.client(
+            directory, certificate=str(directory / "gate.pem"), key={"file": key}
+        )
+
+    def say(self, base: str) -> None:
+        paths = {"introspection_endpoint": f"{base}/introspect", "token_endpoint": f"{base}/token"}
+        self.server.metadata = {"mtls_endpoint_aliases": paths}
+
+
+@pytest.fixture
+def mutual(
+    authorization_server: Make, certificate: trustme.LeafCert, authority_file: str, tmp_path: Path
+) -> Mutual:
+    return Mutual(authorization_server, certificate, authority_file, tmp_path)
+
+
+def test_a_client_with_a_certificate_goes_to_the_alias(
+    gateway: Make, origin: Make, mutual: Mutual, tmp_path: Path
+) -> None:
+    service = origin()
+    gate: Gateway = gateway(opaque(service, mutual.server, tmp_path, client=mutual.client, ca=mutual.ca))
+    assert gate.get("/a", mutual.server.bearer()).status == 200
+    other: Gateway = gateway(
+        for_service(service, mutual.server, tmp_path, client=mutual.client, ca=mutual.ca, plaintext=None)
+    )
+    assert other.get("/a").status == 200
+    assert {one.path for one in mutual.alias.asked} == {"/introspect", "/token"}
+    assert all(one.certificate for one in mutual.alias.asked)
+    assert mutual.server.asked == [] and not mutual.alias.refused
+
+
+def test_a_client_without_one_does_not(gateway: Make, origin: Make, mutual: Mutual, tmp_path: Path) -> None:
+    service, server = origin(), mutual.server
+    server.proof = "client_secret_basic"
+    gate: Gateway = gateway(opaque(service, server, tmp_path, ca=mutual.ca))
+    assert gate.get("/a", server.bearer()).status == 200
+    assert len(server.asked) == 1 and mutual.alias.asked == []
+
+
+@pytest.mark.parametrize("base", ["https://elsewhere.example", "http://localhost", 7])
+def test_an_alias_that_may_not_be_used_is_not_passed_over(
+    gateway: Make, origin: Make, mutual: Mutual, tmp_path: Path, base: Any
+) -> None:
+    """The endpoint without it does not ask for the certificate, so nothing is sent there."""
+    service = origin()
+    mutual.say(base)
+    gate: Gateway = gateway(opaque(service, mutual.server, tmp_path, client=mutual.client, ca=mutual.ca))
+    answer = gate.get("/a", mutual.server.bearer())
+    assert (answer.status, answer.reason) == (503, "identity_provider_unavailable")
+    events = gate.events(2.0)
+    assert any("mtls_endpoint_aliases.introspection_endpoint" in event for event in events), events
+    assert mutual.server.asked == [] and mutual.alias.asked == [] and service.saw_nothing()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import configs
 from tests.support.browser import Browser
 from tests.support.gateway import Gateway
+from tests.support.process import Process
 from tests.support.redis import Redis
-from tests.support.site import Site
+from tests.support.site import Instance, Site, endpoints
 from tests.support.waiting import eventually
 
 SiteFactory = Callable[..., Site]
@@ -49,24 +53,6 @@ def in_redis(site: SiteFactory, redis: Redis) -> SiteFactory:
         config={"state": {"redis": redis.config()}},
         **options,
     )
-
-
-class Instance:
-    """Another gateway of the same site: behind one name, with the same configuration."""
-
-    def __init__(self, site: Site, gateway: Gateway) -> None:
-        self._browser = Browser(gateway, site.provider, site.tls)
-        site.browsers.append(self._browser)
-        self._host = f"localhost:{site.gateway.port}"
-        self._origin = site.base
-
-    def fetch(self, cookies: dict[str, str], path: str = "/app", method: str = "GET") -> httpx.Response:
-        self._browser.jar["localhost"] = dict(cookies)
-        return self._browser.fetch(path, method, host=self._host, origin=self._origin)
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        return dict(self._browser.cookies)
 
 
 def keys(redis: Redis) -> list[str]:
@@ -171,19 +157,87 @@ def test_of_all_instances_one_refreshes_a_session(
     assert asked.count("POST /token") == 3
 
 
+def ended(here: Site) -> dict[str, str]:
+    """The handle of a session whose access has just ended, and the next one does not."""
+    here.provider.configure(ttl={"AccessToken": 1})
+    browser = here.browser()
+    browser.login()
+    over = time.time() + 2
+    here.provider.configure(ttl={"AccessToken": 600})
+    eventually(lambda: time.time() >= over, what="the end of the access token")
+    here.provider.seen()
+    return dict(browser.cookies)
+
+
 def test_a_refresh_of_another_instance_is_waited_for(
-    in_redis: SiteFactory, gateway: Callable[..., Gateway]
+    in_redis: SiteFactory, gateway: Callable[..., Gateway], redis: Redis
 ) -> None:
     """All come when the access has ended: the one that refreshes keeps the others waiting, and none is refused."""
     here = in_redis()
-    here.provider.configure(ttl={"AccessToken": 1})
-    instances = [Instance(here, gateway(here.config)) for _ in range(6)]
-    browser = here.browser()
-    browser.login()
-    kept = dict(browser.cookies)
-    for _ in range(3):
-        with ThreadPoolExecutor(len(instances)) as pool:
-            assert set(pool.map(lambda one: one.fetch(kept).status_code, instances)) == {200}
+    instances = [Instance(here, gateway(here.config)) for _ in range(4)]
+    kept = ended(here)
+    (key,) = keys(redis)
+    looks = f'"GET" "{key}"'
+    with redis.watched() as commands, ThreadPoolExecutor(len(instances)) as pool:
+        here.provider.pause()
+        try:
+            answers = [pool.submit(one.fetch, kept) for one in instances]
+
+            def waiting() -> bool:
+                """All have read it once, and those that wait again and again; or one did not wait."""
+                found = sum(looks in line for line in list(commands))
+                return found >= 6 * len(instances) or any(one.done() for one in answers)
+
+            eventually(waiting, 7, "instances that look for what the one makes of the session")
+            early = [one.result().status_code for one in answers if one.done()]
+        finally:
+            here.provider.resume()
+        statuses = [one.result().status_code for one in answers]
+    assert early == [], "the provider had not answered yet"
+    assert statuses == [200] * len(instances)
+    assert here.provider.seen().count("POST /token") == 1
+
+
+def test_the_crash_of_the_instance_that_refreshes_costs_a_pause_and_no_session(
+    in_redis: SiteFactory, tmp_path: Path
+) -> None:
+    """Nobody else refreshes while it may still be at it; then the next one does, and the token is spent once."""
+    here = in_redis()
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        # The same site, but for a provider that never answers it.
+        nowhere = {**endpoints(here.provider), "token": f"http://127.0.0.1:{hole.getsockname()[1]}/token"}
+        directory = tmp_path / "doomed"
+        directory.mkdir()
+        doomed = Process(configs.deep(here.config, identity_providers__staff__endpoints=nowhere), directory)
+        try:
+            instance = Instance(here, doomed)
+            kept = ended(here)
+            with ThreadPoolExecutor(1) as pool:
+                lost = pool.submit(instance.fetch, kept)
+                hole.settimeout(20)
+                asking, _ = hole.accept()
+                with asking:
+                    asking.settimeout(20)
+                    assert asking.recv(64).startswith(b"POST /token ")
+                    doomed.process.kill()
+                    doomed.wait()
+                assert isinstance(lost.exception(), httpx.TransportError)
+        finally:
+            doomed.stop()
+    browser, answers = here.browser(), []
+
+    def served() -> bool:
+        browser.jar["localhost"] = dict(kept)
+        answer = browser.fetch("/app")
+        answers.append(answer.status_code)
+        if answer.status_code == 503:
+            assert answer.json()["reason"] == "identity_provider_unavailable"
+        return answer.status_code == 200
+
+    eventually(served, 60, "a refresh after the pause")
+    assert answers[:-1] == [503] * (len(answers) - 1) and len(answers) > 1, answers
+    assert here.provider.seen().count("POST /token") == 1
+    assert len(here.origin.requests) == 1
 
 
 def test_a_store_that_is_down_refuses_and_says_why(in_redis: SiteFactory, redis: Redis) -> None:

@@ -301,6 +301,32 @@ def test_who_needs_a_certificate_for_the_handshake_cannot_guess(lint: Lint, mode
     assert bool(lint("address-limit-missing", listeners=listeners, routes={"one": public()})) is found
 
 
+@pytest.mark.parametrize(
+    ("schema", "methods", "found"),
+    [
+        ({"properties": {"item": {"type": "string"}}}, "POST", True),
+        ({"properties": {"item": {"type": "string"}}}, "GET", False),  # nothing is written
+        ({"properties": {"item": {"type": "string"}}, "additionalProperties": False}, "POST", False),
+        ({"allOf": [{"properties": {"item": True}}], "unevaluatedProperties": False}, "POST", False),
+        ({"type": "array", "items": {"properties": {"item": True}}}, "PUT", True),
+        (
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+            "POST",
+            False,
+        ),  # a table of numbers
+    ],
+)
+def test_schemas_that_are_open(
+    lint: Lint, surroundings: Path, schema: dict[str, Any], methods: str, found: bool
+) -> None:
+    (surroundings / "order.schema.json").write_text(json.dumps(schema))
+    validation = {"json_schema": "order.schema.json"}
+    findings = lint(
+        "unknown-properties", routes={"one": route(methods=methods, request_validation=validation)}
+    )
+    assert [one.where for one in findings] == (["routes.one.request_validation"] if found else [])
+
+
 def test_a_role_is_used_through_what_it_includes(lint: Lint) -> None:
     roles = {"clerk": {"permissions": "a"}, "boss": {"includes": "clerk"}, "idle": {"permissions": "b"}}
     findings = lint("unused-role", roles=roles, routes={"one": route(authorize={"permissions": "a"})})

@@ -11,6 +11,7 @@ import httpx
 
 from tests.support.gateway import Gateway
 from tests.support.openid_provider import OpenIdProvider
+from tests.support.process import Process
 
 PAGE = {
     "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
@@ -26,7 +27,7 @@ FETCH = {
 class Browser:
     """One browser. `jar` holds cookies by origin and name; a test may look into it and change it."""
 
-    def __init__(self, gateway: Gateway, provider: OpenIdProvider, tls: ssl.SSLContext) -> None:
+    def __init__(self, gateway: Gateway | Process, provider: OpenIdProvider, tls: ssl.SSLContext) -> None:
         self.base = f"https://localhost:{gateway.port}"
         self.provider = provider
         self.jar: dict[str, dict[str, str]] = {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,29 @@ class Redis:
                     if line.startswith("$") and line != "$-1":
                         line = ":" + stream.readline().decode().strip()
                 return line[1:]
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[list[str]]:
+        """Commands that it carries out meanwhile, as MONITOR shows them."""
+        lines: list[str] = []
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            stream = client.makefile("rwb")
+            stream.write(b"MONITOR\r\n")
+            stream.flush()
+            assert stream.readline() == b"+OK\r\n"
+            client.settimeout(None)
+
+            def read() -> None:
+                with contextlib.suppress(OSError, ValueError):
+                    lines.extend(line.decode(errors="replace") for line in iter(stream.readline, b""))
+
+            reader = threading.Thread(target=read, daemon=True)
+            reader.start()
+            try:
+                yield lines
+            finally:
+                client.shutdown(socket.SHUT_RDWR)
+                reader.join(10)
 
     def config(self, **changes: Any) -> dict[str, Any]:
         """What stands under `state.redis`."""

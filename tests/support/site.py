@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from joserfc import jws
 from joserfc.jwk import ECKey
 
@@ -19,6 +20,7 @@ from tests.support.browser import Browser
 from tests.support.gateway import Config, Gateway
 from tests.support.openid_provider import OpenIdProvider
 from tests.support.origin import Origin
+from tests.support.process import Process
 
 CLIENT_SECRET = "a secret of the client"
 CLIENT = "gateway"
@@ -71,6 +73,24 @@ class Site:
             **metadata,
         }
         self.provider.configure(clients=[client])
+
+
+class Instance:
+    """Another gateway of the same site: behind one name, with the same configuration."""
+
+    def __init__(self, site: Site, gateway: Gateway | Process) -> None:
+        self._browser = Browser(gateway, site.provider, site.tls)
+        site.browsers.append(self._browser)
+        self._host = f"localhost:{site.gateway.port}"
+        self._origin = site.base
+
+    def fetch(self, cookies: dict[str, str], path: str = "/app", method: str = "GET") -> httpx.Response:
+        self._browser.jar["localhost"] = dict(cookies)
+        return self._browser.fetch(path, method, host=self._host, origin=self._origin)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        return dict(self._browser.cookies)
 
 
 def session_key(directory: Path, name: str = "session.key") -> dict[str, str]:

@@ -11,6 +11,22 @@ from joserfc.jwk import ECKey
 from tests.support import assertions
 from tests.support.api_keys import KeyFile
 
+OPENAPI = """\
+openapi: 3.1.0
+info: {title: Shop, version: "1"}
+paths:
+  /orders:
+    post:
+      operationId: createOrder
+      requestBody:
+        required: true
+        content: {application/json: {schema: {$ref: "#/components/schemas/Order"}}}
+      responses: {"201": {description: The order.}}
+components:
+  schemas:
+    Order: {type: object, required: [item], properties: {item: {type: string, maxLength: 80}}}
+"""
+
 
 def fill(directory: Path) -> Path:
     """Writes them all into a directory."""
@@ -23,6 +39,8 @@ def fill(directory: Path) -> Path:
     (directory / "session.key").write_text("00" * 32)
     assertions.make_keys(directory)
     (directory / "client.secret").write_text("only for this test, 0123456789ab")
+    (directory / "openapi").mkdir()
+    (directory / "openapi" / "shop.yaml").write_text(OPENAPI)
     certificates = directory / "certs"
     certificates.mkdir()
     authority = trustme.CA()

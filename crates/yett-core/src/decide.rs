@@ -315,6 +315,8 @@ impl Engine {
             Need::Tokens { .. } => {}
             // What instances keep of sessions is theirs: a question reads none of it.
             Need::Session(_) => {}
+            // Nor of what they revoked, here or on any other route.
+            Need::Revocations => exchange.sessions_mut().caught_up = Some(true),
             Need::Metadata { provider } => {
                 let Some(oidc) = self.provider(provider).and_then(Provider::oidc) else { return };
                 let _ = self.runtime.block_on(async { tokio::time::timeout(FACT, oidc.refreshed()).await });

@@ -516,6 +516,12 @@ impl Exchange {
         self.sessions.as_ref()?.stored.iter().find(|(asked, _)| asked == key).map(|(_, answer)| answer)
     }
 
+    /// Whether what other instances revoked is known, if this request asked.
+    #[must_use]
+    pub fn caught_up(&self) -> Option<bool> {
+        self.sessions.as_ref()?.caught_up
+    }
+
     /// Leaves what the store said, in place of what it said before.
     pub fn set_stored(&mut self, key: Key, answer: Stored) {
         let all = &mut self.sessions_mut().stored;
@@ -596,6 +602,8 @@ pub enum Need {
     },
     /// What the store has of a session, or does with it; in `exchange.sessions`.
     Session(Box<stored::Ask>),
+    /// All that other instances revoked until now; whether it is known is in `exchange.sessions`.
+    Revocations,
     /// The verdict of the external check of this route.
     External {
         /// Index of the route.

@@ -103,9 +103,10 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
             false => match authenticate(&snapshot.providers, providers, &mut state.verdicts, exchange, now) {
                 Step::Continue => match login::renew(snapshot, state, exchange, now) {
                     // After the caller is known, and before anything is decided on it.
-                    Step::Continue => {
-                        route.live_check.as_ref().map_or(Step::Continue, |check| check.confirm(&snapshot.providers, exchange))
-                    }
+                    Step::Continue => match &route.live_check {
+                        Some(check) => check.confirm(&snapshot.providers, &snapshot.revocations, exchange, now),
+                        None => Step::Continue,
+                    },
                     other => other,
                 },
                 Step::Refuse(refusal) => login::invite(snapshot, state, exchange, providers.providers(), refusal, now),

@@ -35,6 +35,8 @@ use crate::store::Opened;
 
 /// Revocations before the first configuration says otherwise.
 pub const DEFAULT_ENTRIES: u32 = 100_000;
+/// How long a reading of the log may take, milliseconds: what was known at its end is as old as its beginning.
+const READING_MS: u64 = 1000;
 /// Bytes of a name in a revocation.
 pub const MAX_NAME: usize = 1024;
 
@@ -240,6 +242,12 @@ impl Revocations {
     #[must_use]
     pub fn age_ms(&self, unix_ms: u64) -> Option<u64> {
         (self.stale_ms.load(Ordering::Relaxed) > 0).then(|| unix_ms.saturating_sub(self.heard_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Whether what other instances revoked is known as it was `max_age_ms` ago at most.
+    #[must_use]
+    pub fn are_as_of(&self, max_age_ms: u64, unix_ms: u64) -> bool {
+        self.age_ms(unix_ms).is_none_or(|age_ms| age_ms.saturating_add(READING_MS) <= max_age_ms)
     }
 
     /// The bounds of a configuration. More that is held already stays.

@@ -249,6 +249,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// what there is; where that takes longer than the deadline, it goes on trying.
     fn follow(&self, follower: Arc<dyn Follower>) -> Reply<()>;
 
+    /// Answered when the follower has heard everything that the log had when this was asked, whoever wrote it.
+    fn caught_up(&self) -> Reply<()> {
+        // Where nobody else writes, the follower has heard each entry before it was acknowledged.
+        ready(Ok(()))
+    }
+
     /// Whether [`Store::insert_if_absent`] remembers over a restart.
     fn replay_survives(&self) -> Survives;
 

@@ -97,19 +97,24 @@ def _live(merger: Merger, policy: Policy) -> None:
             (*at, "provider"), "twice", "`provider` also stands in the group; keep it in one place", True
         )
     tokens = [name for name in policy.providers if isinstance(known.get(name), Jwt | Introspection)]
-    if policy.providers and not tokens:
+    sessions = [name for name in policy.providers if isinstance(known.get(name), Oidc)]
+    if policy.providers and not tokens and not sessions:
         merger.fault(
             at,
             "live_check_unanswered",
             f"nobody can confirm a credential of {listed(policy.providers)}; remove `live_check`",
             True,
         )
-    sessions = [name for name in policy.providers if isinstance(known.get(name), Oidc)]
-    if sessions and tokens:
+    if (
+        route.live_check
+        and route.live_check.provider
+        and policy.providers
+        and not any(isinstance(known.get(name), Jwt) for name in policy.providers)
+    ):
         merger.fault(
-            at,
-            "live_check_unanswered",
-            f"sessions of {listed(sessions)} keep no token that somebody could be asked about; accept them on routes of their own",
+            (*at, "provider"),
+            "key_unused",
+            f"`{route.live_check.provider}` is asked about signed tokens, and {listed(policy.providers)} give none; remove `provider`",
             True,
         )
     silent = [name for name in tokens if isinstance(one := known[name], Jwt) and one.introspection is None]

@@ -11,7 +11,7 @@ from yett.config.units import AnyDuration, milliseconds
 
 
 class LiveCheck(Model):
-    """Has a verified credential confirmed by its issuer (RFC 7662): revoked there, it is refused here on the next request."""
+    """Has a verified credential confirmed by its issuer (RFC 7662), or a session by whoever keeps it: revoked there, it is refused here on the next request."""
 
     max_age: AnyDuration = "0s"
     """How old the issuer's word may be; `0s` asks for every request."""

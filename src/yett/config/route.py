@@ -108,7 +108,7 @@ class Group(Model):
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good."""
+    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None
@@ -179,7 +179,7 @@ class Route(Model):
     authenticate: Quantified | None = None
     """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
     live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good."""
+    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
     authorize: Authorize | None = None

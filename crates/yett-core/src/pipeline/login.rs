@@ -353,11 +353,12 @@ impl Turn<'_> {
             return Err(stop(Reason::CsrfRefused));
         }
         let session = self.ending(oidc)?;
-        let fields = oidc.clear(self.exchange);
-        self.exchange.sessions_mut().cookies.extend(fields);
         if let Some(session) = &session {
             self.end(oidc, session)?;
         }
+        // Not before: whoever is told that it failed can ask again.
+        let fields = oidc.clear(self.exchange);
+        self.exchange.sessions_mut().cookies.extend(fields);
         if !browser::is_page(self.exchange) {
             return Ok(self.answer(204, &[("cache-control", "no-store")]));
         }
@@ -406,9 +407,9 @@ impl Turn<'_> {
     fn frontchannel(&mut self, oidc: &Oidc) -> Result<Step, Stopped> {
         let session = self.ending(oidc)?;
         if let Some(session) = session.filter(|session| logout::is_about(self.exchange.query(), oidc.issuer(), session)) {
+            self.end(oidc, &session)?;
             let fields = oidc.clear(self.exchange);
             self.exchange.sessions_mut().cookies.extend(fields);
-            self.end(oidc, &session)?;
         }
         Ok(self.answer(200, &[("cache-control", "no-store")]))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::discovery::{Discovery, Metadata};
+use super::discovery::{Discovery, Endpoint as Said, Metadata};
 use crate::ir;
 use crate::outbound::{Fault, OwnCertificate, Target, Transport, address};
 
@@ -16,15 +16,16 @@ pub enum Which {
 }
 
 impl Which {
-    /// Its address; `certificate`: for a client that shows one, which may have endpoints of its own (RFC 8705 section 5).
+    /// Its address; `certificate`: for a client that shows one, which may have endpoints of its own (RFC 8705 section 5). An
+    /// alias that may not be used is not passed over: the other endpoint is not the one that asks for certificates.
     fn of(self, metadata: &Metadata, certificate: bool) -> Result<&str, String> {
         let (plain, mutual, name) = match self {
             Self::Token => (&metadata.token, &metadata.mtls_token, "token_endpoint"),
             Self::Introspection => (&metadata.introspection, &metadata.mtls_introspection, "introspection_endpoint"),
         };
-        match mutual.url(name) {
-            Ok(url) if certificate => Ok(url),
-            _ => plain.url(name),
+        match certificate && *mutual != Said::Absent {
+            true => mutual.url(&format!("mtls_endpoint_aliases.{name}")),
+            false => plain.url(name),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Live checks: a credential that was verified is confirmed by its issuer (RFC 7662).
 //!
 //! A signed token is good until it ends, whatever its issuer thinks of it meanwhile. A route with a live check asks, so
-//! that a token that was revoked is refused there on the next request.
+//! that a token that was revoked is refused there on the next request. Sessions are the gateway's own: the store that has one
+//! is asked, and what other instances revoked is read to its end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,10 +10,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::jwk::sha256;
+use super::oidc::stored::{Ask, READ_S};
 use super::{Provider, authenticate, claims, refuse};
-use crate::exchange::{AuthenticationMethod, Exchange, Need, Principal, Refusal, Step};
+use crate::exchange::{AuthenticationMethod, Exchange, Need, Now, Principal, Refusal, Step};
 use crate::ir;
 use crate::reason::Reason;
+use crate::revocation::Revocations;
 
 /// A compiled live check.
 #[derive(Debug)]
@@ -49,9 +52,6 @@ impl LiveCheck {
         }
         for name in &authenticated.providers {
             let (_, provider) = find(name)?;
-            if provider.oidc().is_some() {
-                return Err(format!("sessions of `{name}` keep no token that somebody could be asked about"));
-            }
             if asked.is_none() && provider.jwt().is_some() && provider.source().is_none() {
                 return Err(format!("there is nobody to ask about tokens of `{name}`"));
             }
@@ -60,7 +60,7 @@ impl LiveCheck {
     }
 
     /// Confirms every credential that somebody can be asked about; what is not confirmed refuses.
-    pub fn confirm(&self, providers: &[Provider], exchange: &mut Exchange) -> Step {
+    pub fn confirm(&self, providers: &[Provider], revocations: &Revocations, exchange: &mut Exchange, now: Now) -> Step {
         let mut step = Step::Continue;
         for principal in exchange.principals() {
             if exchange.assumed.iter().any(|one| *one.provider() == *principal.provider) {
@@ -68,8 +68,7 @@ impl LiveCheck {
             }
             step = match principal.method {
                 AuthenticationMethod::Jwt | AuthenticationMethod::Introspection => self.token(providers, exchange, principal),
-                // A session that nobody confirms is not confirmed.
-                AuthenticationMethod::Oidc => Step::Refuse(Reason::IdentityProviderUnavailable.into()),
+                AuthenticationMethod::Oidc => self.session(providers, revocations, exchange, principal, now),
                 AuthenticationMethod::ApiKey | AuthenticationMethod::Mtls => continue,
                 AuthenticationMethod::SignedRequest | AuthenticationMethod::ClientAssertion => continue,
             };
@@ -78,8 +77,44 @@ impl LiveCheck {
             }
         }
         match step {
-            Step::Need(need) => exchange.ask(need).unwrap_or(Step::Refuse(Reason::IdentityProviderUnavailable.into())),
+            Step::Need(need) => {
+                let unanswered = match need {
+                    Need::Introspection { .. } => Reason::IdentityProviderUnavailable,
+                    _ => Reason::StateUnavailable,
+                };
+                exchange.ask(need).unwrap_or(Step::Refuse(unanswered.into()))
+            }
             other => other,
+        }
+    }
+
+    /// What other instances revoked has to be known, and the store has to have been read for this request: authenticate
+    /// judges what it said, and the next phase what is revoked.
+    fn session(
+        &self,
+        providers: &[Provider],
+        revocations: &Revocations,
+        exchange: &Exchange,
+        principal: &Principal,
+        now: Now,
+    ) -> Step {
+        if !revocations.are_as_of(self.max_age_ms, now.unix_ms) {
+            match exchange.caught_up() {
+                Some(true) => {}
+                Some(false) => return Step::Refuse(Reason::StateUnavailable.into()),
+                None => return Step::Need(Need::Revocations),
+            }
+        }
+        let own = providers.iter().find(|provider| *provider.name == *principal.provider);
+        let Some(oidc) = own.and_then(Provider::oidc) else { return Step::Refuse(Reason::Internal.into()) };
+        // A worker remembers no longer than this.
+        if !oidc.is_stored() || self.max_age_ms >= READ_S.saturating_mul(1000) {
+            return Step::Continue;
+        }
+        match oidc.key(exchange) {
+            Some(key) if exchange.stored(&key).is_some() => Step::Continue,
+            Some(key) => Step::Need(Need::Session(Box::new(Ask::Read(key)))),
+            None => Step::Refuse(Reason::Internal.into()),
         }
     }
 

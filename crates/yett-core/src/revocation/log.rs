@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use super::table::Record;
 use super::{NotAcknowledged, Revocation, Revocations};
 use crate::server::clock;
-use crate::store::{Entry, Follower, Opened, Store};
+use crate::store::{Entry, Follower, Opened, Store, Unavailable};
 
 /// Hears one of the logs.
 struct Ear {
@@ -92,6 +92,18 @@ impl Revocations {
         let Some(entry) = entry(&record) else { return Err(NotAcknowledged::Full) };
         self.admit(record)?;
         self.write(entry).await
+    }
+
+    /// Answered when everything is known here that any instance had acknowledged when this was asked.
+    ///
+    /// # Errors
+    /// What other instances revoked cannot be read.
+    pub async fn caught_up(&self) -> Result<(), Unavailable> {
+        let shared = self.stores.lock().unwrap_or_else(PoisonError::into_inner).shared.clone();
+        match shared {
+            Some(shared) => shared.caught_up().await,
+            None => Ok(()),
+        }
     }
 
     /// Ends a revocation; false if there is none of this id.

@@ -64,6 +64,13 @@ impl<C: Client> Lane<C> {
                 }
                 self.exchange.revoked = Some(acknowledged);
             }
+            Need::Revocations => {
+                let heard = worker.shared.revocations.caught_up().await;
+                if let Err(why) = heard {
+                    worker.shared.store_failures.count(why);
+                }
+                self.exchange.sessions_mut().caught_up = Some(heard.is_ok());
+            }
             Need::ServiceToken { service } => {
                 let Some(source) = view.snapshot.token_source(Some(service)) else { return };
                 let ends = self.exchange.principals().filter_map(|principal| principal.expires_ms).min();

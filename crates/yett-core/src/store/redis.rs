@@ -83,6 +83,8 @@ struct Inner {
     follower: Mutex<Option<Following>>,
     /// A message came, or somebody wants the log to be read now.
     look: Arc<Notify>,
+    /// Who waits for a reading of the log that has not begun yet.
+    waiting: Mutex<Vec<oneshot::Sender<()>>>,
     /// What is known is to be written again: the log may lack some of it.
     resend: AtomicBool,
 }
@@ -139,6 +141,7 @@ impl Redis {
             room: Arc::new(Semaphore::new(QUEUE)),
             follower: Mutex::default(),
             look: Arc::default(),
+            waiting: Mutex::default(),
             resend: AtomicBool::new(true),
         });
         runtime.spawn(keep(Arc::downgrade(&inner), Arc::clone(&inner.look)));
@@ -192,6 +195,7 @@ async fn keep(inner: Weak<Inner>, look: Arc<Notify>) {
         let Some(here) = inner.upgrade() else { return };
         let reached = here.session(&inner, &look).await;
         *lock(&here.connection) = None;
+        lock(&here.waiting).clear();
         here.tell(false);
         drop(here);
         pause = if reached { first } else { most.min(pause * 2) };
@@ -218,14 +222,14 @@ impl Inner {
             return false;
         }
         // Before operations go through, so that nobody is served by an instance that knows less than it could.
-        if !self.catch_up(&mut connection).await {
+        if !self.read_log(&mut connection).await {
             return false;
         }
         *lock(&self.connection) = Some(connection.clone());
         loop {
             let _ = tokio::time::timeout(LOOK, look.notified()).await;
             // Only this task and its own `Arc` are left: the store was dropped.
-            if weak.strong_count() <= 1 || !self.catch_up(&mut connection).await {
+            if weak.strong_count() <= 1 || !self.read_log(&mut connection).await {
                 return true;
             }
         }
@@ -282,6 +286,18 @@ impl Inner {
             }
         }
         true
+    }
+
+    /// Reads the log to its end, for all who waited for that when it began; false if it could not.
+    async fn read_log(&self, connection: &mut MultiplexedConnection) -> bool {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        let read = self.catch_up(connection).await;
+        if read {
+            for one in waiting {
+                let _ = one.send(());
+            }
+        }
+        read
     }
 
     /// Reads the log to its end, and writes again what it has lost; false if it could not.
@@ -447,6 +463,24 @@ impl Store for Redis {
         self.inner.look.notify_one();
         Box::pin(async move {
             match tokio::time::timeout(CONNECT, told).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Unavailable::Failed),
+                Err(_) => Err(Unavailable::Slow),
+            }
+        })
+    }
+
+    fn caught_up(&self) -> Reply<()> {
+        let Ok(place) = Arc::clone(&self.inner.room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
+        if lock(&self.inner.connection).is_none() || lock(&self.inner.follower).is_none() {
+            return ready(Err(Unavailable::Failed));
+        }
+        let (reached, told) = oneshot::channel();
+        lock(&self.inner.waiting).push(reached);
+        self.inner.look.notify_one();
+        Box::pin(async move {
+            let _place = place;
+            match tokio::time::timeout(READ, told).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Unavailable::Failed),
                 Err(_) => Err(Unavailable::Slow),

@@ -15,6 +15,8 @@ def check(context: Context) -> Iterator[Hit]:
     """Routes for any host, or for a wildcard, where a wider path of a more precise host comes first, under other rules."""
     precise = _precise(context)
     for policy in context.policies:
+        if policy.hosts is not None and not any(host.startswith("*.") for host in policy.hosts):
+            continue  # no host is more precise
         own = _segments(policy.path)
         for listener in policy.listeners:
             for host, routes in precise.get(listener, {}).items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from yett.config.base import Location
@@ -90,6 +92,11 @@ class Context:
     def services(self, policy: Policy) -> list[str]:
         """Names of the services that a route forwards to."""
         return [share["service"] for share in policy.action.get("forward", ())]
+
+    @cached_property
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Routes as the data plane gets them, by name."""
+        return {one["name"]: one for one in json.loads(self.compiled.ir)["routes"]}
 
     @cached_property
     def unopened(self) -> frozenset[str]:

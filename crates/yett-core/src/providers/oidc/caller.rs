@@ -42,7 +42,11 @@ impl Oidc {
         };
         let Ok(host) = authority(exchange) else { return refused(Reason::HostInvalid, false) };
         let credential = Credential { digest: sha256(&[host.as_bytes(), b"\0", &text].concat()), provider: identity };
-        if let Some(principal) = verdicts.get(&credential, 0, now) {
+        // What the store said for this request counts before what it said for an earlier one.
+        let place = exchange.sessions.as_ref().filter(|sessions| !sessions.stored.is_empty()).and_then(|_| self.place(&text));
+        if place.is_none_or(|key| exchange.stored(&key).is_none())
+            && let Some(principal) = verdicts.get(&credential, 0, now)
+        {
             return Found::Caller(principal, None);
         }
         let read = match self.read(exchange, &text, &host) {

@@ -17,6 +17,8 @@ pub struct Sessions {
     pub tokens: Option<(u32, Grant, Outcome)>,
     /// What the store said of sessions, last.
     pub stored: Vec<(Key, Stored)>,
+    /// Whether what other instances revoked is known as it was when this request asked.
+    pub caught_up: Option<bool>,
     /// How often this request wrote a session.
     pub writes: u8,
     /// The session that a login ended in, on its way to the store, and its handle.
