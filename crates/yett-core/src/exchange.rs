@@ -192,7 +192,7 @@ pub struct Refusal {
     /// Methods for `Allow`.
     pub allow: Option<Arc<str>>,
     /// Seconds for `Retry-After`.
-    pub retry_after_s: Option<u64>,
+    pub retry_after_s: Option<u32>,
     /// The rule or limit that refused, for the log.
     pub rule: Option<Arc<str>>,
     /// Further parameters of a challenge: which login would do (RFC 9470 section 3).
@@ -204,6 +204,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// For `Retry-After`, which says no more than 136 years.
+    #[must_use]
+    pub fn pause(seconds: u64) -> Option<u32> {
+        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
     /// The status that the client sees.
     #[must_use]
     pub fn status(&self) -> u16 {

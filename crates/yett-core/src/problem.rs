@@ -229,7 +229,7 @@ fn extra(reason: Reason) -> Extra {
 }
 
 /// A pause for refusals of a moment; a limit knows its own.
-fn default_pause(reason: Reason) -> Option<u64> {
+fn default_pause(reason: Reason) -> Option<u32> {
     (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
 }
 
