@@ -164,7 +164,7 @@ class Gateway:
         """Every complete line so far; each has to be JSON."""
         return [json.loads(line) for line in self.log_text().split(b"\n")[:-1]]
 
-    def wait_log(self, count: int = 1, within: float = 10.0) -> list[dict[str, Any]]:
+    def wait_log(self, count: int = 1, within: float = 40.0) -> list[dict[str, Any]]:
         eventually(lambda: len(self.log_lines()) >= count, within, f"{count} log lines")
         return self.log_lines()
 

@@ -140,7 +140,7 @@ class Issuer:
         self.documents.setdefault("/.well-known/openid-configuration", self.metadata())
         return self.provider(jwks=fetch, **changes)
 
-    def wait_fetches(self, count: int, within: float = 10.0) -> None:
+    def wait_fetches(self, count: int, within: float = 40.0) -> None:
         eventually(lambda: self.fetches >= count, within, f"{count} fetches of the key set")
 
     def claims(self, **changes: Any) -> dict[str, Any]:

@@ -225,7 +225,7 @@ class Origin:
         for data in self.received:
             data.clear()
 
-    def wait_for(self, count: int = 1, within: float = 10.0) -> list[Seen]:
+    def wait_for(self, count: int = 1, within: float = 40.0) -> list[Seen]:
         eventually(lambda: len(self.requests) >= count, within, f"{count} requests at {self.name}")
         return self.requests
 

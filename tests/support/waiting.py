@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], within: float = 10.0, what: str = "") -> T:
+def eventually(ask: Callable[[], T], within: float = 40.0, what: str = "") -> T:
     """Asks until the answer is true, and returns it; fails after `within` seconds."""
     deadline = time.monotonic() + within
     pause = 0.001

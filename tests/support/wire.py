@@ -163,7 +163,7 @@ class Wire:
         found, self.pending = self.pending, b""
         return found
 
-    def closed(self, within: float = 10.0) -> bool:
+    def closed(self, within: float = 40.0) -> bool:
         """Whether the gateway closes, by FIN or RST, without sending more."""
         if self.pending:
             return False
