@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from tests.config.test_cases import GOOD
 from yett.config.gateway import Gateway
 from yett.config.load import Loaded, read_path
-from yett.policy.diff import document, listeners, providers, routes, services
+from yett.policy.diff import change, document, providers, routes
 from yett.policy.diff.change import Kind
 
 Document = dict[str, Any]
@@ -109,12 +109,12 @@ def another(kind: str, value: Any) -> Any:
 @pytest.mark.parametrize("part", sorted(parts(LEAVES)))
 def test_no_value_is_ignored(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without the backstop that looks whether anything has been said of what is different."""
-    for module in (document, listeners, providers, routes, services):
+    for module in (change, document, providers, routes):
         monkeypatch.setattr(module, "accounted", lambda where, what, old, new, changes: changes)
     for kind in parts(LEAVES)[part]:
         whole, at = LEAVES[kind]
-        change = functools.partial(another, kind)
-        assert document.compare(whole, put(whole, at, change)), kind
+        changed = functools.partial(another, kind)
+        assert document.compare(whole, put(whole, at, changed)), kind
 
 
 # models

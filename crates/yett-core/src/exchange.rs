@@ -206,8 +206,8 @@ pub struct Refusal {
 impl Refusal {
     /// For `Retry-After`, which says no more than 136 years.
     #[must_use]
-    pub fn pause(seconds: u64) -> Option<u32> {
-        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
+    pub fn pause(seconds: u64) -> u32 {
+        u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
     /// The status that the client sees.

@@ -36,7 +36,7 @@ class IdentityMiddleware:
 
     def __init__(self, app: App, verifier: Verifier, *, exempt: Collection[str] = ()) -> None:
         self.app, self.verifier = app, verifier
-        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+        self.exempt = exempt_paths(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, connection or lifespan."""
@@ -95,7 +95,7 @@ class OpenApiMiddleware:
         self, app: App, description: OpenApi, *, max_body: int = MAX_BODY, exempt: Collection[str] = ()
     ) -> None:
         self.app, self.description, self.max_body = app, description, max_body
-        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+        self.exempt = exempt_paths(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, connection or lifespan."""
@@ -120,6 +120,11 @@ class OpenApiMiddleware:
             return
         scope["yett.operation"] = operation.name if operation else None
         await self.app(scope, receive, send)
+
+
+def exempt_paths(exempt: Collection[str]) -> frozenset[str]:
+    """A path by itself is one path, and not its letters."""
+    return frozenset((exempt,) if isinstance(exempt, str) else exempt)
 
 
 async def _whole(receive: Receive, limit: int) -> tuple[bytes, Receive]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from yett.backend.asgi import MAX_BODY
+from yett.backend.asgi import MAX_BODY, exempt_paths
 from yett.backend.assertion import Verifier
 from yett.backend.caller import Caller
 from yett.backend.context import context_of, enter
@@ -30,7 +30,7 @@ class WsgiIdentityMiddleware:
 
     def __init__(self, app: App, verifier: Verifier, *, exempt: Collection[str] = ()) -> None:
         self.app, self.verifier = app, verifier
-        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+        self.exempt = exempt_paths(exempt)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
@@ -74,7 +74,7 @@ class WsgiOpenApiMiddleware:
         self, app: App, description: OpenApi, *, max_body: int = MAX_BODY, exempt: Collection[str] = ()
     ) -> None:
         self.app, self.description, self.max_body = app, description, max_body
-        self.exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
+        self.exempt = exempt_paths(exempt)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""

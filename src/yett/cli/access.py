@@ -111,6 +111,7 @@ def _caller(engine: Engine, who: str | None, token_file: str | None, key: str | 
 def _named(engine: Engine, who: str) -> Any:
     from yett.cli.explain import principal_of
     from yett.policy.access import reach
+    from yett.policy.testing.principals import TOKENS
 
     if who.startswith(("{", "@")):
         return reach.of_caller(engine, [principal_of(engine, who, "--as")])
@@ -121,7 +122,7 @@ def _named(engine: Engine, who: str) -> Any:
         entries = [one for key in ("keys", "identities", "clients") for one in provider.get(key, ())]
         if any(who in {entry.get("name"), entry.get("id")} for entry in entries if isinstance(entry, dict)):
             found.append({"provider": name, "name": who})
-        elif provider["type"] in {"jwt", "introspection", "oidc"}:
+        elif provider["type"] in TOKENS:
             tokens.append({"provider": name, "claims": {"sub": who}})
     candidates = found or tokens
     if len(candidates) != 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from yett.config import Compiled
-from yett.config.identity import SigningKey, ring
+from yett.config.identity import SigningKey, b64, ring
 from yett.config.service import Service
 from yett.config.types import forbidden_host
 from yett.control.source import Refused
@@ -272,8 +271,8 @@ class _Mint:
             "req": request_digest("GET", path, b""),
         }  # fmt: skip
         header = {"alg": key.algorithm, "kid": key.id, "typ": TYPE}
-        message = f"{_b64(json.dumps(header).encode())}.{_b64(json.dumps(claims).encode())}"
-        return f"{message}.{_b64(_signed(self._private(key, stale=stale), message.encode()))}"
+        message = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
+        return f"{message}.{b64(_signed(self._private(key, stale=stale), message.encode()))}"
 
     def _private(self, key: SigningKey, *, stale: bool) -> Any:
         if stale:
@@ -290,10 +289,6 @@ def _signed(key: Any, message: bytes) -> bytes:
         return key.sign(message)
     r, s = decode_dss_signature(key.sign(message, ec.ECDSA(SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _where(compiled: Compiled, service: str) -> tuple[str, str | None]:

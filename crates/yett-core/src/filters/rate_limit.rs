@@ -158,7 +158,7 @@ impl RateLimit {
             Err(ahead_ns) => {
                 let wait_ns = (ahead_ns + self.rate.interval_ns).saturating_sub(self.rate.depth_ns);
                 let mut refusal = Refusal::from(self.reason);
-                refusal.retry_after_s = Refusal::pause(wait_ns.div_ceil(NS).max(1));
+                refusal.retry_after_s = Some(Refusal::pause(wait_ns.div_ceil(NS).max(1)));
                 refusal.rule = Some(Arc::clone(&self.name));
                 Err((refusal, self.report(ahead_ns)))
             }

@@ -85,8 +85,7 @@ impl<C: Client> Lane<C> {
                     failure.unwrap_or(if tries.met_open_circuit() { Reason::CircuitOpen } else { Reason::NoHealthyEndpoint });
                 if !granted {
                     if !tries.again_after_connect(reason) {
-                        let retry_after_s =
-                            (reason == Reason::CircuitOpen).then(|| tries.reopens_s(time)).and_then(Refusal::pause);
+                        let retry_after_s = (reason == Reason::CircuitOpen).then(|| Refusal::pause(tries.reopens_s(time)));
                         return Outcome::Refused(Refusal { retry_after_s, ..reason.into() });
                     }
                     if !self.pause(tries.resume()).await {

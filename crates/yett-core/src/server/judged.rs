@@ -6,11 +6,10 @@ use std::task::Poll;
 use super::buffers::ReadBuffer;
 use super::client::Client;
 use super::clock::monotonic_ns;
-use super::deadline::after;
 use super::forward::Job;
 use super::held::Held;
 use super::pipe::{Fault, Wait};
-use super::transfer::{Failure, Transfer, Upload};
+use super::transfer::{Failure, Transfer};
 use crate::exchange::{Exchange, Framing, Method, ResponseHead};
 use crate::filters::response_validation::{Judged, Look, ResponseValidation};
 use crate::reason::Reason;
@@ -147,25 +146,14 @@ impl<C: Client> Transfer<'_, C> {
         self.down.start(framing, false, limit);
         let mut held = Held::new(room);
         poll_fn(|cx| {
-            if self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
-            // The answer stands: what becomes of the request does not change it.
-            let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
-                self.upload = Upload::Broken;
-                None
-            });
+            let waiting = self.beside(cx)?;
             let outcome = self.down.poll(cx, self.service, self.service_buffer, &mut held);
             if self.down.take_moved() {
                 self.down_moved = monotonic_ns();
             }
             let reason = match outcome {
                 Ok(Wait::Done) => return Poll::Ready(Ok(())),
-                Ok(Wait::Read) => {
-                    let idle = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
-                    let due = waiting.filter(|waiting| waiting.0 < idle.0).unwrap_or(idle);
-                    return self.poll_due(cx, due).map(Err);
-                }
+                Ok(Wait::Read) => return self.poll_idle(cx, waiting).map(Err),
                 Ok(Wait::Write) => Reason::Internal,
                 Err(Fault::TooLarge) => Reason::ResponseTooLarge,
                 Err(Fault::Malformed) => Reason::ServiceResponseInvalid,

@@ -189,27 +189,37 @@ impl<C: Client> Transfer<'_, C> {
         }
     }
 
+    /// What goes on beside an answer, which stands: what becomes of the request does not change it. Says what the request waits
+    /// for.
+    ///
+    /// # Errors
+    /// The client has left.
+    pub(super) fn beside(&mut self, cx: &mut Context<'_>) -> Result<Option<Due>, Failure> {
+        if self.client.poll_gone(cx).is_ready() {
+            return Err(Failure::ClientGone);
+        }
+        Ok(self.poll_upload(cx).unwrap_or_else(|_| {
+            self.upload = Upload::Broken;
+            None
+        }))
+    }
+
+    /// Whether the wait for more of an answer that is held has to end; `waiting` is what the request waits for.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>, waiting: Option<Due>) -> Poll<Failure> {
+        let idle = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
+        self.poll_due(cx, waiting.filter(|waiting| waiting.0 < idle.0).unwrap_or(idle))
+    }
+
     /// Waits until so many bytes of the answer's body are there.
     ///
     /// # Errors
     /// See [`Failure`]. Nothing has been sent to the client.
     pub async fn hold(&mut self, length: usize) -> Result<(), Failure> {
         poll_fn(|cx| {
-            if self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
-            // The answer stands: what becomes of the request does not change it.
-            let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
-                self.upload = Upload::Broken;
-                None
-            });
+            let waiting = self.beside(cx)?;
             while self.service_buffer.data().len() < length {
                 match self.poll_more(cx) {
-                    Poll::Pending => {
-                        let idle = (after(self.down_moved, self.limits.idle_ms), Failure::Because(Reason::ServiceTimeout));
-                        let due = waiting.filter(|waiting| waiting.0 < idle.0).unwrap_or(idle);
-                        return self.poll_due(cx, due).map(Err);
-                    }
+                    Poll::Pending => return self.poll_idle(cx, waiting).map(Err),
                     Poll::Ready(Ok(())) => self.down_moved = monotonic_ns(),
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 }
@@ -225,14 +235,7 @@ impl<C: Client> Transfer<'_, C> {
     /// See [`Failure`]. A part of the answer may have been sent.
     pub async fn body(&mut self) -> Result<(), Failure> {
         poll_fn(|cx| {
-            if self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
-            // The answer stands: what becomes of the request does not change it.
-            let waiting = self.poll_upload(cx).unwrap_or_else(|_| {
-                self.upload = Upload::Broken;
-                None
-            });
+            let waiting = self.beside(cx)?;
             let outcome = self.down.poll(cx, self.service, self.service_buffer, self.client);
             if outcome != Ok(Wait::Done) && self.down.take_moved() {
                 self.down_moved = monotonic_ns();

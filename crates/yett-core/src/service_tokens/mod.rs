@@ -67,7 +67,7 @@ impl Failure {
         match self {
             Self::Unavailable(rest) => {
                 let mut refusal = Refusal::from(Reason::ServiceTokenUnavailable);
-                refusal.retry_after_s = rest.and_then(|rest| Refusal::pause(rest.as_secs().saturating_add(1)));
+                refusal.retry_after_s = rest.map(|rest| Refusal::pause(rest.as_secs().saturating_add(1)));
                 refusal
             }
             Self::Refused => Reason::ServiceTokenRefused.into(),

@@ -44,7 +44,6 @@ class Validations:
         self._descriptions: dict[tuple[str, str], Description | None] = {}
         self.operations: dict[Location, Operation] = {}
         """By the `request_validation` or `response_validation` that names it."""
-        self._last = Document(None, "", None)
         for kind, items in (("groups", gateway.groups), ("routes", gateway.routes)):
             for name, item in items.items():
                 if item.request_validation is not None and item.request_validation.none is None:
@@ -91,12 +90,14 @@ class Validations:
             if key in found.model_fields_set:
                 message = f"the description says that already; remove `{key}`, or `openapi`"
                 self._fault((*at, key), "key_unused", message, True)
-        operation = self._operation(at, found, found.unknown_properties == "refuse")
-        if operation is None:
+        description, operation = self._operation(at, found, found.unknown_properties == "refuse")
+        if description is None or operation is None:
             return
         document = found.of_operation(operation)
         schemas = [*operation.parameters, *operation.bodies]
-        self.errors += operation.errors or _compiled_faults(self._last, operation, schemas, found.formats)
+        self.errors += operation.errors or _compiled_faults(
+            description.document, operation, schemas, found.formats
+        )
         if "form_limits" in found.model_fields_set and "form" not in document:
             message = "the operation takes no form, so `form_limits` has no effect; remove it"
             self._fault((*at, "form_limits"), "key_unused", message, True)
@@ -148,8 +149,8 @@ class Validations:
                 self._fault((*at, key), "key_unused", message, True)
         self._unknown(at, found)
         refuse_unknown = found.mode == "strip" or found.unknown_properties == "refuse"
-        operation = self._operation(at, found, refuse_unknown)
-        if operation is None:
+        description, operation = self._operation(at, found, refuse_unknown)
+        if description is None or operation is None:
             return
         document = found.of_operation(operation)
         if not (document["answers"] or operation.response_errors):
@@ -160,7 +161,7 @@ class Validations:
             message = "no answer of the operation is JSON with known properties, so nothing would be taken out; describe one, or write `enforce`"
             self._fault((*at, "mode"), "strip_nothing", message)
         self.errors += operation.response_errors or _compiled_faults(
-            self._last, operation, bodies, found.formats
+            description.document, operation, bodies, found.formats
         )
         self._streams(at, found, [str(body["content_type"]) for body in bodies])
         self._documents[at], self.operations[at] = document, operation
@@ -180,7 +181,8 @@ class Validations:
 
     def _operation(
         self, at: Location, found: RequestValidation | ResponseValidation, refuse_unknown: bool
-    ) -> Operation | None:
+    ) -> tuple[Description, Operation] | tuple[None, None]:
+        """The operation that is named, and where it stands; what is wrong with that is told."""
         if found.openapi is None or found.operation is None:
             here = "openapi" if found.openapi is not None else "operation"
             self._fault(
@@ -189,16 +191,15 @@ class Validations:
                 "`openapi` and `operation` belong together: a description, and the `operationId` in it",
                 True,
             )
-            return None
+            return None, None
         description = self._description((*at, "openapi"), str(found.openapi))
         if description is None:
-            return None
+            return None, None
         operation = description.operation(found.operation, refuse_unknown)
         if isinstance(operation, str):
             self._fault((*at, "operation"), "operation_unknown", operation)
-            return None
-        self._last = description.document
-        return operation
+            return None, None
+        return description, operation
 
     def _description(self, at: Location, file: str) -> Description | None:
         text = self.material.texts.get(at)

@@ -180,12 +180,7 @@ class Description:
             result.bodies.append(self._media(name, media, where, schemas))
 
     def _media(self, name: str, media: Any, at: Location, schemas: Schemas) -> dict[str, Any]:
-        kind = name.partition(";")[0].strip().lower()
-        fault = type_fault(kind)
-        if fault:
-            raise Faulty(at, fault)
-        if not isinstance(media, dict):
-            raise Faulty(at, "a media type is a mapping")
+        kind = _type(name, media, at)
         compiled: dict[str, Any] = {"content_type": kind}
         schema = media.get("schema")
         if schema is None:
@@ -257,14 +252,9 @@ class Description:
             result.responses.append({"status": code, "bodies": bodies})
 
     def _answer(self, name: str, media: Any, at: Location, schemas: Schemas) -> dict[str, Any]:
-        kind = name.partition(";")[0].strip().lower()
-        if kind == "*/*":
+        if name.partition(";")[0].strip() == "*/*":
             raise Faulty(at, "`*/*` is any type at all; write those that the service answers with")
-        fault = type_fault(kind)
-        if fault:
-            raise Faulty(at, fault)
-        if not isinstance(media, dict):
-            raise Faulty(at, "a media type is a mapping")
+        kind = _type(name, media, at)
         compiled: dict[str, Any] = {"content_type": kind}
         if "schema" in media and is_json(kind):
             compiled["schema"] = schemas.bundled(media["schema"], (*at, "schema"))
@@ -272,3 +262,14 @@ class Description:
 
     def _resolved(self, value: Any, at: Location) -> tuple[dict[str, Any], Location]:
         return resolved(self.value, value, at)
+
+
+def _type(name: str, media: Any, at: Location) -> str:
+    """The media type that something is described for."""
+    kind = name.partition(";")[0].strip().lower()
+    fault = type_fault(kind)
+    if fault:
+        raise Faulty(at, fault)
+    if not isinstance(media, dict):
+        raise Faulty(at, "a media type is a mapping")
+    return kind

@@ -30,12 +30,13 @@ class Tightened:
 
     def __init__(self, sources: dict[Path, Source]) -> None:
         self._sources = sources
-        self._texts = {path: path.read_text() for path in sources}
+        self._before = {path: path.read_text() for path in sources}
+        self._texts = dict(self._before)
         self.left: list[str] = []
 
     def texts(self) -> dict[Path, str]:
         """The edited files."""
-        return {path: text for path, text in self._texts.items() if text != path.read_text()}
+        return {path: text for path, text in self._texts.items() if text != self._before[path]}
 
     def diff(self) -> str:
         """As `diff -u` writes it."""
@@ -43,7 +44,7 @@ class Tightened:
             line
             for path, text in self.texts().items()
             for line in difflib.unified_diff(
-                path.read_text().splitlines(keepends=True),
+                self._before[path].splitlines(keepends=True),
                 text.splitlines(keepends=True),
                 str(path),
                 str(path),

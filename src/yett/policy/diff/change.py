@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -101,6 +101,14 @@ def flag(where: str, strict: str, loose: str, old: bool, new: bool) -> Iterator[
         yield narrows(where, strict, old, new)
 
 
+def switched(where: str, strict: str, loose: str, old: Any, new: Any) -> Iterator[Change]:
+    """A check that is there on one side only; nothing where both have it, or neither."""
+    if old is None and new is not None:
+        yield narrows(where, strict, old, new)
+    elif new is None and old is not None:
+        yield widens(where, loose, old, new)
+
+
 def subset(
     where: str, what: str, old: Iterable[str], new: Iterable[str], any_if_empty: bool = False
 ) -> Iterator[Change]:
@@ -117,6 +125,11 @@ def subset(
         yield widens(where, f"{what}: {quoted(after - before)} added", *pair)
     if before - after:
         yield narrows(f"{where}.less", f"{what}: {quoted(before - after)} removed", *pair)
+
+
+def named(parts: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Parts of a document by their names."""
+    return {part["name"]: part for part in parts}
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -167,3 +180,21 @@ def accounted(where: str, what: str, old: Any, new: Any, changes: Iterable[Chang
         yield one
     if empty and old != new:
         yield unknown(where, what, old, new)
+
+
+def each(
+    place: str,
+    noun: str,
+    old: dict[str, dict[str, Any]],
+    new: dict[str, dict[str, Any]],
+    gone: Callable[[str, str, Any, Any], Change],
+    compare: Callable[[str, dict[str, Any], dict[str, Any]], Iterator[Change]],
+) -> Iterator[Change]:
+    """The parts below a place that were there before, by name: compared, or gone."""
+    for name, before in old.items():
+        where, what = f"{place}.{name}", f"{noun} `{name}`"
+        after = new.get(name)
+        if after is None:
+            yield gone(where, f"{what} is gone", before, None)
+        elif before != after:
+            yield from accounted(where, what, before, after, at(where, compare(what, before, after)))

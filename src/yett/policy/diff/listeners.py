@@ -8,14 +8,16 @@ from typing import Any
 
 from yett.policy.diff.change import (
     Change,
-    accounted,
     at,
     bound,
+    each,
     moved,
     moves,
+    named,
     narrows,
     rest,
     subset,
+    switched,
     unknown,
     widens,
 )
@@ -34,15 +36,8 @@ PAIR = {"chain": None, "key": None}
 
 def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of listeners."""
-    before = {one["name"]: one for one in old["listeners"]}
-    after = {one["name"]: one for one in new["listeners"]}
-    for name, one in before.items():
-        where, what = f"listeners.{name}", f"listener `{name}`"
-        other = after.get(name)
-        if other is None:
-            yield narrows(where, f"{what} is gone", one, None)
-        else:
-            yield from accounted(where, what, one, other, at(where, _listener(what, one, other)))
+    before, after = named(old["listeners"]), named(new["listeners"])
+    yield from each("listeners", "listener", before, after, narrows, _listener)
     for name in after.keys() - before.keys():
         text = f"listener `{name}` is new, on {after[name]['address']}"
         yield widens(f"listeners.{name}", text, None, after[name])
@@ -96,9 +91,7 @@ def _loopback(host: str) -> bool:
 
 def _tls(what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
     if old is None or new is None:
-        if old is not new:
-            make, text = (widens, "speaks plain HTTP") if new is None else (narrows, "speaks TLS")
-            yield make("on", f"{what} {text}", old, new)
+        yield from switched("on", f"{what} speaks TLS", f"{what} speaks plain HTTP", old, new)
         return
     yield from _weaker("profile", what, PROFILES, old["profile"], new["profile"])
     guidelines = [one.get("guideline") or GUIDELINES[0] for one in (old, new)]

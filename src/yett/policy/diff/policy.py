@@ -8,7 +8,19 @@ from typing import Any
 from yett.config.base import listed
 from yett.policy import needed
 from yett.policy.diff import rules, validation
-from yett.policy.diff.change import Change, at, bound, flag, moves, narrows, rest, subset, unknown, widens
+from yett.policy.diff.change import (
+    Change,
+    at,
+    bound,
+    flag,
+    moves,
+    narrows,
+    rest,
+    subset,
+    switched,
+    unknown,
+    widens,
+)
 from yett.policy.diff.limits import limits
 
 Document = dict[str, Any]
@@ -134,13 +146,9 @@ def _bound_tokens(old: str | None, new: str | None) -> Iterator[Change]:
 
 def _live(old: Document | None, new: Document | None) -> Iterator[Change]:
     if old is None or new is None:
-        if old is not new:
-            make, text = (
-                (narrows, "is confirmed by its issuer")
-                if old is None
-                else (widens, "is not confirmed by its issuer any more")
-            )
-            yield make("on", f"the credential {text}", old, new)
+        strict = "the credential is confirmed by its issuer"
+        loose = "the credential is not confirmed by its issuer any more"
+        yield from switched("on", strict, loose, old, new)
         return
     yield from bound("max_age", "the age of an issuer's word", old["max_age_ms"], new["max_age_ms"], " ms")
     if old.get("provider") != new.get("provider"):
@@ -150,13 +158,8 @@ def _live(old: Document | None, new: Document | None) -> Iterator[Change]:
 
 def _assurance(old: Document | None, new: Document | None) -> Iterator[Change]:
     if old is None or new is None:
-        if old is not new:
-            make, text = (
-                (narrows, "a stronger or more recent login is needed")
-                if old is None
-                else (widens, "a weaker or older login is enough")
-            )
-            yield make("on", text, old, new)
+        strict, loose = "a stronger or more recent login is needed", "a weaker or older login is enough"
+        yield from switched("on", strict, loose, old, new)
         return
     levels = [one.get("acr") or [] for one in (old, new)]
     yield from subset("acr", "kinds of login", levels[0], levels[1], any_if_empty=True)

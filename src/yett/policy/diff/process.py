@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, bound, flag, moved, moves, narrows, rest, subset, widens
+from yett.policy.diff.change import (
+    Change,
+    at,
+    bound,
+    flag,
+    moved,
+    moves,
+    named,
+    narrows,
+    rest,
+    subset,
+    widens,
+)
 from yett.policy.diff.listeners import address
 
 Document = dict[str, Any]
@@ -123,7 +135,7 @@ def _dpop(old: Document, new: Document) -> Iterator[Change]:
 
 
 def _events(old: list[Document], new: list[Document]) -> Iterator[Change]:
-    before, after = ({one["name"]: one for one in these} for these in (old, new))
+    before, after = named(old), named(new)
     for name in sorted(before.keys() | after.keys()):
         one, other = before.get(name), after.get(name)
         if one == other:

@@ -14,6 +14,7 @@ from yett.policy.diff.change import (
     bound,
     flag,
     moves,
+    named,
     narrows,
     rest,
     subset,
@@ -26,8 +27,7 @@ Document = dict[str, Any]
 
 def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of providers. One that is new counts for nothing before a route accepts it."""
-    before = {provider["name"]: provider for provider in old["providers"]}
-    after = {provider["name"]: provider for provider in new["providers"]}
+    before, after = named(old["providers"]), named(new["providers"])
     plain = _reads_no_less(old) and _reads_no_less(new)
     for name, provider in before.items():
         other = after.get(name)

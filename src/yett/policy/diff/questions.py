@@ -10,7 +10,7 @@ from typing import Any
 
 from yett.policy.access.classes import Class, Classes
 from yett.policy.access.sample import Samples, methods
-from yett.policy.diff.change import Change
+from yett.policy.diff.change import Change, named
 from yett.policy.engine import Question
 from yett.policy.needed import rules_of
 from yett.policy.testing.principals import TOKENS, put
@@ -26,9 +26,9 @@ class Questions:
 
     def __init__(self, old: Document, new: Document, now_s: int) -> None:
         self._documents = new, old
-        self._routes = [{route["name"]: route for route in document["routes"]} for document in (new, old)]
+        self._routes = [named(document["routes"]) for document in (new, old)]
         self._samples = Samples(new)
-        self._providers = {provider["name"]: provider for provider in new["providers"]}
+        self._providers = named(new["providers"])
         self._now_s = now_s
 
     def of(self, route: Document, change: Change | None = None) -> Iterator[tuple[str, Question]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy.diff import effects, policy
-from yett.policy.diff.change import Change, Kind, accounted, at, moves, narrows, rest, subset, widens
+from yett.policy.diff.change import Change, Kind, accounted, at, moves, named, narrows, rest, subset, widens
 from yett.policy.diff.overlap import first_segment, hosts, overlaps, precedes
 
 Document = dict[str, Any]
@@ -20,8 +20,7 @@ class Routes:
     """The comparison."""
 
     def __init__(self, old: Document, new: Document) -> None:
-        self.old = {route["name"]: route for route in old["routes"]}
-        self.new = {route["name"]: route for route in new["routes"]}
+        self.old, self.new = named(old["routes"]), named(new["routes"])
         self.kinds = {
             provider["name"]: provider["type"]
             for document in (old, new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, accounted, at, bound, flag, moved, moves, narrows, rest, widens
+from yett.policy.diff.change import Change, at, bound, each, flag, moved, moves, named, narrows, rest, widens
 
 Document = dict[str, Any]
 HTTP2 = {"connections": None, "streams": None, "window": None, "ping_ms": None, "ping_timeout_ms": None}
@@ -32,15 +32,8 @@ LIMITS = ("concurrency", "pending", "wait_ms")
 
 def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of services. One that is new is told where a route forwards to it."""
-    before = {one["name"]: one for one in old["services"]}
-    after = {one["name"]: one for one in new["services"]}
-    for name, one in before.items():
-        where, what = f"services.{name}", f"service `{name}`"
-        other = after.get(name)
-        if other is None:
-            yield moves(where, f"{what} is gone", one, None)
-        elif one != other:
-            yield from accounted(where, what, one, other, at(where, _service(what, one, other)))
+    before, after = named(old["services"]), named(new["services"])
+    yield from each("services", "service", before, after, moves, _service)
     for name in after.keys() - before.keys():
         yield moves(f"services.{name}", f"service `{name}` is new", None, after[name])
 

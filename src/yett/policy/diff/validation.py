@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, bound, flag, moves, narrows, rest, subset, unknown, widens
+from yett.policy.diff.change import (
+    Change,
+    bound,
+    flag,
+    moves,
+    narrows,
+    rest,
+    subset,
+    switched,
+    unknown,
+    widens,
+)
 
 Document = dict[str, Any]
 # Which requests pass: those with a body, those without one.
@@ -21,12 +32,8 @@ def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
     if old == new:
         return
     if old is None or new is None:
-        make, text = (
-            (narrows, "requests are validated now")
-            if old is None
-            else (widens, "requests are not validated any more")
-        )
-        yield make("on", text, old, new)
+        strict, loose = "requests are validated now", "requests are not validated any more"
+        yield from switched("on", strict, loose, old, new)
         return
     pair = [BODIES.get(one["body"], [one["body"]]) for one in (old, new)]
     yield from subset("body", "bodies: requests", pair[0], pair[1])

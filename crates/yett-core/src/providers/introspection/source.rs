@@ -41,7 +41,7 @@ impl Unanswered {
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         let mut refusal = Refusal::from(Reason::IdentityProviderUnavailable);
-        refusal.retry_after_s = self.retry_after.and_then(|rest| Refusal::pause(rest.as_secs().saturating_add(1)));
+        refusal.retry_after_s = self.retry_after.map(|rest| Refusal::pause(rest.as_secs().saturating_add(1)));
         refusal
     }
 }
