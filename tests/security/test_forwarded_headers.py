@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support import configs
@@ -28,7 +30,9 @@ def test_forwarding_headers_are_rebuilt(gateway, origin):
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-forwarded-host"] == "shop.test"
     text = str(seen.headers)
-    assert not any(bad in text for bad in ("6.6.6.6", "evil", "gopher", "666", "/admin"))
+    assert not any(bad in text for bad in ("6.6.6.6", "evil", "gopher", "/admin"))
+    # by itself: a request id or a trace id may have these digits in it
+    assert not re.search(r"\b666\b", text)
 
 
 @pytest.mark.parametrize(

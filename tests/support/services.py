@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -44,6 +45,15 @@ class _Threads(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
+
+    def handle(self) -> None:
+        """Then reads what the application did not: a close over it would take the answer back (RFC 9112 section 9.6)."""
+        super().handle()
+        self.connection.settimeout(15)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.connection.recv(65_536):
+                pass
 
 
 class Wsgi:
