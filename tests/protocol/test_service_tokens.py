@@ -165,9 +165,10 @@ def test_it_dies_with_the_callers_credential(gateway, origin, issuer, authorizat
     alice = known(server, identity, exp=int(time.time()) + 3)
     assert gate.get("/pay", alice).status == 200
     eventually(lambda: gate.get("/pay", alice).reason == "token_expired", what="the end of the credential")
-    # a new credential is a new exchange
+    # a new credential is a new exchange; how often the old one was exchanged in its last moments is chance
+    before = server.count("/token")
     assert gate.get("/pay", known(server, identity)).status == 200
-    assert server.count("/token") == 2
+    assert server.count("/token") == before + 1
 
 
 def test_a_401_of_the_service_drops_its_token_once(gateway, origin, issuer, authorization_server, tmp_path):
