@@ -56,6 +56,9 @@ def wrk(
     )
     line = next(text for text in done.stdout.splitlines() if text.startswith("RESULT "))
     requests, microseconds, failures, p50, p99 = (int(part) for part in line.split()[1:])
+    if failures:
+        kinds = [text.strip() for text in done.stdout.splitlines() if "errors:" in text or "Non-2xx" in text]
+        tools.say(f"  wrk on {path}: {'; '.join(kinds) or f'{failures} failures'}")
     return requests, microseconds / 1e6, failures, p50, p99
 
 
