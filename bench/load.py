@@ -49,7 +49,7 @@ def wrk(
     environment = {**os.environ, "BENCH_PATH": path, "BENCH_UPLOAD": str(upload)}
     if tokens is not None:
         environment["BENCH_TOKENS"] = str(tokens)
-    command = [tools.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command = [tools.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
     command += ["-s", str(tools.HERE / "tokens.lua"), f"{scheme}://localhost:{port}"]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=seconds + 30, check=True
