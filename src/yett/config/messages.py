@@ -104,7 +104,7 @@ def _unknown(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
     known = [field.alias or key for key, field in parent.model_fields.items()] if parent else []
-    hint = nearest(name, known) or _elsewhere(name, known)
+    hint = _elsewhere(name, known) or nearest(name, known)
     return f"unknown key `{name}`{hint or (f'; known here: {listed(known, 24)}' if known else '')}"
 
 

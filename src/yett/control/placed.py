@@ -21,7 +21,9 @@ _NAMED = {
 }
 
 
-def problems(found: list[Mapping[str, str]], loaded: Loaded, file: Path | None = None) -> list[dict[str, Any]]:
+def problems(
+    found: list[Mapping[str, str]], loaded: Loaded, file: Path | None = None
+) -> list[dict[str, Any]]:
     """Faults of the document (`pointer`, `message`) as `Refused.problems`: with file, line and column where the pointer
     leads to something that a person wrote, after `file` otherwise."""
     from yett.control.source import problem

@@ -61,7 +61,5 @@ def named(value: Any) -> Any:
     return value
 
 
-RateLimits = Annotated[
-    dict[Name, RateLimit], BeforeValidator(named), WrapValidator(or_none), OrNone()
-]
+RateLimits = Annotated[dict[Name, RateLimit], BeforeValidator(named), WrapValidator(or_none), OrNone()]
 """Limits by name, or `{none: "reason"}`."""
