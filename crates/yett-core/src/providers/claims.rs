@@ -72,7 +72,12 @@ fn scopes(claims: &Claims, path: &[String]) -> Result<Vec<Box<str>>, Refusal> {
             let text = plain(value, &path.join("."))?;
             Ok(text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect())
         }
-        Some(value) => list(value, &path.join(".")),
+        // RFC 6749 section 3.3: a scope has no blank. One that had one would be two to whoever reads them in one text.
+        Some(value) => {
+            let found = list(value, &path.join("."))?;
+            let whole = found.iter().all(|scope| !scope.contains(' '));
+            if whole { Ok(found) } else { Err(invalid(&path.join("."), "has a blank in a scope")) }
+        }
     }
 }
 

@@ -210,8 +210,10 @@ impl Table {
 fn is_about(one: &Revocation, kind: Kind, who: &Principal, unix_ms: u64) -> bool {
     let (_, _, limited) = one.what.parts();
     let from = if kind == Kind::Key { &who.provider } else { &who.issuer };
+    // An introspection endpoint need not say who issued a token, and nothing else does: it may be the one that is meant.
+    let unknown = from.is_empty() && who.method == AuthenticationMethod::Introspection;
     one.until_ms > unix_ms
-        && limited.is_none_or(|limited| *limited == **from)
+        && limited.is_none_or(|limited| unknown || *limited == **from)
         // What does not say when it was issued may have been issued before.
         && one.before_ms.is_none_or(|before| who.issued_ms.is_none_or(|issued| issued < before))
 }

@@ -115,7 +115,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
 fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Errors) -> Vec<Events> {
     let mut out = Vec::with_capacity(ir.security_events.len());
     for (index, spec) in ir.security_events.iter().enumerate() {
-        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.takes_tokens());
+        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.signs_tokens());
         let token = match &spec.token {
             None => Ok(None),
             Some(name) => secrets
