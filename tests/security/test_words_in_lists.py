@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.backend.minting import Mint
 from tests.support import assertions, configs
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.origin import Origin
@@ -15,9 +16,9 @@ from tests.support.origin import Origin
 Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize("scope", [["read", "x write"], ["read write"], ["read", " "]])
+@pytest.mark.parametrize("scope", [["read", "x write"], ["read write"], ["read", " "], ["x\u00a0write"], "read x\u2003write"])
 def test_a_scope_in_a_signed_token(
-    gateway: Make, origin: Make, issuer: Make, tmp_path: Path, scope: list[str]
+    gateway: Make, origin: Make, issuer: Make, tmp_path: Path, scope: list[str] | str
 ) -> None:
     service: Origin = origin()
     provider = issuer()
@@ -61,3 +62,10 @@ def test_a_role_in_a_plain_header(
     assert service.saw_nothing()
     assert gate.get("/a", provider.bearer(**{said: ["guest", "admin"]})).status == 200
     assert service.only["x-roles"] == "guest admin"
+
+
+def test_a_service_reads_scopes_as_the_gateway_writes_them() -> None:
+    mint = Mint()
+    said = mint.assertion(scope="read x\u00a0write")
+    caller = mint.verifier().verify(said, method="GET", path="/")
+    assert caller.scopes == {"read", "x\u00a0write"}

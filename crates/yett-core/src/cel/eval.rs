@@ -245,6 +245,8 @@ impl<'a, S> Evaluation<'a, S> {
                 (LoopKind::Exists, Ok(Value::Bool(true))) => return Ok(Value::Bool(true)),
                 (LoopKind::All | LoopKind::Exists, Ok(Value::Bool(_))) => {}
                 (LoopKind::All | LoopKind::Exists, Ok(_)) => failure = failure.or(Some(Failure::NoOverload)),
+                // Whatever a later round would say: there is none.
+                (_, Err(Failure::TooMuch)) => return Err(Failure::TooMuch),
                 (LoopKind::All | LoopKind::Exists, Err(found)) => failure = failure.or(Some(found)),
                 (LoopKind::ExistsOne, Ok(Value::Bool(value))) => count = count.saturating_add(u32::from(value)),
                 (LoopKind::Collect, Ok(Value::Bool(true))) => {

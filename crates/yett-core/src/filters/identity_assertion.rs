@@ -252,7 +252,7 @@ impl IdentityAssertion {
 impl Source {
     /// Whether several are said, with blanks between, and one of them has a blank itself: it would be read as two.
     fn is_blurred(&self, principal: Option<&Principal>) -> bool {
-        let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(' '));
+        let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(char::is_whitespace));
         principal.is_some_and(|principal| match self {
             Self::Scopes => blank(&principal.scopes),
             Self::Roles => blank(&principal.roles),

@@ -128,7 +128,7 @@ struct Header {
 /// What the check is told; nothing where a role would be read as two, or it is too long.
 pub(super) fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Option<Vec<u8>> {
     // They stand in one text, with blanks between: one that has a blank itself would be two to the check.
-    let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(' '));
+    let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(char::is_whitespace));
     if exchange.principal.as_ref().is_some_and(|principal| blank(&principal.roles) || blank(&principal.scopes)) {
         return None;
     }
