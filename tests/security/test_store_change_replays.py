@@ -50,3 +50,18 @@ def test_an_assertion_whose_verdict_is_remembered(gateway: Make, origin: Make, t
     assert answer.reason == "assertion_replayed" and "make a new one" in answer.text
     assert service.saw_no_more_than(1)
     assert eventually(lambda: gate.get("/orders", batch.sign(iat=int(time.time()))).status == 200)
+
+
+def test_under_another_name_of_its_provider(gateway: Make, origin: Make, tmp_path: Path) -> None:
+    service, signer = origin(), Signer(tmp_path)
+    config = with_signers(service, signer)
+    gate = gateway(config)
+    fields = signer.sign("GET", f"{HOST}/a")
+    assert gate.get("/a", fields).status == 200
+    (provider,) = config["identity_providers"].values()
+    renamed = {**config, "identity_providers": {"robots": provider}}
+    renamed["routes"] = {"closed": {**config["routes"]["closed"], "authenticate": "robots"}}
+    gate.reload(renamed)
+    assert gate.get("/a", fields).reason == "signature_replayed"
+    assert service.saw_no_more_than(1)
+    assert gate.get("/a", signer.sign("GET", f"{HOST}/a")).status == 200

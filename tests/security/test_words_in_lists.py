@@ -16,7 +16,9 @@ from tests.support.origin import Origin
 Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize("scope", [["read", "x write"], ["read write"], ["read", " "], ["x\u00a0write"], "read x\u2003write"])
+@pytest.mark.parametrize(
+    "scope", [["read", "x write"], ["read write"], ["read", " "], ["x\u00a0write"], "read x\u2003write"]
+)
 def test_a_scope_in_a_signed_token(
     gateway: Make, origin: Make, issuer: Make, tmp_path: Path, scope: list[str] | str
 ) -> None:

@@ -22,7 +22,9 @@ def _scopes(value: tuple[str, ...]) -> tuple[str, ...]:
         if any(letter.isspace() for letter in scope):
             named = ", ".join(scope.split())
             at = (index,) if len(value) > 1 else ()
-            raise refuse("scope_invalid", f"`{scope}` has a blank, and no scope has one; write `[{named}]`", at)
+            raise refuse(
+                "scope_invalid", f"`{scope}` has a blank, and no scope has one; write `[{named}]`", at
+            )
     return value
 
 

@@ -272,9 +272,7 @@ impl<'a, S> Evaluation<'a, S> {
 fn made(value: &Value<'_>) -> usize {
     match value {
         Value::List(List::Shared(items)) => items.iter().fold(items.len(), |sum, item| sum.saturating_add(made(item))),
-        Value::Map(Map::Shared(entries)) => {
-            entries.iter().fold(entries.len(), |sum, (_, item)| sum.saturating_add(made(item)))
-        }
+        Value::Map(Map::Shared(entries)) => entries.iter().fold(entries.len(), |sum, (_, item)| sum.saturating_add(made(item))),
         _ => 0,
     }
 }

@@ -28,7 +28,6 @@ const ID_BYTES: usize = 256;
 /// A compiled provider.
 #[derive(Debug)]
 pub(super) struct ClientAssertions {
-    provider: Box<str>,
     audiences: Vec<Box<str>>,
     algorithms: Vec<Algorithm>,
     lifetime_s: u64,
@@ -68,7 +67,6 @@ impl ClientAssertions {
             return Err(named("has no clients, so every request would be refused"));
         }
         Ok(Self {
-            provider: spec.name.as_str().into(),
             audiences: spec.audiences.iter().map(|one| one.as_str().into()).collect(),
             algorithms,
             lifetime_s: spec.lifetime_s,
@@ -167,7 +165,8 @@ impl ClientAssertions {
             return Err(refuse(Reason::AssertionReplayed, detail));
         }
         let id = principal.token_id.as_deref().unwrap_or_default();
-        let key = Key::new(Space::Assertion, &[self.provider.as_bytes(), principal.subject.as_bytes(), id.as_bytes()]);
+        // Without the provider: under another name, or beside another one that knows the client, it is the same assertion.
+        let key = Key::new(Space::Assertion, &[principal.subject.as_bytes(), id.as_bytes()]);
         Ok(Once { key, until_ms: principal.expires_ms.unwrap_or(u64::MAX) })
     }
 }

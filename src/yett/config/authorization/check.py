@@ -28,16 +28,18 @@ def check_authorization(merger: Merger, policies: list[Policy]) -> None:
 def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:
     """A `sub` is unique within its issuer only (OpenID Connect Core section 2): elsewhere it may be somebody else."""
     providers = merger.gateway.identity_providers
-    whose = {
-        name: set(_issuers(name, providers[name])) for name in policy.callers_of if name in providers
-    }
+    whose = {name: set(_issuers(name, providers[name])) for name in policy.callers_of if name in providers}
     if len(set().union(*whose.values())) < 2:
         return
     route, group = merger.gateway.routes[policy.name], merger.gateway.groups.get(policy.group or "")
-    rules: list[tuple[Location, Authorize]] = [(("routes", policy.name), route.authorize)] if route.authorize else []
+    rules: list[tuple[Location, Authorize]] = (
+        [(("routes", policy.name), route.authorize)] if route.authorize else []
+    )
     if group is not None and group.authorize:
         rules.append((("groups", policy.group or ""), group.authorize))
-    if any(name in (rule.when or "") for _, rule in rules for name in ("principal.issuer", "principal.provider")):
+    if any(
+        name in (rule.when or "") for _, rule in rules for name in ("principal.issuer", "principal.provider")
+    ):
         return
     accepted = [name for name, issuers in whose.items() if issuers]
     for place, rule in rules:
@@ -50,7 +52,7 @@ def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:
             at,
             "user_ambiguous",
             f"`{one}` may be another person at each issuer of {listed(accepted)}; accept one issuer here, "
-            f'or say which one is meant: `when: "principal.provider == \'{accepted[0]}\'"`',
+            f"or say which one is meant: `when: \"principal.provider == '{accepted[0]}'\"`",
         )
 
 

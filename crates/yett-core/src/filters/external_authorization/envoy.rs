@@ -243,8 +243,7 @@ mod tests {
         let mut told = |roles: &[&str], scopes: &[&str]| {
             let texts = |list: &[&str]| list.iter().map(|text| (*text).into()).collect();
             let blank = Principal::blank("id".into(), AuthenticationMethod::Jwt);
-            exchange.principal =
-                Some(std::rc::Rc::new(Principal { roles: texts(roles), scopes: texts(scopes), ..blank }));
+            exchange.principal = Some(std::rc::Rc::new(Principal { roles: texts(roles), scopes: texts(scopes), ..blank }));
             question("r", &exchange, &[]).is_some()
         };
         assert!(told(&["guest", "admin"], &["a", "b"]));
