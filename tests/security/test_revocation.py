@@ -60,6 +60,19 @@ def test_a_remembered_verdict_dies_with_the_token(
     assert token not in gate.log_text().decode() and token not in json.dumps(answer)
 
 
+@pytest.mark.parametrize("jti", [None, "", "j" * 1025])
+def test_a_token_that_has_no_name(
+    gateway: Make, origin: Make, issuer: Make, tmp_path: Path, jti: str | None
+) -> None:
+    service, provider = origin(), issuer()
+    gate = gateway(configs.protected(service, provider, tmp_path))
+    mine, other = provider.bearer(jti=jti, n=1), provider.bearer(jti=jti, n=2)
+    assert gate.get("/a", mine).status == gate.get("/a", other).status == 200
+    assert revoke(gate, token=mine["Authorization"].removeprefix("Bearer "))["acknowledged"]
+    assert gate.get("/a", mine).reason == "token_revoked"
+    assert gate.get("/a", other).status == 200
+
+
 def test_each_way_to_name_a_caller(gateway: Make, origin: Make, issuer: Make, tmp_path: Path) -> None:
     service, provider = origin(), issuer()
     gate = gateway(configs.protected(service, provider, tmp_path))

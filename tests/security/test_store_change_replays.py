@@ -47,7 +47,7 @@ def test_an_assertion_whose_verdict_is_remembered(gateway: Make, origin: Make, t
     assert gate.get("/orders", fields).status == 200
     gate.reload(on_disk(config, tmp_path / "state"))
     answer = gate.get("/orders", fields)
-    assert answer.reason == "assertion_replayed" and "make a new one" in answer.text
+    assert answer.reason == "assertion_replayed" and "make a new one" in answer.json()["detail"]
     assert service.saw_no_more_than(1)
     assert eventually(lambda: gate.get("/orders", batch.sign(iat=int(time.time()))).status == 200)
 

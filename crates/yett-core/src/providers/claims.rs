@@ -12,6 +12,7 @@ use crate::filters::keyed_hash::KeyedHash;
 use crate::ir::{self, ClaimMap, ClaimType};
 use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
+use crate::revocation::MAX_NAME;
 
 /// Largest date that is taken, seconds since 1970: beyond 2^53 JSON numbers lose digits.
 const DATE_MAX: u64 = 1 << 53;
@@ -177,7 +178,8 @@ impl Mapping {
             partner: optional(&self.spec.partner)?,
             actor: claims.get("act").map(|act| actor(act, ACTORS)).transpose()?.map(|act| act.to_string().into()),
             claims: values,
-            token_id: text(claims, "jti")?.map(Into::into),
+            // One that no revocation can name is none: the token is known by its digest then.
+            token_id: text(claims, "jti")?.filter(|id| (1..=MAX_NAME).contains(&id.len())).map(Into::into),
             session: text(claims, "sid")?.map(Into::into),
             assurance: self.assurance(claims)?,
             authenticated_s: date(claims, "auth_time")?,

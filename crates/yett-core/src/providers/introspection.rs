@@ -25,6 +25,7 @@ use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
+use crate::revocation::MAX_NAME;
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
 
@@ -46,7 +47,7 @@ pub(super) fn issuer_of(token: &[u8]) -> Option<String> {
 
 /// The `jti` of a token that is a JWT; only where its issuer has said that it gave out these very bytes.
 pub(super) fn id_of(token: &[u8]) -> Option<String> {
-    claim_of(token, "jti").filter(|id| !id.is_empty())
+    claim_of(token, "jti").filter(|id| (1..=MAX_NAME).contains(&id.len()))
 }
 
 fn claim_of(token: &[u8], name: &str) -> Option<String> {
