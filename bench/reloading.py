@@ -63,7 +63,7 @@ def longest_wait(
             if body == until:
                 waiting.discard(number)
     if waiting and until is not None:
-        raise tools.Missing(f"the new configuration did not serve within {seconds:.0f} s")
+        raise RuntimeError(f"the new configuration did not serve within {seconds:.0f} s")
     return time.monotonic() - began, longest * 1000, failed
 
 

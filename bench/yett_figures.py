@@ -32,7 +32,7 @@ def measure(directory: Path, origin: int, made: tokens.Tokens, wanted: str, *, q
             say(name)
             try:
                 figures += parts[name]()
-            except (Broken, RuntimeError, OSError, subprocess.SubprocessError) as problem:
+            except (Broken, Missing, RuntimeError, OSError, subprocess.SubprocessError) as problem:
                 # What else was measured is not lost.
                 said = str(problem).splitlines()
                 say(f"{name} failed: {problem}")
