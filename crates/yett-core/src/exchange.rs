@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
+use crate::filters::authorize::shadow;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
@@ -374,6 +375,8 @@ pub struct Exchange {
     pub dpop_nonce: Option<Box<str>>,
     /// What an external check said; left by the server.
     pub external: Option<Verdict>,
+    /// What rules in shadow would have done; set by authorize, and decides nothing.
+    pub shadow: SmallVec<[shadow::Verdict; 1]>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
     /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
@@ -425,6 +428,7 @@ impl Exchange {
             revoked: None,
             dpop_nonce: None,
             external: None,
+            shadow: SmallVec::new(),
             asked: SmallVec::new(),
             assumed: Box::default(),
         }
@@ -465,6 +469,7 @@ impl Exchange {
         self.revoked = None;
         self.dpop_nonce = None;
         self.external = None;
+        self.shadow.clear();
         self.asked.clear();
         self.assumed = Box::default();
     }

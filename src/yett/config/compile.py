@@ -51,6 +51,7 @@ from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
+from yett.config.shadow import not_enforced
 from yett.config.spiffe import Waiting, Workloads, is_waiting
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations
@@ -166,7 +167,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
     )  # fmt: skip
 
@@ -460,6 +461,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"client_certificate": True} if policy.client_certificate else {}),
         **({"tenants": policy.tenants} if policy.tenants else {}),
         **({"deny": policy.deny} if policy.deny else {}),
+        **({"shadow": policy.shadow} if policy.shadow else {}),
         **({"hidden": True} if policy.hidden else {}),
         **_external(policy, material),
         **({"classification": policy.classification} if policy.classification else {}),

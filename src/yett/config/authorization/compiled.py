@@ -11,6 +11,7 @@ from yett.config.authorization.roles import RoleTable
 from yett.config.authorization.tenant import Tenant, templates
 from yett.config.base import Location, listed, nearest
 from yett.config.filters.authorize import Rule, Scopes
+from yett.config.shadow import enforced
 from yett.config.types import Quantified
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ class Authorization:
         policy.hidden = any(part.hidden for part, _, _ in self.parts)
         for part, where, source in self.parts:
             if part.authorize is not None and not part.authorize.is_empty():
-                policy.rules.append(self.rule(part.authorize, (*where, "authorize"), source))
+                among = policy.rules if enforced(part.authorize) else policy.shadow.setdefault("rules", [])
+                among.append(self.rule(part.authorize, (*where, "authorize"), source))
             for name, rule in part.deny.items():
-                policy.deny.append(self.rule(rule, (*where, "deny", name), f"{source}: deny.{name}"))
+                among = policy.deny if enforced(rule) else policy.shadow.setdefault("deny", [])
+                among.append(self.rule(rule, (*where, "deny", name), f"{source}: deny.{name}"))
         self._tenants()
         if policy.access == "public":
             self._nobody()

@@ -20,6 +20,7 @@ from yett.config.authorization.attributes import Claims, Device, Times
 from yett.config.authorization.tenant import TenantPlace
 from yett.config.base import Model, refuse
 from yett.config.headers import owned
+from yett.config.shadow import Tried
 from yett.config.types import Items, Name, Networks, Quantified, Text, one_or_list
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
@@ -147,7 +148,7 @@ class Callers(Model):
         return self
 
 
-class Rule(Model):
+class Rule(Tried):
     """Parts that all have to hold."""
 
     callers: Callers | None = None
@@ -200,6 +201,12 @@ class Authorize(Rule):
             raise refuse(
                 "authorize_empty",
                 "`authorize` has no rule; name `scopes`, `roles`, `permissions`, `callers`, `claims` or `when`, or say `access: authenticated`",
+            )
+        if self.mode is not None and self.tenant is not None:
+            raise refuse(
+                "shadow_tenant",
+                "a tenant is compared or not, and never only tried out; write `tenant` beside `authorize`",
+                ("tenant",),
             )
         return self
 
