@@ -262,6 +262,22 @@ def test_the_access_map_is_of_what_is_enforced(shop, tmp_path):
     assert maps[0].rows == maps[1].rows
 
 
+def test_a_rule_beside_enforced_ones(gateway, shop):
+    config, identity, service = shop
+    config["routes"]["closed"]["authorize"] = [
+        {"callers": {"users": ["ann", "bob"]}},
+        CLERK,
+        {"scopes": "read"},
+    ]
+    gate = gateway(config)
+    expected = [would("route closed: authorize.2", "role_missing")]
+    assert gate.get("/a/1", identity.bearer(scope="read", level=3, sub="ann")).status == 200
+    assert gate.log_line(path="/a/1")["shadow"] == expected
+    assert gate.get("/a/2", identity.bearer(scope="read", level=3, sub="eve")).reason == "caller_not_allowed"
+    assert "shadow" not in gate.log_line(path="/a/2")
+    assert [request.target for request in service.requests] == ["/a/1"]
+
+
 def test_check_and_explain_list_it(shop, tmp_path):
     file = write(shop[0], tmp_path)
     done = yett("check", file)

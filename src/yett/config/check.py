@@ -26,7 +26,6 @@ from yett.config.providers.oidc import Oidc
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
-from yett.config.shadow import enforced
 from yett.config.spiffe import check_spiffe
 from yett.config.state import check_state
 from yett.config.types import is_loopback, socket_address
@@ -335,7 +334,7 @@ def _groups(merger: Merger) -> None:
                 merger.unknown((*at, *where), "service", service, gateway.services)
         if group.mirror and group.mirror.service not in gateway.services:
             merger.unknown((*at, "mirror", "service"), "service", group.mirror.service, gateway.services)
-        if group.access and enforced(group.authorize):
+        if group.access and any(rule.enforced for rule in group.authorize):
             merger.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
             )

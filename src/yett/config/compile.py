@@ -26,6 +26,7 @@ from yett.config import (
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
+from yett.config.authorization.shadow import not_enforced
 from yett.config.base import Location, listed
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -51,7 +52,6 @@ from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
-from yett.config.shadow import not_enforced
 from yett.config.spiffe import Waiting, Workloads, is_waiting
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations

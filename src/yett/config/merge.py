@@ -24,7 +24,6 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
 from yett.config.route import Group, Route
-from yett.config.shadow import enforced
 from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
 
@@ -299,7 +298,7 @@ class Merger:
             self._public(route, group, at)
             return
         policy.access = "authenticated"
-        own, shared = enforced(route.authorize), enforced(here.authorize)
+        own, shared = (any(rule.enforced for rule in part.authorize) for part in (route, here))
         if route.access and own:
             self.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True

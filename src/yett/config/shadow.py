@@ -1,19 +1,14 @@
-"""Rules in shadow: what they would do is reported, and nothing is enforced. The data plane gets them in a list of their own."""
+"""What is tried out: what it would do is reported, and nothing is enforced. The data plane gets it in a list of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from yett.config.base import Location, Model, refuse
-
-if TYPE_CHECKING:
-    from yett.config.filters.authorize import Rule
-    from yett.config.gateway import Gateway
+from yett.config.base import Model, refuse
 
 LONGEST = timedelta(days=90)
 """How far ahead `until` may be before `yett lint` says so."""
@@ -57,6 +52,11 @@ class Tried(Model):
     until: Until | None = None
     """Until when it is in shadow: a day or a time, at most 90 days ahead. After it `yett lint` fails; nothing begins to refuse."""
 
+    @property
+    def enforced(self) -> bool:
+        """Whether it decides who gets in."""
+        return self.mode is None
+
     @model_validator(mode="after")
     def _both(self) -> Tried:
         if self.mode is not None and self.until is None:
@@ -71,32 +71,3 @@ class Tried(Model):
                 ("until",),
             )
         return self
-
-
-T = TypeVar("T", bound=Tried)
-
-
-def enforced(rule: T | None) -> T | None:
-    """The rule, unless it is only tried out: what decides who gets in."""
-    return rule if rule is not None and rule.mode is None else None
-
-
-def rules(gateway: Gateway) -> Iterator[tuple[Location, str, Rule]]:
-    """Every rule in shadow: where it stands, its name as in logs and metrics, and the rule."""
-    sections: Iterable[tuple[str, dict[str, Any]]] = (("groups", gateway.groups), ("routes", gateway.routes))
-    for section, items in sections:
-        for name, item in items.items():
-            source = f"{section[:-1]} {name}"
-            if item.authorize is not None and item.authorize.mode:
-                yield (section, name, "authorize"), source, item.authorize
-            for own, rule in item.deny.items():
-                if rule.mode:
-                    yield (section, name, "deny", own), f"{source}: deny.{own}", rule
-
-
-def not_enforced(gateway: Gateway) -> list[str]:
-    """Rules that refuse nobody yet, in sentences."""
-    return [
-        f"the rule `{source}` is in shadow until `{rule.until}`: it refuses nobody"
-        for _, source, rule in rules(gateway)
-    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yett.config.shadow import LONGEST, ends, rules
+from yett.config.authorization.shadow import rules
+from yett.config.shadow import LONGEST, ends
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
