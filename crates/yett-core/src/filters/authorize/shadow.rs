@@ -107,14 +107,17 @@ impl Record {
     }
 }
 
-/// Every rule in shadow of the process, by route and source: counts outlive a reload.
+/// Route and source.
+type Place = (Box<str>, Box<str>);
+
+/// Every rule in shadow of the process, by place: counts outlive a reload.
 #[derive(Debug, Default)]
-pub struct Registry(Mutex<BTreeMap<(Box<str>, Box<str>), Weak<Record>>>);
+pub struct Registry(Mutex<BTreeMap<Place, Weak<Record>>>);
 
 impl Registry {
     fn of(&self, route: &str, source: &str) -> Arc<Record> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (route.into(), source.into());
+        let key: Place = (route.into(), source.into());
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
             return known;
         }
