@@ -17,6 +17,7 @@ from yett.cli import (
     keys,
     lint,
     reload,
+    replay,
     revoke,
     run,
     schema,
@@ -42,6 +43,7 @@ app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("access")(access.access)
 app.command("diff")(diff.diff)
+app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
