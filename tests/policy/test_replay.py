@@ -18,12 +18,9 @@ from tests.support.gateway import Config, Gateway, complete
 from tests.support.waiting import eventually
 from yett.cli.app import app
 
-BODY = {
-    "content_type": "application/json",
-    "schema": {
-        "type": "object", "additionalProperties": False,
-        "properties": {"amount": {"type": "integer"}, "note": {"type": "string"}},
-    },
+SCHEMA = {
+    "type": "object", "additionalProperties": False,
+    "properties": {"amount": {"type": "integer"}, "note": {"type": "string"}},
 }  # fmt: skip
 
 
@@ -35,6 +32,7 @@ class Shop:
         self.directory = directory
         self.records = directory / "decisions.jsonl"
         (directory / "hash.key").write_text("0123456789abcdef0123456789abcdef\n")
+        (directory / "payment.json").write_text(json.dumps(SCHEMA))
         keys = KeyFile(directory)
         self.feed = keys.add("feed", scopes=["orders.read"], tenant="globex")
         self.config: Config = {
@@ -73,7 +71,7 @@ class Shop:
                     "authenticate": "id",
                     "tenant": {"none": "payments are for all"},
                     "authorize": {"when": "request.body.amount < 1000"},
-                    "request_validation": BODY,
+                    "request_validation": {"json_schema": str(directory / "payment.json")},
                 },
             },
         }  # fmt: skip
@@ -166,7 +164,8 @@ def groups(found: dict[str, Any]) -> set[tuple[str, str, str, int]]:
 
 def test_the_same_configuration_decides_the_same(shop: Shop) -> None:
     found = shop.replay()
-    assert found["same"] == {"allow": 9, "deny": 8, "other_reason": 0}
+    assert [found["groups"], found["why"], found["damage"]] == [[], [], []]
+    assert (found["same"], found["why"]) == ({"allow": 8, "deny": 9, "other_reason": 0}, [])
     assert (found["groups"], found["why"], found["damage"]) == ([], [], [])
 
 
@@ -257,7 +256,7 @@ def test_a_provider_that_verifies_otherwise_decides_nothing(shop: Shop) -> None:
     found = shop.replay(change)
     assert found["flips"] == {"allow_to_deny": 0, "deny_to_allow": 0}
     # all but what is public or nowhere, has no credential, or one of the other provider
-    assert found["undecidable"] == 12
+    assert found["undecidable"] == 12, found
     assert found["same"] == {"allow": 2, "deny": 3, "other_reason": 0}
 
 
@@ -424,7 +423,7 @@ def test_whatever_was_asked_is_decided_the_same_by_the_same_configuration(
         {"X-API-Key": shop.feed},
         {"Authorization": "Bearer junk"},
         *(
-            shop.identity.bearer(**{name: value for name, value in claims.items() if random.random() < 0.8})
+            shop.identity.bearer(**{name: value for name, value in claims.items() if random.random() < 0.9})
             for claims in (
                 {"sub": "ann", "tenant": "acme", "scope": "orders.read", "plan": "gold", "level": 1, "groups": ["a", "b"]},
                 {"sub": "mallory", "tenant": "globex", "scope": "orders.read orders.write", "level": 3},
@@ -447,7 +446,8 @@ def test_whatever_was_asked_is_decided_the_same_by_the_same_configuration(
         shop.gate.request(method, random.choice(paths) + random.choice(queries), headers, body)
     shop.gate.stop()
     found = shop.replay()
+    assert found["groups"] == []
     assert found["lines"] > 100
     assert found["same"]["allow"] + found["same"]["deny"] == found["lines"]
-    assert min(found["same"]["allow"], found["same"]["deny"]) > 20, "both kinds were asked"
+    assert min(found["same"]["allow"], found["same"]["deny"]) > 10, "both kinds were asked"
     assert found["same"]["other_reason"] == 0

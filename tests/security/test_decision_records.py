@@ -51,12 +51,12 @@ def test_whatever_is_sent(gateway: Any, origin: Any, issuer: Any, tmp_path: Path
         gate.get(f"/reset/{good}", bearer).status,
         gate.get(f"/reset/{key}", bearer).status,
     ]
-    assert statuses == [200, 401, 403, 401, 401, 403, 403]
+    assert statuses == [200, 400, 403, 401, 401, 403, 403]
     gate.stop()
     text = records.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert len(lines) == len(statuses)
-    for secret in (SECRET, good, key, hash_key, "eyJ", "yett_", "127.0.0.1"):
+    for secret in (SECRET, good, key, hash_key, "eyJ", "yett_", '"client":"127'):
         assert secret not in text, secret
     assert ["path" in line for line in lines] == [True] * 5 + [False] * 2
     assert len({line["client"] for line in lines}) == 1

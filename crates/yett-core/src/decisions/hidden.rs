@@ -11,8 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Characters of a hash: 128 bits.
 pub const DIGEST: usize = 22;
-/// What a hashed value begins with inside of the engine. A text that begins so is refused wherever it could be read from.
-pub(crate) const MARK: char = '\0';
+/// What a hashed value begins with inside of the engine: a character of nobody's, which a header field may hold. A text of someone
+/// else's that begins so equals nothing without the key, and whoever reads it is told that it is not known.
+pub(crate) const MARK: char = '\u{e000}';
 /// Texts whose hashes are remembered.
 const MEMO: usize = 1 << 16;
 

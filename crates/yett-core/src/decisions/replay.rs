@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::hidden::{Hasher, Hidden, NOWHERE, Recorded};
+use super::hidden::{Hasher, Hidden, MARK, NOWHERE, Recorded};
 use super::record::{Claim, Credential, Decided, Line, Str, Vouched, milliseconds};
 use super::tally::Tally;
 use super::terms::{Terms, texts};
@@ -217,7 +217,7 @@ impl<'r> Desk<'r> {
 fn text(hidden: &Hidden, value: &str) -> Option<Box<str>> {
     match value.split_at_checked(1)? {
         ("#", digest) => Some(hidden.reveal(digest.trim_end_matches(','))),
-        ("=", plain) if !plain.contains('\0') => Some(plain.into()),
+        ("=", plain) if !plain.starts_with(MARK) => Some(plain.into()),
         _ => None,
     }
 }
@@ -255,7 +255,7 @@ impl Replay {
             for value in values {
                 let text = value.as_ref().map(|value| text(&self.hidden, value)).map_or(Some(None), |found| found.map(Some))?;
                 if value.as_ref().is_some_and(|value| value.ends_with(','))
-                    && text.as_ref().is_some_and(|text| text.starts_with('\0'))
+                    && text.as_ref().is_some_and(|text| text.starts_with(MARK))
                 {
                     lists.push((&**name).into());
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::hidden::Hidden;
+use super::hidden::{Hidden, MARK};
 use super::record::{Decided, Line};
 use super::replay::Outcome;
 
@@ -183,7 +183,7 @@ fn caller(line: &Line<'_>, hidden: &Hidden) -> Box<str> {
     let subject = match who.subject.split_at_checked(1) {
         Some(("#", digest)) => {
             let text = hidden.reveal(digest);
-            match text.strip_prefix('\0') {
+            match text.strip_prefix(MARK) {
                 Some(digest) => format!("#{}", digest.get(..8).unwrap_or(digest)),
                 None => text.into(),
             }

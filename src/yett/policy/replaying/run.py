@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from yett.policy.engine import Unanswerable
 
@@ -73,7 +73,7 @@ def _parts(path: Path) -> Iterator[bytes]:
         raise Unanswerable(f"`{path}` cannot be read: {what.lower()}") from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
     if str(path) == "-":
         return sys.stdin.buffer
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
