@@ -198,12 +198,12 @@ def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:
     """
     from yett import _core
     from yett.control import source
+    from yett.control.placed import problems
 
     try:
         return Engine(loaded.ir, loaded.secrets, offline=offline)
     except _core.ApplyError as error:
-        problems = [{"text": f"{file}: {one['message']}"} for one in json.loads(error.args[0])]
-        raise source.Refused(problems) from None
+        raise source.Refused(problems(json.loads(error.args[0]), loaded, file)) from None
 
 
 def header(text: str) -> tuple[str, str]:
