@@ -1,6 +1,7 @@
 //! What a replayed decision costs: `cargo run --release --example replay_cost`.
 //!
 //! Records of 1,000 callers on 200 routes, each with a tenant, scopes and a condition on a hashed claim and a header field.
+#![recursion_limit = "256"]
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 use std::error::Error;
