@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::identity;
 use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
+use crate::decisions::Records;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
@@ -76,6 +77,10 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     let events = events(&ir, &providers, secrets, &mut errors);
     let logins = logins(&ir, &providers, &mut errors);
+    let records = ir.decision_log.as_ref().map(|spec| {
+        let built = Records::build(spec, bytes, &ir, &routes, secrets);
+        errors.take(|| "/decision_log/key".to_owned(), built)
+    });
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -89,6 +94,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.dedup();
     Ok(Snapshot {
         revision,
+        records: records.flatten(),
         claim_headers: identity::claim_headers(&assertions),
         assertions,
         protected: ProtectedResources::build(&ir, |name| {
