@@ -74,8 +74,6 @@ pub struct Shared {
     pub response_faults: crate::filters::response_validation::Faults,
     /// What was verified and shall not count any more.
     pub revocations: Arc<Revocations>,
-    /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
-    pub started_ms: u64,
     /// When API keys were last used.
     pub key_uses: KeyUses,
     /// Key of the hashes that pick buckets and cache slots; random per process.
@@ -110,7 +108,6 @@ impl Shared {
             store_failures: crate::store::Failures::default(),
             response_faults: crate::filters::response_validation::Faults::default(),
             revocations: Arc::default(),
-            started_ms: crate::server::clock::now().unix_ms,
             key_uses: KeyUses::default(),
             seed,
         }

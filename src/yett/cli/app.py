@@ -14,8 +14,10 @@ from yett.cli import (
     examples,
     explain,
     identity,
+    import_,
     init,
     keys,
+    limits,
     lint,
     reload,
     revoke,
@@ -52,7 +54,9 @@ app.command("schema")(schema.schema)
 keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")
 app.add_typer(identity.app, name="identity")
+app.add_typer(limits.app, name="limits")
 app.add_typer(certs.app, name="certs")
+app.add_typer(import_.app, name="import")
 app.add_typer(demo.app, name="demo")
 examples.attach(app)
 

@@ -220,9 +220,15 @@ impl Provider {
         self.sender_constrained
     }
 
-    /// Whether its credentials are tokens in `Authorization`.
+    /// Whether its credentials are access tokens in `Authorization`, which may be bound to a key.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
+        matches!(self.kind, Kind::Jwt(_) | Kind::Introspection(_))
+    }
+
+    /// Whether it vouches for what is signed with keys of its own, which events of it are signed with, too.
+    #[must_use]
+    pub fn signs_tokens(&self) -> bool {
         self.jwt().is_some()
     }
 

@@ -115,7 +115,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
 fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Errors) -> Vec<Events> {
     let mut out = Vec::with_capacity(ir.security_events.len());
     for (index, spec) in ir.security_events.iter().enumerate() {
-        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.takes_tokens());
+        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.signs_tokens());
         let token = match &spec.token {
             None => Ok(None),
             Some(name) => secrets
@@ -198,7 +198,13 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
-                ir::Provider::Jwt(jwt) => write!(text, "{jwt:?}"),
+                ir::Provider::Jwt(jwt) => {
+                    let secret = match &jwt.jwks {
+                        ir::Jwks::SharedSecret(name) => ir.secrets.get(name),
+                        _ => None,
+                    };
+                    write!(text, "{:?}", (jwt, secret))
+                }
                 ir::Provider::Oidc(oidc) => write!(text, "{oidc:?}"),
                 ir::Provider::ApiKey(keys) => {
                     let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));
