@@ -20,6 +20,7 @@ from yett.cli import (
     limits,
     lint,
     reload,
+    replay,
     revoke,
     run,
     schema,
@@ -45,6 +46,7 @@ app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("access")(access.access)
 app.command("diff")(diff.diff)
+app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
