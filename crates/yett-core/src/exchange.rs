@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
+use crate::decisions::{Captured, Recorded};
+use crate::filters::authorize::shadow;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::websocket::Place;
@@ -374,8 +376,16 @@ pub struct Exchange {
     pub dpop_nonce: Option<Box<str>>,
     /// What an external check said; left by the server.
     pub external: Option<Verdict>,
+    /// What rules in shadow would have done; set by authorize, and decides nothing.
+    pub shadow: SmallVec<[shadow::Verdict; 1]>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// When its rules were asked, milliseconds since 1970; set by authorize.
+    pub judged_ms: u64,
+    /// What its record needs, where decisions are recorded; left before it is made ready to be forwarded.
+    pub captured: Option<Box<Captured>>,
+    /// What is known of a recorded request; nothing for a live one.
+    pub recorded: Option<Box<Recorded>>,
     /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
     pub assumed: Box<[Assumed]>,
 }
@@ -425,7 +435,11 @@ impl Exchange {
             revoked: None,
             dpop_nonce: None,
             external: None,
+            shadow: SmallVec::new(),
             asked: SmallVec::new(),
+            judged_ms: 0,
+            captured: None,
+            recorded: None,
             assumed: Box::default(),
         }
     }
@@ -465,7 +479,11 @@ impl Exchange {
         self.revoked = None;
         self.dpop_nonce = None;
         self.external = None;
+        self.shadow.clear();
         self.asked.clear();
+        self.judged_ms = 0;
+        self.captured = None;
+        self.recorded = None;
         self.assumed = Box::default();
     }
 }

@@ -40,6 +40,8 @@ pub struct Shared {
     pub service_tokens: crate::service_tokens::Registry,
     /// What came of external checks; it outlives a reload.
     pub external_checks: crate::filters::external_authorization::record::Registry,
+    /// What came of rules in shadow; it outlives a reload.
+    pub shadow: crate::filters::authorize::shadow::Registry,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -91,6 +93,7 @@ impl Shared {
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
             external_checks: Default::default(),
+            shadow: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),
@@ -191,6 +194,8 @@ counters! {
     http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
+    decision_log_dropped "yett_decision_log_dropped_total" "decision records dropped because the writer could not keep up";
+    decision_log_errors "yett_decision_log_errors_total" "writes to the decision log that failed";
     acme_orders "yett_acme_orders_total" "certificates that an authority issued to this instance (ACME)";
     acme_order_failures "yett_acme_order_failures_total" "orders of certificates that failed (ACME)";
     reloads "yett_reloads_total" "configurations applied";

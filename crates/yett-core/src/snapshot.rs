@@ -12,10 +12,12 @@ use std::sync::atomic::AtomicU64;
 use zeroize::Zeroizing;
 
 use crate::challenges::Challenges;
+use crate::decisions::Records;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
+use crate::filters::authorize::shadow::Shadow;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
@@ -119,6 +121,8 @@ pub struct Snapshot {
     pub key_headers: Vec<Arc<str>>,
     /// What services are told of callers, in the IR's order.
     pub assertions: Vec<Option<IdentityAssertion>>,
+    /// What is recorded of decisions, where they are.
+    pub records: Option<Records>,
     /// Plain headers that say who calls, lower case.
     pub claim_headers: Vec<Box<str>>,
 }
@@ -134,6 +138,8 @@ pub struct Route {
     pub client_certificate: bool,
     /// Who may use it.
     pub access: Access,
+    /// Rules that are tried out: reported, never enforced.
+    pub shadow: Option<Box<Shadow>>,
     /// Whether a refused caller sees what there is where nothing is.
     pub hidden: bool,
     /// A service that is asked whether a request may pass.

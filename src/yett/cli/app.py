@@ -14,10 +14,13 @@ from yett.cli import (
     examples,
     explain,
     identity,
+    import_,
     init,
     keys,
+    limits,
     lint,
     reload,
+    replay,
     revoke,
     run,
     schema,
@@ -43,6 +46,7 @@ app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("access")(access.access)
 app.command("diff")(diff.diff)
+app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
@@ -52,7 +56,9 @@ app.command("schema")(schema.schema)
 keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")
 app.add_typer(identity.app, name="identity")
+app.add_typer(limits.app, name="limits")
 app.add_typer(certs.app, name="certs")
+app.add_typer(import_.app, name="import")
 app.add_typer(demo.app, name="demo")
 examples.attach(app)
 

@@ -12,6 +12,7 @@ from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
 from yett.config.check_introspection import check_introspection
 from yett.config.check_machines import check_machines
+from yett.config.decision_log import check_decision_log
 from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
@@ -52,6 +53,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     check_acme(merger)
     check_spiffe(merger, policies)
     check_state(merger)
+    check_decision_log(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)
@@ -334,7 +336,7 @@ def _groups(merger: Merger) -> None:
                 merger.unknown((*at, *where), "service", service, gateway.services)
         if group.mirror and group.mirror.service not in gateway.services:
             merger.unknown((*at, "mirror", "service"), "service", group.mirror.service, gateway.services)
-        if group.access and group.authorize:
+        if group.access and any(rule.enforced for rule in group.authorize):
             merger.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
             )

@@ -236,6 +236,19 @@ def secret_text(path: str) -> str:
     return text.strip()
 
 
+def secret_bytes(path: str) -> bytes:
+    """The bytes of a secret as a configuration reads it: without one line end at the end.
+
+    Raises:
+        Unanswerable: it cannot be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise Unanswerable(f"`{path}` cannot be read: {(error.strerror or 'error').lower()}") from None
+    return data.removesuffix(b"\n").removesuffix(b"\r")
+
+
 def headers(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Each of `Name: value`."""
     return tuple(header(text) for text in texts)

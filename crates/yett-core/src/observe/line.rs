@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use std::net::IpAddr;
 
-use crate::exchange::Now;
+use crate::exchange::{Exchange, Now};
 
 use super::{PassthroughRecord, Record};
 
@@ -69,7 +69,7 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
 }
 
 /// A path in which segments that look like a signed token or one of our API keys are not shown.
-fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
     let finds = |needle: &[u8]| memchr::memmem::find(path, needle).is_some();
     if !finds(b"eyJ") && !finds(b"yett_") {
         return Cow::Borrowed(path);
@@ -91,6 +91,9 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         if let Some(rule) = &refusal.rule {
             text(out, "rule", rule.as_bytes());
         }
+    }
+    if let Some(exchange) = record.exchange {
+        shadow(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
@@ -117,6 +120,30 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     number(out, "bytes_in", record.bytes_in);
     number(out, "bytes_out", record.bytes_out);
     number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+}
+
+/// What rules in shadow would have refused.
+fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
+    let mut begun = false;
+    for verdict in &exchange.shadow {
+        let Some(reason) = verdict.outcome.reason() else { continue };
+        if begun {
+            out.push(b',');
+        } else {
+            key(out, "shadow");
+            out.push(b'[');
+            begun = true;
+        }
+        out.extend_from_slice(b"{\"outcome\":\"");
+        out.extend_from_slice(verdict.outcome.as_str().as_bytes());
+        out.push(b'"');
+        text(out, "rule", verdict.record.source.as_bytes());
+        text(out, "reason", reason.code().as_bytes());
+        out.push(b'}');
+    }
+    if begun {
+        out.push(b']');
+    }
 }
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {
@@ -147,14 +174,14 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
 
 // Inlined: the names are known, and so are the lengths that are copied.
 #[inline(always)]
-fn key(out: &mut Vec<u8>, name: &str) {
+pub(crate) fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
 #[inline(always)]
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     key(out, name);
     out.push(b'"');
     escape(out, value);
@@ -162,20 +189,20 @@ fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 #[inline(always)]
-fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if !value.is_empty() {
         text(out, name, value);
     }
 }
 
 #[inline(always)]
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 #[inline(always)]
-fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
+pub(crate) fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
     key(out, name);
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
@@ -213,13 +240,13 @@ fn unicode(out: &mut Vec<u8>, c: char) {
 
 /// RFC 3339 times; the second's text is kept, since most lines share it.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     second: Option<u64>,
     text: Vec<u8>,
 }
 
 impl Clock {
-    fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
         let second = unix_ms / 1000;
         if self.second != Some(second) {
             self.second = Some(second);

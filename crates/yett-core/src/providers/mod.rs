@@ -186,6 +186,12 @@ impl Provider {
         Self { name: name.into(), identity, headers, sender_constrained, kind, live: None }
     }
 
+    /// Whether it reads what a connection or a browser brings by itself.
+    #[must_use]
+    pub fn is_ambient(&self) -> bool {
+        matches!(self.kind, Kind::Mtls(..) | Kind::Oidc(_))
+    }
+
     /// Name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {

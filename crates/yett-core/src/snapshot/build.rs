@@ -9,10 +9,12 @@ use rustls::pki_types::pem::PemObject;
 
 use super::identity;
 use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
+use crate::decisions::Records;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
+use crate::filters::authorize::shadow::Shadow;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimit;
@@ -75,6 +77,10 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     let events = events(&ir, &providers, secrets, &mut errors);
     let logins = logins(&ir, &providers, &mut errors);
+    let records = ir.decision_log.as_ref().map(|spec| {
+        let built = Records::build(spec, bytes, &ir, &routes, secrets);
+        errors.take(|| "/decision_log/key".to_owned(), built)
+    });
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -88,6 +94,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.dedup();
     Ok(Snapshot {
         revision,
+        records: records.flatten(),
         claim_headers: identity::claim_headers(&assertions),
         assertions,
         protected: ProtectedResources::build(&ir, |name| {
@@ -471,6 +478,7 @@ impl Context<'_> {
         let at = |part: &str| format!("/routes/{index}/{part}");
         let variables = variable_names(&spec.matches.path);
         let access = self.access(spec, &variables, &at, errors);
+        let shadow = self.shadow(spec, &variables, &at, errors);
         let live_check = spec.live_check.as_ref();
         let live_check = live_check.map(|check| LiveCheck::build(check, &spec.access, self.providers, &self.by_name)).transpose();
         let live_check = errors.take(|| at("live_check"), live_check);
@@ -549,6 +557,7 @@ impl Context<'_> {
             live_check: live_check?,
             sender_constrained: spec.sender_constrained,
             decision: decision(spec, self.ir),
+            shadow: shadow?,
             hidden: spec.hidden,
             external: external?,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
@@ -602,6 +611,30 @@ impl Context<'_> {
         }
         match Policy::build(spec, &authenticated.rules, &self.readable(spec, authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
+            Err(found) => {
+                errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
+                None
+            }
+        }
+    }
+
+    /// Rules that are tried out; a public route knows no callers to try them on.
+    fn shadow(
+        &self,
+        spec: &ir::Route,
+        variables: &[&str],
+        at: &impl Fn(&str) -> String,
+        errors: &mut Errors,
+    ) -> Option<Option<Box<Shadow>>> {
+        let Some(shadow) = &spec.shadow else { return Some(None) };
+        let ir::Access::Authenticated(authenticated) = &spec.access else {
+            let message = "a public route knows no callers; a rule in shadow has no place there".to_owned();
+            errors.0.push(LoadError { pointer: at("shadow"), message });
+            return None;
+        };
+        let readable = self.readable(spec, authenticated, variables);
+        match Shadow::build(shadow, &spec.name, &readable, &self.shared.shadow) {
+            Ok(shadow) => Some(Some(Box::new(shadow))),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
                 None
