@@ -115,7 +115,7 @@ fn other_encodings_are_refused() {
 }
 
 #[test]
-fn five_thousand_routes_take_a_moment() {
+fn five_thousand_routes_are_read_whole() {
     let mut text = String::from("routes:\n");
     for index in 0..5000 {
         write!(
@@ -124,11 +124,10 @@ fn five_thousand_routes_take_a_moment() {
         )
         .unwrap();
     }
-    let started = std::time::Instant::now();
-    let json = parse(&text).unwrap();
-    // The aim is 0.1 s in a release build; a wide margin keeps a busy machine from failing the test.
-    assert!(started.elapsed().as_secs() < 3, "{:?}", started.elapsed());
-    assert!(json.len() > text.len() / 2);
+    let json: Value = serde_json::from_str(&parse(&text).unwrap()).unwrap();
+    let routes = json["routes"].as_object().unwrap();
+    assert_eq!(routes.len(), 5000);
+    assert_eq!(routes["r4999"]["match"]["methods"]["any_of"], serde_json::json!(["GET", "POST"]));
 }
 
 proptest! {
