@@ -142,7 +142,7 @@ fn limits() -> Result<(), Box<dyn Error>> {
         count: 1_000_000,
         period_ms: 1,
         burst: 100,
-        key: ir::LimitKey::Principal,
+        ..ir::RateLimit::default()
     };
     let limit = RateLimit::build(&spec, &tables)?;
     let mut at = NOW.monotonic_ns;

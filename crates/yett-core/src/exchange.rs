@@ -11,6 +11,7 @@ use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
+use crate::filters::rate_limit::Reports;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
@@ -347,7 +348,7 @@ pub struct Exchange {
     /// What logins and sessions leave; set by route and authenticate.
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
-    pub limits: SmallVec<[LimitReport; 2]>,
+    pub limits: Reports,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.

@@ -182,6 +182,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::DeviceNotAllowed
         | Reason::PolicyDenied
         | Reason::PolicyError
+        | Reason::LimitUndecided
         | Reason::TenantAmbiguous
         | Reason::TenantLeak
         | Reason::ExternalDenied

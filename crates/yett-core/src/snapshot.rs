@@ -19,7 +19,7 @@ use crate::filters::authorize::Policy;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
-use crate::filters::rate_limit::RateLimit;
+use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
@@ -157,7 +157,7 @@ pub struct Route {
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
-    pub rate_limits: Vec<RateLimit>,
+    pub rate_limits: RateLimits,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.

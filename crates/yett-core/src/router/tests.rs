@@ -33,6 +33,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         assurance: None,
         address_limits: vec![],
         rate_limits: vec![],
+        limit_classes: vec![],
         action: ir::Action::Forward(vec![]),
         rewrite: None,
         request_headers: ir::HeaderEdits::default(),

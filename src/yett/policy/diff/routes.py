@@ -184,7 +184,12 @@ def _neutral(route: Document, name: str) -> Document:
         found[key] = [
             {**one, "scope": _place(one["scope"], f"route:{own}", f"route:{name}")} for one in route[key]
         ]
-    for key in ("tenants", "deny"):
+        for one in found[key]:
+            if "class" in one:
+                one["class"] = _place(one["class"], f"route {own}", f"route {name}")
+            if "except" in one:
+                one["except"] = [_place(other, f"route {own}", f"route {name}") for other in one["except"]]
+    for key in ("tenants", "deny", "limit_classes"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "external_authorization" in route:
