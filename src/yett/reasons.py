@@ -91,6 +91,7 @@ REASONS: tuple[str, ...] = (
     "external_denied",
     "external_unavailable",
     "rate_limited",
+    "concurrency_limited",
     "limit_undecided",
     "websocket_limit",
     "content_type_unsupported",

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
+use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::Reports;
@@ -337,6 +338,8 @@ pub struct Exchange {
     pub upgrade: Upgrade,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
+    /// Its places among the requests under way, until it ends; set by limit.
+    pub under_way: Places,
     /// The caller; set by authenticate.
     pub principal: Option<Rc<Principal>>,
     /// Whom the further providers of `all_of` vouched for; set by authenticate.
@@ -407,6 +410,7 @@ impl Exchange {
             variables: Variables::default(),
             upgrade: Upgrade::None,
             place: None,
+            under_way: Places::new(),
             principal: None,
             vouched: SmallVec::new(),
             signed: None,
@@ -447,6 +451,7 @@ impl Exchange {
         self.variables.clear();
         self.upgrade = Upgrade::None;
         self.place = None;
+        self.under_way.clear();
         self.principal = None;
         self.vouched.clear();
         self.signed = None;

@@ -890,6 +890,9 @@ pub struct Route {
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.
     pub rate_limits: Vec<RateLimit>,
+    /// Requests at once, group's first.
+    #[serde(default)]
+    pub concurrency_limits: Vec<ConcurrencyLimit>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,

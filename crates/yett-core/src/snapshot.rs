@@ -16,6 +16,7 @@ use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
+use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
@@ -158,6 +159,8 @@ pub struct Route {
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
     pub rate_limits: RateLimits,
+    /// Requests at once.
+    pub concurrency_limits: ConcurrencyLimits,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.

@@ -32,6 +32,7 @@ KEYS = {
     "external_authorization": ("external_authorization",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
+    "concurrency_limits": ("concurrency_limit",),
     "priority": ("priority",),
     "hidden": ("hidden",),
     "rewrite": ("rewrite",),
@@ -121,6 +122,12 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for limit in route[kind]:
             pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
             yield kind, f"{limit['name']}: {pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+    for limit in route.get("concurrency_limits", ()):
+        fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
+        yield (
+            "concurrency_limits",
+            f"{limit['name']}: {limit['requests']} at once, by {key_text(limit['key'])}{fair}",
+        )
     yield from _further(route)
     kind, target = next(iter(route["action"].items()))
     yield (

@@ -10,6 +10,7 @@ mod together;
 #[cfg(test)]
 mod together_tests;
 
+pub use measure::{Key, Undecided};
 pub use together::{RateLimits, Reports};
 
 use std::collections::HashMap;

@@ -109,3 +109,20 @@ pub struct Calendar {
     /// How long it lasts, minutes: 1 to 1440.
     pub minutes_long: u32,
 }
+
+/// So many requests at once.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConcurrencyLimit {
+    /// Its name, for refusals.
+    pub name: String,
+    /// `group:billing` or `route:read-invoice`: counted once per scope and name.
+    pub scope: String,
+    /// Requests that may be under way, at least 1.
+    pub requests: u32,
+    /// Whose they are.
+    pub key: LimitKey,
+    /// Who shares them equally.
+    #[serde(default)]
+    pub fair: Option<LimitKey>,
+}

@@ -28,7 +28,8 @@ pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, n
     Step::Continue
 }
 
-/// The route's limits by caller, the group's first: all have room, or none is charged.
+/// The route's limits, the group's first: a place among the requests under way, so that what finds none costs nothing; then
+/// all rates have room, or none is charged.
 pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
     let mut reports = std::mem::take(&mut exchange.limits);
@@ -36,10 +37,12 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
         _ => None,
     };
-    let charged = route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports);
+    let places = route.concurrency_limits.enter(exchange, ask.as_ref());
+    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
     exchange.limits = reports;
-    if let Err(refusal) = charged {
-        return Step::Refuse(refusal);
+    match entered {
+        Ok(places) => exchange.under_way = places,
+        Err(refusal) => return Step::Refuse(refusal),
     }
     match &route.websocket {
         None => Step::Continue,

@@ -13,6 +13,7 @@ use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
+use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
@@ -490,6 +491,15 @@ impl Context<'_> {
                 None
             }
         };
+        let concurrency_limits =
+            ConcurrencyLimits::build(&spec.concurrency_limits, &shared.under_way, &shared.seed, readable.as_ref());
+        let concurrency_limits = match concurrency_limits {
+            Ok(limits) => Some(limits),
+            Err(messages) => {
+                errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: at("concurrency_limits"), message }));
+                None
+            }
+        };
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
         let rewrite = errors.take(|| at("rewrite"), rewrite);
@@ -533,6 +543,7 @@ impl Context<'_> {
         own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
+        own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
@@ -561,6 +572,7 @@ impl Context<'_> {
             well_known: spec.matches.path.starts_with(PREFIX),
             address_limits,
             rate_limits: rate_limits?,
+            concurrency_limits: concurrency_limits?,
             action: action?,
             rewrite: rewrite?,
             request_headers: request_headers?,

@@ -8,9 +8,10 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates.measure import CALLER
+from yett.config.rates.measure import CALLER, LimitKey
 
 if TYPE_CHECKING:
+    from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
     from yett.config.route import Group, Route
@@ -24,6 +25,7 @@ class Limits:
     def __init__(self, merger: Merger, policy: Policy, at: Location, parts: Parts) -> None:
         self.merger, self.policy, self.at, self.parts = merger, policy, at, parts
         self._names: dict[str, str] = {}
+        self._at_once: dict[str, str] = {}
         self._rules = Authorization(merger, policy, at, parts)
 
     def run(self) -> None:
@@ -49,17 +51,29 @@ class Limits:
             for name, limit in part.address_limit.items():
                 self.policy.address_limits.append(limit.compiled(name, scope))
                 self._named(name, source, (*where, "address_limit", name))
+            for name, many in part.concurrency_limit.items():
+                self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
+                self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
         self._chosen()
 
-    def _named(self, name: str, source: str, place: Location) -> None:
-        if name in self._names:
+    def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
+        self.policy.concurrency_limits.append(item.compiled(name, scope))
+        self._callers(item.key, place)
+        if item.fair and self.policy.access == "public":
+            message = "a public route knows no callers who could share; remove `fair`"
+            self.merger.fault((*place, "fair"), "limit_without_caller", message)
+
+    def _named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
+        """Names of rates stand in one header; those of requests at once do not."""
+        known = self._names if names is None else names
+        if name in known:
             self.merger.fault(
                 place,
                 "limit_twice",
-                f"`{name}` is also a limit of {self._names[name]}; give it another name, both apply",
+                f"`{name}` is also a limit of {known[name]}; give it another name, both apply",
                 True,
             )
-        self._names[name] = source
+        known[name] = source
 
     def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
         """The names of the classes in the document; their rules go into the policy."""
@@ -115,21 +129,12 @@ class Limits:
         self._fits(limits, (*place, "cost"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
-        key = item.key
+        self._callers(item.key, place)
         if self.policy.access == "public":
-            if key is None or key.what in {*CALLER, "cel"}:
-                self.merger.fault(
-                    (*place, "key") if key else place,
-                    "limit_without_caller",
-                    "a public route knows no callers; write `key: route`, or use `address_limit`",
-                    key is None,
-                )
             if item.cost is not None and item.cost.cel:
                 message = "a public route knows no callers, of whom an expression could say the cost; write a number"
                 self.merger.fault((*place, "cost"), "limit_without_caller", message)
             return
-        if key is not None and key.what == "cel":
-            self._expression(key.value, "== ''", (*place, "key", "cel"), "a text, such as `principal.tenant`")
         if item.cost is not None and item.cost.cel:
             wanted = "a whole number, such as `request.size / 1024 + 1`"
             self._expression(item.cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
@@ -137,6 +142,18 @@ class Limits:
         for label, one in item.classes.items():
             self._zones(one.schedule, (*place, "classes", label, "schedule"))
         self._fits(made, (*place, "cost"))
+
+    def _callers(self, key: LimitKey | None, place: Location) -> None:
+        """Whether the route knows whose the bucket is."""
+        if self.policy.access == "public" and (key is None or key.what in {*CALLER, "cel"}):
+            self.merger.fault(
+                (*place, "key") if key else place,
+                "limit_without_caller",
+                "a public route knows no callers; write `key: route`, or use `address_limit`",
+                key is None,
+            )
+        elif key is not None and key.what == "cel":
+            self._expression(key.value, "== ''", (*place, "key", "cel"), "a text, such as `principal.tenant`")
 
     def _fits(self, limits: list[dict[str, Any]], place: Location) -> None:
         for limit in limits:

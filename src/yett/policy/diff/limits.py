@@ -8,7 +8,7 @@ from typing import Any
 
 from yett.config.rates.measure import key_text
 from yett.config.rates.text import cost_text
-from yett.policy.diff.change import Change, at, moves, narrows, rest, unknown, widens
+from yett.policy.diff.change import Change, at, bound, moves, narrows, rest, switched, unknown, widens
 
 Document = dict[str, Any]
 KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s")
@@ -42,6 +42,34 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
             yield narrows(f"{where}.{key[0]}.more", f"the limit `{key[0]}`: {_pace(one)}", None, one)
 
 
+def concurrency(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    """Requests at once, by name, where they are counted and whose they are."""
+    before, after = (
+        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
+    )
+    for key, one in before.items():
+        where, what = f"concurrency_limits.{key[0]}", f"the limit `{key[0]}` of requests at once"
+        other = after.get(key)
+        if other is None:
+            yield widens(where, f"{what} is gone", one, None)
+            continue
+        yield from bound(where, what, one["requests"], other["requests"])
+        strict, loose = f"{what} is shared fairly", f"{what} is not shared fairly any more"
+        yield from switched(f"{where}.fair", strict, loose, one.get("fair"), other.get("fair"))
+        known = {
+            "name",
+            "scope",
+            "key",
+            "requests",
+            *([] if one.get("fair") and other.get("fair") else ["fair"]),
+        }
+        yield from at(where, rest("", what, one, other, known))
+    for key, one in after.items():
+        if key not in before:
+            text = f"the limit `{key[0]}` of requests at once: {one['requests']}"
+            yield narrows(f"concurrency_limits.{key[0]}.more", text, None, one)
+
+
 def classes(old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Who is in a class of callers. A class that comes or goes shows in the limits."""
     before, after = ({one["source"]: one for one in these} for these in (old, new))
@@ -63,7 +91,10 @@ def _cost(where: str, name: str, old: Document, new: Document) -> Iterator[Chang
         [one.get("methods", {}).get(method, one["default"]) for method in sorted(methods)]
         for one in (old, new)
     ]
-    dearer = "value" not in {*old, *new} and all(a <= b for a, b in zip(*said, strict=True))
+    known = {*old, *new} <= {"default", "methods"} and all(
+        isinstance(cost, int) for cost in (*said[0], *said[1])
+    )
+    dearer = known and all(before <= after for before, after in zip(*said, strict=True))
     yield (narrows if dearer else widens)(where, text, old, new)
 
 
