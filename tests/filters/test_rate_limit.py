@@ -300,13 +300,13 @@ def test_a_spike_at_the_full_hour_passes_and_the_same_at_half_past_does_not(
         origin(), identity, tmp_path, caller={"rate": "1/h", "burst": 4, "schedule": {"hour": hourly}}
     )
     gate = gateway(config)
-    engine = Engine(*compiled(gate.write(config)))
+    document = compiled(gate.write(config))
 
     def outcome(minute, times):
         # Kolkata is half an hour beside UTC: its full hours are at :30.
         moment = int(datetime(2026, 11, 28, 12, minute, 10, tzinfo=UTC).timestamp() * 1000)
         caller = {"provider": "id", "claims": {"sub": "acme"}}
-        decided = engine.decide(
+        decided = Engine(*document).decide(
             Question("GET", "http://gateway.test/closed", time_ms=moment, principals=(caller,), times=times)
         )
         return (
