@@ -31,7 +31,7 @@ soak: setup      ## half an hour of mixed load; memory and descriptors have to b
 	@exec $(BIN)/python -m bench.soak --minutes $${MINUTES:-30}
 
 fuzz:            ## the fuzz targets, a minute each (FUZZ_SECONDS=3600 make fuzz); a second each is part of `make test`
-	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test -p yett-core --lib --locked --quiet -- --nocapture --test-threads 2 fuzz
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --workspace --lib --locked --quiet -- --nocapture --test-threads 2 fuzz
 
 clean:           ## remove what the targets made
 	@rm -rf $(VENV) target dist .setup-stamp-* .mypy_cache .ruff_cache

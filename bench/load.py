@@ -44,18 +44,22 @@ def wrk(
     scheme: str = "http",
     connections: int = CONNECTIONS,
     upload: int = 0,
+    refused: bool = False,
 ) -> tuple[int, float, int, int, int]:
-    """Requests, seconds, failures, p50 and p99 in microseconds; POSTs of `upload` bytes instead of GETs."""
+    """Requests, seconds, failures, p50 and p99 in microseconds; POSTs of `upload` bytes instead of GETs; `refused` where that is asked for."""
     environment = {**os.environ, "BENCH_PATH": path, "BENCH_UPLOAD": str(upload)}
     if tokens is not None:
         environment["BENCH_TOKENS"] = str(tokens)
-    command = [tools.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command = [tools.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
     command += ["-s", str(tools.HERE / "tokens.lua"), f"{scheme}://localhost:{port}"]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=seconds + 30, check=True
     )
     line = next(text for text in done.stdout.splitlines() if text.startswith("RESULT "))
     requests, microseconds, failures, p50, p99 = (int(part) for part in line.split()[1:])
+    if failures and not refused:
+        kinds = [text.strip() for text in done.stdout.splitlines() if "errors:" in text or "Non-2xx" in text]
+        tools.say(f"  wrk on {path}: {'; '.join(kinds) or f'{failures} failures'}")
     return requests, microseconds / 1e6, failures, p50, p99
 
 

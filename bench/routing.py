@@ -32,7 +32,7 @@ def measure(directory: Path, lookups: int = LOOKUPS) -> list[Figure]:
     """What a lookup costs with few and with many routes; building the table is taken off by a run without lookups."""
     tools.say("routing: building the example router_cost in release")
     tools.run(
-        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "yett-core", "--example", "router_cost"]
+        ["cargo", "build", "--release", "--workspace", "--locked", "--quiet", "--example", "router_cost"]
     )
     binary = str(tools.ROOT / "target" / "release" / "examples" / "router_cost")
     cost = {}

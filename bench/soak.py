@@ -65,7 +65,7 @@ def cycle(server: Server, bench: transport.Bench, config: Path, number: int) -> 
     reload(server, config, number)
     done += transport.http2_with_token(server, 3, bench)
     done += transport.download("https")(server, 2, bench) + transport.upload("https")(server, 2, bench)
-    refused = wrk(server.port, PATH, 1, scheme="https")
+    refused = wrk(server.port, PATH, 1, scheme="https", refused=True)
     if refused[0] != refused[2]:
         raise Broken("a request without a token was not refused")
     leave(server, bench)

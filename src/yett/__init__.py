@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yett.config.authorization.attributes import Device, Times
     from yett.config.authorization.roles import Role
     from yett.config.authorization.tenant import ResponseTenant, Tenant
+    from yett.config.decision_log import DecisionLog
     from yett.config.dpop import Dpop, DpopNonce
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
     from yett.config.filters.address_limit import AddressLimit
@@ -90,6 +91,7 @@ __all__ = [
     "ConfigurationError",
     "ConsistentHash",
     "Cookies",
+    "DecisionLog",
     "Defaults",
     "Deny",
     "Device",
@@ -219,6 +221,7 @@ _WHERE = {
     "WebSocket": "yett.config.filters.websocket",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",
+    "DecisionLog": "yett.config.decision_log",
     "Defaults": "yett.config.gateway",
     "Gateway": "yett.config.gateway",
     "LogFile": "yett.config.gateway",

@@ -95,6 +95,20 @@ class Engine:
         """Events that building and deciding left, as JSON lines."""
 
 @final
+class Replay:
+    """Decision records against a configuration."""
+
+    def __new__(cls, ir: bytes, secrets: dict[str, bytes], key: bytes | None, /) -> Replay:
+        """Build it, or raise ApplyError. `key` is what the records were hashed with: that of the document's own
+        `decision_log` where it is missing."""
+
+    def feed(self, lines: bytes, /) -> None:
+        """Judge these lines; what comes after the last line end waits for more."""
+
+    def finish(self) -> str:
+        """Judge what is left, and say what came of all: JSON, as documented in docs/replay.md."""
+
+@final
 class Gateway:
     """A running data plane. Several may live in one process."""
 

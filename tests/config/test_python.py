@@ -111,6 +111,7 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError",
         "ConsistentHash",
         "Cookies",
+        "DecisionLog",
         "Defaults",
         "Deny",
         "Device",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def test_check_comes_out_as_said() -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.timeout(400)  # some eighty programs are started, one after the other
 def test_the_printed_lines_work_as_printed(tmp_path: Path) -> None:
     """A copy of the shop, so that the test leaves alone what a person's demo keeps."""
     directory = tmp_path / "shop"
@@ -96,3 +98,22 @@ def test_a_demo_that_is_not_in_a_checkout_says_where_it_is(tmp_path: Path) -> No
     )  # fmt: skip
     assert done.returncode == 1
     assert "checkout" in done.stderr
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """A second `make run` would take the certificates, ports and tokens away from the first."""
+    directory = tmp_path / "shop"
+    shutil.copytree(find_directory(None), directory, ignore=shutil.ignore_patterns(".state", "__pycache__"))
+    state = directory / ".state"
+    state.mkdir()
+    (state / "running.json").write_text("{}")
+    with socket.socket(socket.AF_UNIX) as first:
+        first.bind(str(state / "control.sock"))
+        first.listen()
+        done = subprocess.run(
+            [sys.executable, "-m", "yett", "demo", "--directory", str(directory)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "a demo of this directory runs already" in done.stderr
+    assert {path.name for path in state.iterdir()} == {"control.sock", "running.json"}

@@ -401,3 +401,30 @@ def test_schemas_that_refer_to_each_other_without_end(api):
     gate = api(document, unknown_properties="refuse")
     assert post(gate, {"a": 1, "b": 2, "c": {"a": 1}}).status == 200
     assert post(gate, {"c": {"x": 1}}).reason == "schema_mismatch"
+
+
+def test_a_variable_of_another_notation_has_a_name_of_this_one(api):
+    """`{orderId}` of a description is `{order_id}` of a path here; what is asked of it is asked all the same."""
+    parameters = [
+        {"name": "orderId", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {"name": "line-no", "in": "path", "required": True, "schema": {"type": "integer", "maximum": 9}},
+    ]
+    document = description(path="/orders/{orderId}/{line-no}", method="get", parameters=parameters)
+    gate = api(document, path="/orders/{order_id}/{line_no}", methods="GET", operation="it")
+    assert gate.get("/orders/7/9").status == 200
+    for target, name in (("/orders/x/9", "order_id"), ("/orders/7/10", "line_no")):
+        reply = gate.get(target)
+        assert (reply.status, reply.json()["errors"][0]["parameter"]) == (400, name)
+    assert len(api.service.requests) == 1
+
+
+def test_an_operation_is_named_by_method_and_path(api):
+    """Also one that a path item of another place has."""
+    document = description(path="/items/{id}", method="get", parameters=PARAMETERS[:1])
+    shared = document["paths"].pop("/items/{id}")
+    del shared["get"]["operationId"]
+    document["paths"]["/items/{id}"] = {"$ref": "#/components/pathItems/Item"}
+    document["components"] = {"pathItems": {"Item": shared}}
+    gate = api(document, methods="GET", operation="GET /items/{id}")
+    assert (gate.get("/items/7").status, gate.get("/items/x").status) == (200, 400)
+    assert len(api.service.requests) == 1

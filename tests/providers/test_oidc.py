@@ -100,7 +100,9 @@ def test_the_session_cookie_stays_here_and_others_pass(each_site: SiteFactory) -
 def test_a_service_cannot_set_a_session_cookie(site: SiteFactory) -> None:
     here = site()
     evil = "__Host-yett-staff=1.evil; Path=/; Secure; HttpOnly"
-    here.origin.behaviour = reply(headers=[("Set-Cookie", evil), ("Set-Cookie", "own=1")])
+    # one without a name is sent back as its value alone
+    nameless = f"={evil}"
+    here.origin.behaviour = reply(headers=[("Set-Cookie", one) for one in (evil, nameless, "own=1")])
     browser = here.browser()
     answer = browser.page("/open/x")
     assert answer.headers.get_list("set-cookie") == ["own=1"]

@@ -179,3 +179,28 @@ def test_a_tenant_is_a_text_of_the_schema(shop, place):
     with pytest.raises(ConfigurationError) as caught:
         shop(claims={"tenant": "tenant"}, tenant=place)
     assert [error.code for error in caught.value.errors] == ["tenant_body"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "request.body.tags.all(tag, tag in request.body.allowed)",
+        "request.body.tags.exists(tag, size(request.body.allowed) == 7)",
+        "request.body.tags.exists(tag, request.body.note.contains('y' + tag))",
+    ],
+)
+def test_what_a_body_makes_a_condition_do_is_bounded(shop, tmp_path, condition):
+    """Each round of a loop may go through another list or text of the body."""
+    texts = {"type": "array", "items": {"type": "string"}}
+    schema = tmp_path / "lists.json"
+    schema.write_text(
+        json.dumps(
+            {"type": "object", "properties": {"tags": texts, "allowed": texts, "note": {"type": "string"}}}
+        )
+    )
+    gate, ask = shop(**when(condition), request_validation={"json_schema": str(schema)})
+    body = {"tags": ["x"] * 5000, "allowed": ["z"] * 20_000 + ["x"], "note": "a" * 60_000}
+    assert ask(body).reason == "policy_error"
+    assert shop.service.saw_nothing()
+    small = {"tags": ["x"] * 50, "allowed": ["z"] * 6 + ["x"], "note": "a" * 600 + "yx"}
+    assert ask(small).status == 200

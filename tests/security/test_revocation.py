@@ -60,6 +60,19 @@ def test_a_remembered_verdict_dies_with_the_token(
     assert token not in gate.log_text().decode() and token not in json.dumps(answer)
 
 
+@pytest.mark.parametrize("jti", [None, "", "j" * 1025])
+def test_a_token_that_has_no_name(
+    gateway: Make, origin: Make, issuer: Make, tmp_path: Path, jti: str | None
+) -> None:
+    service, provider = origin(), issuer()
+    gate = gateway(configs.protected(service, provider, tmp_path))
+    mine, other = provider.bearer(jti=jti, n=1), provider.bearer(jti=jti, n=2)
+    assert gate.get("/a", mine).status == gate.get("/a", other).status == 200
+    assert revoke(gate, token=mine["Authorization"].removeprefix("Bearer "))["acknowledged"]
+    assert gate.get("/a", mine).reason == "token_revoked"
+    assert gate.get("/a", other).status == 200
+
+
 def test_each_way_to_name_a_caller(gateway: Make, origin: Make, issuer: Make, tmp_path: Path) -> None:
     service, provider = origin(), issuer()
     gate = gateway(configs.protected(service, provider, tmp_path))
@@ -273,3 +286,36 @@ def test_an_opaque_token_is_revoked_by_itself(
     assert server.count() == 2
     revoke(gate, subject="bob", issuer=server.base)
     assert gate.get("/a", other).reason == "token_revoked"
+
+
+def test_a_signed_token_that_is_asked_about(
+    gateway: Make, origin: Make, issuer: Make, authorization_server: Make, tmp_path: Path
+) -> None:
+    """Its issuer repeats neither `jti` nor `iss` when it is asked, as RFC 7662 lets it."""
+    server, service, other = authorization_server(), origin(), issuer()
+    gate = gateway(
+        {
+            "identity_providers": {"partners": server.provider(tmp_path)},
+            "services": {"origin": configs.service(service)},
+            "routes": {"closed": configs.route(authenticate="partners", access="authenticated")},
+        }
+    )
+
+    def caller(jti: str) -> dict[str, str]:
+        token = server.issue(other.token(jti=jti), jti=None, iss=None, sub="ann")
+        return {"Authorization": f"Bearer {token}"}
+
+    mine, next_one = caller("one"), caller("two")
+    for what in (
+        {"token": mine["Authorization"].removeprefix("Bearer ")},
+        {"token_id": "one"},
+        {"token_id": "one", "issuer": other.issuer},
+    ):
+        assert gate.get("/a", mine).status == 200
+        answer = revoke(gate, **what)
+        assert answer["acknowledged"] and gate.get("/a", mine).reason == "token_revoked", what
+        assert gate.get("/a", next_one).status == 200
+        undo(gate, answer["id"])
+    # whose token it is, nobody says: it may be the one that is meant
+    assert revoke(gate, subject="ann", issuer=other.issuer)["acknowledged"]
+    assert gate.get("/a", next_one).reason == "token_revoked"

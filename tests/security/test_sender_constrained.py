@@ -214,3 +214,25 @@ def test_a_certificate_bound_token_needs_its_certificate(
     dpop = {"Authorization": bound["Authorization"].replace("Bearer", "DPoP")}
     assert gate.get("/a", dpop, tls=one, server_name="gateway.test").reason == "not_bound"
     assert service.saw_no_more_than(1)
+
+
+def test_a_proof_stays_here_also_where_tokens_are_asked_about(
+    gateway: Make, origin: Make, authorization_server: Make, tmp_path: Path
+) -> None:
+    server, service = authorization_server(), origin()
+    gate = gateway(
+        {
+            "identity_providers": {"partners": server.provider(tmp_path)},
+            "services": {"origin": configs.service(service)},
+            "routes": {
+                "open": configs.route("/open"),
+                "closed": configs.route(
+                    authenticate="partners", access="authenticated", sender_constrained="dpop"
+                ),
+            },
+        }
+    )
+    assert gate.get("/open", {"DPoP": "a.b.c", "D_PoP": "x"}).status == 200
+    assert "dpop" not in service.only
+    answer = gate.get("/closed", server.bearer())
+    assert answer.reason == "not_bound" and answer["www-authenticate"].startswith("DPoP ")

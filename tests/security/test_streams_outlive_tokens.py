@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.security.test_shared_secret import bearer, shared
 from tests.support import configs
 from tests.support.api_keys import KeyFile
 from tests.support.gateway import Gateway
@@ -218,3 +219,18 @@ def test_a_drain_ends_answers_before_its_deadline(
     gate.stop(1.0)
     cut(wire)
     assert gate.log_line(path="/a")["reason"] == "shutting_down"
+
+
+def test_an_answer_ends_with_the_secret_that_its_token_was_signed_with(
+    gateway: Callable[..., Gateway],
+    origin: Callable[..., Origin],
+    issuer: Callable[..., Issuer],
+    tmp_path: Path,
+) -> None:
+    service, provider = origin(), issuer()
+    service.behaviour = silent
+    gate = gateway(shared(service, provider, tmp_path))
+    wire = opened(gate, "/a", bearer(provider, "HS256"))
+    gate.reload(shared(service, provider, tmp_path, b"another secret of its own " * 3))
+    cut(wire)
+    assert gate.log_line(path="/a")["reason"] == "route_changed"

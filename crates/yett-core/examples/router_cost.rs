@@ -43,7 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         paths.push(path);
     }
     for path in paths.iter().cycle().take(usize::try_from(lookups)?) {
-        let wanted = Wanted { host: "api.example.com", path, method: &Method::Get, headers: &headers, query: b"" };
+        let wanted =
+            Wanted { host: "api.example.com", path, method: &Method::Get, headers: &headers, query: b"", recorded: None };
         if !matches!(router.find(LISTENER, wanted, &mut variables), Match::Found(_)) {
             return Err("a route of the example was not found".into());
         }

@@ -189,6 +189,10 @@ impl Engine {
         Ok(Self { snapshot, shared, runtime, offline, rest_ns, asked: AtomicU64::new(0) })
     }
 
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// The revision of the configuration.
     #[must_use]
     pub fn revision(&self) -> &str {

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
+use crate::decisions::{Captured, Recorded};
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
@@ -380,6 +381,12 @@ pub struct Exchange {
     pub external: Option<Verdict>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// When its rules were asked, milliseconds since 1970; set by authorize.
+    pub judged_ms: u64,
+    /// What its record needs, where decisions are recorded; left before it is made ready to be forwarded.
+    pub captured: Option<Box<Captured>>,
+    /// What is known of a recorded request; nothing for a live one.
+    pub recorded: Option<Box<Recorded>>,
     /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
     pub assumed: Box<[Assumed]>,
 }
@@ -431,6 +438,9 @@ impl Exchange {
             dpop_nonce: None,
             external: None,
             asked: SmallVec::new(),
+            judged_ms: 0,
+            captured: None,
+            recorded: None,
             assumed: Box::default(),
         }
     }
@@ -472,6 +482,9 @@ impl Exchange {
         self.dpop_nonce = None;
         self.external = None;
         self.asked.clear();
+        self.judged_ms = 0;
+        self.captured = None;
+        self.recorded = None;
         self.assumed = Box::default();
     }
 }

@@ -5,6 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
+mod decision_log;
 mod identity;
 mod introspection;
 mod limits;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
+pub use decision_log::DecisionLog;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use limits::*;
@@ -49,6 +51,9 @@ pub struct Ir {
     pub admin: Option<Admin>,
     /// Where access log lines go.
     pub access_log: AccessLog,
+    /// Where decisions are recorded.
+    #[serde(default)]
+    pub decision_log: Option<DecisionLog>,
     /// Keyed fingerprints of the secrets, by name; the bytes travel beside the document.
     pub secrets: BTreeMap<String, String>,
     /// What answers carry that belong to no route; absent where nothing is asked for.

@@ -7,6 +7,7 @@ pub mod cel;
 pub mod certificate;
 pub mod challenges;
 pub mod decide;
+pub mod decisions;
 pub mod exchange;
 pub mod filters;
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod login;
 mod prepare;
 pub(crate) mod random;
 mod receive;
+pub(crate) mod recorded;
 mod redirect;
 mod respond;
 mod route;
@@ -79,7 +80,13 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Validate => (validate::validate(snapshot, exchange), Phase::AuthorizeBody),
             // On the validated value only.
             Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Prepare),
-            Phase::Prepare => (prepare::prepare(snapshot, state, exchange), Phase::Done),
+            Phase::Prepare => {
+                // Before its fields are made those that are forwarded.
+                if let Some(records) = snapshot.records.as_ref().filter(|_| exchange.captured.is_none()) {
+                    exchange.captured = Some(Box::new(records.capture(snapshot, exchange)));
+                }
+                (prepare::prepare(snapshot, state, exchange), Phase::Done)
+            }
             Phase::Done => return Step::Continue,
         };
         match step {

@@ -98,6 +98,12 @@ pub enum PrincipalKind {
 }
 
 impl PrincipalKind {
+    /// From that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::User, Self::Service, Self::Device].into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word in logs, rules and assertions.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -123,6 +129,14 @@ pub enum AuthenticationMethod {
 }
 
 impl AuthenticationMethod {
+    /// From the provider's type.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all =
+            [Self::Jwt, Self::Introspection, Self::Oidc, Self::ApiKey, Self::Mtls, Self::SignedRequest, Self::ClientAssertion];
+        all.into_iter().find(|method| method.as_str() == word)
+    }
+
     /// The provider's type in a configuration; the word in logs, rules and assertions.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -37,6 +37,8 @@ use crate::store::Opened;
 pub const DEFAULT_ENTRIES: u32 = 100_000;
 /// How long a reading of the log may take, milliseconds: what was known at its end is as old as its beginning.
 const READING_MS: u64 = 1000;
+/// Who made the revocations of sessions that ended.
+pub const LOGOUT: &str = "logout";
 /// Bytes of a name in a revocation.
 pub const MAX_NAME: usize = 1024;
 

@@ -12,6 +12,7 @@ mod tree;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::decisions::Recorded;
 use crate::exchange::{Method, RouteIndex, Variables};
 use crate::headers::Headers;
 use crate::ir;
@@ -48,6 +49,8 @@ pub struct Wanted<'a> {
     pub headers: &'a Headers,
     /// Query without `?`.
     pub query: &'a [u8],
+    /// What is known of a recorded request.
+    pub recorded: Option<&'a Recorded>,
 }
 
 /// Which routes matching sees.

@@ -76,8 +76,6 @@ pub struct Shared {
     pub response_faults: crate::filters::response_validation::Faults,
     /// What was verified and shall not count any more.
     pub revocations: Arc<Revocations>,
-    /// When the process began, milliseconds since 1970: what is remembered in memory begins then.
-    pub started_ms: u64,
     /// When API keys were last used.
     pub key_uses: KeyUses,
     /// Key of the hashes that pick buckets and cache slots; random per process.
@@ -113,7 +111,6 @@ impl Shared {
             store_failures: crate::store::Failures::default(),
             response_faults: crate::filters::response_validation::Faults::default(),
             revocations: Arc::default(),
-            started_ms: crate::server::clock::now().unix_ms,
             key_uses: KeyUses::default(),
             seed,
         }
@@ -197,6 +194,8 @@ counters! {
     http2_floods "yett_http2_floods_total" "HTTP/2 connections ended because the client sent too many frames that ask for nothing";
     access_log_dropped "yett_access_log_dropped_total" "access log lines dropped because the writer could not keep up";
     access_log_errors "yett_access_log_errors_total" "writes to the access log that failed";
+    decision_log_dropped "yett_decision_log_dropped_total" "decision records dropped because the writer could not keep up";
+    decision_log_errors "yett_decision_log_errors_total" "writes to the decision log that failed";
     acme_orders "yett_acme_orders_total" "certificates that an authority issued to this instance (ACME)";
     acme_order_failures "yett_acme_order_failures_total" "orders of certificates that failed (ACME)";
     reloads "yett_reloads_total" "configurations applied";

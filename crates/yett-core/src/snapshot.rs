@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use zeroize::Zeroizing;
 
 use crate::challenges::Challenges;
+use crate::decisions::Records;
 use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
@@ -120,6 +121,8 @@ pub struct Snapshot {
     pub key_headers: Vec<Arc<str>>,
     /// What services are told of callers, in the IR's order.
     pub assertions: Vec<Option<IdentityAssertion>>,
+    /// What is recorded of decisions, where they are.
+    pub records: Option<Records>,
     /// Plain headers that say who calls, lower case.
     pub claim_headers: Vec<Box<str>>,
 }

@@ -360,7 +360,9 @@ impl Stores {
             // What a process before this one, or another instance, has seen is remembered.
             Survives::Shared if first => self.since.store(0, Ordering::Release),
             _ if Arc::ptr_eq(current.main(), opened.main()) => {}
-            _ => self.since.store(unix_ms(), Ordering::Release),
+            _ if first => self.since.store(unix_ms(), Ordering::Release),
+            // Up to the end of this second: what counts once says only in which second it was made.
+            _ => self.since.store((unix_ms() / 1000).saturating_add(1).saturating_mul(1000), Ordering::Release),
         }
         *current = opened;
     }

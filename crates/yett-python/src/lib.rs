@@ -250,6 +250,32 @@ impl Engine {
     }
 }
 
+/// Decision records against a configuration; see `decisions::replay`.
+#[pyclass(frozen, module = "yett._core")]
+struct Replay(yett_core::decisions::replay::Replay);
+
+#[pymethods]
+impl Replay {
+    #[new]
+    #[pyo3(signature = (ir, secrets, key, /))]
+    fn new(py: Python<'_>, ir: &[u8], secrets: &Bound<'_, PyDict>, key: Option<&[u8]>) -> PyResult<Self> {
+        let owned = owned(secrets)?;
+        let built = outside(py, || yett_core::decisions::replay::Replay::build(ir, &owned, key))?;
+        built.map(Self).map_err(|errors| ApplyError::new_err(errors_json(&errors)))
+    }
+
+    /// Judges these lines; what comes after the last line end waits for more.
+    #[pyo3(signature = (lines, /))]
+    fn feed(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
+        outside(py, || self.0.feed(lines))
+    }
+
+    /// Judges what is left, and says what came of all: JSON.
+    fn finish(&self, py: Python<'_>) -> PyResult<String> {
+        outside(py, || self.0.finish())
+    }
+}
+
 fn owned(secrets: &Bound<'_, PyDict>) -> PyResult<Secrets> {
     let mut owned = Secrets::new();
     for (name, value) in secrets.iter() {
@@ -277,6 +303,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(check_schema, module)?)?;
     module.add_class::<RequestContract>()?;
     module.add_class::<Gateway>()?;
+    module.add_class::<Replay>()?;
     module.add("YamlError", py.get_type::<YamlError>())?;
     module.add("ApplyError", py.get_type::<ApplyError>())?;
     module.add("InternalError", py.get_type::<InternalError>())?;

@@ -54,7 +54,7 @@ class IdentityMiddleware:
         try:
             caller = await self._caller(scope)
             if caller.body is not None or self.verifier.body:
-                receive = await self._checked_body(caller, receive)
+                receive = await self._checked_body(caller, scope, receive)
             enter(context_of(caller, _one(scope, b"x-request-id"), _one(scope, b"traceparent")))
             scope["yett.caller"] = caller
             scope["state"] = {**scope.get("state", {}), "caller": caller}
@@ -78,7 +78,11 @@ class IdentityMiddleware:
             return verifier.check(parsed, method=method, path=path, query=query)
         return await asyncio.to_thread(verifier.check, parsed, method=method, path=path, query=query)
 
-    async def _checked_body(self, caller: Caller, receive: Receive) -> Receive:
+    async def _checked_body(self, caller: Caller, scope: Scope, receive: Receive) -> Receive:
+        if scope["type"] == "websocket":
+            # What opens a connection has no body, and what comes from then on is none.
+            self.verifier.check_body(caller, b"")
+            return receive
         body, again = await _whole(receive, MAX_BODY)
         self.verifier.check_body(caller, body)
         return again
@@ -134,7 +138,8 @@ async def _whole(receive: Receive, limit: int) -> tuple[bytes, Receive]:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            break
+            # The client is gone: a part of a body is never taken for the whole.
+            raise Refused("body_incomplete")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:

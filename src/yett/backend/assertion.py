@@ -226,6 +226,6 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise Refused("assertion_invalid")
     return Caller(
         subject=subject, kind=kind, provider=text("idp"), client=text("client_id"), tenant=text("tenant"),
-        scopes=frozenset((text("scope") or "").split()), roles=frozenset(words("roles")), methods=words("amr"),
+        scopes=frozenset((text("scope") or "").split(" ")) - {""}, roles=frozenset(words("roles")), methods=words("amr"),
         authenticated=time_, claims=more, actor=actor, request_id=text("request_id"), revision=text("rev"), body=text("body"),
     )  # fmt: skip

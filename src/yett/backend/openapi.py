@@ -134,6 +134,8 @@ class OpenApi:
         Raises:
             RequestInvalid: it is not; what is wrong with it.
         """
+        # Frameworks read `post` as POST.
+        method = method.upper()
         found = self._find(method, path)
         if found is None:
             if self.outside == "allow":

@@ -19,6 +19,7 @@ TITLES = {
     "scope_missing": (403, "the caller lacks a scope"),
     "tenant_missing": (403, "the caller or the request names no tenant"),
     "tenant_mismatch": (403, "the caller belongs to another tenant"),
+    "body_incomplete": (400, "the body broke off"),
     "length_required": (411, "the length of the body has to be announced"),
     "body_too_large": (413, "the body is too large to be looked at"),
     "keys_unavailable": (503, "the gateway's keys cannot be had"),

@@ -111,6 +111,9 @@ def _whole(environ: Environ, limit: int) -> bytes:
             raise Refused("body_too_large")
     else:
         body = environ["wsgi.input"].read(int(length))
+        if len(body) < int(length):
+            # The client is gone: a part of a body is never taken for the whole.
+            raise Refused("body_incomplete")
     environ["wsgi.input"] = io.BytesIO(body)
     return bytes(body)
 

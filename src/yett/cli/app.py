@@ -11,12 +11,16 @@ from yett.cli import (
     check,
     demo,
     diff,
+    examples,
     explain,
     identity,
+    import_,
     init,
     keys,
+    limits,
     lint,
     reload,
+    replay,
     revoke,
     run,
     schema,
@@ -32,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 clean, 1 findings (errors in a configuration included), 2 wrong usage.",
+    epilog=f"Exit codes: {examples.CODES} Each command has examples under its `--help`.",
 )
 
 app.command("init")(init.init)
@@ -42,6 +46,7 @@ app.command("test")(test.run_tests)
 app.command("explain")(explain.explain)
 app.command("access")(access.access)
 app.command("diff")(diff.diff)
+app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
@@ -51,8 +56,11 @@ app.command("schema")(schema.schema)
 keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")
 app.add_typer(identity.app, name="identity")
+app.add_typer(limits.app, name="limits")
 app.add_typer(certs.app, name="certs")
+app.add_typer(import_.app, name="import")
 app.add_typer(demo.app, name="demo")
+examples.attach(app)
 
 
 @app.callback(invoke_without_command=True)

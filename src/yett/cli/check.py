@@ -15,10 +15,11 @@ def check(
 ) -> None:
     """Check a configuration without running it: every error at once, each with its place."""
     from yett.control import source
-    from yett.policy import gate
+    from yett.policy import engine, gate
 
     try:
         loaded = source.read(file)
+        engine.of_loaded(loaded, file, offline=True)
         found = gate.lint(loaded, starting=False)
         refused_by_lint = [one for one in found if not one.get("listed")]
         if refused_by_lint:

@@ -41,7 +41,9 @@ def demo(
 
 @app.command()
 def token(
-    client: str = typer.Option(..., "--client", help="mobile, accountant or globex."),
+    client: str = typer.Option(
+        ..., "--client", help="mobile, accountant, globex, bookkeeper, admin or admin-us."
+    ),
     scope: str = typer.Option("", "--scope", help="Ask for these scopes only."),
     tampered: bool = typer.Option(
         False, "--tampered", help="Write the role `accountant` into it after it was signed."

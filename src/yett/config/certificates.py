@@ -67,6 +67,8 @@ class Certificate:
     """SHA-256 of the DER form, hexadecimal."""
     not_before: datetime
     not_after: datetime
+    public_key: bytes
+    """SubjectPublicKeyInfo, DER; empty for a kind of key that is not known here."""
 
     def days_left(self, now: datetime) -> int:
         """Whole days until it ends; negative when it has ended."""
@@ -105,7 +107,18 @@ def _described(use: Use, owner: str, at: Location, position: int, found: x509.Ce
     return Certificate(
         use, owner, at, position, found.subject.rfc4514_string(), found.issuer.rfc4514_string(), names_of(found),
         f"{found.serial_number:x}", found.fingerprint(SHA256()).hex(), found.not_valid_before_utc, found.not_valid_after_utc,
+        _public_key(found),
     )  # fmt: skip
+
+
+def _public_key(found: x509.Certificate) -> bytes:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        return found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
 
 
 def names_of(found: x509.Certificate) -> tuple[str, ...]:

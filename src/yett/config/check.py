@@ -12,6 +12,7 @@ from yett.config.base import Location, listed
 from yett.config.check_acme import check_acme
 from yett.config.check_introspection import check_introspection
 from yett.config.check_machines import check_machines
+from yett.config.decision_log import check_decision_log
 from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
 from yett.config.headers import HeaderEdits, owned
@@ -52,6 +53,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     check_acme(merger)
     check_spiffe(merger, policies)
     check_state(merger)
+    check_decision_log(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():
         at: Location = ("identity_providers", name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config import (
+    decision_log,
     dpop,
     endpoint,
     jwt_document,
@@ -191,6 +192,7 @@ def build(
         **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
+        **decision_log.compiled(gateway, directory),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {

@@ -93,7 +93,9 @@ def _endpoints(value: Any) -> Any:
 def _check(url: Any, seen: set[str], at: Location) -> None:
     fault = url_fault(url)
     if fault:
-        raise refuse("endpoint_invalid", fault, at)
+        bare = isinstance(url, str) and "://" not in url and url_fault(f"https://{url}") is None
+        hint = f"`{url}` says no scheme; write `https://{url}`, or `http://{url}` beside a `plaintext` reason"
+        raise refuse("endpoint_invalid", hint if bare else fault, at)
     parts = urlsplit(url)
     if parts.path not in {"", "/"} or parts.query:
         raise refuse(

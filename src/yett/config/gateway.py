@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
+from yett.config.decision_log import DecisionLog
 from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
 from yett.config.identity import Identity
@@ -130,6 +131,8 @@ class Gateway(Model):
     """The admin listener."""
     access_log: Annotated[Literal["stdout", "off"] | LogFile, BeforeValidator(_access_log)] = "stdout"
     """Where access log lines go."""
+    decision_log: DecisionLog | None = None
+    """Where decisions are recorded, for `yett replay`; nowhere without this."""
     state: State | None = None
     """Where state is kept that outlives the process."""
     dpop: Dpop | None = None

@@ -14,7 +14,7 @@ from yett.config.types import Items, Text, one_or_list
 ANY = "any"
 SECTIONS = (
     "listeners", "identity_providers", "security_events", "services", "roles", "groups", "routes",
-    "admin", "access_log", "state", "identity", "dpop", "process", "defaults", "environment",
+    "admin", "access_log", "decision_log", "state", "identity", "dpop", "process", "defaults", "environment",
 )  # fmt: skip
 """What a place begins with."""
 

@@ -165,9 +165,18 @@ def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:
         return None
     places = Places(source, shown, path.parent)
     for location in find_nulls(source):
-        message = "nothing is written here; give a value, or remove the key"
+        message = _nothing(location[-1])
         errors.append(places.error(location, "value_missing", message, isinstance(location[-1], str)))
     return source
+
+
+def _nothing(key: str | int) -> str:
+    """What to say of a key without a value. YAML takes `{scopes:read}` for one key."""
+    if isinstance(key, str) and ":" in key and "://" not in key and not key.startswith("/"):
+        before, _, after = key.partition(":")
+        if before and after:
+            return f"`{key}` is one key without a value; write a space after the colon: `{before}: {after}`"
+    return "nothing is written here; give a value, or remove the key"
 
 
 def _validate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from yett.config.base import Model, refuse
 from yett.config.types import Items, Text
@@ -15,6 +17,21 @@ def some(value: Any) -> Any:
     return value
 
 
+def _scopes(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, scope in enumerate(value):
+        if any(letter.isspace() for letter in scope):
+            named = ", ".join(scope.split())
+            at = (index,) if len(value) > 1 else ()
+            raise refuse(
+                "scope_invalid", f"`{scope}` has a blank, and no scope has one; write `[{named}]`", at
+            )
+    return value
+
+
+Scopes = Annotated[Items, AfterValidator(_scopes)]
+"""Scopes that somebody carries (RFC 6749 section 3.3): services read them as words."""
+
+
 class Machine(Model):
     """Who a recognized machine is, and what it carries."""
 
@@ -22,7 +39,7 @@ class Machine(Model):
     """Its name in `callers: {clients: …}`, limits and logs."""
     kind: Literal["service", "device"] = "service"
     """What it is; never a user."""
-    scopes: Items = ()
+    scopes: Scopes = ()
     """Scopes that it carries."""
     roles: Items = ()
     """Roles that it carries."""

@@ -78,6 +78,8 @@ def _choice(names: list[str]) -> str:
 def _literal(given: Any, expected: str) -> str:
     names = [part.strip("' ") for part in expected.replace(" or ", ", ").split(", ")]
     shown = given if isinstance(given, str | int) else "this"
+    if isinstance(given, str) and given in names:
+        return f"`{given}` is a number here; write it without quotes"
     near = nearest(given, names) if isinstance(given, str) else ""
     return f"`{shown}` is not known here{near or '; write ' + _choice(names)}"
 
@@ -102,8 +104,39 @@ def _unknown(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
     known = [field.alias or key for key, field in parent.model_fields.items()] if parent else []
-    hint = nearest(name, known) or (f"; known here: {listed(known, 24)}" if known else "")
-    return f"unknown key `{name}`{hint}"
+    hint = _elsewhere(name, known) or nearest(name, known)
+    return f"unknown key `{name}`{hint or (f'; known here: {listed(known, 24)}' if known else '')}"
+
+
+# What other gateways call something that has another name here, where that name is known.
+_ELSEWHERE = {
+    "service": ("backend", "backends", "cluster", "destination", "proxy_pass", "target", "to", "upstream", "upstreams"),
+    "endpoints": ("address", "addresses", "hosts", "nodes", "servers", "targets", "upstream", "upstreams", "url", "urls"),
+    "services": ("backends", "clusters", "upstreams"),
+    "identity_providers": ("authenticators", "consumers", "providers", "security"),
+    "match": ("matches", "matchers", "paths", "prefix", "rule", "uri", "url"),
+    "authenticate": ("auth", "authentication", "authn", "jwt", "key_auth", "oidc"),
+    "authorize": ("acl", "authorization", "authz", "permissions", "policies", "policy", "rbac", "roles", "rules"),
+    "when": ("cel", "condition", "expression", "if"),
+    "rate_limit": ("limit_req", "ratelimit", "throttle", "throttling"),
+    "jwks": ("jwks_uri", "jwks_url", "keys", "remote_jwks"),
+    "audience": ("aud", "audiences"),
+    "certificates": ("cert", "cert_file", "certificate", "key_file", "tls_certificates"),
+    "retry": ("retries", "retry_policy"),
+    "request_headers": ("add_headers", "proxy_set_header", "request_transformer"),
+}  # fmt: skip
+_FILTERS = ("filters", "http_filters", "middleware", "middlewares", "plugins")
+
+
+def _elsewhere(name: str, known: list[str]) -> str:
+    """The name here of what a person knows from another gateway."""
+    lower = name.lower().replace("-", "_")
+    for ours, theirs in _ELSEWHERE.items():
+        if ours in known and lower in theirs:
+            return f"; did you mean `{ours}`?"
+    if lower in _FILTERS and "rate_limit" in known:
+        return "; there is no list of them: each is a key of the route, such as `rate_limit`, and their order is fixed"
+    return ""
 
 
 def _models(model: Any, location: Location) -> Iterator[type[BaseModel]]:

@@ -83,6 +83,15 @@ def _bad_literal(segment: str, last: bool) -> str | None:
     return None
 
 
+def variable(name: str) -> str:
+    """What a variable of another notation is called here: `orderId` is `order_id`."""
+    if _VARIABLE.fullmatch(f"{{{name}}}"):
+        return name
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    found = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return (found if found[:1].isalpha() else f"v_{found}")[:64]
+
+
 def unknown_variables(text: str, known: tuple[str, ...]) -> list[str]:
     """Variables of a target template that the route's own template does not have."""
     found = read(text)

@@ -87,6 +87,7 @@ def read(
     from yett.config.certificates import utc_now
     from yett.config.spiffe import waiting
     from yett.control.certificates import pending, warnings
+    from yett.control.key_pairs import pair_errors
 
     compiled = compiled_file(file, workloads)
     if compiled.ordered and importlib.util.find_spec("acme") is None:
@@ -97,6 +98,9 @@ def read(
     if compiled.sockets and importlib.util.find_spec("spiffe") is None:
         text = f"{file}: `spiffe` gets certificates with a package that is not here; `pip install 'yett[spiffe]'`"
         raise Refused([{"text": text}])
+    unfit = pair_errors(compiled)
+    if unfit:
+        raise Refused([problem(one) for one in unfit], (file, *(Path(found) for found in compiled.watched)))
     ir = json.loads(compiled.ir)
     raw, revision = bytes(compiled.ir), compiled.revision
     if admin is not None:
@@ -137,18 +141,12 @@ def apply(gateway: Any, loaded: Loaded) -> None:
         Refused: the data plane cannot carry it out, for example because an address is in use.
     """
     from yett import _core
+    from yett.control.placed import problems
 
     try:
         gateway.apply(loaded.ir, loaded.secrets)
     except _core.ApplyError as error:
-        found = json.loads(error.args[0])
-        raise Refused(
-            [
-                {"text": f"{one['pointer']}: {one['message']}" if one["pointer"] else one["message"]}
-                for one in found
-            ],
-            loaded.files,
-        ) from None
+        raise Refused(problems(json.loads(error.args[0]), loaded), loaded.files) from None
 
 
 def new_gateway(options: bytes) -> Any:

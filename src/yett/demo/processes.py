@@ -33,6 +33,7 @@ class Running:
         self._watch = watch
         self._quiet = quiet
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._announced = False
 
     def __enter__(self) -> Running:
         try:
@@ -79,6 +80,7 @@ class Running:
             command.append("--watch")
         self._spawn("gateway", command, environment, log=self._quiet)
         self._wait("gateway", lambda: _ready(shop.ports["admin"]))
+        self._announced = True
         write_private(shop.state / "running.json", json.dumps({"pid": os.getpid(), "ports": shop.ports}))
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str], *, log: bool) -> None:
@@ -102,7 +104,8 @@ class Running:
             time.sleep(POLL_S)
 
     def _stop(self) -> None:
-        (self.shop.state / "running.json").unlink(missing_ok=True)
+        if self._announced:
+            (self.shop.state / "running.json").unlink(missing_ok=True)
         for name in ("gateway", *SERVICES, "identity"):
             part = self._parts.get(name)
             if part is None or part.poll() is not None:
@@ -130,6 +133,20 @@ def _ready(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def require_alone(state: Path) -> None:
+    """Raises DemoError where a demo runs with this state: a second one would change files under the first."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(state / "control.sock"))
+        except OSError:
+            return
+    raise DemoError(
+        "a demo of this directory runs already; stop it with Ctrl-C where it runs, or ask it from here: "
+        "`yett demo token --client mobile`"
+    )
 
 
 def program() -> Path:

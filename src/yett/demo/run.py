@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console
 from rich.text import Text
 
-from yett.demo.processes import Running, program
+from yett.demo.processes import Running, program, require_alone
 from yett.demo.shop import PORTS, Shop, find_directory, free_ports, is_free
 from yett.demo.story import STEPS, curl
 
@@ -23,6 +23,7 @@ def run_demo(directory: Path | None, port: int) -> int:
     """Runs until Ctrl-C or SIGTERM."""
     found = find_directory(directory)
     console = Console(soft_wrap=True, highlight=False)
+    require_alone(found / ".state")
     shop = Shop(found, found / ".state", choose_ports(port, console))
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -198,12 +198,12 @@ def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:
     """
     from yett import _core
     from yett.control import source
+    from yett.control.placed import problems
 
     try:
         return Engine(loaded.ir, loaded.secrets, offline=offline)
     except _core.ApplyError as error:
-        problems = [{"text": f"{file}: {one['message']}"} for one in json.loads(error.args[0])]
-        raise source.Refused(problems) from None
+        raise source.Refused(problems(json.loads(error.args[0]), loaded, file)) from None
 
 
 def header(text: str) -> tuple[str, str]:
@@ -234,6 +234,19 @@ def secret_text(path: str) -> str:
             f"`{path}` cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from None
     return text.strip()
+
+
+def secret_bytes(path: str) -> bytes:
+    """The bytes of a secret as a configuration reads it: without one line end at the end.
+
+    Raises:
+        Unanswerable: it cannot be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise Unanswerable(f"`{path}` cannot be read: {(error.strerror or 'error').lower()}") from None
+    return data.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def headers(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:

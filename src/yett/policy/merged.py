@@ -63,6 +63,9 @@ def read(file: Path, name: str) -> dict[str, Any]:
         raise source.Refused([source.problem(one) for one in error.errors]) from None
     routes = {route["name"]: route for route in json.loads(compiled.ir)["routes"]}
     if name not in routes:
+        if name.startswith("/"):
+            text = "is a path; give the whole URL, with the scheme and the host that clients use"
+            raise Unanswerable(f"`{name}` {text}: `https://api.example.com{name}`")
         hint = nearest(name, routes) or f"; known here: {listed(sorted(routes))}"
         raise Unanswerable(f"`{name}` is neither a URL nor a route{hint}")
     route = routes[name]

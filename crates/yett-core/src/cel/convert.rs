@@ -28,6 +28,7 @@ pub(super) fn call(function: Function, value: Value<'_>) -> Result<Value<'_>, Fa
             Value::Bytes(_) => Ok(value),
             Value::Text(Text::Borrowed(text)) => Ok(Value::Bytes(Bytes::Borrowed(text.as_bytes()))),
             Value::Text(Text::Shared(text)) => Ok(Value::Bytes(Bytes::Shared(text.as_bytes().into()))),
+            Value::Text(opaque) => Ok(Value::Bytes(Bytes::Shared(opaque.as_str().as_bytes().into()))),
             _ => Err(Failure::NoOverload),
         },
         Function::Bool => match &value {

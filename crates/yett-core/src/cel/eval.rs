@@ -11,6 +11,10 @@ use super::value::{Bytes, Failure, List, Map, Text, Value};
 
 /// Rounds of loops that one evaluation may take.
 const ROUNDS: u32 = 10_000;
+/// Items of lists and maps that one evaluation may read or compare, those that it reads again in each round among them.
+const ITEMS: u64 = 1_000_000;
+/// Bytes of text that count as one item.
+const TEXT: usize = 64;
 
 /// Where declared values come from.
 pub trait Activation<S> {
@@ -26,6 +30,7 @@ pub(super) struct Evaluation<'a, S> {
     pub(super) activation: &'a dyn Activation<S>,
     pub(super) sources: &'a [S],
     pub(super) rounds: Cell<u32>,
+    pub(super) items: Cell<u64>,
 }
 
 /// Variables of the loops around a part, innermost first.
@@ -39,7 +44,7 @@ struct Scope<'s, 'a> {
 type Evaluated<'a> = Result<Value<'a>, Failure>;
 
 pub(super) fn evaluate<'a, S>(node: &'a Node, activation: &'a dyn Activation<S>, sources: &'a [S]) -> Evaluated<'a> {
-    Evaluation { activation, sources, rounds: Cell::new(0) }.of(node, None)
+    Evaluation { activation, sources, rounds: Cell::new(0), items: Cell::new(0) }.of(node, None)
 }
 
 /// The value of a part that reads nothing.
@@ -61,16 +66,26 @@ impl<'a, S> Evaluation<'a, S> {
             Node::Has(at) => self.field(*at).map(|value| Value::Bool(value.is_some())),
             Node::Local(depth) => local(scope, *depth),
             Node::Select(operand, name) => match self.of(operand, scope)? {
-                Value::Map(map) => map.field(name).ok_or(Failure::NoSuchKey),
+                Value::Map(map) => {
+                    self.spend(map.entries().len())?;
+                    map.field(name).ok_or(Failure::NoSuchKey)
+                }
                 _ => Err(Failure::NoOverload),
             },
             Node::HasKey(operand, name) => match self.of(operand, scope)? {
-                Value::Map(map) => Ok(Value::Bool(map.field(name).is_some())),
+                Value::Map(map) => {
+                    self.spend(map.entries().len())?;
+                    Ok(Value::Bool(map.field(name).is_some()))
+                }
                 _ => Err(Failure::NoOverload),
             },
             Node::Index(both) => {
                 let [operand, index] = &**both;
-                indexed(&self.of(operand, scope)?, &self.of(index, scope)?)
+                let operand = self.of(operand, scope)?;
+                if let Value::Map(map) = &operand {
+                    self.spend(map.entries().len())?;
+                }
+                indexed(&operand, &self.of(index, scope)?)
             }
             Node::Not(operand) => match self.of(operand, scope)? {
                 Value::Bool(value) => Ok(Value::Bool(!value)),
@@ -101,14 +116,22 @@ impl<'a, S> Evaluation<'a, S> {
             }
             Node::Arithmetic(operation, both) => {
                 let [left, right] = &**both;
-                arithmetic(*operation, self.of(left, scope)?, self.of(right, scope)?)
+                let (left, right) = (self.of(left, scope)?, self.of(right, scope)?);
+                self.spend(length(&left).saturating_add(length(&right)))?;
+                arithmetic(*operation, left, right)
             }
             Node::In(both) => {
                 let [wanted, range] = &**both;
                 let wanted = self.of(wanted, scope)?;
                 match self.of(range, scope)? {
-                    Value::List(list) => Ok(Value::Bool(list.contains(&wanted))),
-                    Value::Map(map) => Ok(Value::Bool(map.get(&wanted).is_some())),
+                    Value::List(list) => {
+                        self.spend(list.len())?;
+                        Ok(Value::Bool(list.contains(&wanted)))
+                    }
+                    Value::Map(map) => {
+                        self.spend(map.entries().len())?;
+                        Ok(Value::Bool(map.get(&wanted).is_some()))
+                    }
                     _ => Err(Failure::NoOverload),
                 }
             }
@@ -124,13 +147,22 @@ impl<'a, S> Evaluation<'a, S> {
                 Ok(Value::List(List::Shared(items?.into())))
             }
             Node::Map(entries) => self.map(entries, scope),
-            Node::Call(function, operand) => convert::call(*function, self.of(operand, scope)?),
+            Node::Call(function, operand) => {
+                let operand = self.of(operand, scope)?;
+                self.spend(length(&operand))?;
+                convert::call(*function, operand)
+            }
             Node::Texts(test, both) => {
                 let [text, part] = &**both;
-                text_test(*test, &self.of(text, scope)?, &self.of(part, scope)?)
+                let (text, part) = (self.of(text, scope)?, self.of(part, scope)?);
+                self.spend(length(&text))?;
+                text_test(*test, &text, &part)
             }
             Node::Matches(pattern, text) => match self.of(text, scope)? {
-                Value::Text(text) => Ok(Value::Bool(pattern.is_match(text.as_str()))),
+                Value::Text(text) => {
+                    self.spend(text.as_str().len() / TEXT)?;
+                    Ok(Value::Bool(pattern.is_match(text.as_str())))
+                }
                 _ => Err(Failure::NoOverload),
             },
             Node::Part(part, zone, operand) => match self.of(operand, scope)? {
@@ -151,7 +183,16 @@ impl<'a, S> Evaluation<'a, S> {
     }
 
     fn field(&self, at: usize) -> Result<Option<Value<'a>>, Failure> {
-        self.activation.value(self.sources.get(at).ok_or(Failure::Absent)?)
+        let value = self.activation.value(self.sources.get(at).ok_or(Failure::Absent)?)?;
+        self.spend(value.as_ref().map_or(0, made))?;
+        Ok(value)
+    }
+
+    /// Counts what is done beside rounds: a body has lists that a condition may read again in each of them.
+    fn spend(&self, items: usize) -> Result<(), Failure> {
+        let spent = self.items.get().saturating_add(u64::try_from(items).unwrap_or(u64::MAX));
+        self.items.set(spent);
+        if spent > ITEMS { Err(Failure::TooMuch) } else { Ok(()) }
     }
 
     /// `deciding` ends it, wherever it stands: a failure beside it does not matter.
@@ -204,6 +245,8 @@ impl<'a, S> Evaluation<'a, S> {
                 (LoopKind::Exists, Ok(Value::Bool(true))) => return Ok(Value::Bool(true)),
                 (LoopKind::All | LoopKind::Exists, Ok(Value::Bool(_))) => {}
                 (LoopKind::All | LoopKind::Exists, Ok(_)) => failure = failure.or(Some(Failure::NoOverload)),
+                // Whatever a later round would say: there is none.
+                (_, Err(Failure::TooMuch)) => return Err(Failure::TooMuch),
                 (LoopKind::All | LoopKind::Exists, Err(found)) => failure = failure.or(Some(found)),
                 (LoopKind::ExistsOne, Ok(Value::Bool(value))) => count = count.saturating_add(u32::from(value)),
                 (LoopKind::Collect, Ok(Value::Bool(true))) => {
@@ -222,6 +265,25 @@ impl<'a, S> Evaluation<'a, S> {
             (None, LoopKind::ExistsOne) => Ok(Value::Bool(count == 1)),
             (None, LoopKind::Collect) => Ok(Value::List(List::Shared(collected.into()))),
         }
+    }
+}
+
+/// How many values a value was made of, where it was made for this evaluation.
+fn made(value: &Value<'_>) -> usize {
+    match value {
+        Value::List(List::Shared(items)) => items.iter().fold(items.len(), |sum, item| sum.saturating_add(made(item))),
+        Value::Map(Map::Shared(entries)) => entries.iter().fold(entries.len(), |sum, (_, item)| sum.saturating_add(made(item))),
+        _ => 0,
+    }
+}
+
+/// How many items an operation on it goes through.
+fn length(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(text) => text.as_str().len() / TEXT,
+        Value::Bytes(bytes) => bytes.as_slice().len() / TEXT,
+        Value::List(list) => list.len(),
+        _ => 0,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::decisions::Opaque;
+
 /// Why an evaluation failed. Whoever evaluates a rule denies then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -51,15 +53,29 @@ pub enum Text<'a> {
     Borrowed(&'a str),
     /// Made by the evaluation.
     Shared(Arc<str>),
+    /// Of a decision record, which knows only a hash of it.
+    Opaque(Arc<Opaque>),
 }
 
 impl Text<'_> {
-    /// Its characters.
+    /// Its characters. Of an opaque one nobody knows them: it notes that something follows from them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
             Self::Shared(text) => text,
+            Self::Opaque(opaque) => opaque.read(),
+        }
+    }
+
+    /// Whether two are the same, which can be told of opaque ones as well.
+    #[must_use]
+    pub fn same(&self, other: &Text<'_>) -> bool {
+        match (self, other) {
+            (Self::Opaque(one), Text::Opaque(other)) => one.marked() == other.marked(),
+            (Self::Opaque(opaque), plain) => opaque.is(plain.as_str()),
+            (plain, Text::Opaque(opaque)) => opaque.is(plain.as_str()),
+            _ => self.as_str() == other.as_str(),
         }
     }
 }
@@ -131,7 +147,7 @@ impl<'a> List<'a> {
     #[must_use]
     pub fn contains(&self, wanted: &Value<'_>) -> bool {
         if let (Self::Texts(items), Value::Text(text)) = (self, wanted) {
-            return items.iter().any(|item| **item == *text.as_str());
+            return items.iter().any(|item| text.same(&Text::Borrowed(item)));
         }
         match self {
             Self::Texts(_) => false,
@@ -241,7 +257,7 @@ impl<'a> Value<'a> {
         match (self, other) {
             (Self::Null, Value::Null) => true,
             (Self::Bool(left), Value::Bool(right)) => left == right,
-            (Self::Text(left), Value::Text(right)) => left.as_str() == right.as_str(),
+            (Self::Text(left), Value::Text(right)) => left.same(right),
             (Self::Bytes(left), Value::Bytes(right)) => left.as_slice() == right.as_slice(),
             (Self::Time(left), Value::Time(right)) | (Self::Span(left), Value::Span(right)) => left == right,
             (Self::Type(left), Value::Type(right)) => left == right,

@@ -12,6 +12,8 @@ pub mod times;
 
 use std::sync::Arc;
 
+use body::BodyField;
+
 use crate::exchange::{Exchange, Now, Refusal};
 use crate::ir;
 use crate::principal::Principal;
@@ -136,6 +138,18 @@ impl Policy {
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         let rules = self.deny.iter().chain(&self.rules).flat_map(Rule::headers);
         self.tenants.iter().filter_map(Tenant::header).chain(rules)
+    }
+
+    /// Parameters of the query that it reads.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        let rules = self.deny.iter().chain(&self.rules).flat_map(Rule::parameters);
+        self.tenants.iter().filter_map(Tenant::parameter).chain(rules)
+    }
+
+    /// Fields of the body that it reads.
+    pub fn body_fields(&self) -> impl Iterator<Item = &BodyField> {
+        let rules = self.deny.iter().chain(&self.rules).flat_map(Rule::body_fields);
+        self.tenants.iter().filter_map(Tenant::body_field).chain(rules)
     }
 
     /// Whether it names the tenant of a request.

@@ -239,7 +239,7 @@ impl IdentityAssertion {
     pub fn headers(&self, principal: Option<&Principal>, headers: &mut Headers) -> Result<(), FieldError> {
         for (name, source) in &self.headers {
             if let Some(value) = source.value(principal) {
-                if value.is_empty() || value.contains(|c: char| c.is_control()) {
+                if value.is_empty() || value.contains(|c: char| c.is_control()) || source.is_blurred(principal) {
                     return Err(FieldError::Value);
                 }
                 headers.set(name.as_bytes(), value.as_bytes())?;
@@ -250,6 +250,17 @@ impl IdentityAssertion {
 }
 
 impl Source {
+    /// Whether several are said, with blanks between, and one of them has a blank itself: it would be read as two.
+    fn is_blurred(&self, principal: Option<&Principal>) -> bool {
+        let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(char::is_whitespace));
+        principal.is_some_and(|principal| match self {
+            Self::Scopes => blank(&principal.scopes),
+            Self::Roles => blank(&principal.roles),
+            Self::Claim(wanted) => matches!(principal.claim(wanted), Some(ClaimValue::StringList(items)) if blank(items)),
+            Self::Subject | Self::Client | Self::Kind | Self::Provider | Self::Tenant => false,
+        })
+    }
+
     fn value(&self, principal: Option<&Principal>) -> Option<String> {
         let Some(principal) = principal else { return (*self == Self::Kind).then(|| "anonymous".to_owned()) };
         let joined = |items: &[Box<str>]| (!items.is_empty()).then(|| items.join(" "));

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use self::adopt::Adopted;
 pub use self::adopt::{Given, bind_early};
 use self::plan::{Control, Plan};
-use crate::observe::access_log::LogWriter;
+use crate::observe::access_log::{ACCESS, DECISIONS, LogWriter};
 use crate::observe::admin::Probe;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::prometheus::{self, Gauges};
@@ -76,6 +76,7 @@ struct Inner {
     control: Mutex<Control>,
     admin: Mutex<Option<SocketAddr>>,
     log: LogWriter,
+    decisions: LogWriter,
     draining: AtomicBool,
     started: u64,
     applied: AtomicU64,
@@ -100,7 +101,8 @@ impl Gateway {
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| "the system gives no randomness".to_owned())?;
         let shared = Arc::new(Shared::new(runtime.handle().clone(), seed));
-        let log = LogWriter::start(&shared).map_err(|error| format!("the log writer does not start: {error}"))?;
+        let writer = |kind| LogWriter::start(&shared, kind).map_err(|error| format!("the log writer does not start: {error}"));
+        let (log, decisions) = (writer(&ACCESS)?, writer(&DECISIONS)?);
         let current = Arc::<Mutex<Option<Arc<Installed>>>>::default();
         let (mut commands, mut metrics, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..usize::try_from(options.workers).unwrap_or(1) {
@@ -113,6 +115,7 @@ impl Gateway {
                 current: Arc::clone(&current),
                 metrics: Arc::clone(&counts),
                 log: log.queue(),
+                decisions: decisions.queue(),
             };
             let thread = std::thread::Builder::new().name(format!("yett-{index}")).spawn(move || seat.run());
             threads.push(thread.map_err(|error| format!("worker {index} does not start: {error}"))?);
@@ -127,6 +130,7 @@ impl Gateway {
             control: Mutex::new(Control::adopting(adopted)),
             admin: Mutex::default(),
             log,
+            decisions,
             draining: AtomicBool::new(false),
             started: unix_seconds(),
             applied: AtomicU64::new(0),
@@ -230,6 +234,7 @@ impl Gateway {
     /// Reopens access log files.
     pub fn reopen_logs(&self) {
         self.inner.log.reopen();
+        self.inner.decisions.reopen();
     }
 
     /// The challenges of certificate authorities that are open now: JSON of `{token: answer}`. They replace those before.
@@ -318,6 +323,7 @@ impl Gateway {
         *lock(&inner.admin) = None;
         *control = Control::stopped();
         inner.log.stop(GRACE);
+        inner.decisions.stop(GRACE);
         inner.shared.events.push("info", "stopped", &[]);
         if let Some(runtime) = lock(&self.runtime).take() {
             runtime.shutdown_background();
@@ -344,10 +350,9 @@ impl Inner {
         self.shared.limits.set_keys(process.limit_keys, clock::now());
         self.shared.introspection.answers.set_entries(process.introspection_cache);
         self.shared.network.set_own_addresses(plan.own_addresses(control));
-        let (installed, target) = plan.install(control, self.commands.len(), &self.shared);
-        if let Some(target) = target {
-            self.log.set(target);
-        }
+        let (installed, targets) = plan.install(control, self.commands.len(), &self.shared);
+        targets.access.into_iter().for_each(|target| self.log.set(target));
+        targets.decisions.into_iter().for_each(|target| self.decisions.set(target));
         *lock(&self.admin) = control.admin_address();
         *lock(&self.current) = Some(Arc::clone(&installed));
         let (done, acknowledged) = sync_channel(self.commands.len());

@@ -28,6 +28,7 @@ pub(super) struct Control {
     listeners: Vec<Known>,
     admin: Option<(SocketAddr, Admin)>,
     access_log: Option<ir::AccessLog>,
+    decision_log: Option<String>,
     labels: Arc<Labels>,
     /// Sockets from outside, until the first configuration serves.
     adopted: Vec<Adopted>,
@@ -87,8 +88,15 @@ pub(super) struct Plan {
     tls: Arc<Tls>,
     listeners: Vec<Known>,
     admin: AdminPlan,
-    access_log: Option<Target>,
+    logs: Targets,
     stores: Opened,
+}
+
+/// Where logs go from now on, where that changed.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) access: Option<Target>,
+    pub(super) decisions: Option<Target>,
 }
 
 #[derive(Debug)]
@@ -114,7 +122,8 @@ impl Plan {
         let tls = Tls::build(ir, secrets).map_err(|more| errors.extend(more)).ok();
         let listeners = listeners(control, ir, secrets, workers, &mut errors);
         let admin = admin(control, ir, secrets, &mut errors);
-        let access_log = access_log(control, ir, &mut errors);
+        let access = access_log(control, ir, &mut errors);
+        let logs = Targets { access, decisions: decision_log(control, ir, &mut errors) };
         let stores = shared.stores.opened().change(ir.state.as_ref(), secrets, &shared.service_runtime);
         let stores = stores.map_err(|(key, message)| errors.push(error(&format!("/state/{key}"), &message))).ok();
         // Nothing listens before all of it can be served.
@@ -133,7 +142,7 @@ impl Plan {
             }
             other => other,
         };
-        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, access_log, stores })
+        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, logs, stores })
     }
 
     /// Every address that is ours, so that no service resolves to one.
@@ -146,8 +155,8 @@ impl Plan {
         self.listeners.iter().map(|known| known.settings.bound.address).chain(admin).collect()
     }
 
-    /// Replaces what `control` remembers; gives what the workers take and, where it changed, the log's target.
-    pub(super) fn install(self, control: &mut Control, workers: usize, shared: &Arc<Shared>) -> (Arc<Installed>, Option<Target>) {
+    /// Replaces what `control` remembers; gives what the workers take, and where logs go.
+    pub(super) fn install(self, control: &mut Control, workers: usize, shared: &Arc<Shared>) -> (Arc<Installed>, Targets) {
         let names = self.listeners.iter().map(|known| Arc::clone(&known.settings.name)).collect();
         let routes = self.snapshot.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let labels = Arc::new(Labels::new(Arc::clone(&self.snapshot.revision), names, routes, &control.labels));
@@ -178,7 +187,8 @@ impl Plan {
         control.adopted.clear();
         control.labels = labels;
         control.access_log = Some(self.snapshot.ir.access_log.clone());
-        (installed, self.access_log)
+        control.decision_log = self.snapshot.ir.decision_log.as_ref().map(|log| log.file.clone());
+        (installed, self.logs)
     }
 }
 
@@ -324,4 +334,16 @@ fn access_log(control: &Control, ir: &ir::Ir, errors: &mut Vec<LoadError>) -> Op
             errors.push(error("/access_log", &message));
         })
         .ok()
+}
+
+fn decision_log(control: &Control, ir: &ir::Ir, errors: &mut Vec<LoadError>) -> Option<Target> {
+    let wanted = ir.decision_log.as_ref();
+    if control.decision_log.as_deref() == wanted.map(|log| log.file.as_str()) {
+        return None;
+    }
+    let failed = |failure| {
+        let file = wanted.map(|log| log.file.as_str()).unwrap_or_default();
+        errors.push(error("/decision_log/file", &format!("the decision log `{file}` cannot be opened: {failure}")));
+    };
+    Target::decisions(wanted).map_err(failed).ok()
 }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::ir;
-use crate::shared::Shared;
+use crate::shared::{Counter, Counters, Shared};
 
 /// Buffers that wait for the writer.
 const QUEUE: usize = 64;
@@ -25,6 +25,44 @@ pub(super) const BATCH_BYTES: usize = 32 * 1024;
 pub(super) const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Shortest pause between two events about the same trouble.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// What a log is to those who read counters and events.
+#[derive(Debug)]
+pub struct Kind {
+    thread: &'static str,
+    dropped: fn(&Counters) -> &Counter,
+    errors: fn(&Counters) -> &Counter,
+    write_failed: &'static str,
+    lines_dropped: &'static str,
+    reopen_failed: &'static str,
+    stuck: &'static str,
+    /// Permissions of a new file.
+    mode: u32,
+}
+
+/// The access log.
+pub static ACCESS: Kind = Kind {
+    thread: "yett-log",
+    dropped: |counters| &counters.access_log_dropped,
+    errors: |counters| &counters.access_log_errors,
+    write_failed: "access_log_write_failed",
+    lines_dropped: "access_log_dropped",
+    reopen_failed: "access_log_reopen_failed",
+    stuck: "access_log_stuck",
+    mode: 0o640,
+};
+
+/// The decision log.
+pub static DECISIONS: Kind = Kind {
+    thread: "yett-decisions",
+    dropped: |counters| &counters.decision_log_dropped,
+    errors: |counters| &counters.decision_log_errors,
+    write_failed: "decision_log_write_failed",
+    lines_dropped: "decision_log_dropped",
+    reopen_failed: "decision_log_reopen_failed",
+    stuck: "decision_log_stuck",
+    mode: 0o600,
+};
 
 /// Where lines go, opened.
 #[derive(Debug)]
@@ -43,11 +81,18 @@ impl Target {
         Ok(match log {
             ir::AccessLog::Off => Self::Off,
             ir::AccessLog::Stdout => Self::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-            ir::AccessLog::File(path) => {
-                let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-                Self::File(path.clone(), file)
-            }
+            ir::AccessLog::File(path) => Self::file(path, &ACCESS)?,
         })
+    }
+
+    /// Opens the file of a decision log, where there is one; it is created with mode 0600.
+    pub fn decisions(log: Option<&ir::DecisionLog>) -> io::Result<Self> {
+        log.map_or(Ok(Self::Off), |log| Self::file(&log.file, &DECISIONS))
+    }
+
+    fn file(path: &str, kind: &Kind) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(kind.mode).open(path)?;
+        Ok(Self::File(path.to_owned(), file))
     }
 }
 
@@ -72,6 +117,7 @@ pub struct LogQueue {
     /// Whether lines go anywhere at all.
     on: Arc<AtomicBool>,
     shared: Arc<Shared>,
+    kind: &'static Kind,
 }
 
 impl LogQueue {
@@ -88,7 +134,7 @@ impl LogQueue {
         match self.sender.try_send(Message::Batch { bytes, lines }) {
             Ok(()) => {}
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
-                self.shared.counters.access_log_dropped.add(lines);
+                (self.kind.dropped)(&self.shared.counters).add(lines);
                 if let Message::Batch { bytes, .. } = message {
                     give_back(&self.spare, bytes);
                 }
@@ -115,19 +161,21 @@ pub struct LogWriter {
 
 impl LogWriter {
     /// Starts it; nothing is written before the first [`LogWriter::set`].
-    pub fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+    pub fn start(shared: &Arc<Shared>, kind: &'static Kind) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let queue = LogQueue { sender, spare: Arc::default(), on: Arc::new(AtomicBool::new(false)), shared: Arc::clone(shared) };
+        let on = Arc::new(AtomicBool::new(false));
+        let queue = LogQueue { sender, spare: Arc::default(), on, shared: Arc::clone(shared), kind };
         let orders = Arc::<Mutex<Orders>>::default();
         let writer = Writer {
             target: Target::Off,
             spare: Arc::clone(&queue.spare),
             orders: Arc::clone(&orders),
             shared: Arc::clone(shared),
+            kind,
             complained: None,
             dropped: 0,
         };
-        let thread = std::thread::Builder::new().name("yett-log".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(kind.thread.to_owned()).spawn(move || {
             crate::server::signals::block();
             writer.run(&receiver);
         })?;
@@ -162,7 +210,7 @@ impl LogWriter {
         if thread.is_finished() {
             let _ = thread.join();
         } else {
-            self.queue.shared.events.push("error", "access_log_stuck", &[("detail", "the last lines were not written")]);
+            self.queue.shared.events.push("error", self.queue.kind.stuck, &[("detail", "the last lines were not written")]);
         }
     }
 
@@ -178,6 +226,7 @@ struct Writer {
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
     orders: Arc<Mutex<Orders>>,
     shared: Arc<Shared>,
+    kind: &'static Kind,
     complained: Option<Instant>,
     dropped: u64,
 }
@@ -203,12 +252,12 @@ impl Writer {
             Target::Stdout(file) | Target::File(_, file) => file.write_all(&bytes),
         };
         if let Err(error) = written {
-            self.shared.counters.access_log_errors.increment();
-            self.shared.counters.access_log_dropped.add(lines);
-            self.complain("access_log_write_failed", &error.to_string());
+            (self.kind.errors)(&self.shared.counters).increment();
+            (self.kind.dropped)(&self.shared.counters).add(lines);
+            self.complain(self.kind.write_failed, &error.to_string());
         }
-        let dropped = self.shared.counters.access_log_dropped.get();
-        if dropped > self.dropped && self.complain("access_log_dropped", &format!("{} lines", dropped - self.dropped)) {
+        let dropped = (self.kind.dropped)(&self.shared.counters).get();
+        if dropped > self.dropped && self.complain(self.kind.lines_dropped, &format!("{} lines", dropped - self.dropped)) {
             self.dropped = dropped;
         }
         give_back(&self.spare, bytes);
@@ -223,11 +272,11 @@ impl Writer {
             self.target = target;
         }
         if reopen && let Target::File(path, _) = &self.target {
-            match Target::open(&ir::AccessLog::File(path.clone())) {
+            match Target::file(path, self.kind) {
                 Ok(target) => self.target = target,
                 Err(error) => {
                     let detail = error.to_string();
-                    self.shared.events.push("error", "access_log_reopen_failed", &[("detail", &detail)]);
+                    self.shared.events.push("error", self.kind.reopen_failed, &[("detail", &detail)]);
                 }
             }
         }

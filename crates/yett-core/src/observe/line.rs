@@ -69,7 +69,7 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
 }
 
 /// A path in which segments that look like a signed token or one of our API keys are not shown.
-fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
     let finds = |needle: &[u8]| memchr::memmem::find(path, needle).is_some();
     if !finds(b"eyJ") && !finds(b"yett_") {
         return Cow::Borrowed(path);
@@ -147,14 +147,14 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
 
 // Inlined: the names are known, and so are the lengths that are copied.
 #[inline(always)]
-fn key(out: &mut Vec<u8>, name: &str) {
+pub(crate) fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
 #[inline(always)]
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     key(out, name);
     out.push(b'"');
     escape(out, value);
@@ -162,20 +162,20 @@ fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 #[inline(always)]
-fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn some(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if !value.is_empty() {
         text(out, name, value);
     }
 }
 
 #[inline(always)]
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 #[inline(always)]
-fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
+pub(crate) fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
     key(out, name);
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
@@ -213,13 +213,13 @@ fn unicode(out: &mut Vec<u8>, c: char) {
 
 /// RFC 3339 times; the second's text is kept, since most lines share it.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     second: Option<u64>,
     text: Vec<u8>,
 }
 
 impl Clock {
-    fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
         let second = unix_ms / 1000;
         if self.second != Some(second) {
             self.second = Some(second);

@@ -3,7 +3,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod events;
-mod line;
+pub(crate) mod line;
 pub mod metrics;
 pub mod prometheus;
 
@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 
 use self::access_log::LogQueue;
 use self::metrics::{Labels, Table, WorkerMetrics};
+use crate::decisions::{self, Records};
 use crate::exchange::{Exchange, Refusal};
 use crate::reason::Reason;
+use crate::snapshot::Snapshot;
 
 /// Everything about a finished request.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub struct Recorder {
     table: RefCell<Arc<Table>>,
     log: Option<LogQueue>,
     lines: RefCell<Lines>,
+    decisions: Option<LogQueue>,
+    decided: RefCell<Lines>,
     first: Notify,
 }
 
@@ -113,7 +117,15 @@ impl Recorder {
     #[must_use]
     pub fn new(metrics: Arc<WorkerMetrics>, log: Option<LogQueue>) -> Self {
         let table = RefCell::new(metrics.table());
-        Self { metrics, table, log, lines: RefCell::default(), first: Notify::new() }
+        let (lines, decided) = (RefCell::default(), RefCell::default());
+        Self { metrics, table, log, lines, decisions: None, decided, first: Notify::new() }
+    }
+
+    /// Hands decision records to `log`.
+    #[must_use]
+    pub fn deciding(mut self, log: LogQueue) -> Self {
+        self.decisions = Some(log);
+        self
     }
 
     /// Writes nowhere and counts for nobody; for tests.
@@ -141,16 +153,34 @@ impl Recorder {
         self.line(|bytes, clock| line::write(bytes, clock, record));
     }
 
+    /// Formats a decision record, where the request's access was decided; never blocks.
+    pub fn decided(&self, records: &Records, snapshot: &Snapshot, record: &Record<'_>) {
+        let write = |bytes: &mut Vec<u8>, clock: &mut line::Clock| decisions::write(bytes, clock, records, snapshot, record);
+        self.append(self.decisions.as_ref(), &self.decided, write);
+    }
+
     /// As [`Recorder::record`], for a whole connection.
     pub fn record_passthrough(&self, record: &PassthroughRecord<'_>) {
         self.line(|bytes, clock| line::passthrough(bytes, clock, record));
     }
 
     fn line(&self, write: impl FnOnce(&mut Vec<u8>, &mut line::Clock)) {
-        let Some(log) = self.log.as_ref().filter(|log| log.on()) else { return };
-        let mut lines = self.lines.borrow_mut();
+        self.append(self.log.as_ref(), &self.lines, |bytes, clock| {
+            write(bytes, clock);
+            true
+        });
+    }
+
+    /// `write` says whether it wrote a line.
+    fn append(&self, log: Option<&LogQueue>, lines: &RefCell<Lines>, write: impl FnOnce(&mut Vec<u8>, &mut line::Clock) -> bool) {
+        let Some(log) = log.filter(|log| log.on()) else { return };
+        let mut lines = lines.borrow_mut();
         let Lines { bytes, count, clock } = &mut *lines;
-        write(bytes, clock);
+        let before = bytes.len();
+        if !write(bytes, clock) {
+            bytes.truncate(before);
+            return;
+        }
         *count += 1;
         if bytes.len() >= access_log::BATCH_BYTES {
             log.submit(bytes, std::mem::take(count));
@@ -179,10 +209,12 @@ impl Recorder {
 
     /// Hands over what is buffered.
     pub fn flush(&self) {
-        let mut lines = self.lines.borrow_mut();
-        let Lines { bytes, count, .. } = &mut *lines;
-        if let Some(log) = self.log.as_ref().filter(|_| *count > 0) {
-            log.submit(bytes, std::mem::take(count));
+        for (log, lines) in [(&self.log, &self.lines), (&self.decisions, &self.decided)] {
+            let mut lines = lines.borrow_mut();
+            let Lines { bytes, count, .. } = &mut *lines;
+            if let Some(log) = log.as_ref().filter(|_| *count > 0) {
+                log.submit(bytes, std::mem::take(count));
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Authorize: what the caller may do.
 
-use crate::exchange::{Exchange, Now, Step};
+use crate::exchange::{Exchange, Now, Refusal, Step};
 use crate::filters::authorize::Ask;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
@@ -10,31 +10,46 @@ pub(super) fn authorize(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) 
     let (Some(index), Some(route)) = (exchange.route, snapshot.route(exchange.route)) else {
         return Step::Refuse(Reason::Internal.into());
     };
+    exchange.judged_ms = now.unix_ms;
     match (rules(route, exchange, now), &route.external) {
-        (Step::Continue, Some(external)) => external.check(index, exchange),
-        (step, _) => step,
+        (Err(refusal), _) => Step::Refuse(refusal),
+        (Ok(()), Some(external)) => external.check(index, exchange),
+        (Ok(()), None) => Step::Continue,
     }
 }
 
-fn rules(route: &Route, exchange: &Exchange, now: Now) -> Step {
-    let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
-    let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
-    match policy.check(&Ask { principal, exchange, route: &policy.route, now }) {
-        Ok(()) => Step::Continue,
-        Err(refusal) => Step::Refuse(refusal),
-    }
+/// What the rules of the route decide on the head.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn decided(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
+    rules(snapshot.route(exchange.route).ok_or(Reason::Internal)?, exchange, now)
+}
+
+fn rules(route: &Route, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
+    let Access::Authenticated { policy, .. } = &route.access else { return Ok(()) };
+    let principal = exchange.principal.as_ref().ok_or(Reason::Internal)?;
+    policy.check(&Ask { principal, exchange, route: &policy.route, now })
 }
 
 /// What rules decide on the validated body.
 pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Step {
-    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
-    let Access::Authenticated { policy, .. } = &route.access else { return Step::Continue };
-    if !policy.reads_body() {
-        return Step::Continue;
-    }
-    let Some(principal) = &exchange.principal else { return Step::Refuse(Reason::Internal.into()) };
-    match policy.check_body(&Ask { principal, exchange, route: &policy.route, now }) {
+    match decided_body(snapshot, exchange, now) {
         Ok(()) => Step::Continue,
         Err(refusal) => Step::Refuse(refusal),
     }
+}
+
+/// The same, as a result.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn decided_body(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
+    let route = snapshot.route(exchange.route).ok_or(Reason::Internal)?;
+    let Access::Authenticated { policy, .. } = &route.access else { return Ok(()) };
+    if !policy.reads_body() {
+        return Ok(());
+    }
+    let principal = exchange.principal.as_ref().ok_or(Reason::Internal)?;
+    policy.check_body(&Ask { principal, exchange, route: &policy.route, now })
 }

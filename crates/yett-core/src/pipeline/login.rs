@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Answer, Exchange, Need, Now, Once, Refusal, Step, Use};
+use crate::exchange::{Answer, Exchange, Need, Now, Once, Principal, Refusal, Step, Use};
 use crate::pipeline::{PipelineState, hidden, respond};
 use crate::providers::Failure;
 use crate::providers::oidc::cookie::Fields;
@@ -121,24 +121,35 @@ pub(super) fn assured(snapshot: &Snapshot, state: &mut PipelineState, exchange: 
     let Some(assurance) = snapshot.route(exchange.route).and_then(|route| route.assurance.as_ref()) else {
         return Step::Continue;
     };
-    let Some(principal) = exchange.principal.clone() else { return stop(Reason::Internal) };
-    let session = snapshot.providers.iter().zip(0_u32..).find_map(|(provider, index)| {
-        let own = *provider.name() == principal.provider;
-        provider.oidc().filter(|_| own).map(|oidc| (index, oidc.leeway_s()))
-    });
-    let leeway_s = session.map_or(30, |(_, leeway_s)| leeway_s);
-    let now_s = now.unix_ms / 1000;
+    let Err(refusal) = sure(snapshot, exchange, now) else { return Step::Continue };
     let wanted = &assurance.wanted;
-    let refusal = match tokens::assured(wanted, principal.assurance.as_deref(), principal.authenticated_s, now_s, leeway_s) {
-        Ok(()) => return Step::Continue,
-        Err(refusal) => Refusal { assurance: Some(Arc::clone(&assurance.challenge)), ..refusal },
-    };
-    match session {
+    match exchange.principal.as_deref().and_then(|principal| session(snapshot, principal)) {
         Some((provider, _)) if browser::is_navigation(exchange) && !hidden::is_hidden(snapshot, exchange) => {
             Turn { snapshot, state, exchange, now }.begin_here(provider, wanted)
         }
         _ => Step::Refuse(refusal),
     }
+}
+
+/// The provider of a caller's session and its leeway, where a login vouched for the caller.
+fn session(snapshot: &Snapshot, principal: &Principal) -> Option<(u32, u64)> {
+    snapshot.providers.iter().zip(0_u32..).find_map(|(provider, index)| {
+        let own = *provider.name() == principal.provider;
+        provider.oidc().filter(|_| own).map(|oidc| (index, oidc.leeway_s()))
+    })
+}
+
+/// Whether the login is as sure and as recent as the route wants it.
+///
+/// # Errors
+/// `insufficient_user_authentication`
+pub(super) fn sure(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
+    let Some(assurance) = snapshot.route(exchange.route).and_then(|route| route.assurance.as_ref()) else { return Ok(()) };
+    let principal = exchange.principal.as_deref().ok_or(Reason::Internal)?;
+    let leeway_s = session(snapshot, principal).map_or(30, |(_, leeway_s)| leeway_s);
+    let (acr, at) = (principal.assurance.as_deref(), principal.authenticated_s);
+    let insufficient = |refusal| Refusal { assurance: Some(Arc::clone(&assurance.challenge)), ..refusal };
+    tokens::assured(&assurance.wanted, acr, at, now.unix_ms / 1000, leeway_s).map_err(insufficient)
 }
 
 /// Gives the browser its session anew, or the store, where authenticate said so.
@@ -250,6 +261,7 @@ impl Turn<'_> {
             method: &crate::exchange::Method::Get,
             headers: &self.exchange.request.headers,
             query: query.as_bytes(),
+            recorded: None,
         };
         let listener = &self.exchange.connection.listener;
         matches!(self.snapshot.router.find_shown(listener, wanted, &mut Default::default()), Match::Found(_))

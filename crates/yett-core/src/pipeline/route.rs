@@ -11,10 +11,7 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
     if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
         return Step::Answer(answer);
     }
-    let mut variables = std::mem::take(&mut exchange.variables);
-    let found = snapshot.router.find(&exchange.connection.listener, wanted(exchange), &mut variables);
-    exchange.variables = variables;
-    let used = exchange.path.used();
+    let found = find(snapshot, exchange);
     // A route of the user's own at that place goes before; one that merely takes every path does not.
     let own = matches!(found, Match::Found(index) if snapshot.route(Some(index)).is_some_and(|route| route.well_known));
     if !own && let Some(answer) = snapshot.protected.answer(exchange) {
@@ -22,12 +19,11 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
     }
     match found {
         Match::Found(index) => {
+            let route = match taken(snapshot, exchange, index) {
+                Ok(route) => route,
+                Err(refusal) => return Step::Refuse(refusal),
+            };
             exchange.route = Some(index);
-            let Some(route) = snapshot.route(Some(index)) else { return Step::Refuse(Reason::Internal.into()) };
-            if !used.is_allowed_by(&route.path_allow) {
-                exchange.route = None;
-                return Step::Refuse(Reason::PathNotCanonical.into());
-            }
             // As soon as it is known how important the request is: refusing has to be cheap.
             if shed.refuses(route.priority) {
                 return Step::Refuse(Reason::Overloaded.into());
@@ -43,6 +39,30 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
             let redirected = if refusal.reason == Reason::RouteNotFound { redirect::to_https(snapshot, exchange) } else { None };
             redirected.unwrap_or(Step::Refuse(refusal))
         }
+    }
+}
+
+fn find(snapshot: &Snapshot, exchange: &mut Exchange) -> Match {
+    let mut variables = std::mem::take(&mut exchange.variables);
+    let found = snapshot.router.find(&exchange.connection.listener, wanted(exchange), &mut variables);
+    exchange.variables = variables;
+    found
+}
+
+/// The route, if it takes a path like that.
+fn taken<'s>(snapshot: &'s Snapshot, exchange: &Exchange, index: u32) -> Result<&'s Route, Refusal> {
+    let route = snapshot.route(Some(index)).ok_or(Reason::Internal)?;
+    if exchange.path.used().is_allowed_by(&route.path_allow) { Ok(route) } else { Err(Reason::PathNotCanonical.into()) }
+}
+
+/// Only which route takes a recorded request.
+///
+/// # Errors
+/// None does.
+pub(super) fn place<'s>(snapshot: &'s Snapshot, exchange: &mut Exchange) -> Result<(u32, &'s Route), Refusal> {
+    match find(snapshot, exchange) {
+        Match::Found(index) => Ok((index, taken(snapshot, exchange, index)?)),
+        other => Err(nowhere(exchange, beside(snapshot, exchange, other))),
     }
 }
 
@@ -86,6 +106,7 @@ fn wanted(exchange: &Exchange) -> Wanted<'_> {
         method: &exchange.request.method,
         headers: &exchange.request.headers,
         query: exchange.request.query(),
+        recorded: exchange.recorded.as_deref(),
     }
 }
 

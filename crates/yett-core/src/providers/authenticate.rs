@@ -381,7 +381,7 @@ fn assertion(
             principal
         }
     };
-    let once = assertions.once(&principal);
+    let once = assertions.once(&principal).map_err(|refusal| of(provider, refusal))?;
     match exchange.use_of(&once.key) {
         Some(Use::New) => Ok(principal),
         Some(Use::Again) => Err(of(provider, Reason::AssertionReplayed.into()).into()),
@@ -416,6 +416,8 @@ fn opaque(
     // Whoever revokes it has the token, and cannot read an id in it.
     if let Some(principal) = Rc::get_mut(&mut verdict.principal) {
         principal.credential = Some(credential_digest(token));
+        // Where it is a JWT, it is revoked by the id in it, whether its issuer repeats that or not.
+        principal.token_id = principal.token_id.take().or_else(|| introspection::id_of(token).map(Into::into));
     }
     let principal = Rc::clone(&verdict.principal);
     if verdict.until_ms > now.unix_ms {

@@ -12,6 +12,7 @@ use crate::filters::keyed_hash::KeyedHash;
 use crate::ir::{self, ClaimMap, ClaimType};
 use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::reason::Reason;
+use crate::revocation::MAX_NAME;
 
 /// Largest date that is taken, seconds since 1970: beyond 2^53 JSON numbers lose digits.
 const DATE_MAX: u64 = 1 << 53;
@@ -66,14 +67,19 @@ fn list(value: &Value, name: &str) -> Result<Vec<Box<str>>, Refusal> {
 }
 
 fn scopes(claims: &Claims, path: &[String]) -> Result<Vec<Box<str>>, Refusal> {
-    match at(claims, path)? {
-        None => Ok(Vec::new()),
+    let found: Vec<Box<str>> = match at(claims, path)? {
+        None => Vec::new(),
         Some(value @ Value::String(_)) => {
             let text = plain(value, &path.join("."))?;
-            Ok(text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect())
+            text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect()
         }
-        Some(value) => list(value, &path.join(".")),
+        Some(value) => list(value, &path.join("."))?,
+    };
+    // RFC 6749 section 3.3: a scope has no blank. One that had one, of whatever kind, would be two to somebody who reads words.
+    if found.iter().any(|scope| scope.contains(char::is_whitespace)) {
+        return Err(invalid(&path.join("."), "has a blank in a scope"));
     }
+    Ok(found)
 }
 
 fn roles(claims: &Claims, path: &[String]) -> Result<Vec<Box<str>>, Refusal> {
@@ -172,7 +178,8 @@ impl Mapping {
             partner: optional(&self.spec.partner)?,
             actor: claims.get("act").map(|act| actor(act, ACTORS)).transpose()?.map(|act| act.to_string().into()),
             claims: values,
-            token_id: text(claims, "jti")?.map(Into::into),
+            // One that no revocation can name is none: the token is known by its digest then.
+            token_id: text(claims, "jti")?.filter(|id| (1..=MAX_NAME).contains(&id.len())).map(Into::into),
             session: text(claims, "sid")?.map(Into::into),
             assurance: self.assurance(claims)?,
             authenticated_s: date(claims, "auth_time")?,

@@ -28,7 +28,6 @@ const ID_BYTES: usize = 256;
 /// A compiled provider.
 #[derive(Debug)]
 pub(super) struct ClientAssertions {
-    provider: Box<str>,
     audiences: Vec<Box<str>>,
     algorithms: Vec<Algorithm>,
     lifetime_s: u64,
@@ -68,7 +67,6 @@ impl ClientAssertions {
             return Err(named("has no clients, so every request would be refused"));
         }
         Ok(Self {
-            provider: spec.name.as_str().into(),
             audiences: spec.audiences.iter().map(|one| one.as_str().into()).collect(),
             algorithms,
             lifetime_s: spec.lifetime_s,
@@ -135,10 +133,6 @@ impl ClientAssertions {
             return Err(wrong(&format!("the assertion lives for more than the {} s that are accepted", self.lifetime_s)));
         }
         self.check_audience(claims)?;
-        if issued_s.saturating_mul(1000) < self.since.load(Ordering::Acquire) {
-            let detail = "it is from before the gateway remembers what was used; make a new one";
-            return Err(refuse(Reason::AssertionReplayed, detail));
-        }
         Ok(Times { id: id.into(), issued_s, from_ms, until_ms })
     }
 
@@ -160,11 +154,20 @@ impl ClientAssertions {
         Err(Reason::TokenAudienceMismatch.into())
     }
 
-    /// What the store is asked about an assertion: whether this is the first time.
-    pub(super) fn once(&self, principal: &Principal) -> Once {
+    /// What the store is asked about an assertion: whether this is the first time. Before that, also for a verdict that is
+    /// remembered: what a store of before has seen is not known to the one that is asked now.
+    ///
+    /// # Errors
+    /// `assertion_replayed`: it may have been used with nobody remembering.
+    pub(super) fn once(&self, principal: &Principal) -> Result<Once, Refusal> {
+        if principal.issued_ms.unwrap_or(0) < self.since.load(Ordering::Acquire) {
+            let detail = "it is from before the gateway remembers what was used; make a new one";
+            return Err(refuse(Reason::AssertionReplayed, detail));
+        }
         let id = principal.token_id.as_deref().unwrap_or_default();
-        let key = Key::new(Space::Assertion, &[self.provider.as_bytes(), principal.subject.as_bytes(), id.as_bytes()]);
-        Once { key, until_ms: principal.expires_ms.unwrap_or(u64::MAX) }
+        // Without the provider: under another name, or beside another one that knows the client, it is the same assertion.
+        let key = Key::new(Space::Assertion, &[principal.subject.as_bytes(), id.as_bytes()]);
+        Ok(Once { key, until_ms: principal.expires_ms.unwrap_or(u64::MAX) })
     }
 }
 

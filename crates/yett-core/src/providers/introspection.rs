@@ -25,6 +25,7 @@ use crate::exchange::{AuthenticationMethod, Now, Principal, Refusal};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::reason::Reason;
+use crate::revocation::MAX_NAME;
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
 
@@ -41,13 +42,22 @@ pub struct Introspected {
 
 /// The issuer that a signed token claims to have, whatever its header and signature; nothing where it is no such token.
 pub(super) fn issuer_of(token: &[u8]) -> Option<String> {
+    claim_of(token, "iss")
+}
+
+/// The `jti` of a token that is a JWT; only where its issuer has said that it gave out these very bytes.
+pub(super) fn id_of(token: &[u8]) -> Option<String> {
+    claim_of(token, "jti").filter(|id| (1..=MAX_NAME).contains(&id.len()))
+}
+
+fn claim_of(token: &[u8], name: &str) -> Option<String> {
     let mut parts = token.split(|b| *b == b'.');
     let payload = parts.nth(1)?;
     if parts.count() != 1 {
         return None;
     }
     let claims = json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
-    claims.get("iss")?.as_str().map(str::to_owned)
+    claims.get(name)?.as_str().map(str::to_owned)
 }
 
 /// A compiled provider.

@@ -186,6 +186,12 @@ impl Provider {
         Self { name: name.into(), identity, headers, sender_constrained, kind, live: None }
     }
 
+    /// Whether it reads what a connection or a browser brings by itself.
+    #[must_use]
+    pub fn is_ambient(&self) -> bool {
+        matches!(self.kind, Kind::Mtls(..) | Kind::Oidc(_))
+    }
+
     /// Name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
@@ -220,9 +226,15 @@ impl Provider {
         self.sender_constrained
     }
 
-    /// Whether its credentials are tokens in `Authorization`.
+    /// Whether its credentials are access tokens in `Authorization`, which may be bound to a key.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
+        matches!(self.kind, Kind::Jwt(_) | Kind::Introspection(_))
+    }
+
+    /// Whether it vouches for what is signed with keys of its own, which events of it are signed with, too.
+    #[must_use]
+    pub fn signs_tokens(&self) -> bool {
         self.jwt().is_some()
     }
 

@@ -37,7 +37,7 @@ use crate::filters::keyed_hash::KeyedHash;
 use crate::ir;
 use crate::outbound::{OauthClient, Target, Transport};
 use crate::reason::Reason;
-use crate::revocation::{Revocation, What, hex};
+use crate::revocation::{LOGOUT, Revocation, What, hex};
 use crate::shared::Shared;
 use crate::snapshot::Secrets;
 use crate::store::{Key, MAX_VALUE, Space};
@@ -395,7 +395,7 @@ impl Oidc {
 
     fn revocation(&self, what: What, before_ms: Option<u64>, until_s: u64, now: Now) -> Result<Revocation, Refusal> {
         let until_ms = until_s.saturating_add(60).saturating_mul(1000);
-        Revocation::new(what, before_ms, until_ms, "logout", now.unix_ms).map_err(|_| Reason::Internal.into())
+        Revocation::new(what, before_ms, until_ms, LOGOUT, now.unix_ms).map_err(|_| Reason::Internal.into())
     }
 
     /// What a logout token is remembered by: it counts once.

@@ -23,7 +23,7 @@ use crate::reason::Reason;
 use crate::snapshot::Secrets;
 
 /// The fields that carry a signature.
-pub(super) const HEADERS: [&str; 2] = ["signature-input", "signature"];
+pub(crate) const HEADERS: [&str; 2] = ["signature-input", "signature"];
 /// Bytes of a nonce at most.
 const NONCE_BYTES: usize = 128;
 /// What covers `@target-uri` in parts.

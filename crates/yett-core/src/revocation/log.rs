@@ -140,7 +140,7 @@ impl Revocations {
         let now = clock::now().unix_ms;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
-        if table.len() >= table.room() {
+        if !table.has_room(&record) {
             return Err(NotAcknowledged::Full);
         }
         drop(table);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Revocation, What};
+use super::{LOGOUT, Revocation, What};
 use crate::principal::{AuthenticationMethod, Principal};
 
 /// A line of the log.
@@ -29,6 +29,10 @@ impl Record {
             Self::Revoke(one) => &one.id,
             Self::Undo { id, .. } => id,
         }
+    }
+
+    fn is_logout(&self) -> bool {
+        matches!(self, Self::Revoke(one) if *one.by == *LOGOUT)
     }
 
     pub(super) fn until_ms(&self) -> u64 {
@@ -60,6 +64,8 @@ pub(super) struct Table {
     by_name: HashMap<Kind, HashMap<Box<str>, Vec<Arc<Revocation>>>>,
     by_id: HashMap<Box<str>, Record>,
     ends: BTreeSet<(u64, Box<str>)>,
+    /// How many of them logouts made.
+    logouts: usize,
     /// Until then something is not known that should be, milliseconds since 1970: another instance had more than there is
     /// room for here, or wrote what cannot be read.
     incomplete_until: u64,
@@ -90,7 +96,7 @@ impl What {
 impl Table {
     pub(super) fn new(room: u32) -> Self {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        Self { room, by_name: HashMap::new(), by_id: HashMap::new(), ends: BTreeSet::new(), incomplete_until: 0 }
+        Self { room, by_name: HashMap::new(), by_id: HashMap::new(), ends: BTreeSet::new(), logouts: 0, incomplete_until: 0 }
     }
 
     pub(super) fn set_room(&mut self, room: u32) {
@@ -103,6 +109,12 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// Whether there is room for one more. Whoever can log in can log out, again and again: logouts take half of it at most,
+    /// so that operators and identity providers find room.
+    pub(super) fn has_room(&self, record: &Record) -> bool {
+        self.len() < self.room && (!record.is_logout() || self.logouts < self.room.div_ceil(2))
     }
 
     pub(super) fn is_incomplete(&self, unix_ms: u64) -> bool {
@@ -157,6 +169,7 @@ impl Table {
         }
         let id: Box<str> = record.id().into();
         self.ends.insert((record.until_ms(), id.clone()));
+        self.logouts = self.logouts.saturating_add(usize::from(record.is_logout()));
         if let Record::Revoke(one) = &record {
             let (kind, name, _) = one.what.parts();
             let names = self.by_name.entry(kind).or_default();
@@ -169,6 +182,7 @@ impl Table {
     fn remove(&mut self, id: &str) {
         let Some(record) = self.by_id.remove(id) else { return };
         self.ends.remove(&(record.until_ms(), id.into()));
+        self.logouts = self.logouts.saturating_sub(usize::from(record.is_logout()));
         let Record::Revoke(one) = record else { return };
         let (kind, name, _) = one.what.parts();
         if let Some(names) = self.by_name.get_mut(&kind)
@@ -210,8 +224,10 @@ impl Table {
 fn is_about(one: &Revocation, kind: Kind, who: &Principal, unix_ms: u64) -> bool {
     let (_, _, limited) = one.what.parts();
     let from = if kind == Kind::Key { &who.provider } else { &who.issuer };
+    // An introspection endpoint need not say who issued a token, and nothing else does: it may be the one that is meant.
+    let unknown = from.is_empty() && who.method == AuthenticationMethod::Introspection;
     one.until_ms > unix_ms
-        && limited.is_none_or(|limited| *limited == **from)
+        && limited.is_none_or(|limited| unknown || *limited == **from)
         // What does not say when it was issued may have been issued before.
         && one.before_ms.is_none_or(|before| who.issued_ms.is_none_or(|issued| issued < before))
 }

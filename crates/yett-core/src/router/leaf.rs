@@ -161,6 +161,10 @@ impl Leaf {
         let mut method_is_there = false;
         for entry in self.seen(sight).filter(|e| e.methods.contains(wanted.method)) {
             method_is_there = true;
+            if let Some(recorded) = wanted.recorded {
+                entry.headers.keys().for_each(|name| recorded.listed(name));
+                entry.query.keys().for_each(|name| recorded.parameter(name));
+            }
             // Never on to a laxer route with what the service may read as the stricter one's (CVE-2026-31838).
             if let Some(source) = entry.is_unclear(wanted) {
                 return if entry.hidden { Choice::Condition } else { Choice::Ambiguous(source) };

@@ -67,7 +67,7 @@ fn ask_with(routes: &[ir::Route], host: &str, method: &str, target: &str, fields
     }
     let mut variables = Variables::default();
     let method = Method::parse(method.as_bytes()).unwrap();
-    let wanted = Wanted { host, path: &path, method: &method, headers: &headers, query: query.as_bytes() };
+    let wanted = Wanted { host, path: &path, method: &method, headers: &headers, query: query.as_bytes(), recorded: None };
     let found = router.find("public", wanted, &mut variables);
     assert_eq!(router.find("internal", wanted, &mut Variables::default()), Match::NotFound);
     Asked { found, values: variables.iter().map(str::to_owned).collect() }
@@ -212,7 +212,7 @@ fn hidden_routes_show_in_nothing() {
             let mut path = CanonicalPath::default();
             path.parse_into(target.as_bytes()).unwrap();
             let method = Method::parse(name.as_bytes()).unwrap();
-            let wanted = Wanted { host: "h", path: &path, method: &method, headers: &headers, query: b"" };
+            let wanted = Wanted { host: "h", path: &path, method: &method, headers: &headers, query: b"", recorded: None };
             let named = |found| match found {
                 Match::Found(index) => Err(index),
                 other => Ok(other),

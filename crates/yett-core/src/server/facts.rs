@@ -1,5 +1,6 @@
 //! Fetches the facts that the pipeline asks for: the only place where a decision waits.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::client::Client;
@@ -11,7 +12,7 @@ use crate::exchange::{Need, Now, Once, Use};
 use crate::providers::introspection::Introspected;
 use crate::providers::oidc::grants::Grant;
 use crate::providers::{Provider, bearer_of};
-use crate::store::{Survives, Unavailable};
+use crate::store::Unavailable;
 
 /// How long a fresh key set is waited for.
 const KEYS_MS: u64 = 10_000;
@@ -115,9 +116,9 @@ impl<C: Client> Lane<C> {
     async fn nonce(&mut self, worker: &Worker, deadline: u64) {
         let Some(question) = self.exchange.signed.as_ref().and_then(|signed| signed.question()) else { return };
         let store = worker.shared.stores.main();
-        // Where nonces are forgotten with the process, those from before it may have been used.
-        let forgotten = store.replay_survives() == Survives::No && question.created_ms / 1000 < worker.shared.started_ms / 1000;
-        let answer = match forgotten {
+        // What was used before a start, or before another store took over, is forgotten: those from before it may have been used.
+        let since_ms = worker.shared.stores.remembered_since().load(Ordering::Acquire);
+        let answer = match question.created_ms / 1000 < since_ms / 1000 {
             true => Ok(false),
             false => {
                 let asked = store.insert_if_absent(question.key, question.until_ms);

@@ -328,7 +328,7 @@ impl<C: Client> Lane<C> {
             first_byte_ns: attempted.first_byte_ns,
             reused: attempted.reused,
         });
-        worker.recorder.record(&Record {
+        let record = Record {
             exchange: Some(&self.exchange),
             route: route.map(|r| &*r.name),
             connection: &self.exchange.connection,
@@ -341,7 +341,11 @@ impl<C: Client> Lane<C> {
             ended,
             upstream,
             truncated,
-        });
+        };
+        worker.recorder.record(&record);
+        if let Some(records) = &view.snapshot.records {
+            worker.recorder.decided(records, &view.snapshot, &record);
+        }
     }
 
     /// Gives back what an idle connection does not need.

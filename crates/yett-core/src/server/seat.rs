@@ -84,6 +84,8 @@ pub struct Seat {
     pub metrics: Arc<WorkerMetrics>,
     /// Its way to the access log.
     pub log: LogQueue,
+    /// Its way to the decision log.
+    pub decisions: LogQueue,
 }
 
 impl Seat {
@@ -160,7 +162,7 @@ struct Desk {
 
 impl Desk {
     fn new(seat: &Seat) -> Self {
-        let recorder = Recorder::new(Arc::clone(&seat.metrics), Some(seat.log.clone()));
+        let recorder = Recorder::new(Arc::clone(&seat.metrics), Some(seat.log.clone())).deciding(seat.decisions.clone());
         Self {
             index: seat.index,
             shared: Arc::clone(&seat.shared),

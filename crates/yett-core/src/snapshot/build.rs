@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::identity;
 use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
+use crate::decisions::Records;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
@@ -76,6 +77,10 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     let events = events(&ir, &providers, secrets, &mut errors);
     let logins = logins(&ir, &providers, &mut errors);
+    let records = ir.decision_log.as_ref().map(|spec| {
+        let built = Records::build(spec, bytes, &ir, &routes, secrets);
+        errors.take(|| "/decision_log/key".to_owned(), built)
+    });
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -89,6 +94,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     key_headers.dedup();
     Ok(Snapshot {
         revision,
+        records: records.flatten(),
         claim_headers: identity::claim_headers(&assertions),
         assertions,
         protected: ProtectedResources::build(&ir, |name| {
@@ -116,7 +122,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
 fn events(ir: &Ir, providers: &[Provider], secrets: &Secrets, errors: &mut Errors) -> Vec<Events> {
     let mut out = Vec::with_capacity(ir.security_events.len());
     for (index, spec) in ir.security_events.iter().enumerate() {
-        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.takes_tokens());
+        let provider = providers.iter().position(|provider| **provider.name() == *spec.provider && provider.signs_tokens());
         let token = match &spec.token {
             None => Ok(None),
             Some(name) => secrets
@@ -199,7 +205,13 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
-                ir::Provider::Jwt(jwt) => write!(text, "{jwt:?}"),
+                ir::Provider::Jwt(jwt) => {
+                    let secret = match &jwt.jwks {
+                        ir::Jwks::SharedSecret(name) => ir.secrets.get(name),
+                        _ => None,
+                    };
+                    write!(text, "{:?}", (jwt, secret))
+                }
                 ir::Provider::Oidc(oidc) => write!(text, "{oidc:?}"),
                 ir::Provider::ApiKey(keys) => {
                     let pepper = keys.pepper.as_ref().map(|name| ir.secrets.get(name));

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yett.config.base import Location, listed, nearest, on_routes
+from yett.config.jwt_document import issuers
+from yett.config.providers.introspection import Introspection
+from yett.config.providers.jwt import Jwt
+from yett.config.providers.oidc import Oidc
 
 if TYPE_CHECKING:
+    from yett.config.filters.authorize import Authorize
     from yett.config.merge import Merger, Policy
 
 
@@ -14,8 +19,52 @@ def check_authorization(merger: Merger, policies: list[Policy]) -> None:
     """The table of roles, and the obligation to name tenants."""
     _roles(merger)
     _external(merger)
+    said: set[Location] = set()
     for policy in policies:
         _tenant(merger, policy)
+        _users(merger, policy, said)
+
+
+def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:
+    """A `sub` is unique within its issuer only (OpenID Connect Core section 2): elsewhere it may be somebody else."""
+    providers = merger.gateway.identity_providers
+    whose = {name: set(_issuers(name, providers[name])) for name in policy.callers_of if name in providers}
+    if len(set().union(*whose.values())) < 2:
+        return
+    route, group = merger.gateway.routes[policy.name], merger.gateway.groups.get(policy.group or "")
+    rules: list[tuple[Location, Authorize]] = (
+        [(("routes", policy.name), route.authorize)] if route.authorize else []
+    )
+    if group is not None and group.authorize:
+        rules.append((("groups", policy.group or ""), group.authorize))
+    if any(
+        name in (rule.when or "") for _, rule in rules for name in ("principal.issuer", "principal.provider")
+    ):
+        return
+    accepted = [name for name, issuers in whose.items() if issuers]
+    for place, rule in rules:
+        at: Location = (*place, "authorize", "callers", "users")
+        if rule.callers is None or not rule.callers.users or at in said:
+            continue
+        said.add(at)
+        one = rule.callers.users[0]
+        merger.fault(
+            at,
+            "user_ambiguous",
+            f"`{one}` may be another person at each issuer of {listed(accepted)}; accept one issuer here, "
+            f"or say which one is meant: `when: \"principal.provider == '{accepted[0]}'\"`",
+        )
+
+
+def _issuers(name: str, provider: object) -> tuple[str, ...]:
+    """Whose people a provider vouches for; nothing where it knows machines only."""
+    if isinstance(provider, Jwt):
+        return tuple(issuers(provider))
+    if isinstance(provider, Oidc):
+        return (provider.issuer,)
+    if isinstance(provider, Introspection):
+        return (provider.issuer or f"asked by {name}",)
+    return ()
 
 
 def _roles(merger: Merger) -> None:

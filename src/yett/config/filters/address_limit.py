@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from yett.config import units
 from yett.config.base import Model
-from yett.config.filters.rate_limit import Burst, limit
+from yett.config.filters.rate_limit import Burst, limit, named
 from yett.config.types import Name
 
 
@@ -23,4 +25,4 @@ class AddressLimit(Model):
         return limit(name, scope, self.rate, self.burst, "address")
 
 
-AddressLimits = dict[Name, AddressLimit]
+AddressLimits = Annotated[dict[Name, AddressLimit], BeforeValidator(named)]

@@ -22,14 +22,14 @@ from yett.config.base import Model, refuse
 from yett.config.headers import owned
 from yett.config.types import Items, Name, Networks, Quantified, Text, one_or_list
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
 _CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "host"}
 _SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)*(/\*)?", re.ASCII)
 
 
 def _scope(value: Quantified, at: tuple[str | int, ...] = ()) -> Quantified:
     for index, scope in enumerate(value.items):
-        if not _SCOPE.fullmatch(scope):
+        if not SCOPE.fullmatch(scope):
             raise refuse(
                 "scope_invalid",
                 f"`{scope}` is not a scope; it has blanks or quotes: several are `{{all_of: [a, b]}}`",

@@ -203,7 +203,19 @@ def limit(name: str, scope: str, rate: str, burst: int, key: Any) -> dict[str, A
     return {"name": name, "scope": scope, "count": count, "period_ms": period, "burst": burst, "key": key}
 
 
-RateLimits = Annotated[dict[Name, RateLimit], WrapValidator(or_none), OrNone()]
+def named(value: Any) -> Any:
+    """Refuses a limit that stands where limits by name belong."""
+    if isinstance(value, dict) and any(
+        key in {"rate", "burst", "key"} and not isinstance(part, dict) for key, part in value.items()
+    ):
+        raise refuse(
+            "limit_unnamed",
+            "a limit has a name, which stands in answers and in the log; write it around this: `per-caller: {rate: …, burst: …}`",
+        )
+    return value
+
+
+RateLimits = Annotated[dict[Name, RateLimit], BeforeValidator(named), WrapValidator(or_none), OrNone()]
 """Limits by name, or `{none: "reason"}`."""
 
 __all__ = [

@@ -84,7 +84,7 @@ class ResponseValidation(Model):
     openapi: PublicFile | None = None
     """An OpenAPI description (3.0 or 3.1): what its `operation` says of answers is what counts."""
     operation: Text | None = None
-    """The `operationId` in it."""
+    """The `operationId` in it, or method and path, such as `GET /orders`."""
     unknown_properties: Unknown = "allow"
     """Whether properties that a schema of the description does not name are refused."""
     statuses: Annotated[tuple[str, ...], BeforeValidator(_statuses), WithJsonSchema(_STATUS_SCHEMA)] = ()

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from yett.config.base import Model, refuse
 from yett.config.headers import FieldName
+from yett.config.machine import Scopes
 from yett.config.types import Items, Name, Networks, PublicFile, Secret, Text, one_or_list
 
 _ID = re.compile(r"[a-z0-9]{12}", re.ASCII)
@@ -71,7 +72,7 @@ class KeyEntry(Model):
     id: Annotated[str, BeforeValidator(_id)]
     hash: Hex
     kind: Literal["service", "device"] = "service"
-    scopes: Items = ()
+    scopes: Scopes = ()
     roles: Items = ()
     tenant: Text | None = None
     partner: Text | None = None

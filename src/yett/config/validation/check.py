@@ -93,9 +93,12 @@ class Validations:
         description, operation = self._operation(at, found, found.unknown_properties == "refuse")
         if description is None or operation is None:
             return
+        for one in operation.parameters:
+            if one["in"] == "path":
+                one["name"] = template.variable(one["name"])
         document = found.of_operation(operation)
         schemas = [*operation.parameters, *operation.bodies]
-        self.errors += operation.errors or _compiled_faults(
+        self.errors += operation.errors or compiled_faults(
             description.document, operation, schemas, found.formats
         )
         if "form_limits" in found.model_fields_set and "form" not in document:
@@ -160,7 +163,7 @@ class Validations:
         if found.mode == "strip" and not (operation.response_errors or _closes(bodies)):
             message = "no answer of the operation is JSON with known properties, so nothing would be taken out; describe one, or write `enforce`"
             self._fault((*at, "mode"), "strip_nothing", message)
-        self.errors += operation.response_errors or _compiled_faults(
+        self.errors += operation.response_errors or compiled_faults(
             description.document, operation, bodies, found.formats
         )
         self._streams(at, found, [str(body["content_type"]) for body in bodies])
@@ -295,7 +298,7 @@ def _closes(schema: Any) -> bool:
     return any(f'"{key}"' in text for key in _CLOSING)
 
 
-def _compiled_faults(
+def compiled_faults(
     document: Document, operation: Operation, parts: list[dict[str, Any]], formats: bool
 ) -> list[ConfigError]:
     """Schemas of an operation that the data plane does not take."""

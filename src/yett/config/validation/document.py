@@ -47,12 +47,22 @@ def _json(text: str, path: Path, shown: str, code: str) -> Document | ConfigErro
         message = f"this is no JSON ({error.msg[:1].lower()}{error.msg[1:]})"
         return ConfigError(shown, error.lineno, error.colno, "", message, code)
     except (ValueError, RecursionError) as error:
-        return ConfigError(shown, 1, 1, "", str(error) or "this is too deep", code)
+        line, column = _place(text, path, shown)
+        return ConfigError(shown, line, column, "", str(error) or "this is too deep", code)
     try:
         source: Source | None = parse(text.encode(), path, shown)
     except Unreadable:
         source = None
     return Document(value, shown, source)
+
+
+def _place(text: str, path: Path, shown: str) -> tuple[int, int]:
+    """Where a reader of YAML finds the fault, such as a name that stands twice; the beginning if it finds none."""
+    try:
+        parse(text.encode(), path, shown)
+    except Unreadable as unreadable:
+        return unreadable.error.line, unreadable.error.column
+    return 1, 1
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -67,25 +67,40 @@ class Description:
 
     @cached_property
     def _named(self) -> dict[str, list[Found]]:
+        """By `operationId`; an operation whose method and path is nobody's `operationId` by these as well."""
         found: dict[str, list[Found]] = {}
+        placed: dict[str, list[Found]] = {}
         for one in self.operations():
             found.setdefault(one[0], []).append(one)
-        return found
+            placed[f"{one[1].upper()} {one[2]}"] = [one]
+        return {**placed, **found}
 
     def operations(self) -> Iterator[Found]:
         """`operationId`, method, path, operation and path item of each."""
-        for path, item in self.value["paths"].items():
-            for method, operation in item.items() if isinstance(item, dict) else ():
+        for path, raw in self.value["paths"].items():
+            item = self._item(raw, ("paths", path))
+            for method, operation in item.items():
                 if method in _METHODS and isinstance(operation, dict):
                     yield str(operation.get("operationId", "")), method, path, operation, item
 
+    def _item(self, raw: Any, at: Location) -> dict[str, Any]:
+        """A path item, with what its `$ref` leads to; nothing of one that leads nowhere here."""
+        if not isinstance(raw, dict) or "$ref" not in raw:
+            return raw if isinstance(raw, dict) else {}
+        try:
+            return {**self._resolved(raw, at)[0], **{key: raw[key] for key in raw if key != "$ref"}}
+        except Faulty:
+            return {}
+
     def operation(self, name: str, refuse_unknown: bool) -> Operation | str:
-        """The operation of an `operationId`, or why there is none."""
+        """The operation of an `operationId`, or of a method and path (`GET /orders`); or why there is none."""
         found = self._named.get(name, [])
         if not found:
             known = [one[0] for one in self.operations() if one[0]]
             hint = nearest(name, known) or (
-                f"; there are {listed(sorted(known))}" if known else "; none has an `operationId`"
+                f"; there are {listed(sorted(known))}"
+                if known
+                else "; none has an `operationId`: name method and path, such as `GET /orders`"
             )
             return f"there is no operation `{name}`{hint}"
         if len(found) > 1:

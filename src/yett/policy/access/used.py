@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from yett.policy.access.sample import methods
-from yett.policy.engine import Unanswerable
+from yett.policy.access_log import AccessLog
 
 
 @dataclass(frozen=True, order=True)
@@ -72,19 +71,10 @@ def read(document: dict[str, Any], log: Path) -> Used:
         Unanswerable: the log cannot be read.
     """
     used = Used({grant: Use() for grant in grants(document)})
-    try:
-        with log.open("rb") as lines:
-            for text in lines:
-                used.lines += 1
-                try:
-                    line = json.loads(text)
-                    when = datetime.fromisoformat(line["time"])
-                except (ValueError, KeyError, TypeError):
-                    used.damaged += 1
-                    continue
-                _count(used, line, when if when.tzinfo else when.replace(tzinfo=UTC))
-    except OSError as error:
-        raise Unanswerable(f"`{log}` cannot be read: {(error.strerror or 'error').lower()}") from None
+    lines = AccessLog([log])
+    for line, when in lines:
+        _count(used, line, when)
+    used.lines, used.damaged = lines.lines, lines.damaged
     return used
 
 

@@ -19,7 +19,7 @@ IDENTITY = {
     "keys": [{"id": None, "algorithm": None, "secret": None, "index": None, "from_s": None}],
 }
 PARTS = {
-    "routes", "providers", "secrets", "listeners", "services", "access_log", "admin", "state", "dpop", "security_events",
+    "routes", "providers", "secrets", "listeners", "services", "access_log", "decision_log", "admin", "state", "dpop", "security_events",
     "security_headers", "process", "environment", "zone", "identity", "challenges", "certificates",
 }  # fmt: skip
 

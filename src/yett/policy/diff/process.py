@@ -30,6 +30,7 @@ def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of what belongs to no route, listener, provider or service."""
     yield from at("process", _process(old["process"], new["process"]))
     yield from _log(old["access_log"], new["access_log"])
+    yield from _decisions(old.get("decision_log"), new.get("decision_log"))
     yield from at("admin", _admin(old["admin"], new["admin"]))
     yield from at("state", _state(old.get("state"), new.get("state")))
     yield from at("dpop", _dpop(old.get("dpop") or DPOP, new.get("dpop") or DPOP))
@@ -60,6 +61,19 @@ def _log(old: Any, new: Any) -> Iterator[Change]:
         yield narrows("access_log", "there is an access log", old, new)
     else:
         yield from moved("access_log", "the access log goes elsewhere", old, new, {"file": None})
+
+
+def _decisions(old: Document | None, new: Document | None) -> Iterator[Change]:
+    where = "decision_log"
+    if old is not None and new is None:
+        yield widens(where, "decisions are not recorded any more", old, new)
+    elif old is None and new is not None:
+        yield narrows(where, "decisions are recorded", old, new)
+    elif old is not None and new is not None and old != new:
+        if old.get("hash_addresses") and not new.get("hash_addresses"):
+            yield widens(where, "decision records show addresses of clients", old, new)
+        else:
+            yield moves(where, "decisions are recorded otherwise", old, new)
 
 
 def _admin(old: Document | None, new: Document | None) -> Iterator[Change]:

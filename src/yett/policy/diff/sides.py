@@ -73,7 +73,7 @@ def _file(path: Path) -> Side:
 
 def _relative(document: dict[str, Any], directory: Path) -> dict[str, Any]:
     found = dict(document)
-    for part, key in (("access_log", "file"), ("state", "directory")):
+    for part, key in (("access_log", "file"), ("decision_log", "file"), ("state", "directory")):
         value = found.get(part)
         if isinstance(value, dict) and isinstance(value.get(key), str):
             path = Path(value[key])

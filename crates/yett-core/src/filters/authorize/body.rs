@@ -18,6 +18,8 @@ const MAX_REFERENCES: usize = 32;
 pub struct BodyField {
     /// Names from the outermost object on.
     path: Box<[Box<str>]>,
+    /// The same as a JSON pointer (RFC 6901).
+    pointer: Box<str>,
     kind: Type,
 }
 
@@ -58,7 +60,7 @@ impl<'s> Reader<'s> {
         let kind = self.kind(&schemas);
         if kind.is_some() || path.len() >= MAX_DEPTH {
             return kind.map(|kind| {
-                let source = Source::Body(BodyField { path: path.as_slice().into(), kind: kind.clone() });
+                let source = Source::Body(BodyField::new(path, kind.clone()));
                 Declared::Value(Field::new(kind, source))
             });
         }
@@ -127,6 +129,23 @@ impl<'s> Reader<'s> {
 }
 
 impl BodyField {
+    fn new(path: &[Box<str>], kind: Type) -> Self {
+        let pointer: String = path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+        Self { path: path.into(), pointer: pointer.into(), kind }
+    }
+
+    /// Where it stands, as a JSON pointer (RFC 6901).
+    #[must_use]
+    pub fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
+    /// What stands there.
+    #[must_use]
+    pub fn find<'a>(&self, body: &'a Json) -> Option<&'a Json> {
+        self.path.iter().try_fold(body, |here, name| here.as_object()?.get(&**name))
+    }
+
     /// The text that a schema declares under names with dots between them.
     pub(super) fn text(schema: Option<&Json>, path: &str) -> Option<Self> {
         let mut here = declared(schema?)?;
@@ -144,17 +163,10 @@ impl BodyField {
 
     /// Its value; nothing where it is absent or null.
     pub(super) fn value<'a>(&self, body: &'a Json) -> Result<Option<Value<'a>>, Failure> {
-        let mut here = body;
-        for name in &self.path {
-            match here {
-                Json::Object(fields) => match fields.get(&**name) {
-                    Some(inner) => here = inner,
-                    None => return Ok(None),
-                },
-                _ => return Ok(None),
-            }
+        match self.find(body) {
+            None | Some(Json::Null) => Ok(None),
+            Some(value) => read(value, &self.kind).map(Some),
         }
-        if here.is_null() { Ok(None) } else { read(here, &self.kind).map(Some) }
     }
 }
 

@@ -58,7 +58,8 @@ impl ClaimRule {
     }
 
     /// An absent claim, and one of another type, leave it open.
-    pub(super) fn judge(&self, principal: &Principal) -> Truth {
+    pub(super) fn judge(&self, principal: &Principal, exchange: &Exchange) -> Truth {
+        needs(exchange, principal, &self.name);
         let holds = match (principal.claim(&self.name), &self.test) {
             (Some(ClaimValue::String(value)), Test::AnyOf(values)) => values.contains(value),
             (Some(ClaimValue::String(value)), Test::NoneOf(values)) => !values.contains(value),
@@ -71,6 +72,13 @@ impl ClaimRule {
             _ => return Truth::Open(Reason::AttributeMismatch),
         };
         Truth::of(holds, Reason::AttributeMismatch)
+    }
+}
+
+/// Notes it where a record lacks the claim.
+fn needs(exchange: &Exchange, principal: &Principal, claim: &str) {
+    if let Some(recorded) = &exchange.recorded {
+        recorded.claim(&principal.provider, claim);
     }
 }
 
@@ -101,6 +109,12 @@ impl Device {
 
     pub(super) fn judge(&self, principal: &Principal, exchange: &Exchange, now: Now) -> Truth {
         let reason = Reason::DeviceNotAllowed;
+        if !self.posture.is_empty() {
+            needs(exchange, principal, POSTURE);
+        }
+        if self.age_s.is_some() {
+            needs(exchange, principal, CHECKED);
+        }
         let posture = || match (self.posture.is_empty(), principal.claim(POSTURE)) {
             (true, _) => Truth::Holds,
             (false, Some(ClaimValue::String(value))) => Truth::of(self.posture.contains(value), reason),

@@ -11,6 +11,7 @@ use super::body::BodyField;
 use super::claims::{CHECKED, DEVICE, POSTURE};
 use crate::cel::{self, Activation, BOUNDS, Declared, Environment, Failure, Fault, Field, List, Text, Type, Value};
 use crate::certificate::SubjectName;
+use crate::decisions::Recorded;
 use crate::exchange::Exchange;
 use crate::ir::ClaimType;
 use crate::path::query_values;
@@ -260,6 +261,22 @@ impl Condition {
         self.headers.iter().map(|name| &**name)
     }
 
+    /// Parameters of the query that it reads.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.program.sources().iter().filter_map(|source| match source {
+            Source::Query(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// Fields of the body that it reads.
+    pub(super) fn body_fields(&self) -> impl Iterator<Item = &BodyField> {
+        self.program.sources().iter().filter_map(|source| match source {
+            Source::Body(field) => Some(field),
+            _ => None,
+        })
+    }
+
     /// Whether it reads the body, which is there only once it has been validated.
     pub(super) fn reads_body(&self) -> bool {
         self.program.sources().iter().any(|source| matches!(source, Source::Body(_)))
@@ -326,6 +343,45 @@ fn shown(address: IpAddr) -> Value<'static> {
 
 impl Activation<Source> for Ask<'_> {
     fn value<'a>(&'a self, source: &'a Source) -> Result<Option<Value<'a>>, Failure> {
+        match &self.exchange.recorded {
+            None => self.live(source),
+            Some(recorded) => {
+                self.need(recorded, source);
+                Ok(self.live(source)?.map(|value| opaque(recorded, value)))
+            }
+        }
+    }
+}
+
+/// What a record only has hashes of is opaque.
+fn opaque<'a>(recorded: &Recorded, value: Value<'a>) -> Value<'a> {
+    match value {
+        Value::Text(text) => match recorded.opaque(text.as_str()) {
+            Some(opaque) => Value::Text(Text::Opaque(opaque)),
+            None => Value::Text(text),
+        },
+        Value::List(list) => Value::List(List::Shared(list.iter().map(|item| opaque(recorded, item)).collect())),
+        other => other,
+    }
+}
+
+impl Ask<'_> {
+    /// Notes it where a record lacks what is read.
+    fn need(&self, recorded: &Recorded, source: &Source) {
+        let claim = |name: &str| recorded.claim(&self.principal.provider, name);
+        match source {
+            Source::Header(name) => recorded.header(name),
+            Source::Query(name) => recorded.parameter(name),
+            Source::Claim(name) => claim(name),
+            Source::DevicePosture => claim(POSTURE),
+            Source::DeviceChecked | Source::DeviceAge => claim(CHECKED),
+            Source::Body(field) => recorded.field(field.pointer()),
+            Source::Address | Source::Scheme => recorded.origin(),
+            _ => {}
+        }
+    }
+
+    fn live<'a>(&'a self, source: &'a Source) -> Result<Option<Value<'a>>, Failure> {
         let (exchange, principal) = (self.exchange, self.principal);
         Ok(match source {
             Source::Method => Some(Value::text(exchange.request.method.as_str())),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::body::BodyField;
 use super::claims::{ClaimRule, Device};
 use super::condition::{Condition, Readable};
 use super::sets::{Callers, RoleSets, Scopes};
@@ -73,6 +74,16 @@ impl Rule {
         self.condition.iter().flat_map(Condition::headers)
     }
 
+    /// Parameters of the query that it reads.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.condition.iter().flat_map(Condition::parameters)
+    }
+
+    /// Fields of the body that it reads.
+    pub(super) fn body_fields(&self) -> impl Iterator<Item = &BodyField> {
+        self.condition.iter().flat_map(Condition::body_fields)
+    }
+
     /// Whether a part of it is decided on the validated body.
     #[must_use]
     pub fn reads_body(&self) -> bool {
@@ -138,7 +149,15 @@ impl Rule {
     }
 
     fn denied(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        match self.parts(ask).chain(self.condition(true, ask)).fold(Truth::Holds, |truth, part| truth.and(|| part)) {
+        let mut truth = Truth::Holds;
+        for part in self.parts(ask).chain(self.condition(true, ask)) {
+            truth = truth.and(|| part);
+            // What fails decides: the rest is not asked.
+            if matches!(truth, Truth::Fails(_)) {
+                return Ok(());
+            }
+        }
+        match truth {
             Truth::Fails(_) => Ok(()),
             Truth::Holds => Err(self.refuse(Reason::PolicyDenied, ask)),
             Truth::Open(_) => Err(self.refuse(Reason::PolicyError, ask)),
@@ -155,8 +174,9 @@ impl Rule {
         });
         let roles = self.roles.iter().map(|roles| Truth::of(roles.allow(&principal.roles), Reason::RoleMissing));
         let permissions = self.permissions.iter().map(|sets| Truth::of(sets.allow(&principal.roles), Reason::PermissionMissing));
-        let claims = self.claims.iter().map(|claim| claim.judge(principal));
+        let claims = self.claims.iter().map(|claim| claim.judge(principal, ask.exchange));
         let addresses = (!self.addresses.is_empty()).then(|| {
+            ask.exchange.recorded.iter().for_each(|recorded| recorded.origin());
             let inside = self.addresses.iter().any(|network| network.contains(&ask.exchange.client));
             Truth::of(inside, Reason::AddressNotAllowed)
         });

@@ -67,6 +67,22 @@ impl Tenant {
         }
     }
 
+    /// The parameter of the query that it reads.
+    pub(super) fn parameter(&self) -> Option<&str> {
+        match &self.place {
+            Place::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The field of the body that it reads.
+    pub(super) fn body_field(&self) -> Option<&BodyField> {
+        match &self.place {
+            Place::Body(field) => Some(field),
+            _ => None,
+        }
+    }
+
     /// Whether it stands in the body.
     pub(super) fn reads_body(&self) -> bool {
         matches!(self.place, Place::Body(_))
@@ -80,7 +96,7 @@ impl Tenant {
             (Some(held), Named::Once(asked)) if !asked.is_empty() => {
                 // Where several providers vouch, none of them for someone of another tenant.
                 let others = exchange.vouched.iter().filter_map(|other| other.tenant.as_deref());
-                if held == asked && others.clone().all(|other| other == held) {
+                if same(exchange, held, &asked) && others.clone().all(|other| same(exchange, other, held)) {
                     return Ok(());
                 }
                 Reason::TenantMismatch
@@ -93,6 +109,11 @@ impl Tenant {
     }
 
     fn named<'a>(&'a self, exchange: &'a Exchange) -> Named<'a> {
+        if let Some(recorded) = &exchange.recorded {
+            self.header().into_iter().for_each(|name| recorded.header(name));
+            self.parameter().into_iter().for_each(|name| recorded.parameter(name));
+            self.body_field().into_iter().for_each(|field| recorded.field(field.pointer()));
+        }
         match &self.place {
             Place::Path(index) => exchange.variables.get(*index).map_or(Named::Nowhere, |value| Named::Once(value.into())),
             Place::Host(templates) => {
@@ -113,6 +134,14 @@ impl Tenant {
             },
             Place::Query(name) => Named::single(query_values(exchange.query(), name).map(|value| value.map(Cow::Owned))),
         }
+    }
+}
+
+/// Whether two are the same, which can also be told where a record knows one of them by its hash only.
+fn same(exchange: &Exchange, one: &str, other: &str) -> bool {
+    match &exchange.recorded {
+        None => one == other,
+        Some(recorded) => recorded.hidden.same(one, other),
     }
 }
 

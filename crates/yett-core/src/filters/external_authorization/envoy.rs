@@ -125,8 +125,13 @@ struct Header {
     raw_value: Vec<u8>,
 }
 
-/// What the check is told; nothing where a listed field cannot be told in it, or it is too long.
+/// What the check is told; nothing where a role would be read as two, or it is too long.
 pub(super) fn question(route: &str, exchange: &Exchange, listed: &[Box<str>]) -> Option<Vec<u8>> {
+    // They stand in one text, with blanks between: one that has a blank itself would be two to the check.
+    let blank = |items: &[Box<str>]| items.iter().any(|item| item.contains(char::is_whitespace));
+    if exchange.principal.as_ref().is_some_and(|principal| blank(&principal.roles) || blank(&principal.scopes)) {
+        return None;
+    }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = fields_of(exchange, listed).map(|(name, values)| (name, values.join(","))).collect();
     let mut target = text(exchange.path.raw());
@@ -227,6 +232,22 @@ mod tests {
 
     fn failed(verdict: &Verdict) -> bool {
         matches!(verdict, Verdict::Failed(Fault::Unexpected(_)))
+    }
+
+    #[test]
+    fn a_role_that_would_be_read_as_two_is_not_told() {
+        use crate::exchange::{AuthenticationMethod, ConnectionInfo, Principal};
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let mut exchange = Exchange::new(std::rc::Rc::new(connection));
+        let mut told = |roles: &[&str], scopes: &[&str]| {
+            let texts = |list: &[&str]| list.iter().map(|text| (*text).into()).collect();
+            let blank = Principal::blank("id".into(), AuthenticationMethod::Jwt);
+            exchange.principal = Some(std::rc::Rc::new(Principal { roles: texts(roles), scopes: texts(scopes), ..blank }));
+            question("r", &exchange, &[]).is_some()
+        };
+        assert!(told(&["guest", "admin"], &["a", "b"]));
+        assert!(!told(&["no admin"], &[]) && !told(&[], &["a b"]));
     }
 
     fn header(key: &str, value: &[u8]) -> HeaderOption {

@@ -190,9 +190,14 @@ pub fn strip(headers: &mut Headers) {
 
 /// Drops `Set-Cookie` of a service with a name of ours: it could put one caller into another's session.
 pub fn strip_set(headers: &mut Headers) {
-    headers.retain(|known, _, value| {
-        known != Known::SetCookie || !is_ours(value.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii())
-    });
+    headers.retain(|known, _, value| known != Known::SetCookie || !sets_ours(value));
+}
+
+/// A cookie without a name is sent as its value alone, which may look like a name and a value: `=name=value` (RFC 6265bis
+/// section 5.7 has browsers refuse that for `__Host-`, and not all do).
+fn sets_ours(value: &[u8]) -> bool {
+    let start = value.iter().position(|b| !matches!(b, b'=' | b' ' | b'\t')).unwrap_or(value.len());
+    is_ours(value.get(start..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -275,6 +280,9 @@ mod tests {
         assert_eq!(untouched.get(Known::Cookie), Some(&b"a=1;b=2"[..]));
         let mut answer = Headers::default();
         answer.push(b"set-cookie", b"__Host-yett-staff=1.evil; Path=/").unwrap();
+        answer.push(b"set-cookie", b"=__Host-yett-staff=1.evil; Path=/; Secure").unwrap();
+        answer.push(b"set-cookie", b"= =__HOST-yett-staff=1.evil").unwrap();
+        answer.push(b"set-cookie", b"__Host-yett-staff").unwrap();
         answer.push(b"set-cookie", b" a=1".trim_ascii()).unwrap();
         strip_set(&mut answer);
         assert_eq!(answer.get_all(Known::SetCookie).collect::<Vec<_>>(), [b"a=1"]);

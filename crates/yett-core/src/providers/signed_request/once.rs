@@ -29,7 +29,7 @@ struct Nonce {
 /// What the store is asked about a nonce.
 #[derive(Debug, Clone, Copy)]
 pub struct Question {
-    /// Of provider, key id and nonce.
+    /// Of key id and nonce.
     pub key: Key,
     /// `created`, milliseconds since 1970.
     pub created_ms: u64,
@@ -44,7 +44,8 @@ impl SignedRequest {
         principal.issued_ms = Some(found.created_ms);
         principal.expires_ms = found.expires_ms;
         let question = |nonce: &str| Question {
-            key: Key::new(Space::Signature, &[maker.provider.as_bytes(), found.key.as_bytes(), nonce.as_bytes()]),
+            // Without the provider: under another name it is the same request.
+            key: Key::new(Space::Signature, &[found.key.as_bytes(), nonce.as_bytes()]),
             created_ms: found.created_ms,
             until_ms: found.until_ms,
         };

@@ -1,0 +1,62 @@
+//! What a recorded request would come to: the phases that decide its access, with the verified outcome of its credential
+//! given. Limits, validation of bodies and what services do are not asked.
+
+use std::rc::Rc;
+
+use super::{authorize, login, route};
+use crate::exchange::{Exchange, Now, Principal, Refusal};
+use crate::reason::Reason;
+use crate::snapshot::{Access, Route, Snapshot};
+
+/// What a record knows of a caller.
+pub enum Vouched {
+    /// Verified callers, the first one first.
+    Callers(Vec<Principal>),
+    /// Refused, and so it would be again.
+    Refused(Reason),
+    /// Not to be told, and why.
+    Unknown(String),
+}
+
+/// The decision, or why it cannot be made. What else it lacked is noted in `exchange.recorded`.
+///
+/// # Errors
+/// What is not known.
+pub fn decide(
+    snapshot: &Snapshot,
+    exchange: &mut Exchange,
+    now: Now,
+    vouched: impl FnOnce(u32, &Route) -> Vouched,
+    external: impl FnOnce(u32) -> Result<Option<Reason>, String>,
+) -> Result<Result<(), Refusal>, String> {
+    let (index, route) = match route::place(snapshot, exchange) {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    exchange.route = Some(index);
+    if let Access::Authenticated { .. } = &route.access {
+        if route.client_certificate && exchange.connection.client_certificate.is_none() {
+            return Ok(Err(Reason::ClientCertificateRequired.into()));
+        }
+        let mut callers = match vouched(index, route) {
+            Vouched::Callers(callers) => callers.into_iter().map(Rc::new),
+            Vouched::Refused(reason) => return Ok(Err(reason.into())),
+            Vouched::Unknown(why) => return Err(why),
+        };
+        exchange.principal = callers.next();
+        exchange.vouched = callers.collect();
+        if let Err(refusal) = login::sure(snapshot, exchange, now) {
+            return Ok(Err(refusal));
+        }
+    }
+    match authorize::decided(snapshot, exchange, now) {
+        Ok(()) => {}
+        Err(refusal) => return Ok(Err(refusal)),
+    }
+    if route.external.is_some()
+        && let Some(reason) = external(index)?
+    {
+        return Ok(Err(reason.into()));
+    }
+    Ok(authorize::decided_body(snapshot, exchange, now))
+}

@@ -1,0 +1,1 @@
+"""Limits that observed traffic asks for: `yett limits suggest`."""

@@ -1,0 +1,1 @@
+"""`yett replay`: decision records against another configuration."""

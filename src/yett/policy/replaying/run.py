@@ -1,0 +1,79 @@
+"""Files of decision records, read in parts and judged by the engine."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from yett.policy.engine import Unanswerable
+
+if TYPE_CHECKING:
+    from yett.control.source import Loaded
+
+PART = 4 << 20
+"""Bytes that the engine gets at once."""
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes of how many were read; of how many is unknown for standard input and compressed files."""
+
+
+def replay(
+    loaded: Loaded, config: Path, records: list[Path], key: bytes | None, progress: Progress
+) -> dict[str, Any]:
+    """What became of every record. Lines are numbered through all files, in their order.
+
+    Raises:
+        yett.control.source.Refused: the data plane cannot carry the configuration out.
+        Unanswerable: a file cannot be read.
+    """
+    from yett import _core
+    from yett.control import source
+
+    try:
+        engine = _core.Replay(loaded.ir, loaded.secrets, key)
+    except _core.ApplyError as error:
+        problems = [{"text": f"{config}: {one['message']}"} for one in json.loads(error.args[0])]
+        raise source.Refused(problems) from None
+    size = _size(records)
+    done = 0
+    for path in records:
+        last = b"\n"
+        for part in _parts(path):
+            engine.feed(part)
+            last = part
+            done += len(part)
+            progress(done, size)
+        if not last.endswith(b"\n"):
+            # what ends with its file does not go on in the next one
+            engine.feed(b"\n")
+    found: dict[str, Any] = json.loads(engine.finish())
+    return found
+
+
+def _size(records: list[Path]) -> int | None:
+    if any(str(path) == "-" or path.suffix == ".gz" for path in records):
+        return None
+    try:
+        return sum(path.stat().st_size for path in records)
+    except OSError:
+        return None
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    try:
+        with _opened(path) as file:
+            while part := file.read(PART):
+                yield part
+    except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or str(error) or "it ends too early"
+        raise Unanswerable(f"`{path}` cannot be read: {what.lower()}") from None
+
+
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
+    if str(path) == "-":
+        return sys.stdin.buffer
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

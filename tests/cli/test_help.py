@@ -1,0 +1,52 @@
+"""Each command's help ends with examples that its own parser takes, and says what its exit codes mean."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from yett.cli.app import app
+from yett.cli.examples import EXAMPLES
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield " ".join(words), command
+    for name, one in (inner or {}).items():
+        yield from commands(one, (*words, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+LINES = [(words, line) for words, (lines, _) in EXAMPLES.items() for line in lines]
+
+
+def test_every_command_has_examples() -> None:
+    assert len(COMMANDS) > 20
+    assert set(COMMANDS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_help_ends_with_examples_and_exit_codes(words: str) -> None:
+    end = COMMANDS[words].epilog
+    assert end.startswith("Examples:")
+    assert "Exit codes: 0 " in end and end.endswith("2 wrong usage.")
+
+
+@pytest.mark.parametrize(("words", "line"), LINES)
+def test_an_example_is_one_of_its_command(words: str, line: str) -> None:
+    """Parsed, not run: a word or an option that is not there raises."""
+    typed = shlex.split(line.partition(" < ")[0].partition(" > ")[0])
+    expected = ["yett", *words.split()]
+    assert typed[: len(expected)] == expected
+    context = COMMANDS[words].make_context(words, typed[len(expected) :])
+    assert not context.args
+
+
+def test_what_is_no_option_raises() -> None:
+    with pytest.raises(Exception, match="--nothing"):
+        COMMANDS["check"].make_context("check", ["gateway.yaml", "--nothing"])
