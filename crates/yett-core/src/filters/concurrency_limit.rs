@@ -21,8 +21,8 @@ use crate::reason::Reason;
 
 const SHARDS: usize = 32;
 
-/// The places that one request holds; without allocation for up to two.
-pub type Places = SmallVec<[Place; 2]>;
+/// The places that one request holds; without allocation for one.
+pub type Places = SmallVec<[Place; 1]>;
 
 /// Requests under way of one key.
 #[derive(Debug, Default)]
@@ -166,7 +166,6 @@ impl ConcurrencyLimits {
     ///
     /// # Errors
     /// The first limit without a place; what was taken before is given back.
-    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn enter(&self, exchange: &Exchange, ask: Option<&Ask<'_>>) -> Result<Places, Refusal> {
         let mut places = Places::new();
         for limit in &self.limits {

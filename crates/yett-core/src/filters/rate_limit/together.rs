@@ -139,7 +139,6 @@ impl RateLimits {
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again.
-    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn charge(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now, reports: &mut Reports) -> Result<(), Refusal> {
         if self.limits.is_empty() {
             return Ok(());
@@ -167,7 +166,6 @@ impl RateLimits {
         refusal.map_or(Ok(()), Err)
     }
 
-    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     fn charges(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
         let classes = self.classes(ask);
         let mut charges = SmallVec::new();
@@ -201,7 +199,6 @@ impl RateLimits {
 }
 
 impl Charge<'_> {
-    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     fn take(&mut self, now_ns: u64) -> Result<(), Refusal> {
         let limit = &self.entry.limit;
         match limit.charge(self.bucket, self.cost_ns, now_ns) {
