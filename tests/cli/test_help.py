@@ -25,15 +25,15 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 LINES = [(words, line) for words, (lines, _) in EXAMPLES.items() for line in lines]
 
 
-def test_every_command_has_examples() -> None:
-    assert len(COMMANDS) > 20
-    assert set(COMMANDS) == set(EXAMPLES)
+def test_examples_are_of_commands() -> None:
+    assert len(EXAMPLES) > 20
+    assert set(EXAMPLES) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_the_help_ends_with_examples_and_exit_codes(words: str) -> None:
+def test_the_help_ends_with_exit_codes(words: str) -> None:
     end = COMMANDS[words].epilog
-    assert end.startswith("Examples:")
+    assert end.startswith("Examples:") == (words in EXAMPLES)
     assert "Exit codes: 0 " in end and end.endswith("2 wrong usage.")
 
 

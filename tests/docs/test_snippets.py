@@ -75,6 +75,24 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    found = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in found}
+
+
+def test_links_lead_to_headings() -> None:
+    known = {page: anchors(page) for page in PAGES}
+    lost = [
+        f"{page.relative_to(ROOT)}: {target}#{heading}"
+        for page in PAGES
+        for target, heading in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text())
+        if "://" not in target
+        and heading not in known.get((page.parent / target).resolve() if target else page, {heading})
+    ]
+    assert lost == []
+
+
 @pytest.mark.parametrize("kind", ["filters", "providers"])
 def test_pages_of_features_have_the_same_headings(kind: str) -> None:
     pages = sorted((ROOT / "docs" / kind).glob("*.md"))

@@ -125,6 +125,27 @@ def test_all_parts_have_to_hold(shop):
     assert ask(**everything).status == 200
 
 
+def test_every_rule_of_a_list_has_to_hold(gateway, origin, issuer, tmp_path):
+    service, identity = origin(), issuer()
+    config = configs.protected(service, identity, tmp_path)
+    config["identity_providers"]["id"]["claims"] = {"roles": "roles"}
+    rules = [{"scopes": "read"}, {"roles": "clerk"}, {"callers": {"users": "ann"}}]
+    config["routes"]["closed"] = configs.route("/a/{n}", "GET", authenticate="id", authorize=rules)
+    gate = gateway(config)
+    everything = {"scope": "read", "roles": ["clerk"], "sub": "ann"}
+    refused = [
+        ("scope", "scope_missing", "route closed"),
+        ("roles", "role_missing", "route closed: authorize.2"),
+        ("sub", "caller_not_allowed", "route closed: authorize.3"),
+    ]
+    for missing, reason, rule in refused:
+        answer = gate.get(f"/a/{missing}", identity.bearer(**{**everything, missing: "x"}))
+        assert (answer.status, answer.reason) == (403, reason)
+        assert gate.log_line(path=f"/a/{missing}")["rule"] == rule
+    assert service.saw_nothing()
+    assert gate.get("/a/1", identity.bearer(**everything)).status == 200
+
+
 def test_nested_claims(shop):
     ask = shop({"roles": "clerk"}, claims={"roles": {"from": ["realm_access", "roles"]}})
     assert ask(realm_access={"roles": ["clerk"]}).status == 200

@@ -86,8 +86,21 @@ LIMITS: tuple[Any, ...] = (
 PARTS: dict[str, tuple[Any, ...]] = {
     "scopes": SCOPES, "roles": ROLES, "when": CONDITIONS, "claims": CLAIMS, "device": DEVICES, "addresses": NETWORKS, "times": TIMES, "callers": CALLERS,
 }  # fmt: skip
+SHADOW = {"mode": "shadow", "until": "2026-12-31"}
 OFTEN = {"tenant": 0.3, "rate_limit": 0.25, "deny": 0.15}
 NOW_MS = 1795608000000
+
+
+def tried_out(route: Config) -> None:
+    """A rule goes into shadow, or is enforced again."""
+    rule = route["authorize"]
+    if rule.keys() & SHADOW.keys():
+        for key in SHADOW:
+            del rule[key]
+        route.pop("access", None)
+    else:
+        rule |= SHADOW
+        route["access"] = "authenticated"
 
 
 class World:
@@ -131,7 +144,7 @@ class World:
         if key == "authorize":
             return self.rule(rng)
         if key == "deny":
-            return {pick(("d0", "d1")): self.rule(rng)}
+            return {pick(("d0", "d1")): self.rule(rng) | (SHADOW if rng.random() < 0.3 else {})}
         if key == "rate_limit":
             return {"one": pick(LIMITS)}
         if key == "address_limit":
@@ -217,11 +230,14 @@ class World:
                 )
             )
             route["match"][key] = copy.deepcopy(rng.choice(values))
+        elif what < 0.38 and "authorize" in route:
+            tried_out(route)
         elif what < 0.6 and "authorize" in route:
-            there = rng.choice(sorted(route["authorize"]))
+            parts = sorted(route["authorize"].keys() - SHADOW.keys())
+            there = rng.choice(parts)
             if rng.random() < 0.5:
                 route["authorize"][there] = copy.deepcopy(rng.choice(PARTS[there]))
-            elif rng.random() < 0.5 or len(route["authorize"]) == 1:
+            elif rng.random() < 0.5 or len(parts) == 1:
                 route["authorize"] |= self.rule(rng)
             else:
                 route["authorize"].pop(there)

@@ -20,6 +20,7 @@ PATHS = ("/a", "/a/{id}", "/{tenant}/a", "/{rest...}", "/b/{rest...}")
 TARGETS = (
     "/a", "/a/1", "/acme/a", "/b/", "/b/x/y", "/b/%2e%2e/a", "/a?x=1", "/A", "/b//a", "/", "/%61", "/b?access_token=t",
 )  # fmt: skip
+SHADOW = {"mode": "shadow", "until": "2026-12-31"}
 ACCESS: tuple[dict[str, Any], ...] = (
     {"access": "public"},
     {"authenticate": "id", "access": "authenticated"},
@@ -27,6 +28,12 @@ ACCESS: tuple[dict[str, Any], ...] = (
     {"authenticate": {"any_of": ["id", "keys"]}, "authorize": {"scopes": "read"}},
     {"authenticate": {"all_of": ["id", "keys"]}, "access": "authenticated"},
     {"authenticate": "keys", "authorize": {"callers": {"keys": "acme"}}},
+    {"authenticate": "id", "access": "authenticated", "authorize": {"scopes": "write", **SHADOW}},
+    {
+        "authenticate": {"any_of": ["id", "keys"]},
+        "authorize": {"scopes": "read"},
+        "deny": {"local": {"addresses": "127.0.0.0/8", **SHADOW}},
+    },
 )
 ROUTES = st.lists(
     st.tuples(
@@ -98,6 +105,9 @@ def test_a_socket_and_the_engine_never_differ(world, routes, requests):
             assert service.last.target == decided["forward"]["target"]
             kept = {name.lower() for name, _ in decided["forward"]["headers"]}
             assert service.last.names - {"host", "content-length"} == kept - {"host"}
+            if "shadow" in decided:
+                line = gate.log_line(request_id=reply["x-request-id"])
+                assert line.get("shadow", []) == [one for one in decided["shadow"] if one["reason"]]
         else:
             told = None if method == "HEAD" else decided["refusal"]["reason"]
             assert (reply.status, None if method == "HEAD" else reply.reason) == (decided["status"], told)

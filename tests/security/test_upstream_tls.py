@@ -259,3 +259,23 @@ def test_a_reload_trusts_anew_and_drops_idle_connections(gateway, sides, root):
     with pytest.raises((ConfigurationError, ValueError)):
         gate.reload(broken)
     assert gate.get("/a").status == 200
+
+
+@VERSIONS
+@pytest.mark.parametrize(("case", "cause"), [("expired", "expired"), ("other_authority", "unknown_ca")])
+def test_no_session_outlives_the_certificate_that_it_began_with(gateway, sides, root, version, case, cause):
+    """The same service goes on with its ticket keys and a certificate that is no good: a resumed session would not show it."""
+    names = ["127.0.0.1"]
+    service = sides.service(make("s", by=root, names=names), version=version)
+    gate = gateway(sides.config(service))
+    for _ in range(3):
+        assert gate.get("/a").status == 200
+    later = {
+        "expired": lambda: make("s", by=root, names=names, after=-9 * DAY, until=-DAY),
+        "other_authority": lambda: make("s", by=make("other", authority=True), names=names),
+    }[case]()
+    service.tls.load_cert_chain(later.written(sides.directory / "later.pem"))
+    service.drop_connections()
+    service.forget()
+    eventually(lambda: service.open_connections == 0, 40.0, "connections that the service has closed")
+    refused(gate, service, cause)

@@ -153,6 +153,9 @@ pub struct Decision {
     time_ms: u64,
     /// Whether the route's external check would be asked, after everything before it agreed. It was not.
     external: bool,
+    /// What rules in shadow would have done, as far as the request got.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<Value>,
     /// What each rule comes to, where that was asked and a caller was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<Value>>,
@@ -378,6 +381,7 @@ impl Engine {
                 .collect(),
             time_ms: now.unix_ms,
             external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
+            shadow: exchange.shadow.iter().map(trace::tried).collect(),
             rules: None,
         }
     }

@@ -10,6 +10,7 @@ use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::decisions::{Captured, Recorded};
+use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
@@ -379,6 +380,8 @@ pub struct Exchange {
     pub dpop_nonce: Option<Box<str>>,
     /// What an external check said; left by the server.
     pub external: Option<Verdict>,
+    /// What rules in shadow would have done; set by authorize, and decides nothing.
+    pub shadow: SmallVec<[shadow::Verdict; 1]>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
     /// When its rules were asked, milliseconds since 1970; set by authorize.
@@ -390,6 +393,9 @@ pub struct Exchange {
     /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
     pub assumed: Box<[Assumed]>,
 }
+
+// An idle connection keeps one.
+const _: () = assert!(size_of::<Exchange>() <= 1536);
 
 impl Exchange {
     /// An exchange without a request, for a connection that reuses it from request to request.
@@ -437,6 +443,7 @@ impl Exchange {
             revoked: None,
             dpop_nonce: None,
             external: None,
+            shadow: SmallVec::new(),
             asked: SmallVec::new(),
             judged_ms: 0,
             captured: None,
@@ -481,6 +488,7 @@ impl Exchange {
         self.revoked = None;
         self.dpop_nonce = None;
         self.external = None;
+        self.shadow.clear();
         self.asked.clear();
         self.judged_ms = 0;
         self.captured = None;

@@ -873,6 +873,9 @@ pub struct Route {
     /// Rules that refuse where they hold, group's first.
     #[serde(default)]
     pub deny: Vec<AuthorizeRule>,
+    /// Rules that are tried out: reported, never enforced.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
     /// How sensitive its data is.
     #[serde(default)]
     pub classification: Option<String>,

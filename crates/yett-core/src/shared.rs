@@ -42,6 +42,8 @@ pub struct Shared {
     pub service_tokens: crate::service_tokens::Registry,
     /// What came of external checks; it outlives a reload.
     pub external_checks: crate::filters::external_authorization::record::Registry,
+    /// What came of rules in shadow; it outlives a reload.
+    pub shadow: crate::filters::authorize::shadow::Registry,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -94,6 +96,7 @@ impl Shared {
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
             external_checks: Default::default(),
+            shadow: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),

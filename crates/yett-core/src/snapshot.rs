@@ -17,6 +17,7 @@ use crate::exchange::RouteIndex;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
+use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
@@ -138,6 +139,8 @@ pub struct Route {
     pub client_certificate: bool,
     /// Who may use it.
     pub access: Access,
+    /// Rules that are tried out: reported, never enforced.
+    pub shadow: Option<Box<Shadow>>,
     /// Whether a refused caller sees what there is where nothing is.
     pub hidden: bool,
     /// A service that is asked whether a request may pass.

@@ -88,10 +88,12 @@ def check(
 ) -> None:
     """Verify every chain; with --connect also that listeners serve these certificates, and that services prove who they are."""
     from yett.config.certificates import utc_now
-    from yett.control.certificates import pending, warnings
+    from yett.control.certificates import dates, pending, strangers
 
     ready = compiled(file, format)
-    findings = warnings(ready.certificates, utc_now()) + pending(ready.ordered)
+    findings = dates(ready.certificates, utc_now()) + pending(ready.ordered)
+    # an authority of one's own is no finding: this is for a nightly job
+    notes = strangers(ready.certificates)
     probes: list[dict[str, Any]] = []
     if connect:
         from yett.control.probes import probe_all
@@ -99,7 +101,7 @@ def check(
         probes = probe_all(ready, timeout)
         findings += [probe["fault"] for probe in probes if probe["fault"]]
     if format is Format.JSON:
-        print_json({"ok": not findings, "findings": findings, "connections": probes})
+        print_json({"ok": not findings, "findings": findings, "notes": notes, "connections": probes})
     else:
         for probe in probes:
             if not probe["fault"]:
@@ -108,6 +110,8 @@ def check(
                 )
         for line in findings:
             typer.echo(f"finding: {line}")
+        for line in notes:
+            typer.echo(f"note: {line}")
         if not findings:
             typer.echo(f"{file}: {len(ready.certificates)} certificates, nothing to say against them")
     if findings:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from yett.cli.output import FINDINGS, Format, print_json, print_problems
+from yett.cli.output import FINDINGS, Format, counted, print_json, print_problems
 
 
 def check(
@@ -29,15 +29,14 @@ def check(
             print_json({"ok": False, "problems": refused.problems})
         else:
             print_problems(refused.problems)
-            count = len(refused.problems)
-            typer.echo(f"{count} {'error' if count == 1 else 'errors'}", err=True)
+            typer.echo(counted(len(refused.problems), "errors"), err=True)
         raise typer.Exit(FINDINGS) from None
     if format is Format.JSON:
         said = {"weakened": loaded.weakened, "warnings": loaded.warnings}
         said["findings"] = [one["text"] for one in found]
         print_json({"ok": True, "revision": loaded.revision, "counts": loaded.counts, **said})
         return
-    counts = ", ".join(f"{count} {kind}" for kind, count in loaded.counts.items())
+    counts = ", ".join(counted(count, kind) for kind, count in loaded.counts.items())
     typer.echo(f"{file}: ok ({counts}), revision {loaded.revision[:12]}")
     for line in loaded.weakened:
         typer.echo(f"weakened: {line}")

@@ -81,6 +81,14 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
     "keys assertion create": (("yett keys assertion create --file identity.keys.pem",), CODES),
     "keys assertion rotate": (("yett keys assertion rotate --file identity.keys.pem --publish 1h",), CODES),
     "identity jwks": (("yett identity jwks gateway.yaml --output identity.jwks.json",), CODES),
+    "limits suggest": (
+        ("yett limits suggest access.jsonl --config gateway.yaml", "yett limits suggest access.jsonl --format yaml"),
+        "0 suggested, 1 too little to go by (or the configuration does not load), 2 wrong usage.",
+    ),
+    "import openapi": (
+        ("yett import openapi shop.yaml --output shop --service https://orders.internal:8443",),
+        "0 written, 1 it cannot be imported, 2 wrong usage.",
+    ),
     "certs list": (
         ("yett certs list gateway.yaml --within 14",),
         "0 all have more days left, 1 one has not or is still to come, 2 wrong usage.",
@@ -96,16 +104,16 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
 
 def epilog(words: str) -> str:
     """What stands at the end of a command's help; paragraphs, which keep their lines apart."""
-    lines, codes = EXAMPLES[words]
-    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines), f"Exit codes: {codes}"])
+    lines, codes = EXAMPLES.get(words, ((), CODES))
+    examples = ["Examples:", *(f"  {line}" for line in lines)] if lines else []
+    return "\n\n".join([*examples, f"Exit codes: {codes}"])
 
 
 def attach(app: typer.Typer, before: str = "") -> None:
     """Gives every command its end."""
     for command in app.registered_commands:
         words = f"{before}{command.name or getattr(command.callback, '__name__', '')}"
-        if words in EXAMPLES:
-            command.epilog = epilog(words)
+        command.epilog = command.epilog or epilog(words)
     for group in app.registered_groups:
         if group.typer_instance is not None:
             attach(group.typer_instance, f"{before}{group.name} ")

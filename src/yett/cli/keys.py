@@ -176,10 +176,18 @@ def list_keys(
         print_json(rows)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
+    whole = [Column(name, no_wrap=True) for name in ("id", "expires")]
     table = Table(
-        "name", "id", "scopes", "roles", "tenant", "expires", "state", *(["last used"] if used else [])
+        "name",
+        whole[0],
+        Column("scopes", overflow="fold"),
+        "roles",
+        "tenant",
+        whole[1],
+        "state",
+        *(["last used"] if used else []),
     )
     for row in rows:
         for one in [row, *({**row, **earlier} for earlier in row["previous"])]:

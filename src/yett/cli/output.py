@@ -20,6 +20,11 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def counted(count: object, things: str) -> str:
+    """`1 error`, `2 errors`; `things` in the plural."""
+    return f"{count} {things.removesuffix('s') if count == 1 else things}"
+
+
 def fail(message: str, code: int = FINDINGS) -> NoReturn:
     """Prints one message on stderr and ends the command."""
     typer.echo(message, err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from yett.cli.output import Format, fail, print_json
+from yett.cli.output import Format, counted, fail, print_json
 from yett.cli.reload import FILE, SOCKET
 
 
@@ -36,7 +36,7 @@ def show(answer: dict[str, Any]) -> None:
     typer.echo(f"configuration  {answer['file']}")
     typer.echo(f"revision       {answer['revision'][:12]}")
     typer.echo(
-        f"process        {answer['pid']}, {gateway.get('workers', '?')} workers, up {answer['up_s']:.0f} s"
+        f"process        {answer['pid']}, {counted(gateway.get('workers', '?'), 'workers')}, up {answer['up_s']:.0f} s"
     )
     for listener in gateway.get("listeners", []):
         typer.echo(f"listener       {listener['name']} {listener['address']}")
@@ -49,7 +49,11 @@ def show(answer: dict[str, Any]) -> None:
         typer.echo(f"endpoint       {endpoint['service']} {endpoint['endpoint']} {state}")
     last = answer["last_reload"]
     if last is not None:
-        outcome = "ok" if last["ok"] else f"FAILED, {len(last['problems'])} errors, the old revision serves"
+        outcome = (
+            "ok"
+            if last["ok"]
+            else f"FAILED, {counted(len(last['problems']), 'errors')}, the old revision serves"
+        )
         typer.echo(f"last reload    {last['at']} by {last['cause']}: {outcome}")
         for problem in last["problems"]:
             typer.echo(f"               {problem['text']}")

@@ -336,7 +336,7 @@ def _groups(merger: Merger) -> None:
                 merger.unknown((*at, *where), "service", service, gateway.services)
         if group.mirror and group.mirror.service not in gateway.services:
             merger.unknown((*at, "mirror", "service"), "service", group.mirror.service, gateway.services)
-        if group.access and group.authorize:
+        if group.access and any(rule.enforced for rule in group.authorize):
             merger.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
             )

@@ -27,6 +27,7 @@ from yett.config import (
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
+from yett.config.authorization.shadow import not_enforced
 from yett.config.base import Location, listed
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
@@ -167,7 +168,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
     )  # fmt: skip
 
@@ -462,6 +463,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"client_certificate": True} if policy.client_certificate else {}),
         **({"tenants": policy.tenants} if policy.tenants else {}),
         **({"deny": policy.deny} if policy.deny else {}),
+        **({"shadow": policy.shadow} if policy.shadow else {}),
         **({"hidden": True} if policy.hidden else {}),
         **_external(policy, material),
         **({"classification": policy.classification} if policy.classification else {}),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Model, listed, nearest, refuse
-from yett.config.types import Items, Text, one_or_list
+from yett.config.types import Items, OrOne, Text, one_or_list
 
 ANY = "any"
 SECTIONS = (
@@ -71,20 +70,10 @@ class Ignore(Model):
         return date.fromisoformat(self.until) if self.until else None
 
 
-class _OrOne:
-    """For editors: one may stand without its list."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        several = handler(schema)
-        return {"anyOf": [several["items"], {**several, "minItems": 1}]}
-
-
 class Lint(Model):
     """What the linter is told."""
 
-    ignore: dict[Text, Annotated[tuple[Ignore, ...], BeforeValidator(one_or_list), _OrOne()]] = Field(
+    ignore: dict[Text, Annotated[tuple[Ignore, ...], BeforeValidator(one_or_list), OrOne()]] = Field(
         default_factory=dict
     )
     """By rule: which of its findings are accepted, why, and until when; one, or a list."""

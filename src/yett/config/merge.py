@@ -53,6 +53,8 @@ class Policy:
     all_of: bool = False
     rules: list[dict[str, Any]] = field(default_factory=list)
     deny: list[dict[str, Any]] = field(default_factory=list)
+    shadow: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Rules that are tried out, as `rules` and `deny`; nothing that enforces reads them."""
     tenants: list[dict[str, Any]] = field(default_factory=list)
     tenant_reason: str | None = None
     """Why requests name no tenant."""
@@ -165,7 +167,7 @@ class Merger:
             path=route.match.path, methods=self._methods(route, here, at), headers=route.match.headers, query=route.match.query,
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
-        self._access(policy, route, group, at, parts)
+        self._access(policy, route, group, at)
         for part, where, _ in parts:
             if part.request_validation is not None and part.request_validation.none is not None:
                 policy.unvalidated = part.request_validation.none
@@ -294,27 +296,28 @@ class Merger:
         route: Route,
         group: Group | None,
         at: Location,
-        parts: list[tuple[Group | Route, Location, str]],
     ) -> None:
         here = group or _NO_GROUP
         if route.access == "public":
             self._public(route, group, at)
             return
         policy.access = "authenticated"
-        if route.access and route.authorize:
+        own, shared = (any(rule.enforced for rule in part.authorize) for part in (route, here))
+        if route.access and own:
             self.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
             )
-        if route.access and here.authorize:
+        if route.access and shared:
             self.fault(
                 (*at, "access"),
                 "access_loosened",
                 f"the group `{route.group}` already decides with `authorize`; remove `access`",
                 True,
             )
-        decides = any(part.authorize for part, _, _ in parts)
-        if not decides and not route.access and not here.access:
+        if not own and not shared and not route.access and not here.access:
             more = "; `authenticate` alone is no decision" if route.authenticate or here.authenticate else ""
+            if route.authorize or here.authorize:
+                more = "; a rule in shadow decides nothing"
             self.fault(
                 at,
                 "access_missing",

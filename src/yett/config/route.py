@@ -10,7 +10,7 @@ from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
-from yett.config.filters.authorize import Access, Authorize, Denials
+from yett.config.filters.authorize import Access, Denials, Rules
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
@@ -112,8 +112,8 @@ class Group(Model):
     """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
-    authorize: Authorize | None = None
-    """A rule that every request has to pass."""
+    authorize: Rules = ()
+    """A rule that every request has to pass, or a list of them."""
     external_authorization: ExternalAuthorization | None = None
     """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)
@@ -185,8 +185,8 @@ class Route(Model):
     """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
     assurance: Assurance | None = None
     """How surely, and how lately, a person has to have logged in."""
-    authorize: Authorize | None = None
-    """A rule that every request has to pass."""
+    authorize: Rules = ()
+    """A rule that every request has to pass, or a list of them."""
     external_authorization: ExternalAuthorization | None = None
     """A service that is asked whether a request may pass."""
     deny: Denials = Field(default_factory=dict)

@@ -159,6 +159,16 @@ def one_or_list(value: Any) -> Any:
     return value if isinstance(value, tuple) else (value,)
 
 
+class OrOne:
+    """For editors: one may stand without its list."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], {**several, "minItems": 1}]}
+
+
 # files and secrets
 
 

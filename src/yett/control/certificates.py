@@ -17,8 +17,13 @@ SOON_DAYS = 14
 
 def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] | None = None) -> list[str]:
     """A sentence for each. `roots` are the subjects that the system trusts (found out where not given)."""
+    known = list(found)
+    return dates(known, now) + strangers(known, roots)
+
+
+def dates(found: Iterable[Certificate], now: datetime) -> list[str]:
+    """A sentence for each that is not valid now, or not for long."""
     said: list[str] = []
-    top: dict[tuple[object, ...], Certificate] = {}
     for one in found:
         if "spiffe" in one.at:
             # hours long, private, and the agent's to renew
@@ -35,16 +40,20 @@ def warnings(found: Iterable[Certificate], now: datetime, roots: frozenset[str] 
             )
         elif one.days_left(now) < SOON_DAYS:
             said.append(f"{which} of {what} ends in {one.days_left(now)} days, on {one.not_after:%Y-%m-%d}")
-        if one.use == "listener":
-            top[one.at] = one
-    if top:
-        known = system_roots() if roots is None else roots
-        said += [
-            f"the chain of listener `{one.owner}` ends at `{one.issuer}`, which this system does not know: clients need it"
-            for one in top.values()
-            if one.issuer not in known
-        ]
     return said
+
+
+def strangers(found: Iterable[Certificate], roots: frozenset[str] | None = None) -> list[str]:
+    """A sentence for each listener whose chain ends at an authority that the system does not know: a mistake, or one of ours."""
+    top = {one.at: one for one in found if one.use == "listener" and "spiffe" not in one.at}
+    if not top:
+        return []
+    known = system_roots() if roots is None else roots
+    return [
+        f"the chain of listener `{one.owner}` ends at `{one.issuer}`, which this system does not know: clients need it"
+        for one in top.values()
+        if one.issuer not in known
+    ]
 
 
 def pending(ordered: Iterable[Ordered]) -> list[str]:

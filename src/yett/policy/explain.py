@@ -134,6 +134,14 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
         yield _row(stopped, "answer", f"the gateway answers {decision['status']} by itself")
     else:
         yield from _refused(stopped, decision)
+    yield from _shadow(decision)
+
+
+def _shadow(decision: dict[str, Any]) -> Iterator[str]:
+    """What rules in shadow would have done."""
+    for one in decision.get("shadow", ()):
+        text = f"would have refused: {one['reason']}" if one["reason"] else "would have agreed"
+        yield _row("shadow", one["outcome"], f"{one['rule']}: {text}; not enforced")
 
 
 def _passed(phase: str, decision: dict[str, Any]) -> str:

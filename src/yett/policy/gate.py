@@ -46,7 +46,8 @@ def tests(loaded: source.Loaded, *, starting: bool) -> list[dict[str, Any]]:
 def lint(loaded: source.Loaded, *, starting: bool) -> list[dict[str, Any]]:
     """Errors of the linter. In production they keep a configuration from being served, elsewhere they are listed.
 
-    A gateway that starts has no old configuration to go on with: exceptions count past their last day there.
+    A gateway that starts has no old configuration to go on with: exceptions count past their last day there. What is an error
+    by its day is listed always: a renewed certificate has to be served on that day, too.
     """
     if loaded.compiled is None:
         return []
@@ -55,7 +56,8 @@ def lint(loaded: source.Loaded, *, starting: bool) -> list[dict[str, Any]]:
     return [
         {
             "text": str(one), "file": one.file, "line": one.line, "column": one.column,
-            "message": one.message, "code": one.rule.id, **({} if context.production else {"listed": True}),
+            "message": one.message, "code": one.rule.id,
+            **({} if context.production and not one.rule.dated else {"listed": True}),
         }
         for one in errors
     ]  # fmt: skip

@@ -29,6 +29,7 @@ KEYS = {
     "tenants": ("tenant", "tenants"),
     "deny": ("deny",),
     "authorize": ("authorize",),
+    "shadow": ("authorize", "deny"),
     "external_authorization": ("external_authorization",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
@@ -78,15 +79,17 @@ def read(file: Path, name: str) -> dict[str, Any]:
             f"{str(at[0])[:-1]} {at[1]} ({_short(compiled.places.error((*at, *key.split('.')), '', '', key=True))})"
             for at, model in origins
             for key in KEYS[part]
-            if _has(model, key) and _of(part, value, f"{str(at[0])[:-1]} {at[1]}")
+            if _has(model, key) and _of(part, key, value, f"{str(at[0])[:-1]} {at[1]}")
         ]
         parts.append({"part": part, "value": value, "from": places or ["default"]})
     return {"route": name, "group": route["group"], "parts": parts}
 
 
-def _of(part: str, value: str, origin: str) -> bool:
+def _of(part: str, key: str, value: str, origin: str) -> bool:
     """Rules say themselves where they stand."""
-    return part not in {"deny", "authorize"} or value.startswith((f"{origin}:", f"{origin} "))
+    if part == "shadow" and (key == "deny") != value.startswith(f"{origin}: deny."):
+        return False
+    return part not in {"deny", "authorize", "shadow"} or value.startswith((f"{origin}:", f"{origin} "))
 
 
 def _short(error: Any) -> str:
@@ -121,6 +124,8 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "deny", f"{rule['source']}: {rule_text(rule)}"
     for rule in needed.rules_of(route)["rule"]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
+    for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
+        yield "shadow", f"{rule['source']}: {rule_text(rule)}"
     for kind in ("address_limits", "rate_limits"):
         for limit in route[kind]:
             pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"

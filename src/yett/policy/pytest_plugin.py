@@ -56,6 +56,11 @@ class Answer:
 
         return forwarded(self.decision)
 
+    @property
+    def shadow(self) -> dict[str, str]:
+        """Rules in shadow by name, as far as the request got: `allow`, or the reason for which each would have refused it."""
+        return {one["rule"]: one["reason"] or "allow" for one in self.decision.get("shadow", ())}
+
     def allowed(self) -> Answer:
         """Fails, with an explanation, unless the request is let in."""
         return self._is("allow")

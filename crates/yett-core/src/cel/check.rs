@@ -58,7 +58,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             ExprKind::Negate(operand) => {
                 let (node, kind) = self.check(operand, facts)?;
                 if ![Type::Int, Type::Double, Type::Dyn].contains(&kind) {
-                    self.mismatch(operand.at, || format!("`-` needs a number, and this is a {kind}"))?;
+                    self.mismatch(operand.at, || format!("`-` needs a number, and this is `{kind}`"))?;
                 }
                 Ok((Node::Negate(Box::new(node)), kind))
             }
@@ -70,7 +70,7 @@ impl<'e, S: Clone> Checker<'e, S> {
                 let (yes_node, kind) = self.check(yes, &facts.clone().and(self.facts(condition, true)))?;
                 let (no_node, other) = self.check(no, &facts.clone().and(self.facts(condition, false)))?;
                 if !kind.meets(&other) {
-                    self.mismatch(no.at, || format!("one side of `?:` is a {kind}, the other a {other}"))?;
+                    self.mismatch(no.at, || format!("one side of `?:` is `{kind}`, the other `{other}`"))?;
                 }
                 Ok((Node::Conditional(Box::new([test, yes_node, no_node])), kind.join(&other)))
             }
@@ -81,7 +81,7 @@ impl<'e, S: Clone> Checker<'e, S> {
     fn boolean(&mut self, expr: &Expr, sign: &str, facts: &Facts) -> Result<Node, Fault> {
         let (node, kind) = self.check(expr, facts)?;
         if !kind.is(&Type::Bool) {
-            self.mismatch(expr.at, || format!("`{sign}` needs true or false, and this is a {kind}"))?;
+            self.mismatch(expr.at, || format!("`{sign}` needs true or false, and this is `{kind}`"))?;
         }
         Ok(node)
     }
@@ -116,7 +116,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             let (key_node, key_kind) = self.check(key, facts)?;
             let (value_node, value_kind) = self.check(value, facts)?;
             if ![Type::Bool, Type::Int, Type::Uint, Type::Text, Type::Dyn].contains(&key_kind) {
-                self.mismatch(key.at, || format!("a {key_kind} cannot be the key of a map"))?;
+                self.mismatch(key.at, || format!("`{key_kind}` cannot be the key of a map"))?;
             }
             kind = Some(match kind {
                 None => (key_kind, value_kind),
@@ -169,11 +169,11 @@ impl<'e, S: Clone> Checker<'e, S> {
         let (left_node, left_kind) = self.check(left, facts)?;
         let (right_node, right_kind) = self.check(right, facts)?;
         let nodes = Box::new([left_node, right_node]);
-        let describe = || format!("`{sign}` between a {left_kind} and a {right_kind} is not possible");
+        let describe = || format!("`{sign}` between `{left_kind}` and `{right_kind}` is not possible");
         let order = match sign {
             "==" | "!=" => {
                 if !left_kind.meets(&right_kind) {
-                    self.mismatch(at, || format!("a {left_kind} never equals a {right_kind}"))?;
+                    self.mismatch(at, || format!("`{left_kind}` never equals `{right_kind}`"))?;
                 }
                 return Ok((Node::Equal(sign == "==", nodes), Type::Bool));
             }
@@ -186,8 +186,8 @@ impl<'e, S: Clone> Checker<'e, S> {
                 };
                 if !fits {
                     self.mismatch(at, || match &right_kind {
-                        Type::List(_) | Type::Map(..) => format!("a {left_kind} is never in a {right_kind}"),
-                        other => format!("`in` needs a list on its right, and this is a {other}"),
+                        Type::List(_) | Type::Map(..) => format!("`{left_kind}` is never in `{right_kind}`"),
+                        other => format!("`in` needs a list on its right, and this is `{other}`"),
                     })?;
                 }
                 return Ok((Node::In(nodes), Type::Bool));
@@ -305,7 +305,7 @@ impl<'e, S: Clone> Checker<'e, S> {
         };
         let sized = function == Function::Size && matches!(kind, Type::List(_) | Type::Map(..));
         if !takes.is_empty() && kind != Type::Dyn && !takes.contains(&kind) && !sized {
-            self.mismatch(operand.at, || format!("`{name}` does not take a {kind}"))?;
+            self.mismatch(operand.at, || format!("`{name}` does not take `{kind}`"))?;
         }
         let node = Node::Call(function, Box::new(node));
         if strict
@@ -320,7 +320,7 @@ impl<'e, S: Clone> Checker<'e, S> {
     fn of_type(&mut self, expr: &Expr, wanted: &Type, facts: &Facts) -> Result<Node, Fault> {
         let (node, kind) = self.check(expr, facts)?;
         if !kind.is(wanted) {
-            self.mismatch(expr.at, || format!("a {wanted} is needed here, and this is a {kind}"))?;
+            self.mismatch(expr.at, || format!("`{wanted}` is needed here, and this is `{kind}`"))?;
         }
         Ok(node)
     }
@@ -375,7 +375,7 @@ impl<'e, S: Clone> Checker<'e, S> {
         let (node, kind) = self.check(target, facts)?;
         let fits = kind.is(&Type::Time) || (kind == Type::Span && part.is_of_spans() && arguments.is_empty());
         if !fits {
-            self.mismatch(target.at, || format!("a {kind} has no `{name}`"))?;
+            self.mismatch(target.at, || format!("`{kind}` has no `{name}`"))?;
         }
         let zone = match arguments {
             [] => None,
@@ -413,7 +413,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             Type::Map(key, _) if !strict => *key,
             Type::Dyn if !strict => Type::Dyn,
             other => {
-                self.mismatch(target.at, || format!("`{name}` goes over a list, and this is a {other}"))?;
+                self.mismatch(target.at, || format!("`{name}` goes over a list, and this is `{other}`"))?;
                 Type::Dyn
             }
         };
@@ -487,7 +487,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             Type::Map(key, value) if key.is(&Type::Text) => Ok((**value).clone()),
             Type::Dyn => Ok(Type::Dyn),
             other => {
-                self.mismatch(at, || format!("a {other} has no field `{field}`"))?;
+                self.mismatch(at, || format!("`{other}` has no field `{field}`"))?;
                 Ok(Type::Dyn)
             }
         }
@@ -582,7 +582,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             let (name, _) = known.first().map_or(("", kind), |(name, kind)| (name.as_str(), kind));
             return Self::fault(
                 at,
-                format!("`{path}` is a {kind} of `{name}` and a {another} of `{other}`; ask `{by} == \"{name}\" && …` first"),
+                format!("`{path}` is `{kind}` of `{name}` and `{another}` of `{other}`; ask `{by} == \"{name}\" && …` first"),
             );
         }
         let missing: Vec<&str> =
@@ -628,7 +628,7 @@ impl<'e, S: Clone> Checker<'e, S> {
             Type::Map(key, value) if key.meets(&index_kind) => (**value).clone(),
             Type::Dyn => Type::Dyn,
             _ => {
-                self.mismatch(index.at, || format!("a {kind} has no item with a {index_kind}"))?;
+                self.mismatch(index.at, || format!("`{kind}` has no item with `{index_kind}`"))?;
                 Type::Dyn
             }
         };

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::exchange::{Exchange, Now};
+use crate::filters::authorize::shadow::Verdict;
 use crate::filters::authorize::{Ask, Judged, Part};
+use crate::reason::Reason;
 use crate::snapshot::{Access, Snapshot};
 
 /// Nothing where nobody was verified, or where the route asks nobody.
@@ -12,6 +14,12 @@ pub(super) fn rules(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Optio
     let Access::Authenticated { policy, .. } = &snapshot.route(exchange.route)?.access else { return None };
     let ask = Ask { principal, exchange, route: &policy.route, now };
     Some(policy.trace(&ask).iter().map(judged).collect())
+}
+
+/// What a rule in shadow would have done.
+pub(super) fn tried(verdict: &Verdict) -> Value {
+    let outcome = verdict.outcome;
+    json!({"rule": &*verdict.record.source, "outcome": outcome.as_str(), "reason": outcome.reason().map(Reason::code)})
 }
 
 fn judged(rule: &Judged) -> Value {

@@ -5,6 +5,7 @@ mod claims;
 pub mod condition;
 pub mod rule;
 mod sets;
+pub mod shadow;
 mod tenant;
 #[cfg(test)]
 mod tests;

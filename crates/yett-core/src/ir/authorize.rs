@@ -41,6 +41,18 @@ pub struct AuthorizeRule {
     pub headers: Vec<String>,
 }
 
+/// Rules that are judged and reported, and never enforced. Group's first.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// Rules that would have to hold.
+    #[serde(default)]
+    pub rules: Vec<AuthorizeRule>,
+    /// Rules that would refuse where they hold.
+    #[serde(default)]
+    pub deny: Vec<AuthorizeRule>,
+}
+
 /// Exact callers; one of them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

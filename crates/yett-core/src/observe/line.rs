@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use std::net::IpAddr;
 
-use crate::exchange::Now;
+use crate::exchange::{Exchange, Now};
 
 use super::{PassthroughRecord, Record};
 
@@ -92,6 +92,9 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
             text(out, "rule", rule.as_bytes());
         }
     }
+    if let Some(exchange) = record.exchange {
+        shadow(out, exchange);
+    }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
         text(out, "subject", principal.subject.as_bytes());
@@ -117,6 +120,30 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     number(out, "bytes_in", record.bytes_in);
     number(out, "bytes_out", record.bytes_out);
     number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+}
+
+/// What rules in shadow would have refused.
+fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
+    let mut begun = false;
+    for verdict in &exchange.shadow {
+        let Some(reason) = verdict.outcome.reason() else { continue };
+        if begun {
+            out.push(b',');
+        } else {
+            key(out, "shadow");
+            out.push(b'[');
+            begun = true;
+        }
+        out.extend_from_slice(b"{\"outcome\":\"");
+        out.extend_from_slice(verdict.outcome.as_str().as_bytes());
+        out.push(b'"');
+        text(out, "rule", verdict.record.source.as_bytes());
+        text(out, "reason", reason.code().as_bytes());
+        out.push(b'}');
+    }
+    if begun {
+        out.push(b']');
+    }
 }
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {

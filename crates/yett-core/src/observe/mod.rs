@@ -199,6 +199,9 @@ impl Recorder {
                 self.metrics.authentication_failed(refusal.provider.as_ref(), refusal.reason);
             }
         }
+        for verdict in record.exchange.iter().flat_map(|exchange| &exchange.shadow) {
+            verdict.record.count(verdict.outcome);
+        }
         self.metrics.request.observe(line::duration_ns(record.started, record.ended));
         if let Some(upstream) = record.upstream.filter(|upstream| upstream.first_byte_ns > 0) {
             self.metrics.upstream.observe(upstream.first_byte_ns);

@@ -99,6 +99,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     introspection(&mut out, shared);
     service_tokens(&mut out, shared);
     external_checks(&mut out, shared);
+    shadow(&mut out, shared);
     state(&mut out, shared);
     responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
@@ -179,6 +180,22 @@ fn external_checks(out: &mut String, shared: &Shared) {
     for check in &all {
         for (cause, count) in check.failures().filter(|(_, count)| *count > 0) {
             let _ = writeln!(out, "{name}{{check=\"{}\",cause=\"{cause}\"}} {count}", Label(&check.source));
+        }
+    }
+}
+
+/// What rules in shadow would have done; nothing where there are none.
+fn shadow(out: &mut String, shared: &Shared) {
+    let all = shared.shadow.all();
+    if all.is_empty() {
+        return;
+    }
+    let name = "yett_shadow_total";
+    head(out, name, "requests by what a rule in shadow would have done", "counter");
+    for record in &all {
+        let (route, rule) = (Label(&record.route), Label(&record.source));
+        for (outcome, count) in record.counts() {
+            let _ = writeln!(out, "{name}{{route=\"{route}\",rule=\"{rule}\",outcome=\"{outcome}\"}} {count}");
         }
     }
 }

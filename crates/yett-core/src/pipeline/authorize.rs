@@ -11,10 +11,21 @@ pub(super) fn authorize(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) 
         return Step::Refuse(Reason::Internal.into());
     };
     exchange.judged_ms = now.unix_ms;
-    match (rules(route, exchange, now), &route.external) {
+    let step = match (rules(route, exchange, now), &route.external) {
         (Err(refusal), _) => Step::Refuse(refusal),
         (Ok(()), Some(external)) => external.check(index, exchange),
         (Ok(()), None) => Step::Continue,
+    };
+    if matches!(step, Step::Continue) {
+        shadow(route, exchange, now, false);
+    }
+    step
+}
+
+/// What rules in shadow would have done, once the request is allowed; it changes nothing about that.
+fn shadow(route: &Route, exchange: &mut Exchange, now: Now, body: bool) {
+    if let (Some(shadow), Access::Authenticated { policy, .. }) = (&route.shadow, &route.access) {
+        shadow.judge(policy, exchange, now, body);
     }
 }
 
@@ -33,11 +44,14 @@ fn rules(route: &Route, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
 }
 
 /// What rules decide on the validated body.
-pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Step {
-    match decided_body(snapshot, exchange, now) {
-        Ok(()) => Step::Continue,
-        Err(refusal) => Step::Refuse(refusal),
+pub(super) fn authorize_body(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    if let Err(refusal) = decided_body(snapshot, exchange, now) {
+        return Step::Refuse(refusal);
     }
+    if let Some(route) = snapshot.route(exchange.route) {
+        shadow(route, exchange, now, true);
+    }
+    Step::Continue
 }
 
 /// The same, as a result.

@@ -59,7 +59,8 @@ fn body(route: &Route, exchange: &Exchange, judged: Verdict) -> Result<Option<Bo
     }
     match (&route.request_validation, judged) {
         (Some(validation), Verdict::Body(index)) => {
-            let read = matches!(&route.access, Access::Authenticated { policy, .. } if policy.reads_body());
+            let read = matches!(&route.access, Access::Authenticated { policy, .. } if policy.reads_body())
+                || route.shadow.as_ref().is_some_and(|shadow| shadow.reads_body());
             validation.body(index, exchange, read)
         }
         _ => Ok(None),

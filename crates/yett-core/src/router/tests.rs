@@ -26,6 +26,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         access: ir::Access::Public,
         tenants: vec![],
         deny: vec![],
+        shadow: None,
         classification: None,
         external_authorization: None,
         hidden: false,

@@ -14,6 +14,7 @@ use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
+use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
@@ -478,6 +479,7 @@ impl Context<'_> {
         let at = |part: &str| format!("/routes/{index}/{part}");
         let variables = variable_names(&spec.matches.path);
         let access = self.access(spec, &variables, &at, errors);
+        let shadow = self.shadow(spec, &variables, &at, errors);
         let live_check = spec.live_check.as_ref();
         let live_check = live_check.map(|check| LiveCheck::build(check, &spec.access, self.providers, &self.by_name)).transpose();
         let live_check = errors.take(|| at("live_check"), live_check);
@@ -574,6 +576,7 @@ impl Context<'_> {
             live_check: live_check?,
             sender_constrained: spec.sender_constrained,
             decision: decision(spec, self.ir),
+            shadow: shadow?,
             hidden: spec.hidden,
             external: external?,
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
@@ -628,6 +631,30 @@ impl Context<'_> {
         }
         match Policy::build(spec, &authenticated.rules, &self.readable(spec, authenticated, variables)) {
             Ok(policy) => Some(Access::Authenticated { providers, policy: Box::new(policy) }),
+            Err(found) => {
+                errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
+                None
+            }
+        }
+    }
+
+    /// Rules that are tried out; a public route knows no callers to try them on.
+    fn shadow(
+        &self,
+        spec: &ir::Route,
+        variables: &[&str],
+        at: &impl Fn(&str) -> String,
+        errors: &mut Errors,
+    ) -> Option<Option<Box<Shadow>>> {
+        let Some(shadow) = &spec.shadow else { return Some(None) };
+        let ir::Access::Authenticated(authenticated) = &spec.access else {
+            let message = "a public route knows no callers; a rule in shadow has no place there".to_owned();
+            errors.0.push(LoadError { pointer: at("shadow"), message });
+            return None;
+        };
+        let readable = self.readable(spec, authenticated, variables);
+        match Shadow::build(shadow, &spec.name, &readable, &self.shared.shadow) {
+            Ok(shadow) => Some(Some(Box::new(shadow))),
             Err(found) => {
                 errors.0.extend(found.into_iter().map(|(place, message)| LoadError { pointer: at(&place), message }));
                 None

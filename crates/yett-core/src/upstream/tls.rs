@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -113,6 +114,9 @@ fn build_service(
         (Some(_), None) => return Err(("key", "a client certificate needs its key".to_owned())),
         (None, Some(_)) => return Err(("certificate", "a key needs its client certificate".to_owned())),
     };
+    // A resumed session is not verified: a service whose certificate has ended, or is another's now, would go on with new
+    // tickets for as long as both sides like.
+    config.resumption = Resumption::disabled();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let server_name = match &spec.server_name {
         Some(name) => Some(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yett.config.base import Location, listed, nearest, on_routes
+from yett.config.filters.authorize import Rule, Rules, stated
 from yett.config.jwt_document import issuers
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
 
 if TYPE_CHECKING:
-    from yett.config.filters.authorize import Authorize
     from yett.config.merge import Merger, Policy
 
 
@@ -32,19 +32,17 @@ def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:
     if len(set().union(*whose.values())) < 2:
         return
     route, group = merger.gateway.routes[policy.name], merger.gateway.groups.get(policy.group or "")
-    rules: list[tuple[Location, Authorize]] = (
-        [(("routes", policy.name), route.authorize)] if route.authorize else []
-    )
-    if group is not None and group.authorize:
-        rules.append((("groups", policy.group or ""), group.authorize))
-    if any(
-        name in (rule.when or "") for _, rule in rules for name in ("principal.issuer", "principal.provider")
-    ):
+    parts: list[tuple[Location, Rules]] = [(("routes", policy.name), route.authorize)]
+    if group is not None:
+        parts.append((("groups", policy.group or ""), group.authorize))
+    rules = [(rule, place) for where, part in parts for rule, place, _ in stated(part, where, "")]
+    # what is in shadow keeps nobody out: it says which one is meant for itself only
+    if any(rule.enforced and _says_which(rule) for rule, _ in rules):
         return
     accepted = [name for name, issuers in whose.items() if issuers]
-    for place, rule in rules:
-        at: Location = (*place, "authorize", "callers", "users")
-        if rule.callers is None or not rule.callers.users or at in said:
+    for rule, place in rules:
+        at: Location = (*place, "callers", "users")
+        if rule.callers is None or not rule.callers.users or at in said or _says_which(rule):
             continue
         said.add(at)
         one = rule.callers.users[0]
@@ -54,6 +52,10 @@ def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:
             f"`{one}` may be another person at each issuer of {listed(accepted)}; accept one issuer here, "
             f"or say which one is meant: `when: \"principal.provider == '{accepted[0]}'\"`",
         )
+
+
+def _says_which(rule: Rule) -> bool:
+    return any(name in (rule.when or "") for name in ("principal.issuer", "principal.provider"))
 
 
 def _issuers(name: str, provider: object) -> tuple[str, ...]:

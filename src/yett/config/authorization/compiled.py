@@ -10,7 +10,7 @@ from yett.config.authorization.attributes import Times
 from yett.config.authorization.roles import RoleTable
 from yett.config.authorization.tenant import Tenant, templates
 from yett.config.base import Location, listed, nearest
-from yett.config.filters.authorize import Rule, Scopes
+from yett.config.filters.authorize import Rule, Scopes, stated
 from yett.config.types import Quantified
 
 if TYPE_CHECKING:
@@ -34,10 +34,13 @@ class Authorization:
         self._classification()
         policy.hidden = any(part.hidden for part, _, _ in self.parts)
         for part, where, source in self.parts:
-            if part.authorize is not None and not part.authorize.is_empty():
-                policy.rules.append(self.rule(part.authorize, (*where, "authorize"), source))
-            for name, rule in part.deny.items():
-                policy.deny.append(self.rule(rule, (*where, "deny", name), f"{source}: deny.{name}"))
+            for rule, at, named in stated(part.authorize, where, source):
+                if not rule.is_empty():
+                    among = policy.rules if rule.enforced else policy.shadow.setdefault("rules", [])
+                    among.append(self.rule(rule, at, named))
+            for name, denial in part.deny.items():
+                among = policy.deny if denial.enforced else policy.shadow.setdefault("deny", [])
+                among.append(self.rule(denial, (*where, "deny", name), f"{source}: deny.{name}"))
         self._tenants()
         if policy.access == "public":
             self._nobody()
@@ -217,8 +220,10 @@ class Authorization:
     def _stands(self, location: Location) -> bool:
         """Whether the file has this key: a condition may stand in place of a rule."""
         source = self.merger.places.source(location)
-        here = source.value if source else {}
+        here: Any = source.value if source else {}
         for step in location:
+            if isinstance(here, list):
+                here = dict(enumerate(here))
             if not isinstance(here, dict) or step not in here:
                 return False
             here = here[step]
@@ -267,19 +272,16 @@ class Authorization:
         policy = self.policy
         reason: str | None = None
         for part, where, source in self.parts:
-            own = part.tenant
-            inside = part.authorize.tenant if part.authorize else None
-            if own is not None and inside is not None:
-                self.merger.fault(
-                    (*where, "authorize", "tenant"),
-                    "twice",
-                    "`tenant` also stands beside `authorize`; keep that one",
-                    True,
-                )
-            tenant = own or inside
-            place = (*where, "tenant") if own else (*where, "authorize", "tenant")
-            if tenant is None:
+            said: list[tuple[Tenant, Location]] = [(part.tenant, (*where, "tenant"))] if part.tenant else []
+            inside = stated(part.authorize, where, source)
+            said += [(rule.tenant, (*at, "tenant")) for rule, at, _ in inside if rule.tenant]
+            if len(said) > 1:
+                also = "beside `authorize`" if part.tenant else "in another rule"
+                message = f"`tenant` also stands {also}; keep that one"
+                self.merger.fault(said[1][1], "twice", message, True)
+            if not said:
                 continue
+            tenant, place = said[0]
             if tenant.none is not None:
                 reason = tenant.none
                 if policy.tenants:

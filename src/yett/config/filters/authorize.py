@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -18,9 +19,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from yett.config.authorization.attributes import Claims, Device, Times
 from yett.config.authorization.tenant import TenantPlace
-from yett.config.base import Model, refuse
+from yett.config.base import Location, Model, refuse
 from yett.config.headers import owned
-from yett.config.types import Items, Name, Networks, Quantified, Text, one_or_list
+from yett.config.shadow import Tried
+from yett.config.types import Items, Name, Networks, OrOne, Quantified, Text, one_or_list
 
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
 _CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "host"}
@@ -188,7 +190,7 @@ class Rule(Model):
         return not self.claims and self.device is None and all(part is None for part in parts)
 
 
-class Authorize(Rule):
+class Authorize(Rule, Tried):
     """One rule: all parts that are present have to hold."""
 
     tenant: TenantPlace | None = None
@@ -201,10 +203,32 @@ class Authorize(Rule):
                 "authorize_empty",
                 "`authorize` has no rule; name `scopes`, `roles`, `permissions`, `callers`, `claims` or `when`, or say `access: authenticated`",
             )
+        if self.mode is not None and self.tenant is not None:
+            raise refuse(
+                "shadow_tenant",
+                "a tenant is compared or not, and never only tried out; write `tenant` beside `authorize`",
+                ("tenant",),
+            )
         return self
 
 
-class Deny(Rule):
+def _rules(value: Any) -> Any:
+    # nothing at all is found, and said, when the file is read
+    return () if value is None else one_or_list(value)
+
+
+Rules = Annotated[tuple[Authorize, ...], BeforeValidator(_rules), OrOne()]
+"""One rule, or a list of them, all of which have to hold."""
+
+
+def stated(rules: Rules, where: Location, source: str) -> Iterator[tuple[Authorize, Location, str]]:
+    """The rules under `authorize` of a group or route: each with its place and its name, as logs and tools say it."""
+    for index, rule in enumerate(rules):
+        place = (*where, "authorize", *((index,) if len(rules) > 1 else ()))
+        yield rule, place, source if index == 0 else f"{source}: authorize.{index + 1}"
+
+
+class Deny(Rule, Tried):
     """A rule that refuses where all its parts hold, and where that cannot be decided."""
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import rules, validation
+from yett.policy.diff import rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -25,8 +25,9 @@ from yett.policy.diff.limits import classes, concurrency, limits
 
 Document = dict[str, Any]
 FIELDS = (
-    "access", "tenants", "deny", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket", "response_tenant", "classification", "hidden",
+    "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
+    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket",
+    "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
 
@@ -36,6 +37,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from _access(old, new, kinds)
     yield from rules.tenants(old.get("tenants", []), new.get("tenants", []))
     yield from rules.deny(old.get("deny", []), new.get("deny", []))
+    yield from shadow.compare(old.get("shadow"), new.get("shadow"))
     yield from _external(old.get("external_authorization"), new.get("external_authorization"))
     yield from flag(
         "client_certificate", "a client certificate is needed now", "no client certificate is needed any more",

@@ -194,6 +194,9 @@ def _neutral(route: Document, name: str) -> Document:
     for key in ("tenants", "deny", "limit_classes"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
+    if "shadow" in route:
+        tried = route["shadow"].items()
+        found["shadow"] = {kind: [_sourced(one, own, name) for one in rules] for kind, rules in tried}
     if "external_authorization" in route:
         found["external_authorization"] = _sourced(route["external_authorization"], own, name)
     if isinstance(route["access"], dict):

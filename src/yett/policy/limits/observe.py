@@ -22,6 +22,7 @@ WIDTHS = (1, 10, 60)
 """Seconds of a window."""
 SLACK_S = 60.0
 """How long a window stays open for requests that began in it and end later."""
+CLOSE_EVERY_S = 10.0
 MAX_OPEN = 300_000
 MAX_GROUPS = 10_000
 MAX_CALLERS = 10_000
@@ -96,13 +97,14 @@ class Windows:
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.open: dict[int, dict[tuple[Group, int], int]] = {}
+        self.open: dict[int, dict[tuple[int, int], int]] = {}
+        """By number of the window: requests by number of the class, and caller."""
 
-    def close(self, before: float) -> Iterator[tuple[Group, int]]:
-        """Ends windows that end at or before this moment: class of callers, and requests of one of them."""
+    def close(self, before: float) -> Iterator[tuple[int, int]]:
+        """Ends windows that end at or before this moment: number of a class, and requests of one of its callers."""
         for index in [index for index in self.open if (index + 1) * self.width <= before]:
-            for (group, _), count in self.open.pop(index).items():
-                yield group, count
+            for (number, _), count in self.open.pop(index).items():
+                yield number, count
 
 
 @dataclass
@@ -140,7 +142,9 @@ class Observer:
         self.traffic = Traffic()
         self._windows = [Windows(width) for width in WIDTHS]
         self._entries = self._told = 0
-        self._mark = -math.inf
+        self._observed: list[Observed] = []
+        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._mark = self._due = -math.inf
 
     def read(self, paths: Iterable[Path]) -> Traffic:
         """All lines.
@@ -187,14 +191,22 @@ class Observer:
         if not limited and line.get("fault") in {"client", "policy"}:
             found.refused += 1
             return
-        group, caller = _who(route, line)
-        if group not in found.groups and len(found.groups) >= MAX_GROUPS:
-            found.uncounted += 1
-            return
+        self._asked(route, line, ended, took, limited)
+
+    def _asked(self, route: str, line: dict[str, Any], ended: float, took: int, limited: bool) -> None:
+        """A request that was let in, or that a limit refused."""
+        found = self.traffic
+        provider, kind, caller = _who(line)
+        number = self._numbers.get((route, provider, kind))
+        if number is None:
+            number = self._new(route, provider, kind)
+            if number is None:
+                found.uncounted += 1
+                return
         size = line.get("bytes_in", 0)
         if type(size) is not int or size < 0:
             raise TypeError
-        observed = found.groups.setdefault(group, Observed())
+        observed = self._observed[number]
         if limited:
             observed.limited += 1
             return
@@ -205,24 +217,36 @@ class Observer:
             self._told += 1
         if size:
             observed.bodies.add(size)
-        self._count(group, caller, max(ended - took / 1e6, self._mark - SLACK_S))
+        self._count(number, caller, max(ended - took / 1e6, self._mark - SLACK_S))
+
+    def _new(self, route: str, provider: str, kind: str) -> int | None:
+        """The number of a class that was not seen before; none where there are too many."""
+        if not (_is_name(route) and _is_name(provider) and _is_name(kind)):
+            raise TypeError
+        if len(self._observed) >= MAX_GROUPS:
+            return None
+        self._observed.append(Observed())
+        self.traffic.groups[Group(route, provider, kind)] = self._observed[-1]
+        self._numbers[route, provider, kind] = len(self._observed) - 1
+        return len(self._observed) - 1
 
     def _advance(self, ended: float) -> None:
         """Time goes on: windows that nothing can begin in any more are closed."""
         if ended < self._mark - SLACK_S:
             self.traffic.backwards += 1
             self._end()
-        if int(ended) > self._mark:
-            self._mark = max(ended, self._mark)
+        self._mark = max(ended, self._mark)
+        if self._mark >= self._due:
+            self._due = self._mark + CLOSE_EVERY_S
             self._close(self._mark - SLACK_S)
 
-    def _count(self, group: Group, caller: int, began: float) -> None:
+    def _count(self, number: int, caller: int, began: float) -> None:
         if self._entries + len(WIDTHS) > self.max_open:
             self._close(self._mark)  # all but the newest windows end early
             if self._entries + len(WIDTHS) > self.max_open:
                 self.traffic.uncounted += 1
                 return
-        key = (group, caller)
+        key = (number, caller)
         for windows in self._windows:
             counts = windows.open.setdefault(int(began // windows.width), {})
             before = counts.get(key, 0)
@@ -231,14 +255,14 @@ class Observer:
 
     def _close(self, before: float) -> None:
         for windows in self._windows:
-            for group, count in windows.close(before):
+            for number, count in windows.close(before):
                 self._entries -= 1
-                self.traffic.groups[group].windows[windows.width].add(count)
+                self._observed[number].windows[windows.width].add(count)
 
     def _end(self) -> None:
         """No line that follows belongs to what was read."""
         self._close(math.inf)
-        self._mark = -math.inf
+        self._mark = self._due = -math.inf
 
 
 def _is_name(value: object) -> bool:
@@ -246,17 +270,14 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_NAME and value.isprintable()
 
 
-def _who(route: str, line: dict[str, Any]) -> tuple[Group, int]:
-    """The class of a caller, and what tells it from others; of a public route its address."""
+def _who(line: dict[str, Any]) -> tuple[str, str, int]:
+    """Who vouched for a caller, what it is, and what tells it from others; of a public route its address."""
     provider = line.get("provider")
-    if isinstance(provider, str):
-        kind = line.get("kind", "")
-        if not _is_name(provider) or not _is_name(kind):
-            raise TypeError
-        parts = tuple(str(line.get(name)) for name in ("subject", "client_id", "tenant"))
-        return Group(route, provider, kind), hash((provider, *parts))
+    if provider is not None:
+        who = (provider, line.get("subject"), line.get("client_id"), line.get("tenant"))
+        return provider, line.get("kind", ""), hash(who)
     address = line["client"]
     if ":" in address:
         # an IPv6 network of 64 bits is one client, as `address_limit` counts
-        return Group(route, ANYONE), hash(int(ipaddress.IPv6Address(address)) >> 64)
-    return Group(route, ANYONE), hash(address)
+        return ANYONE, "", hash(int(ipaddress.IPv6Address(address)) >> 64)
+    return ANYONE, "", hash(address)

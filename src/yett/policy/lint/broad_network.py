@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from yett.config.base import Location, listed
+from yett.config.filters.authorize import stated
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -35,8 +36,9 @@ def _lists(context: Context) -> Iterator[tuple[Location, tuple[str, ...]]]:
         if listener.passthrough and listener.passthrough.allow:
             yield (*at, "passthrough", "allow"), listener.passthrough.allow
     for kind, name, part in context.parts():
-        if part.authorize and part.authorize.addresses:
-            yield (kind, name, "authorize", "addresses"), part.authorize.addresses
+        for rule, place, _ in stated(part.authorize, (kind, name), ""):
+            if rule.addresses:
+                yield (*place, "addresses"), rule.addresses
 
 
 RULE = Rule(

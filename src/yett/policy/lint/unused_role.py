@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from yett.config.authorization.roles import RoleTable
 from yett.config.filters.authorize import Rule as AccessRule
@@ -17,7 +17,8 @@ def check(context: Context) -> Iterator[Hit]:
     table = RoleTable(gateway.roles)
     named: set[str] = set()
     for _, _, item in context.parts():
-        for rule in _rules(item.authorize, item.deny):
+        rules: tuple[AccessRule, ...] = (*item.authorize, *item.deny.values())
+        for rule in rules:
             named |= set(rule.roles.items) if rule.roles else set()
             for permission in rule.permissions.items if rule.permissions else ():
                 named |= set(table.granting(permission))
@@ -28,12 +29,6 @@ def check(context: Context) -> Iterator[Hit]:
             at = ("roles", name)
             message = f"no rule asks for `{name}` or for what it may do; remove it, or ask for it"
             yield Hit(at, message, fix=None if name in included else Remove(at, "the unused role"))
-
-
-def _rules(authorize: AccessRule | None, deny: Mapping[str, AccessRule]) -> Iterator[AccessRule]:
-    if authorize is not None:
-        yield authorize
-    yield from deny.values()
 
 
 RULE = Rule(

@@ -65,6 +65,8 @@ class Rule:
     """OWASP API Security Top 10 2023 (`API2:2023`), NIST SP 800-204 (`SP 800-204 4.3`), CWE."""
     fixable: bool = False
     """Whether some of its hits carry a fix."""
+    dated: bool = False
+    """Whether it is the day that makes it an error: then it is said, and keeps no configuration from being served."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,14 @@ class Reader:
             "route": [route["name"] for route in document["routes"]],
             "service": [service["name"] for service in document["services"]],
             "listener": list(engine.listeners),
+            "rule in shadow": sorted(
+                {
+                    rule["source"]
+                    for route in document["routes"]
+                    for rules in route.get("shadow", {}).values()
+                    for rule in rules
+                }
+            ),
         }
 
     def read(self, path: Path) -> list[Case]:
@@ -301,6 +309,7 @@ class _File:
             name = getattr(expect, kind)
             if name is not None:
                 self._reference(kind, name, (*at, kind))
+        self._shadow(expect, at)
         if expect.outcome != "allow":
             for key in ("headers", "without", "target", "service"):
                 if key in expect.model_fields_set:
@@ -310,11 +319,24 @@ class _File:
                         f"no service sees this request; remove `{key}`, or expect `allow`",
                     )
 
+    def _shadow(self, expect: Expect, at: Location) -> None:
+        outcomes = ("allow", "deny", "error", *REASONS)
+        for name, wanted in expect.shadow.items():
+            self._reference("rule in shadow", name, (*at, "shadow", name))
+            if wanted not in outcomes:
+                hint = (
+                    nearest(wanted, outcomes)
+                    or "; write `allow`, `deny`, `error` or a reason of docs/reasons.md"
+                )
+                message = f"there is no outcome or reason `{wanted}`{hint}"
+                self._fault((*at, "shadow", name), "reason_unknown", message)
+
     def _reference(self, kind: str, name: str, at: Location) -> None:
         known = self.reader.known(kind)
         if name not in known:
             hint = nearest(name, known) or f"; known here: {listed(known)}"
-            self._fault(at, f"{kind}_unknown", f"there is no {kind} `{name}`{hint}")
+            code = f"{kind.partition(' ')[0]}_unknown"
+            self._fault(at, code, f"there is no {kind} `{name}`{hint}")
 
 
 def _body(value: Any) -> bytes | None:

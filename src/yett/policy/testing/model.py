@@ -83,6 +83,8 @@ class Expect(Model):
     """Header fields that the service would see, with these values."""
     without: Items = ()
     """Header fields that the service must not see."""
+    shadow: dict[Text, Text] = Field(default_factory=dict)
+    """Rules in shadow by name, and what each would have done: `allow`, `deny`, `error`, or the reason of its refusal."""
 
 
 def _expected(value: Any) -> Any:

@@ -90,6 +90,13 @@ def compare(engine: Engine, case: Case, decision: dict[str, Any]) -> Iterable[st
     ):
         if wanted is not None and wanted != found:
             yield f"expected {what} `{wanted}`, got {f'`{found}`' if found is not None else 'none'}"
+    tried = {one["rule"]: one for one in decision.get("shadow", ())}
+    for name, wanted in expect.shadow.items():
+        one = tried.get(name)
+        if one is None:
+            yield f"the rule in shadow `{name}` was not asked; the request is refused before it, or takes another route"
+        elif wanted not in {one["outcome"], one["reason"]}:
+            yield f"expected `{wanted}` of the rule in shadow `{name}`, got `{one['reason'] or one['outcome']}`"
     if expect.headers or expect.without:
         yield from _headers(engine, case, decision)
 
