@@ -235,7 +235,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(TEXT.filter(bool), TREES, min_size=1, max_size=4), st.lists(TEXT, max_size=3))
 def test_what_is_read_back_is_what_was_meant(tree, comments):
     """Whatever a description says: no comment and no value becomes something else."""
@@ -290,7 +290,7 @@ def parts(value, at=()):
         yield from parts(part, (*at, key))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.data())
 def test_whatever_a_description_says_it_is_imported_or_refused(tmp_path_factory, data):
     """Any part replaced by anything: nothing else than an answer comes of it, and what is written has been proved."""

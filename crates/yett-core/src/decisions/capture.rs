@@ -61,9 +61,11 @@ impl Records {
 
     /// The fields of a validated body that rules of the route read; absent ones are null.
     fn body(&self, snapshot: &Snapshot, exchange: &Exchange) -> Option<Map<String, Value>> {
-        let Access::Authenticated { policy, .. } = &snapshot.route(exchange.route)?.access else { return None };
+        let route = snapshot.route(exchange.route)?;
+        let Access::Authenticated { policy, .. } = &route.access else { return None };
         let body = exchange.validated.as_deref()?;
-        let fields = policy.body_fields().filter_map(|field| {
+        let tried = route.shadow.iter().flat_map(|shadow| shadow.body_fields());
+        let fields = policy.body_fields().chain(tried).filter_map(|field| {
             let value = field.find(body).map_or(Some(Value::Null), |value| self.scalar(value));
             Some((field.pointer().to_owned(), value?))
         });

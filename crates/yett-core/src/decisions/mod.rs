@@ -65,6 +65,10 @@ impl Records {
                 headers.extend(policy.headers().map(Into::into));
                 query.extend(policy.parameters().map(Into::into));
             }
+            if let Some(shadow) = &route.shadow {
+                headers.extend(shadow.headers().map(Into::into));
+                query.extend(shadow.parameters().map(Into::into));
+            }
         }
         let any = |is: fn(&ir::Provider) -> bool| ir.providers.iter().any(is);
         Ok(Self {

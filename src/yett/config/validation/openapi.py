@@ -133,7 +133,10 @@ class Description:
     ) -> None:
         found: dict[tuple[str, str], tuple[dict[str, Any], Location]] = {}
         for holder, at in ((item, result.at[:2]), (operation, result.at)):
-            for index, raw in enumerate(holder.get("parameters") or ()):
+            described = holder.get("parameters") or ()
+            if not isinstance(described, list | tuple):
+                raise Faulty((*at, "parameters"), "`parameters` is a list")
+            for index, raw in enumerate(described):
                 parameter, where = self._resolved(raw, (*at, "parameters", index))
                 place, name = parameter.get("in"), parameter.get("name")
                 if place not in _PLACES or not isinstance(name, str) or not name:

@@ -114,6 +114,12 @@ class Planner:
         except Faulty as fault:
             self._refused(fault, shown)
             return
+        except (AttributeError, TypeError, KeyError, IndexError, RecursionError):
+            message = (
+                "this operation is not written as OpenAPI has it; look at it with a validator of descriptions"
+            )
+            self._refused(Faulty(at, message), shown)
+            return
         if planned is not None:
             self.plan.routes.append(planned)
             if operation.get("callbacks"):

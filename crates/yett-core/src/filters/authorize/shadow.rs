@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use smallvec::SmallVec;
 
+use super::body::BodyField;
 use super::condition::Readable;
 use super::rule::Rule;
 use super::{Ask, Policy};
@@ -141,6 +142,25 @@ impl Registry {
 }
 
 impl Shadow {
+    fn tried(&self) -> impl Iterator<Item = &Rule> {
+        self.deny.iter().chain(&self.rules).map(|tried| &tried.rule)
+    }
+
+    /// Parameters of the query that its rules read.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.tried().flat_map(Rule::parameters)
+    }
+
+    /// Fields of the body that its rules read.
+    pub fn body_fields(&self) -> impl Iterator<Item = &BodyField> {
+        self.tried().flat_map(Rule::body_fields)
+    }
+
+    /// Fields of requests that its rules read, lower case.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        self.tried().flat_map(Rule::headers)
+    }
+
     /// Compiles the rules of a route.
     ///
     /// # Errors
