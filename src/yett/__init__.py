@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
-    from yett.config.filters.rate_limit import RateLimit
+    from yett.config.filters.rate_limit import LimitClass, LimitSchedule, LimitWindow, RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
     from yett.config.filters.request_validation import FormLimits, JsonLimits, RequestValidation
@@ -85,6 +86,7 @@ __all__ = [
     "CircuitBreaker",
     "Claim",
     "ClientAssertion",
+    "ConcurrencyLimit",
     "ConfigError",
     "ConfigurationError",
     "ConsistentHash",
@@ -115,6 +117,9 @@ __all__ = [
     "JsonLimits",
     "JwksUrl",
     "Jwt",
+    "LimitClass",
+    "LimitSchedule",
+    "LimitWindow",
     "Listener",
     "ListenerTls",
     "LiveCheck",
@@ -196,6 +201,10 @@ _WHERE = {
     "IdentityAssertion": "yett.config.filters.identity_assertion",
     "ExternalAuthorization": "yett.config.filters.external_authorization",
     "Mirror": "yett.config.filters.mirror",
+    "ConcurrencyLimit": "yett.config.filters.concurrency_limit",
+    "LimitClass": "yett.config.filters.rate_limit",
+    "LimitSchedule": "yett.config.filters.rate_limit",
+    "LimitWindow": "yett.config.filters.rate_limit",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",

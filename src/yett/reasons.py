@@ -91,6 +91,8 @@ REASONS: tuple[str, ...] = (
     "external_denied",
     "external_unavailable",
     "rate_limited",
+    "concurrency_limited",
+    "limit_undecided",
     "websocket_limit",
     "content_type_unsupported",
     "content_encoding_unsupported",

@@ -23,7 +23,14 @@ Document = dict[str, Any]
 Place = tuple[str | int, ...]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Objects whose keys are names that people choose: another one is no unknown key, and is told for what it is.
-MAPS = ("secrets", "match.headers", "match.query", "response_headers.set", "response_headers.add")
+MAPS = (
+    "secrets",
+    "match.headers",
+    "match.query",
+    "response_headers.set",
+    "response_headers.add",
+    "cost.methods",
+)
 
 
 def documents() -> list[Document]:
@@ -173,7 +180,7 @@ header_bytes request_line; DefaultTimeouts body connect head idle keep_alive tot
 permissions scopes; Discovery ca min_interval refresh stale url; ExternalAuthorization ca protocol; Gateway owner; Group
 client_certificate early_hints priority request_headers response_headers sender_constrained split; Identity publish;
 Introspection ca leeway; IntrospectionEndpoint ca concurrency queue timeout; JwksUrl ca; Jwt discovery max_age shared_secret;
-Listener timeouts; ListenerLimits header_bytes headers; ListenerTimeouts body handshake head keep_alive; Machine tenant; OauthClient
+LimitClass addresses claims clearance device headers permissions roles scopes times windows; Listener timeouts; ListenerLimits header_bytes headers; ListenerTimeouts body handshake head keep_alive; Machine tenant; OauthClient
 certificate key; Oidc ca plaintext; Passthrough connect; Redis ca plaintext; ResponseHeaders add; Role description; Route
 response_tenant; RouteTimeouts connect; SecurityEvents listeners; SecurityHeaders content_type_options
 cross_origin_embedder_policy cross_origin_opener_policy cross_origin_resource_policy referrer_policy; ServiceToken ca hosts;

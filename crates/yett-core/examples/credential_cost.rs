@@ -14,7 +14,10 @@ use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use yett_core::exchange::{ConnectionInfo, Exchange, Now, Step};
-use yett_core::filters::rate_limit::{RateLimit, Tables};
+use yett_core::filters::authorize::Ask;
+use yett_core::filters::authorize::condition::{Readable, RouteFacts};
+use yett_core::filters::rate_limit::{RateLimit, RateLimits, Reports, Tables};
+use yett_core::principal::{AuthenticationMethod, Principal};
 use yett_core::providers::verdict::VerdictCache;
 use yett_core::providers::{Accepts, Provider, authenticate};
 use yett_core::shared::Shared;
@@ -142,7 +145,7 @@ fn limits() -> Result<(), Box<dyn Error>> {
         count: 1_000_000,
         period_ms: 1,
         burst: 100,
-        key: ir::LimitKey::Principal,
+        ..ir::RateLimit::default()
     };
     let limit = RateLimit::build(&spec, &tables)?;
     let mut at = NOW.monotonic_ns;
@@ -156,5 +159,35 @@ fn limits() -> Result<(), Box<dyn Error>> {
         key = (key + 1) % 50_000;
         limit.check(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), Now { monotonic_ns: at, ..NOW }).is_ok()
     });
+    together(&tables, &spec)
+}
+
+/// Two windows of one limit, looked at and charged together.
+fn together(tables: &Tables, spec: &ir::RateLimit) -> Result<(), Box<dyn Error>> {
+    let windows = ["second", "day"].map(|name| ir::RateLimit { name: name.into(), ..spec.clone() });
+    let limits =
+        RateLimits::build(&windows, &[], tables, &[7; 32], Some(&Readable::default())).map_err(|errors| errors.join("; "))?;
+    let peer = "10.1.2.3:4000".parse()?;
+    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let exchange = Exchange::new(Rc::new(connection));
+    let caller = |key| Principal { key, ..Principal::blank("id".into(), AuthenticationMethod::Jwt) };
+    let (facts, mut principal, mut reports) = (RouteFacts::default(), caller(7), Reports::new());
+    let mut at = NOW.monotonic_ns;
+    for callers in [1, 50_000] {
+        time(&format!("two windows, {callers} callers"), 5_000_000, || {
+            at += 50;
+            principal.key = (principal.key + 1) % callers;
+            let now = Now { monotonic_ns: at, ..NOW };
+            reports.clear();
+            limits
+                .charge(
+                    &exchange,
+                    Some(&Ask { principal: &principal, exchange: &exchange, route: &facts, now }),
+                    now,
+                    &mut reports,
+                )
+                .is_ok()
+        });
+    }
     Ok(())
 }

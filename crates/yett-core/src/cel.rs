@@ -72,6 +72,20 @@ impl<S: Clone> Program<S> {
         }
         Ok(Self { node, sources: checker.sources })
     }
+
+    /// The same for an expression that comes to a value of this type.
+    ///
+    /// # Errors
+    /// The first fault, with its place.
+    pub fn compile_as(source: &str, environment: &Environment<S>, bounds: Bounds, wanted: &Type) -> Result<Self, Fault> {
+        let expr = parse::parse(source, bounds)?;
+        let mut checker = Checker::new(environment);
+        let (node, kind) = checker.check(&expr, &Facts::default())?;
+        if kind != *wanted {
+            return Err(Fault { at: 0, message: format!("this has to come to a {wanted}, and it is a {kind}") });
+        }
+        Ok(Self { node, sources: checker.sources })
+    }
 }
 
 impl<S> Program<S> {

@@ -11,8 +11,10 @@ use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::decisions::{Captured, Recorded};
 use crate::filters::authorize::shadow;
+use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
+use crate::filters::rate_limit::Reports;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
@@ -338,6 +340,8 @@ pub struct Exchange {
     pub upgrade: Upgrade,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
+    /// Its places among the requests under way, until it ends; set by limit.
+    pub under_way: Places,
     /// The caller; set by authenticate.
     pub principal: Option<Rc<Principal>>,
     /// Whom the further providers of `all_of` vouched for; set by authenticate.
@@ -349,7 +353,7 @@ pub struct Exchange {
     /// What logins and sessions leave; set by route and authenticate.
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
-    pub limits: SmallVec<[LimitReport; 2]>,
+    pub limits: Reports,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
@@ -390,6 +394,9 @@ pub struct Exchange {
     pub assumed: Box<[Assumed]>,
 }
 
+// An idle connection keeps one.
+const _: () = assert!(size_of::<Exchange>() <= 1536);
+
 impl Exchange {
     /// An exchange without a request, for a connection that reuses it from request to request.
     #[must_use]
@@ -416,6 +423,7 @@ impl Exchange {
             variables: Variables::default(),
             upgrade: Upgrade::None,
             place: None,
+            under_way: Places::new(),
             principal: None,
             vouched: SmallVec::new(),
             signed: None,
@@ -460,6 +468,7 @@ impl Exchange {
         self.variables.clear();
         self.upgrade = Upgrade::None;
         self.place = None;
+        self.under_way.clear();
         self.principal = None;
         self.vouched.clear();
         self.signed = None;

@@ -8,6 +8,7 @@ mod authorize;
 mod decision_log;
 mod identity;
 mod introspection;
+mod limits;
 mod machines;
 mod oidc;
 mod outbound;
@@ -25,6 +26,7 @@ pub use authorize::*;
 pub use decision_log::DecisionLog;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
+pub use limits::*;
 pub use machines::*;
 pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
@@ -896,6 +898,12 @@ pub struct Route {
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.
     pub rate_limits: Vec<RateLimit>,
+    /// Requests at once, group's first.
+    #[serde(default)]
+    pub concurrency_limits: Vec<ConcurrencyLimit>,
+    /// Classes of callers that limits are for: rules, found by their source.
+    #[serde(default)]
+    pub limit_classes: Vec<AuthorizeRule>,
     /// What is done with an allowed request.
     pub action: Action,
     /// Change of the path before forwarding.
@@ -1003,36 +1011,6 @@ pub struct Authenticated {
     pub all_of: bool,
     /// Every one has to allow: the group's, then the route's.
     pub rules: Vec<AuthorizeRule>,
-}
-
-/// A rate with a burst (GCRA).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimit {
-    /// The name in RateLimit-Policy.
-    pub name: String,
-    /// `group:billing` or `route:read-invoice`: one table per scope and name.
-    pub scope: String,
-    /// Requests per period.
-    pub count: u64,
-    /// Period, milliseconds.
-    pub period_ms: u64,
-    /// Requests that may come at once, at least 1.
-    pub burst: u64,
-    /// Whose bucket.
-    pub key: LimitKey,
-}
-
-/// Whose bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitKey {
-    /// The verified caller (provider, subject, client).
-    Principal,
-    /// One bucket for everyone.
-    Route,
-    /// The client's address (IPv6 by /64); `address_limit` only.
-    Address,
 }
 
 /// What is done with an allowed request.

@@ -182,6 +182,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::DeviceNotAllowed
         | Reason::PolicyDenied
         | Reason::PolicyError
+        | Reason::LimitUndecided
         | Reason::TenantAmbiguous
         | Reason::TenantLeak
         | Reason::ExternalDenied
@@ -189,6 +190,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMissing
         | Reason::TenantMismatch
         | Reason::RateLimited
+        | Reason::ConcurrencyLimited
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
         | Reason::ParameterUnknown
@@ -230,7 +232,7 @@ fn extra(reason: Reason) -> Extra {
 
 /// A pause for refusals of a moment; a limit knows its own.
 fn default_pause(reason: Reason) -> Option<u32> {
-    (reason.retry() == Retry::Later && reason.status() == 503).then_some(1)
+    (reason.retry() == Retry::Later && matches!(reason.status(), 429 | 503)).then_some(1)
 }
 
 type Fields = Vec<(Box<str>, Box<str>)>;

@@ -182,6 +182,8 @@ reasons! {
     ExternalUnavailable "external_unavailable" 503 Provider Later "the external check gave no answer";
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
+    ConcurrencyLimited "concurrency_limited" 429 Policy Later "too many requests at once";
+    LimitUndecided "limit_undecided" 403 Policy No "whom or what a limit counts could not be decided";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
     // validate
     ContentTypeUnsupported "content_type_unsupported" 415 Client No "a body of this type is not accepted here";

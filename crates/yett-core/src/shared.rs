@@ -30,6 +30,8 @@ const DEFAULT_LIMIT_KEYS: u32 = 100_000;
 pub struct Shared {
     /// Rate limit tables, by scope and name; they outlive a reload.
     pub limits: Tables,
+    /// Requests under way, by limit; they outlive a reload.
+    pub under_way: crate::filters::concurrency_limit::UnderWay,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -88,6 +90,7 @@ impl Shared {
     pub fn new(service_runtime: tokio::runtime::Handle, seed: [u8; 32]) -> Self {
         Self {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
+            under_way: Default::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

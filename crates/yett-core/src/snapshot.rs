@@ -18,10 +18,11 @@ use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
+use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
-use crate::filters::rate_limit::RateLimit;
+use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
@@ -163,7 +164,9 @@ pub struct Route {
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
-    pub rate_limits: Vec<RateLimit>,
+    pub rate_limits: RateLimits,
+    /// Requests at once.
+    pub concurrency_limits: ConcurrencyLimits,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.

@@ -475,6 +475,8 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "access": access,
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
+        **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
+        **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import dpop, live_check, template, units, unlimited
+from yett.config import dpop, live_check, template, units
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
@@ -23,6 +23,7 @@ from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates.merge import Limits
 from yett.config.route import Group, Route
 from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
@@ -64,6 +65,9 @@ class Policy:
     hidden: bool = False
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
+    limit_classes: list[dict[str, Any]] = field(default_factory=list)
+    """Rules that say who is in a class of callers."""
     unvalidated: str | None = None
     """Why nothing is asked of requests."""
     unlimited: str | None = None
@@ -187,7 +191,7 @@ class Merger:
             )
         policy.sender_constrained = dpop.meet(demands)
         self._assurance(policy, parts)
-        self._limits(policy, parts)
+        Limits(self, policy, at, parts).run()
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
         self._websocket(policy, route, here, at)
@@ -346,13 +350,6 @@ class Merger:
                 "`access: public` and `authenticate` contradict each other; keep one",
                 True,
             )
-        for name, limit in route.rate_limit.items():
-            if limit.key == "principal":
-                self.fault(
-                    (*at, "rate_limit", name, "key"),
-                    "limit_without_caller",
-                    "a public route knows no callers; write `key: route`, or use `address_limit`",
-                )
 
     def _providers(self, route: Route, group: Group, at: Location) -> Accepted:
         known = self.gateway.identity_providers
@@ -393,26 +390,6 @@ class Merger:
             )
         else:
             policy.assurance = merged
-
-    def _limits(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
-        names: dict[str, str] = {}
-        unlimited.merged(self, policy, [(part.rate_limit, where) for part, where, _ in parts])
-        for part, where, source in parts:
-            scope = source.replace(" ", ":", 1)
-            policy.address_limits += [
-                limit.compiled(name, scope) for name, limit in part.address_limit.items()
-            ]
-            policy.rate_limits += [limit.compiled(name, scope) for name, limit in part.rate_limit.items()]
-            for key, limits in (("rate_limit", part.rate_limit), ("address_limit", part.address_limit)):
-                for name in limits:
-                    if name in names:
-                        self.fault(
-                            (*where, key, name),
-                            "limit_twice",
-                            f"`{name}` is also a limit of {names[name]}; give it another name, both apply",
-                            True,
-                        )
-                    names[name] = source
 
     def _action(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
         for key in ("service", "split"):

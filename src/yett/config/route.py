@@ -11,6 +11,7 @@ from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Denials, Rules
+from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
@@ -127,6 +128,8 @@ class Group(Model):
     """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
+    concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
+    """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
     request_validation: RequestValidation | None = None
@@ -198,6 +201,8 @@ class Route(Model):
     """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
+    concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
+    """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller, or `{none: "reason"}`."""
     request_validation: RequestValidation | None = None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
+from yett.config.rates.measure import key_text
+from yett.config.rates.text import limit_text
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed
@@ -31,6 +33,7 @@ KEYS = {
     "external_authorization": ("external_authorization",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
+    "concurrency_limits": ("concurrency_limit",),
     "priority": ("priority",),
     "hidden": ("hidden",),
     "rewrite": ("rewrite",),
@@ -126,7 +129,13 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for kind in ("address_limits", "rate_limits"):
         for limit in route[kind]:
             pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
-            yield kind, f"{limit['name']}: {pace}, by {limit['key']}"
+            yield kind, f"{limit['name']}: {pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+    for limit in route.get("concurrency_limits", ()):
+        fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
+        yield (
+            "concurrency_limits",
+            f"{limit['name']}: {limit['requests']} at once, by {key_text(limit['key'])}{fair}",
+        )
     yield from _further(route)
     kind, target = next(iter(route["action"].items()))
     yield (

@@ -21,6 +21,9 @@ impl AddressLimit {
         if limit.key != ir::LimitKey::Address {
             return Err(format!("limit `{}` is not keyed by address; write it as a `rate_limit`", limit.name));
         }
+        if limit.cost.is_some() || limit.class.is_some() || limit.during.is_some() || !limit.outside.is_empty() {
+            return Err(format!("limit `{}` is by address: it knows no classes, costs and schedules", limit.name));
+        }
         Ok(Self { limit: RateLimit::compile(limit, tables, Reason::AddressLimited)?, hash: KeyedHash::new(seed) })
     }
 
@@ -48,6 +51,7 @@ mod tests {
             period_ms: 60_000,
             burst: 2,
             key: ir::LimitKey::Address,
+            ..ir::RateLimit::default()
         };
         let limit = AddressLimit::build(&spec, &Tables::new(100), &[7; 32]).unwrap();
         let now = Now { monotonic_ns: 1, unix_ms: 1 };

@@ -3,7 +3,7 @@
 mod body;
 mod claims;
 pub mod condition;
-mod rule;
+pub mod rule;
 mod sets;
 pub mod shadow;
 mod tenant;

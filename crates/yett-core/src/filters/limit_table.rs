@@ -20,19 +20,27 @@ pub struct Rate {
     pub depth_ns: u64,
 }
 
+/// The whole arithmetic of GCRA, in integers: what becomes of a bucket that is charged `cost_ns` at `now_ns`.
+///
+/// `Ok` and `Err` carry how far ahead of now the TAT stands afterwards, in nanoseconds: charged, or as it was where there is no
+/// room. A TAT further ahead than the depth (left by a reload from a slower rate) counts as an empty bucket.
+pub fn gcra(tat_ns: u64, now_ns: u64, depth_ns: u64, cost_ns: u64) -> Result<u64, u64> {
+    let ahead = tat_ns.saturating_sub(now_ns).min(depth_ns);
+    let charged = ahead.saturating_add(cost_ns);
+    if charged > depth_ns { Err(ahead) } else { Ok(charged) }
+}
+
 impl Rate {
     /// Charges one request at `now`, exactly once however many threads do so at the same time.
-    ///
-    /// `Ok` and `Err` carry how far ahead of now the TAT stands afterwards, in nanoseconds. A TAT further ahead than the
-    /// depth (left by a reload from a slower rate) counts as an empty bucket.
     pub fn charge(self, tat: &AtomicU64, now_ns: u64) -> Result<u64, u64> {
+        self.charge_cost(tat, self.interval_ns, now_ns)
+    }
+
+    /// The same for what costs so many nanoseconds. `Ok` and `Err` are those of [`gcra`].
+    pub fn charge_cost(self, tat: &AtomicU64, cost_ns: u64, now_ns: u64) -> Result<u64, u64> {
         let mut seen = tat.load(Ordering::Relaxed);
         loop {
-            let ahead = seen.saturating_sub(now_ns).min(self.depth_ns);
-            let charged = ahead.saturating_add(self.interval_ns);
-            if charged > self.depth_ns {
-                return Err(ahead);
-            }
+            let charged = gcra(seen, now_ns, self.depth_ns, cost_ns)?;
             let next = now_ns.saturating_add(charged);
             match tat.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(charged),
@@ -40,6 +48,13 @@ impl Rate {
             }
         }
     }
+}
+
+/// Takes back a charge that left the bucket `ahead_ns` ahead of now, if nobody has charged it since. Otherwise it stays: what
+/// others found is not to be told from what has run out meanwhile, and nobody may be let through too early.
+pub fn take_back(tat: &AtomicU64, ahead_ns: u64, cost_ns: u64, now_ns: u64) {
+    let left = now_ns.saturating_add(ahead_ns);
+    let _ = tat.compare_exchange(left, left.saturating_sub(cost_ns), Ordering::Relaxed, Ordering::Relaxed);
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +97,11 @@ impl Shard {
 
     fn find(&self, key: u64) -> Option<&AtomicU64> {
         self.places(key).into_iter().find_map(|place| self.groups.get(place)?.find(key))
+    }
+
+    fn has_place(&self, key: u64, now_ns: u64) -> bool {
+        let free = |group: &Group| group.tats.iter().any(|tat| tat.load(Ordering::Relaxed) <= now_ns);
+        self.places(key).into_iter().any(|place| self.groups.get(place).is_some_and(free))
     }
 
     fn place(&mut self, key: u64, tat: u64, now_ns: u64) -> Option<&AtomicU64> {
@@ -149,21 +169,52 @@ impl LimitTable {
     ///
     /// The shard is only read-locked while its TATs move, so no entry is overwritten under a charge.
     pub fn charge(&self, key: u64, rate: Rate, now_ns: u64) -> Option<Result<u64, u64>> {
-        let shard = self.shards.get(usize::try_from(key % SHARDS as u64).ok()?)?;
-        // The shard took the low bits; the places inside it want others.
-        let key = mix(key).max(1);
+        self.charge_cost(key, rate, rate.interval_ns, now_ns)
+    }
+
+    /// The same for what costs so many nanoseconds.
+    pub fn charge_cost(&self, key: u64, rate: Rate, cost_ns: u64, now_ns: u64) -> Option<Result<u64, u64>> {
+        let (shard, key) = self.shard(key)?;
         {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(tat) = shard.find(key) {
-                return Some(rate.charge(tat, now_ns));
+                return Some(rate.charge_cost(tat, cost_ns, now_ns));
             }
         }
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(tat) = shard.find(key) {
-            return Some(rate.charge(tat, now_ns));
+            return Some(rate.charge_cost(tat, cost_ns, now_ns));
         }
         let tat = shard.place(key, now_ns, now_ns)?;
-        Some(rate.charge(tat, now_ns))
+        Some(rate.charge_cost(tat, cost_ns, now_ns))
+    }
+
+    /// The TAT of the key's bucket, charging nothing and taking no place; `None` where a new key would find no place.
+    #[must_use]
+    pub fn peek(&self, key: u64, now_ns: u64) -> Option<u64> {
+        let (shard, key) = self.shard(key)?;
+        let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+        match shard.find(key) {
+            Some(tat) => Some(tat.load(Ordering::Relaxed)),
+            None => shard.has_place(key, now_ns).then_some(0),
+        }
+    }
+
+    /// See [`take_back`]; whether the key has a bucket here.
+    pub fn take_back(&self, key: u64, ahead_ns: u64, cost_ns: u64, now_ns: u64) -> bool {
+        let Some((shard, key)) = self.shard(key) else { return false };
+        let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+        let found = shard.find(key);
+        if let Some(tat) = found {
+            take_back(tat, ahead_ns, cost_ns, now_ns);
+        }
+        found.is_some()
+    }
+
+    /// The shard took the low bits; the places inside it want others.
+    fn shard(&self, key: u64) -> Option<(&RwLock<Shard>, u64)> {
+        let shard = self.shards.get(usize::try_from(key % SHARDS as u64).ok()?)?;
+        Some((shard, mix(key).max(1)))
     }
 }
 

@@ -1,15 +1,24 @@
 //! GCRA limits by caller.
 //!
 //! A limit's buckets belong to its scope, name and key. They outlive a reload, also one that changes the rate: a caller
-//! who was out of requests stays so, for at most the time in which the new rate fills its burst. A request that passes
-//! one limit and is refused by the next has been charged by the first.
+//! who was out of requests stays so, for at most the time in which the new rate fills its burst. What is refused by one
+//! limit of a route is charged by none ([`RateLimits`]).
+
+mod calendar;
+mod measure;
+mod together;
+#[cfg(test)]
+mod together_tests;
+
+pub use measure::{Key, Undecided};
+pub use together::{RateLimits, Reports};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::exchange::{LimitReport, Now, Refusal};
-use crate::filters::limit_table::{LimitTable, Rate, mix};
+use crate::filters::limit_table::{LimitTable, Rate, gcra, mix, take_back};
 use crate::ir;
 use crate::reason::Reason;
 
@@ -17,7 +26,7 @@ const NS: u64 = 1_000_000_000;
 /// Longest time in which a burst may fill, in nanoseconds (about 10 years).
 const DEPTH_MAX_NS: u64 = 315_360_000 * NS;
 
-type Identity = (Box<str>, Box<str>, &'static str);
+type Identity = (Box<str>, Box<str>, ir::LimitKey);
 
 /// All buckets of the process.
 #[derive(Debug)]
@@ -66,12 +75,7 @@ impl Tables {
     }
 
     fn limit(&self, limit: &ir::RateLimit) -> Arc<Limit> {
-        let key = match limit.key {
-            ir::LimitKey::Principal => "principal",
-            ir::LimitKey::Route => "route",
-            ir::LimitKey::Address => "address",
-        };
-        let identity = (limit.scope.as_str().into(), limit.name.as_str().into(), key);
+        let identity = (limit.scope.as_str().into(), limit.name.as_str().into(), limit.key.clone());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = known.get(&identity).and_then(Weak::upgrade) {
             return limit;
@@ -91,7 +95,7 @@ pub struct RateLimit {
     overflowed: Arc<AtomicU64>,
     limit: Arc<Limit>,
     rate: Rate,
-    key: ir::LimitKey,
+    jitter_s: u32,
     name: Arc<str>,
     policy: Arc<str>,
     reason: Reason,
@@ -128,17 +132,17 @@ impl RateLimit {
             overflowed: Arc::clone(&tables.overflowed),
             limit: tables.limit(limit),
             rate: Rate { interval_ns, depth_ns },
-            key: limit.key,
+            jitter_s: limit.jitter_s,
             name: name.as_str().into(),
             policy: format!("\"{name}\";q={};w={}", limit.count, limit.period_ms.div_ceil(1000)).into(),
             reason,
         })
     }
 
-    /// Whose bucket.
+    /// Its name.
     #[must_use]
-    pub fn key(&self) -> ir::LimitKey {
-        self.key
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// Charges one request, or refuses (429, Retry-After). `key` is a keyed hash (`Principal::key`, or 0 for `Route`).
@@ -147,22 +151,67 @@ impl RateLimit {
     /// whole burst is there again (draft-ietf-httpapi-ratelimit-headers).
     #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn check(&self, key: u64, now: Now) -> Result<LimitReport, (Refusal, LimitReport)> {
-        let now_ns = now.monotonic_ns;
-        let bucket = mix(mix(key) ^ self.limit.id);
-        let charged = self.table.charge(bucket, self.rate, now_ns).unwrap_or_else(|| {
-            self.overflowed.fetch_add(1, Ordering::Relaxed);
-            self.rate.charge(&self.limit.overflow, now_ns)
-        });
-        match charged {
+        let (bucket, cost_ns) = (self.bucket(key), self.rate.interval_ns);
+        match self.charge(bucket, cost_ns, now.monotonic_ns) {
             Ok(ahead_ns) => Ok(self.report(ahead_ns)),
-            Err(ahead_ns) => {
-                let wait_ns = (ahead_ns + self.rate.interval_ns).saturating_sub(self.rate.depth_ns);
-                let mut refusal = Refusal::from(self.reason);
-                refusal.retry_after_s = Some(Refusal::pause(wait_ns.div_ceil(NS).max(1)));
-                refusal.rule = Some(Arc::clone(&self.name));
-                Err((refusal, self.report(ahead_ns)))
-            }
+            Err(ahead_ns) => Err((self.refuse(bucket, ahead_ns, cost_ns, now.monotonic_ns), self.report(ahead_ns))),
         }
+    }
+
+    /// The bucket of a key.
+    fn bucket(&self, key: u64) -> u64 {
+        mix(mix(key) ^ self.limit.id)
+    }
+
+    /// What so many requests cost: at most the whole burst.
+    fn cost_ns(&self, requests: u64) -> u64 {
+        self.rate.interval_ns.saturating_mul(requests).min(self.rate.depth_ns)
+    }
+
+    /// How far ahead of now the bucket stands, charging nothing.
+    fn peek(&self, bucket: u64, now_ns: u64) -> u64 {
+        let tat = self.table.peek(bucket, now_ns).unwrap_or_else(|| self.limit.overflow.load(Ordering::Relaxed));
+        tat.saturating_sub(now_ns).min(self.rate.depth_ns)
+    }
+
+    /// Counts a request that was refused for the bucket that new keys share while the table is full.
+    fn count_shared(&self, bucket: u64, now_ns: u64) {
+        if self.table.peek(bucket, now_ns).is_none() {
+            self.overflowed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn charge(&self, bucket: u64, cost_ns: u64, now_ns: u64) -> Result<u64, u64> {
+        // What costs nothing takes no place in the table.
+        if cost_ns == 0 {
+            return gcra(self.peek(bucket, now_ns).saturating_add(now_ns), now_ns, self.rate.depth_ns, 0);
+        }
+        self.table.charge_cost(bucket, self.rate, cost_ns, now_ns).unwrap_or_else(|| {
+            self.overflowed.fetch_add(1, Ordering::Relaxed);
+            self.rate.charge_cost(&self.limit.overflow, cost_ns, now_ns)
+        })
+    }
+
+    /// Takes a charge of this moment back.
+    fn take_back(&self, bucket: u64, ahead_ns: u64, cost_ns: u64, now_ns: u64) {
+        if !self.table.take_back(bucket, ahead_ns, cost_ns, now_ns) {
+            take_back(&self.limit.overflow, ahead_ns, cost_ns, now_ns);
+        }
+    }
+
+    /// Nanoseconds until there is room; 0 where there is.
+    fn wait_ns(&self, ahead_ns: u64, cost_ns: u64) -> u64 {
+        ahead_ns.saturating_add(cost_ns).saturating_sub(self.rate.depth_ns)
+    }
+
+    fn refuse(&self, bucket: u64, ahead_ns: u64, cost_ns: u64, now_ns: u64) -> Refusal {
+        let mut refusal = Refusal::from(self.reason);
+        // The bucket's hash has a secret key, so nobody knows the next one.
+        let jitter = mix(bucket ^ now_ns) % (u64::from(self.jitter_s) + 1);
+        let pause = self.wait_ns(ahead_ns, cost_ns).div_ceil(NS).max(1);
+        refusal.retry_after_s = Some(Refusal::pause(pause.saturating_add(jitter)));
+        refusal.rule = Some(Arc::clone(&self.name));
+        refusal
     }
 
     fn report(&self, ahead_ns: u64) -> LimitReport {
@@ -183,14 +232,7 @@ mod tests {
     use crate::reason::Reason;
 
     fn limit(count: u64, period_ms: u64, burst: u64) -> ir::RateLimit {
-        ir::RateLimit {
-            name: "per-caller".into(),
-            scope: "route:a".into(),
-            count,
-            period_ms,
-            burst,
-            key: ir::LimitKey::Principal,
-        }
+        ir::RateLimit { name: "per-caller".into(), scope: "route:a".into(), count, period_ms, burst, ..ir::RateLimit::default() }
     }
 
     fn at(ms: u64) -> Now {

@@ -87,6 +87,8 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
         "gauge",
         shared.limits.live(crate::server::clock::now()),
     );
+    let held = shared.under_way.held();
+    single(&mut out, "yett_concurrency_held", "places that requests hold of limits of concurrency", "gauge", held);
     single(&mut out, "yett_workers", "worker threads", "gauge", u64::try_from(gauges.workers).unwrap_or(0));
     single(&mut out, "yett_ready", "1 while requests are served and no drain is under way", "gauge", u64::from(gauges.ready));
     single(&mut out, "yett_start_time_seconds", "when the gateway started", "gauge", gauges.started);

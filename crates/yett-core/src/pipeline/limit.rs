@@ -2,9 +2,9 @@
 
 use crate::exchange::{Exchange, Now, Step};
 use crate::filters::address_limit::AddressLimit;
-use crate::ir::LimitKey;
+use crate::filters::authorize::Ask;
 use crate::reason::Reason;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Access, Snapshot};
 
 /// The listener's limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
@@ -28,23 +28,21 @@ pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, n
     Step::Continue
 }
 
-/// The route's limits by caller, the group's first. What passed one and is refused by the next stays charged.
+/// The route's limits, the group's first: a place among the requests under way, so that what finds none costs nothing; then
+/// all rates have room, or none is charged.
 pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
-    for limit in &route.rate_limits {
-        let key = match (limit.key(), &exchange.principal) {
-            (LimitKey::Principal, Some(principal)) => principal.key,
-            (LimitKey::Route, _) => 0,
-            // Does not load: a limit by principal needs one, and one by address is another filter.
-            (LimitKey::Principal, None) | (LimitKey::Address, _) => return Step::Refuse(Reason::Internal.into()),
-        };
-        match limit.check(key, now) {
-            Ok(report) => exchange.limits.push(report),
-            Err((refusal, report)) => {
-                exchange.limits.push(report);
-                return Step::Refuse(refusal);
-            }
-        }
+    let mut reports = std::mem::take(&mut exchange.limits);
+    let ask = match (&route.access, &exchange.principal) {
+        (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
+        _ => None,
+    };
+    let places = route.concurrency_limits.enter(exchange, ask.as_ref());
+    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
+    exchange.limits = reports;
+    match entered {
+        Ok(places) => exchange.under_way = places,
+        Err(refusal) => return Step::Refuse(refusal),
     }
     match &route.websocket {
         None => Step::Continue,

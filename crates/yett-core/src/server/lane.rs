@@ -184,6 +184,8 @@ impl<C: Client> Lane<C> {
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
         self.exchange.body = None;
         self.exchange.validated = None;
+        // The request has ended; what lingers or idles is none.
+        self.exchange.under_way.clear();
         next
     }
 

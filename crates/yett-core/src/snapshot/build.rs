@@ -15,9 +15,10 @@ use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
+use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
-use crate::filters::rate_limit::RateLimit;
+use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
@@ -490,13 +491,29 @@ impl Context<'_> {
             _ => Vec::new(),
         };
         let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
-        let limit = |limit| RateLimit::build(limit, &self.shared.limits);
-        let rate_limits: Option<Vec<_>> = spec.rate_limits.iter().map(|l| errors.take(|| at("rate_limits"), limit(l))).collect();
-        let by_caller = spec.rate_limits.iter().any(|l| l.key == ir::LimitKey::Principal);
-        if by_caller && matches!(spec.access, ir::Access::Public) {
-            let message = "a limit by principal needs callers; a public route has none".to_owned();
-            errors.0.push(LoadError { pointer: at("rate_limits"), message });
-        }
+        let readable = match &spec.access {
+            ir::Access::Authenticated(authenticated) => Some(self.readable(spec, authenticated, &variables)),
+            ir::Access::Public => None,
+        };
+        let shared = self.shared;
+        let rate_limits =
+            RateLimits::build(&spec.rate_limits, &spec.limit_classes, &shared.limits, &shared.seed, readable.as_ref());
+        let rate_limits = match rate_limits {
+            Ok(limits) => Some(limits),
+            Err(messages) => {
+                errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: at("rate_limits"), message }));
+                None
+            }
+        };
+        let concurrency_limits =
+            ConcurrencyLimits::build(&spec.concurrency_limits, &shared.under_way, &shared.seed, readable.as_ref());
+        let concurrency_limits = match concurrency_limits {
+            Ok(limits) => Some(limits),
+            Err(messages) => {
+                errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: at("concurrency_limits"), message }));
+                None
+            }
+        };
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
         let rewrite = errors.take(|| at("rewrite"), rewrite);
@@ -539,6 +556,8 @@ impl Context<'_> {
         let judged = request_validation.iter().flatten().flat_map(RequestValidation::judged_headers);
         own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
+        own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
+        own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
@@ -568,6 +587,7 @@ impl Context<'_> {
             well_known: spec.matches.path.starts_with(PREFIX),
             address_limits,
             rate_limits: rate_limits?,
+            concurrency_limits: concurrency_limits?,
             action: action?,
             rewrite: rewrite?,
             request_headers: request_headers?,

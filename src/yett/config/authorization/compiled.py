@@ -103,7 +103,7 @@ class Authorization:
             return quantified(scopes.every)
         taken = [method for method in self.policy.methods if method != "HEAD"]
         missing = [method for method in taken if method not in scopes.methods]
-        if missing and "deny" not in where:
+        if missing and not {"deny", "classes"} & set(where):
             self.merger.fault(
                 (*where, "scopes"),
                 "scope_method_missing",

@@ -27,6 +27,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("assurance", "authorize", ("group", "route"), "all"),
     Filter("authorize", "authorize", ("group", "route"), "all"),
     Filter("external_authorization", "authorize", ("group", "route"), "one"),
+    Filter("concurrency_limit", "limit", ("group", "route"), "all"),
     Filter("rate_limit", "limit", ("group", "route"), "all"),
     Filter("request_validation", "validate", ("group", "route"), "one"),
     Filter("rewrite", "forward", ("group", "route"), "one"),

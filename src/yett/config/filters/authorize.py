@@ -212,7 +212,12 @@ class Authorize(Rule, Tried):
         return self
 
 
-Rules = Annotated[tuple[Authorize, ...], BeforeValidator(one_or_list), OrOne()]
+def _rules(value: Any) -> Any:
+    # nothing at all is found, and said, when the file is read
+    return () if value is None else one_or_list(value)
+
+
+Rules = Annotated[tuple[Authorize, ...], BeforeValidator(_rules), OrOne()]
 """One rule, or a list of them, all of which have to hold."""
 
 

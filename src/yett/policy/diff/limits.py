@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, narrows, rest, widens
+from yett.config.rates.measure import key_text
+from yett.config.rates.text import cost_text
+from yett.policy.diff.change import Change, at, bound, moves, narrows, rest, switched, unknown, widens
 
 Document = dict[str, Any]
-KNOWN = ("name", "scope", "key", "count", "period_ms", "burst")
+KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s")
+ONE = {"default": 1}
 
 
 def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Change]:
-    """Rates and bursts, by name and where they are counted."""
-    before, after = ({(one["name"], one["scope"], one["key"]): one for one in these} for these in (old, new))
+    """Rates and bursts, by name, where they are counted and whose they are. Callers, times and classes are not compared: where
+    they differ, it may widen."""
+    before, after = (
+        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
+    )
     for key, one in before.items():
         other = after.get(key)
         if other is None:
-            text = f"the limit `{key[0]}` ({key[1]}, by {key[2]}) is gone"
+            text = f"the limit `{key[0]}` ({key[1]}, by {key_text(one['key'])}) is gone"
             yield widens(f"{where}.{key[0]}", text, one, None)
             continue
         slower = one["period_ms"] * other["count"] <= other["period_ms"] * one["count"]
@@ -25,10 +32,70 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
             less = slower and other["burst"] <= one["burst"]
             text = f"the limit `{key[0]}`: {_pace(one)} before, {_pace(other)} now"
             yield (narrows if less else widens)(f"{where}.{key[0]}", text, one, other)
+        yield from _cost(f"{where}.{key[0]}.cost", key[0], one.get("cost", ONE), other.get("cost", ONE))
+        if one.get("jitter_s") != other.get("jitter_s"):
+            text = f"the limit `{key[0]}`: `Retry-After` has another jitter"
+            yield moves(f"{where}.{key[0]}.jitter", text, one.get("jitter_s"), other.get("jitter_s"))
         yield from at(f"{where}.{key[0]}", rest("", f"the limit `{key[0]}`", one, other, KNOWN))
     for key, one in after.items():
         if key not in before:
             yield narrows(f"{where}.{key[0]}.more", f"the limit `{key[0]}`: {_pace(one)}", None, one)
+
+
+def concurrency(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    """Requests at once, by name, where they are counted and whose they are."""
+    before, after = (
+        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
+    )
+    for key, one in before.items():
+        where, what = f"concurrency_limits.{key[0]}", f"the limit `{key[0]}` of requests at once"
+        other = after.get(key)
+        if other is None:
+            yield widens(where, f"{what} is gone", one, None)
+            continue
+        yield from bound(where, what, one["requests"], other["requests"])
+        strict, loose = f"{what} is shared fairly", f"{what} is not shared fairly any more"
+        yield from switched(f"{where}.fair", strict, loose, one.get("fair"), other.get("fair"))
+        known = {
+            "name",
+            "scope",
+            "key",
+            "requests",
+            *([] if one.get("fair") and other.get("fair") else ["fair"]),
+        }
+        yield from at(where, rest("", what, one, other, known))
+    for key, one in after.items():
+        if key not in before:
+            text = f"the limit `{key[0]}` of requests at once: {one['requests']}"
+            yield narrows(f"concurrency_limits.{key[0]}.more", text, None, one)
+
+
+def classes(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    """Who is in a class of callers. A class that comes or goes shows in the limits."""
+    before, after = ({one["source"]: one for one in these} for these in (old, new))
+    for source, one in before.items():
+        other = after.get(source)
+        name = source.rpartition("rate_limit.")[2]
+        if other is not None and one != other:
+            yield unknown(f"rate_limits.{name}.class", f"who is in the class `{name}`", one, other)
+    if before.keys() != after.keys():
+        yield moves("rate_limits.classes", "it has other classes of callers", sorted(before), sorted(after))
+
+
+def _cost(where: str, name: str, old: Document, new: Document) -> Iterator[Change]:
+    if old == new:
+        return
+    text = f"the limit `{name}`: {cost_text(old)} before, {cost_text(new)} now"
+    methods = {*old.get("methods", {}), *new.get("methods", {}), ""}
+    said = [
+        [one.get("methods", {}).get(method, one["default"]) for method in sorted(methods)]
+        for one in (old, new)
+    ]
+    known = {*old, *new} <= {"default", "methods"} and all(
+        isinstance(cost, int) for cost in (*said[0], *said[1])
+    )
+    dearer = known and all(before <= after for before, after in zip(*said, strict=True))
+    yield (narrows if dearer else widens)(where, text, old, new)
 
 
 def _pace(limit: Document) -> str:

@@ -21,12 +21,13 @@ from yett.policy.diff.change import (
     unknown,
     widens,
 )
-from yett.policy.diff.limits import limits
+from yett.policy.diff.limits import classes, concurrency, limits
 
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "body_limit", "websocket", "response_tenant", "classification", "hidden",
+    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket",
+    "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
 
@@ -47,6 +48,8 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from at("assurance", _assurance(old.get("assurance"), new.get("assurance")))
     for key in ("address_limits", "rate_limits"):
         yield from limits(key, old[key], new[key])
+    yield from concurrency(old.get("concurrency_limits", []), new.get("concurrency_limits", []))
+    yield from classes(old.get("limit_classes", []), new.get("limit_classes", []))
     validated = old.get("request_validation"), new.get("request_validation")
     yield from at("request_validation", validation.compare(*validated))
     yield from bound("body", "the largest body of a request", old["body_limit"], new["body_limit"], " bytes")

@@ -180,11 +180,18 @@ def _neutral(route: Document, name: str) -> Document:
     """A route whose limits and rules stand where those of another name stand."""
     own = str(route["name"])
     found = dict(route)
-    for key in ("rate_limits", "address_limits"):
+    for key in ("rate_limits", "address_limits", "concurrency_limits"):
+        if key not in route:
+            continue
         found[key] = [
             {**one, "scope": _place(one["scope"], f"route:{own}", f"route:{name}")} for one in route[key]
         ]
-    for key in ("tenants", "deny"):
+        for one in found[key]:
+            if "class" in one:
+                one["class"] = _place(one["class"], f"route {own}", f"route {name}")
+            if "except" in one:
+                one["except"] = [_place(other, f"route {own}", f"route {name}") for other in one["except"]]
+    for key in ("tenants", "deny", "limit_classes"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "shadow" in route:

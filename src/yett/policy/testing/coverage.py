@@ -87,6 +87,8 @@ def _rules(document: dict[str, Any]) -> Iterator[str]:
                     yield _rule(rule["source"], reason)
         for limit in route["address_limits"]:
             yield _rule(limit["name"], "address_limited")
+        for limit in route.get("concurrency_limits", ()):
+            yield _rule(limit["name"], "concurrency_limited")
         for limit in route["rate_limits"]:
             yield _rule(limit["name"], "rate_limited")
 

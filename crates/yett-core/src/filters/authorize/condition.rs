@@ -287,6 +287,35 @@ impl Condition {
     }
 }
 
+/// A compiled expression that comes to a value, of what is known before the body is read.
+#[derive(Debug)]
+pub struct Expression {
+    program: cel::Program<Source>,
+}
+
+impl Expression {
+    /// Compiles one that comes to a value of this type.
+    ///
+    /// # Errors
+    /// The first fault of it; reading the body is one.
+    pub fn build(source: &str, readable: &Readable, wanted: &Type) -> Result<Self, String> {
+        let program = cel::Program::compile_as(source, &environment(readable), BOUNDS, wanted)
+            .map_err(|fault| format!("`{source}`, at byte {}: {}", fault.at, fault.message))?;
+        if program.sources().iter().any(|source| matches!(source, Source::Body(_))) {
+            return Err(format!("`{source}` reads the body, which is not there yet when limits are charged"));
+        }
+        Ok(Self { program })
+    }
+
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// Why it has no value.
+    pub fn value<'a>(&'a self, ask: &'a Ask<'_>) -> Result<Value<'a>, Failure> {
+        self.program.evaluate(ask)
+    }
+}
+
 const MILLISECOND: i128 = 1_000_000;
 
 fn time(milliseconds: Option<u64>) -> Option<Value<'static>> {

@@ -70,7 +70,7 @@ impl Rule {
     }
 
     /// Fields of requests that it reads, lower case.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.condition.iter().flat_map(Condition::headers)
     }
 
@@ -85,7 +85,8 @@ impl Rule {
     }
 
     /// Whether a part of it is decided on the validated body.
-    pub(super) fn reads_body(&self) -> bool {
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
         self.reads_body
     }
 
@@ -129,6 +130,22 @@ impl Rule {
     /// It denies.
     pub(super) fn deny_body(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
         if self.reads_body { self.denied(ask) } else { Ok(()) }
+    }
+
+    /// Whether every part holds, as a class of callers; `None` where that cannot be decided.
+    #[must_use]
+    pub fn applies(&self, ask: &Ask<'_>) -> Option<bool> {
+        match self.parts(ask).chain(self.condition(true, ask)).fold(Truth::Holds, |truth, part| truth.and(|| part)) {
+            Truth::Holds => Some(true),
+            Truth::Fails(_) => Some(false),
+            Truth::Open(_) => None,
+        }
+    }
+
+    /// Where it stands: its name.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     fn denied(&self, ask: &Ask<'_>) -> Result<(), Refusal> {

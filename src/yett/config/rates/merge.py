@@ -1,0 +1,215 @@
+"""The limits of a group and a route become one list: all apply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yett.config import template, unlimited
+from yett.config.authorization import condition
+from yett.config.authorization.compiled import Authorization
+from yett.config.base import Location, listed
+from yett.config.rates.measure import CALLER, LimitKey
+
+if TYPE_CHECKING:
+    from yett.config.filters.concurrency_limit import ConcurrencyLimit
+    from yett.config.filters.rate_limit import LimitSchedule, RateLimit
+    from yett.config.merge import Merger, Policy
+    from yett.config.route import Group, Route
+
+Parts = list[tuple["Group | Route", Location, str]]
+
+
+class Limits:
+    """Compiles the limits of one route; faults go to the merger."""
+
+    def __init__(self, merger: Merger, policy: Policy, at: Location, parts: Parts) -> None:
+        self.merger, self.policy, self.at, self.parts = merger, policy, at, parts
+        self._names: dict[str, str] = {}
+        self._at_once: dict[str, str] = {}
+        self._rules = Authorization(merger, policy, at, parts)
+
+    def run(self) -> None:
+        """Fills in the policy."""
+        unlimited.merged(
+            self.merger, self.policy, [(part.rate_limit, where) for part, where, _ in self.parts]
+        )
+        shared: dict[str, list[dict[str, Any]]] = {}
+        for part, where, source in self.parts:
+            scope = source.replace(" ", ":", 1)
+            for name, item in part.rate_limit.items():
+                place = (*where, "rate_limit", name)
+                if item.is_cost:
+                    self._costs(name, item, shared.get(name), place)
+                    continue
+                made = list(item.compiled(name, scope, self._classes(name, item, place, source)))
+                self._check(item, made, place)
+                self.policy.rate_limits += made
+                if source.startswith("group "):
+                    shared[name] = made
+                for one in made:
+                    self._named(str(one["name"]), source, place)
+            for name, limit in part.address_limit.items():
+                self.policy.address_limits.append(limit.compiled(name, scope))
+                self._named(name, source, (*where, "address_limit", name))
+            for name, many in part.concurrency_limit.items():
+                self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
+                self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
+        self._chosen()
+
+    def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
+        self.policy.concurrency_limits.append(item.compiled(name, scope))
+        self._callers(item.key, place)
+        if item.fair and self.policy.access == "public":
+            message = "a public route knows no callers who could share; remove `fair`"
+            self.merger.fault((*place, "fair"), "limit_without_caller", message)
+
+    def _named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
+        """Names of rates stand in one header; those of requests at once do not."""
+        known = self._names if names is None else names
+        if name in known:
+            self.merger.fault(
+                place,
+                "limit_twice",
+                f"`{name}` is also a limit of {known[name]}; give it another name, both apply",
+                True,
+            )
+        known[name] = source
+
+    def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
+        """The names of the classes in the document; their rules go into the policy."""
+        found = {}
+        for label, rule in item.classes.items():
+            found[label] = f"{source}: rate_limit.{name}.{label}"
+            where = (*place, "classes", label)
+            if self.policy.access == "public":
+                self.merger.fault(
+                    where,
+                    "limit_without_caller",
+                    "a public route knows no callers, so none of a class; remove it",
+                    True,
+                )
+                continue
+            self.policy.limit_classes.append(self._rules.rule(rule, where, found[label]))
+        return found
+
+    def _costs(
+        self, name: str, item: RateLimit, limits: list[dict[str, Any]] | None, place: Location
+    ) -> None:
+        """What a route costs in the limit of its group: never less than the group says."""
+        if limits is None:
+            self.merger.fault(
+                place,
+                "limit_incomplete",
+                f"the group has no limit `{name}` for a cost; a limit of the route itself needs a `rate` and a `burst`",
+                True,
+            )
+            return
+        cost = item.cost
+        if cost is None:
+            return
+        for index, limit in enumerate(limits):
+            before = limit.get("cost", {"default": 1})
+            if cost.cel or before.get("value"):
+                message = "the group's cost or the route's is an expression, and the two cannot be compared; keep one"
+                self.merger.fault((*place, "cost"), "cost_twice", message)
+                return
+            methods = {
+                method: max(
+                    before.get("methods", {}).get(method, before["default"]),
+                    cost.methods.get(method, cost.default),
+                )
+                for method in sorted({*before.get("methods", {}), *cost.methods})
+            }
+            made = {
+                "default": max(before["default"], cost.default),
+                **({"methods": methods} if methods else {}),
+            }
+            at = self.policy.rate_limits.index(limit)
+            limits[index] = self.policy.rate_limits[at] = {**limit, "cost": made}
+        self._fits(limits, (*place, "cost"))
+
+    def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
+        self._callers(item.key, place)
+        if self.policy.access == "public":
+            if item.cost is not None and item.cost.cel:
+                message = "a public route knows no callers, of whom an expression could say the cost; write a number"
+                self.merger.fault((*place, "cost"), "limit_without_caller", message)
+            return
+        if item.cost is not None and item.cost.cel:
+            wanted = "a whole number, such as `request.size / 1024 + 1`"
+            self._expression(item.cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
+        self._zones(item.schedule, (*place, "schedule"))
+        for label, one in item.classes.items():
+            self._zones(one.schedule, (*place, "classes", label, "schedule"))
+        self._fits(made, (*place, "cost"))
+
+    def _callers(self, key: LimitKey | None, place: Location) -> None:
+        """Whether the route knows whose the bucket is."""
+        if self.policy.access == "public" and (key is None or key.what in {*CALLER, "cel"}):
+            self.merger.fault(
+                (*place, "key") if key else place,
+                "limit_without_caller",
+                "a public route knows no callers; write `key: route`, or use `address_limit`",
+                key is None,
+            )
+        elif key is not None and key.what == "cel":
+            self._expression(key.value, "== ''", (*place, "key", "cel"), "a text, such as `principal.tenant`")
+
+    def _fits(self, limits: list[dict[str, Any]], place: Location) -> None:
+        for limit in limits:
+            cost = limit.get("cost", {"default": 1})
+            most = max([cost["default"], *cost.get("methods", {}).values()])
+            if most > limit["burst"]:
+                self.merger.fault(
+                    place,
+                    "cost_beyond_burst",
+                    f"a request costs {most}, and the burst of `{limit['name']}` is {limit['burst']}, so it could never pass; raise the burst",
+                )
+
+    def _zones(self, schedules: dict[str, LimitSchedule], place: Location) -> None:
+        for name, item in schedules.items():
+            if not condition.known_zone(item.zone):
+                self.merger.fault(
+                    (*place, name, "zone"),
+                    "time_invalid",
+                    f"there is no time zone `{item.zone}`; write an IANA name such as `Europe/Berlin`",
+                )
+
+    def _expression(self, text: str, compared: str, place: Location, wanted: str) -> None:
+        """Checks an expression: compared with a value of its type, it is a condition."""
+        found = template.read(self.policy.path)
+        variables = [] if isinstance(found, str) else list(found.variables)
+        claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
+        fault = condition.check(text, claims, [], variables)
+        typed = condition.check(f"({text}) {compared}", claims, [], variables)
+        if typed is None:
+            return
+        # Of no type at all, it is wrong by itself; otherwise only its type is.
+        if fault is None or "a condition is true or false" in fault.message:
+            fault = condition.Fault(0, f"this has to come to {wanted}")
+        error = condition.error(self.merger, place, text, fault)
+        if error not in self.merger.errors:
+            self.merger.errors.append(error)
+
+    def _chosen(self) -> None:
+        """Whoever chooses the key chooses the bucket: another limit has to bound that."""
+        limits = self.policy.rate_limits
+        sure = any(
+            isinstance(one["key"], str) and "class" not in one and "during" not in one for one in limits
+        )
+        if sure or self.policy.address_limits:
+            return
+        for part, where, _ in self.parts:
+            names = [
+                name
+                for name, item in part.rate_limit.items()
+                if item.key and item.key.what in {"header", "cel"}
+            ]
+            if names:
+                beside = "key: route" if self.policy.access == "public" else "key: principal"
+                self.merger.fault(
+                    (*where, "rate_limit", names[0], "key"),
+                    "limit_key_chosen",
+                    f"callers may choose what {listed(names)} is keyed by, and each value has a bucket of its own; "
+                    f"add a limit with `{beside}` beside it",
+                )
