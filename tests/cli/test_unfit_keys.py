@@ -67,7 +67,7 @@ def test_a_key_of_another_certificate_has_its_place(file: Path) -> None:
     assert done.stderr.splitlines() == [
         f"{file}:{place}: the private key does not belong to the first certificate of the chain; "
         "name the key that it was made with"
-        for place in ("5:49", "9:58")
+        for place in ("5:55", "9:58")
     ] + ["2 errors"]
 
 
@@ -79,14 +79,14 @@ def test_a_key_with_a_pass_phrase_is_no_key_of_a_gateway(file: Path, command: st
     key.write_bytes(plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
     done = yett(command, str(file))
     assert done.returncode == 1
-    assert f"{file}:5:49: the private key is encrypted" in done.stderr
+    assert f"{file}:5:55: the private key is encrypted" in done.stderr
 
 
 def test_what_is_no_key_is_refused(file: Path) -> None:
     file.with_name("edge.key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     done = yett("check", str(file))
     assert done.returncode == 1
-    assert f"{file}:5:49: the private key cannot be read" in done.stderr
+    assert f"{file}:5:55: the private key cannot be read" in done.stderr
     assert "AAAA" not in done.stderr
 
 

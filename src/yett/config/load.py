@@ -186,9 +186,12 @@ def _validate(
     try:
         return Gateway.model_validate(tree), frozenset()
     except ValidationError as error:
+        empty = [item.where for item in errors if item.code == "value_missing"]
         known = {(item.file, item.line, item.column) for item in errors if item.code == "value_missing"}
-        found = translate(error, Gateway, places)
-        errors.extend(item for item in found if (item.file, item.line, item.column) not in known)
+        for item in translate(error, Gateway, places):
+            below = any(item.where == where or item.where.startswith(f"{where}.") for where in empty)
+            if not below and (item.file, item.line, item.column) not in known:
+                errors.append(item)
         return _without(tree, {tuple(item["loc"][:2]) for item in error.errors()})
 
 

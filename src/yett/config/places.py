@@ -28,6 +28,7 @@ class Source:
             self._index = dict(self._walk())
         here: Location = ()
         value = self.value
+        location = self._without_lists(location)
         for step in location:
             found = (
                 value.get(step)
@@ -45,6 +46,19 @@ class Source:
         if here and (key or not whole) and ("key", *here) in self._index:
             return self._index[("key", *here)]
         return self._index.get(("value", *here), (1, 1))
+
+    def _without_lists(self, location: Location) -> Location:
+        """The location without the index of one item that stands without its list."""
+        value, kept = self.value, []
+        for step in location:
+            if step == 0 and isinstance(step, int) and not isinstance(value, list):
+                continue
+            kept.append(step)
+            if isinstance(value, dict):
+                value = value.get(step, value)
+            elif _has_item(value, step):
+                value = value[step]
+        return tuple(kept)
 
     def _walk(self) -> Iterator[tuple[Location, tuple[int, int]]]:
         pairs = iter(zip(self.marks[::2], self.marks[1::2], strict=True))
