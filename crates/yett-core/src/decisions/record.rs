@@ -178,6 +178,10 @@ impl<'a> Line<'a> {
     /// What is wrong with it, in words.
     pub fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        // A list of the right length would be read by the order of its items.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err("it is no JSON object".to_owned());
+        }
         let line: Self = serde_json::from_str(text).map_err(|error| said(&error))?;
         if line.v != VERSION {
             return Err(format!("it is of version {}; this build reads {VERSION}", line.v));
@@ -243,7 +247,8 @@ mod tests {
             (&b"{\"v\":1"[..], "it ends too early"),
             (b"\xff", "it is not UTF-8"),
             (b"{\"status\":200}", "unknown field `status`"),
-            (b"[]", "invalid type"),
+            (b"[]", "it is no JSON object"),
+            (b"", "it is no JSON object"),
         ] {
             let error = Line::read(text).unwrap_err();
             assert!(error.contains(why), "{error}");
