@@ -72,8 +72,8 @@ def _decisions(old: Document | None, new: Document | None) -> Iterator[Change]:
     elif old is not None and new is not None and old != new:
         if old.get("hash_addresses") and not new.get("hash_addresses"):
             yield widens(where, "decision records show addresses of clients", old, new)
-        else:
-            yield moves(where, "decisions are recorded otherwise", old, new)
+        known = dict.fromkeys(("file", "key", "hash_addresses", "headers", "query"))
+        yield from moved(where, "decisions are recorded otherwise", old, new, known)
 
 
 def _admin(old: Document | None, new: Document | None) -> Iterator[Change]:
