@@ -15,9 +15,7 @@ __all__ = ["Location", "Model", "listed", "nearest", "on_routes", "refuse"]
 class Model(BaseModel):
     """Strict, frozen, and without unknown keys."""
 
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def refuse(code: str, message: str, at: Location = ()) -> PydanticCustomError:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from yett.config.base import Location, Model, refuse
+from yett.config.described import Described
 from yett.config.headers import FieldName, owned, valid_name
 from yett.config.types import Name, forbidden_host
 from yett.config.units import Duration, milliseconds
@@ -111,7 +112,7 @@ def _check(url: Any, seen: set[str], at: Location) -> None:
 
 
 _URL_SCHEMA = {"type": "string", "examples": ["https://billing-1.internal:8443"]}
-_MAP_SCHEMA = Endpoint.model_json_schema()
+_MAP_SCHEMA = Endpoint.model_json_schema(schema_generator=Described)
 _ONE_SCHEMA = {"anyOf": [_URL_SCHEMA, _MAP_SCHEMA]}
 _SCHEMA = {
     "anyOf": [

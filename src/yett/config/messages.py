@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from yett.config.base import Location, listed, nearest
+from yett.config.described import descriptions
 from yett.config.places import Places
 from yett.errors import ConfigError
 
@@ -87,12 +88,9 @@ def _literal(given: Any, expected: str) -> str:
 def _missing(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
-    fields = parent.model_fields.items() if parent else ()
-    text = (
-        next((f.description for n, f in fields if (f.alias or n) == name and f.description), "")
-        .strip()
-        .removesuffix(".")
-    )
+    said = descriptions(parent) if parent else {}
+    names = [field for field in said if parent and (parent.model_fields[field].alias or field) == name]
+    text = said[names[0]].strip().removesuffix(".") if names else ""
     return f"`{name}` is missing{': ' + _lower(text) if text else ''}"
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from yett.config.described import Described
 from yett.config.gateway import Gateway
 
 
 def json_schema() -> dict[str, Any]:
     """A schema (2020-12) of the YAML file."""
-    schema: dict[str, Any] = _without_null(Gateway.model_json_schema(by_alias=True))
+    schema: dict[str, Any] = _without_null(
+        Gateway.model_json_schema(by_alias=True, schema_generator=Described)
+    )
     for model in ("Authorize", "Deny"):
         times = schema["$defs"][model]["properties"].get("times", {})
         lists = [one for one in times.get("anyOf", [times]) if "items" in one]
