@@ -7,6 +7,7 @@ __all__ = [
     "Engine",
     "Gateway",
     "InternalError",
+    "Replay",
     "RequestContract",
     "YamlError",
     "bind",
