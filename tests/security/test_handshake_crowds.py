@@ -123,7 +123,7 @@ def test_clients_that_stop_half_way_hold_their_places_for_a_while_only(
 
 def test_places_that_stay_taken_are_busy(gateway, origin, listener_tls, client_tls, crowd):
     """All of a short time passes with every place taken: closed, and counted as that."""
-    gate = gateway(config(origin(), listener_tls, limits={"handshakes": 1}, timeouts={"handshake": "500ms"}))
+    gate = gateway(config(origin(), listener_tls, limits={"handshakes": 1}, timeouts={"handshake": "3s"}))
     clients = crowd(gate, client_tls, 6)
     for one in clients:
         one.wire.send(one.hello)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from yett.control.placed import problems
 from yett.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -141,7 +142,6 @@ def apply(gateway: Any, loaded: Loaded) -> None:
         Refused: the data plane cannot carry it out, for example because an address is in use.
     """
     from yett import _core
-    from yett.control.placed import problems
 
     try:
         gateway.apply(loaded.ir, loaded.secrets)
