@@ -358,6 +358,19 @@ def test_wrong_usage(shop: Shop) -> None:
     )
 
 
+@pytest.mark.parametrize("harm", ["cut", "changed"])
+def test_an_archive_that_is_not_whole(shop: Shop, harm: str) -> None:
+    data = bytearray(gzip.compress(shop.records.read_bytes()))
+    if harm == "cut":
+        del data[len(data) // 2 :]
+    else:
+        data[12] ^= 0xFF
+    packed = shop.directory / "harmed.jsonl.gz"
+    packed.write_bytes(data)
+    result = CliRunner().invoke(app, ["replay", str(packed), "--config", str(shop.other())])
+    assert (result.exit_code, result.output.strip()) == (2, f"`{packed}` is no whole gzip file")
+
+
 def test_records_hold_no_credential_and_no_personal_value(shop: Shop) -> None:
     text = shop.records.read_text()
     for secret in (

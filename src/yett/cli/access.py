@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
+from yett.cli.output import FINDINGS, USAGE, fail, print_json, refusals
 from yett.cli.test import configuration
 
 if TYPE_CHECKING:
@@ -43,24 +43,18 @@ def access(
     days: int = typer.Option(90, "--days", min=1, help="With `--used`: grants that nobody used for so long."),
 ) -> None:
     """Who can reach what, asked of the code that decides live requests: classes of callers by route and method."""
-    from yett.control import source
     from yett.policy import engine as engines
 
     file = configuration(file)
     if sum(one is not None for one in (who, token_file, key, used)) > 1:
         fail("`--as`, `--token-file`, `--key` and `--used` are different questions; ask one", USAGE)
-    try:
+    with refusals():
         engine = engines.from_file(file, offline=token_file is None)
         if used is not None:
             raise typer.Exit(_used(file, engine, used, days, format))
         if who is not None or token_file is not None or key is not None:
             raise typer.Exit(_caller(engine, who, token_file, key, format))
         _map(engine, file, format)
-    except source.Refused as refused:
-        print_problems(refused.problems)
-        raise typer.Exit(FINDINGS) from None
-    except engines.Unanswerable as error:
-        fail(str(error), USAGE)
 
 
 def _map(engine: Engine, file: Path, format: Format) -> None:

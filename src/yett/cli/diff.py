@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
-
-
-class Format(StrEnum):
-    """How differences are printed."""
-
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
+from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, refusals
 
 
 def diff(
@@ -27,25 +17,18 @@ def diff(
     allow_widening: list[str] = typer.Option(
         [], "--allow-widening", help="The id of a widening that is meant; more than once for several."
     ),
-    format: Format = typer.Option(Format.TEXT, "--format", help="text, markdown or json."),
+    format: ReportFormat = typer.Option(ReportFormat.TEXT, "--format", help="text, markdown or json."),
 ) -> None:
     """What widens, narrows or merely moves from one configuration to another. Fails where something widens.
 
     A changed condition is compared conjunct by conjunct; what cannot be shown to be equal or narrower counts as widening.
     """
-    from yett.control import source
     from yett.policy import diff as differences
     from yett.policy.diff import render
     from yett.policy.diff.change import Kind
-    from yett.policy.engine import Unanswerable
 
-    try:
+    with refusals():
         before, after = differences.read(old), differences.read(new)
-    except source.Refused as refused:
-        print_problems(refused.problems)
-        raise typer.Exit(FINDINGS) from None
-    except Unanswerable as error:
-        fail(str(error), USAGE)
     changes = differences.compare(before, after)
     widening = {one.id for one in changes if one.kind is Kind.WIDENS}
     unknown = [one for one in allow_widening if one not in widening]
@@ -54,9 +37,11 @@ def diff(
             f"there is no widening `{unknown[0]}` here; its id changes with its content, so look at it again",
             USAGE,
         )
-    if format is Format.JSON:
+    if format is ReportFormat.JSON:
         print_json(render.document(changes, allow_widening))
     else:
-        for line in (render.lines if format is Format.TEXT else render.markdown)(changes, allow_widening):
+        for line in (render.lines if format is ReportFormat.TEXT else render.markdown)(
+            changes, allow_widening
+        ):
             typer.echo(line)
     raise typer.Exit(FINDINGS if widening - set(allow_widening) else 0)

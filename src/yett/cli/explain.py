@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_problems
+from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, refusals
 from yett.cli.test import configuration
 
 if TYPE_CHECKING:
@@ -46,13 +46,12 @@ def explain(
 
     With the name of a route: what its group and it come to, and where each part stands.
     """
-    from yett.control import source
     from yett.policy import engine
 
     file = configuration(file)
     if (what is None) == (request_id is None):
         fail("give a URL or the name of a route, or `--request-id` with `--log`", USAGE)
-    try:
+    with refusals():
         if request_id is not None:
             raise typer.Exit(_past(file, request_id, log, format))
         if what is not None and "://" not in what:
@@ -66,11 +65,6 @@ def explain(
             tuple(principal_of(asked, text, "--principal") for text in principal), body=_bytes(body),
         )  # fmt: skip
         raise typer.Exit(_explain(asked, question, format))
-    except source.Refused as refused:
-        print_problems(refused.problems)
-        raise typer.Exit(FINDINGS) from None
-    except engine.Unanswerable as error:
-        fail(str(error), USAGE)
 
 
 def _show(document: dict[str, Any], lines: Iterable[str], format: Format) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
+from yett.cli.output import FINDINGS, print_json, refusals
 
 app = typer.Typer(name="limits", help="Limits, and what traffic asks of them.", no_args_is_help=True)
 
@@ -55,21 +55,14 @@ def suggest(
 ) -> None:
     """Suggest limits from access logs: what callers of each route asked for, and what leaves them room. Ends with 1 where
     there is too little to go by."""
-    from yett.control import source
-    from yett.policy.engine import Unanswerable
     from yett.policy.limits import render
     from yett.policy.limits import suggest as suggestions
     from yett.policy.limits.observe import Observer
 
     wanted = suggestions.Wanted(min_requests, min_hours, headroom)
-    try:
+    with refusals():
         routes = _routes(config) if config is not None else None
         traffic = Observer(routes, datetime.now(UTC)).read(logs)
-    except source.Refused as refused:
-        print_problems(refused.problems)
-        raise typer.Exit(FINDINGS) from None
-    except Unanswerable as error:
-        fail(str(error), USAGE)
     rows = suggestions.rows(traffic, wanted)
     limits = suggestions.limits(rows, wanted)
     if format is Format.JSON:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NoReturn
 
@@ -17,6 +18,14 @@ class Format(StrEnum):
     """How a command prints its result."""
 
     TEXT = "text"
+    JSON = "json"
+
+
+class ReportFormat(StrEnum):
+    """How a report that people also put into pull requests is printed."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
     JSON = "json"
 
 
@@ -40,3 +49,18 @@ def print_problems(problems: Iterable[Mapping[str, Any]]) -> None:
     """Prints `file:line:column: message` lines on stderr."""
     for problem in problems:
         typer.echo(problem["text"], err=True)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Ends the command where a configuration is refused (findings), or a question cannot be answered (usage)."""
+    from yett.control import source
+    from yett.policy.engine import Unanswerable
+
+    try:
+        yield
+    except source.Refused as refused:
+        print_problems(refused.problems)
+        raise typer.Exit(FINDINGS) from None
+    except Unanswerable as error:
+        fail(str(error), USAGE)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
+from yett.cli.output import FINDINGS, ReportFormat, print_json, refusals
 from yett.cli.test import configuration
-
-
-class Format(StrEnum):
-    """How the outcome is printed."""
-
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 def replay(
@@ -30,7 +21,7 @@ def replay(
         "--key",
         help="A file with the key that the records were hashed with; `decision_log.hash_key` of the configuration without it.",
     ),
-    format: Format = typer.Option(Format.TEXT, "--format", help="text, markdown or json."),
+    format: ReportFormat = typer.Option(ReportFormat.TEXT, "--format", help="text, markdown or json."),
 ) -> None:
     """What another configuration would have decided of past requests. Fails where a decision flips, cannot be made, or a
     line is damaged.
@@ -39,25 +30,20 @@ def replay(
     record undecidable; nothing is guessed.
     """
     from yett.control import source
-    from yett.policy.engine import Unanswerable
     from yett.policy.replaying import render, run
 
     config = configuration(config)
     progress = _Progress()
     try:
-        loaded = source.read(config)
-        found = run.replay(loaded, config, records, _key(key), progress)
-    except source.Refused as refused:
-        print_problems(refused.problems)
-        raise typer.Exit(FINDINGS) from None
-    except Unanswerable as error:
-        fail(str(error), USAGE)
+        with refusals():
+            loaded = source.read(config)
+            found = run.replay(loaded, config, records, _key(key), progress)
     finally:
         progress.end()
-    if format is Format.JSON:
+    if format is ReportFormat.JSON:
         print_json(found)
     else:
-        for line in (render.lines if format is Format.TEXT else render.markdown)(found):
+        for line in (render.lines if format is ReportFormat.TEXT else render.markdown)(found):
             typer.echo(line)
     bad = found["flips"]["allow_to_deny"] + found["flips"]["deny_to_allow"] + found["undecidable"]
     raise typer.Exit(FINDINGS if bad + found["damaged"] else 0)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import sys
-import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from yett.policy.engine import Unanswerable
+from yett.policy.logs import opened
 
 MAX_LINE = 1 << 20
 """Bytes of a line; a longer one is damaged."""
@@ -39,15 +36,8 @@ class AccessLog:
         """
         for number, path in enumerate(self.paths):
             self.file = number
-            try:
-                with _opened(path) as stream:
-                    yield from self._of(stream, path)
-            except (gzip.BadGzipFile, EOFError, zlib.error):
-                raise Unanswerable(f"`{path}` is no whole gzip file") from None
-            except OSError as error:
-                raise Unanswerable(
-                    f"`{path}` cannot be read: {(error.strerror or 'error').lower()}"
-                ) from None
+            with opened(path) as stream:
+                yield from self._of(stream, path)
 
     def _of(self, stream: IO[bytes], path: Path) -> Iterator[tuple[dict[str, Any], datetime]]:
         number = 0
@@ -70,9 +60,3 @@ class AccessLog:
                     self.places.append(f"{path}:{number}")
                 continue
             yield line, when
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if str(path) == "-":
-        return sys.stdin.buffer
-    return cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))

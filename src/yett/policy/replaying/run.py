@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from yett.policy.engine import Unanswerable
+from yett.policy.logs import opened
 
 if TYPE_CHECKING:
     from yett.control.source import Loaded
@@ -64,16 +62,6 @@ def _size(records: list[Path]) -> int | None:
 
 
 def _parts(path: Path) -> Iterator[bytes]:
-    try:
-        with _opened(path) as file:
-            while part := file.read(PART):
-                yield part
-    except (OSError, EOFError) as error:
-        what = getattr(error, "strerror", None) or str(error) or "it ends too early"
-        raise Unanswerable(f"`{path}` cannot be read: {what.lower()}") from None
-
-
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
-    if str(path) == "-":
-        return sys.stdin.buffer
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with opened(path) as file:
+        while part := file.read(PART):
+            yield part
