@@ -32,6 +32,8 @@ pub struct Shared {
     pub limits: Tables,
     /// Requests under way, by limit; they outlive a reload.
     pub under_way: crate::filters::concurrency_limit::UnderWay,
+    /// Use of quotas; it outlives a reload, and on disk the process.
+    pub quotas: Arc<crate::filters::quota::book::Book>,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -91,6 +93,7 @@ impl Shared {
         Self {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
+            quotas: Arc::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

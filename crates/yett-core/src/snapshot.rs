@@ -22,6 +22,7 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
+use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
@@ -167,6 +168,8 @@ pub struct Route {
     pub rate_limits: RateLimits,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
+    /// So much in each period.
+    pub quotas: Quotas,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.

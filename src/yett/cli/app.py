@@ -19,6 +19,7 @@ from yett.cli import (
     keys,
     limits,
     lint,
+    quota,
     reload,
     replay,
     revoke,
@@ -57,6 +58,7 @@ keys.app.add_typer(assertion_keys.app, name="assertion")
 app.add_typer(keys.app, name="keys")
 app.add_typer(identity.app, name="identity")
 app.add_typer(limits.app, name="limits")
+app.add_typer(quota.app, name="quota")
 app.add_typer(certs.app, name="certs")
 app.add_typer(import_.app, name="import")
 app.add_typer(demo.app, name="demo")

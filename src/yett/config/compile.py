@@ -51,6 +51,7 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates import quotas
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.config.spiffe import Waiting, Workloads, is_waiting
@@ -200,6 +201,7 @@ def build(
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
             **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
+            **({"quota_keys": process.quota_keys} if process.quota_keys != 100_000 else {}),
             **({"revocations": process.revocations} if process.revocations != 100_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
@@ -476,6 +478,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
+        **({"quotas": policy.quotas} if policy.quotas else {}),
         **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
@@ -536,6 +539,7 @@ def weakened(gateway: Gateway) -> list[str]:
             for name, item in items.items()
             if item.external_authorization and item.external_authorization.plaintext
         ]
+    found += quotas.weakened(gateway)
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

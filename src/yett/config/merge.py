@@ -66,6 +66,7 @@ class Policy:
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
+    quotas: list[dict[str, Any]] = field(default_factory=list)
     limit_classes: list[dict[str, Any]] = field(default_factory=list)
     """Rules that say who is in a class of callers."""
     unvalidated: str | None = None

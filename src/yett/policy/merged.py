@@ -34,6 +34,7 @@ KEYS = {
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
+    "quotas": ("quota",),
     "priority": ("priority",),
     "hidden": ("hidden",),
     "rewrite": ("rewrite",),
@@ -136,6 +137,8 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "concurrency_limits",
             f"{limit['name']}: {limit['requests']} at once, by {key_text(limit['key'])}{fair}",
         )
+    for quota in route.get("quotas", ()):
+        yield "quotas", f"{quota['name']}: {quota_text(quota)}"
     yield from _further(route)
     kind, target = next(iter(route["action"].items()))
     yield (

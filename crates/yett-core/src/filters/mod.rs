@@ -9,6 +9,7 @@ pub mod identity_assertion;
 pub mod keyed_hash;
 pub mod limit_table;
 pub mod mirror;
+pub mod quota;
 pub mod rate_limit;
 pub mod redirect;
 pub mod request_headers;

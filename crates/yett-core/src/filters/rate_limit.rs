@@ -10,8 +10,8 @@ mod together;
 #[cfg(test)]
 mod together_tests;
 
-pub use measure::{Key, Undecided};
-pub use together::{RateLimits, Reports};
+pub use measure::{Cost, Key, Undecided};
+pub use together::{Classes, RateLimits, Reports};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -38,7 +38,14 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         _ => None,
     };
     let places = route.concurrency_limits.enter(exchange, ask.as_ref());
-    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
+    // What finds no room in a quota costs no rate, and what is refused by a rate nothing of a quota.
+    let entered = places.and_then(|places| {
+        let classes = || route.rate_limits.classes(ask.as_ref());
+        let quotas = route.quotas.look(exchange, ask.as_ref(), classes, now, &mut reports)?;
+        route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports)?;
+        quotas.take(now, &mut reports)?;
+        Ok(places)
+    });
     exchange.limits = reports;
     match entered {
         Ok(places) => exchange.under_way = places,

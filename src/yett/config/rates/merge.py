@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates import quotas
+from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 
 if TYPE_CHECKING:
+    from yett.config.filters.authorize import Rule
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
@@ -47,23 +50,24 @@ class Limits:
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:
-                    self._named(str(one["name"]), source, place)
+                    self.named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
                 self.policy.address_limits.append(limit.compiled(name, scope))
-                self._named(name, source, (*where, "address_limit", name))
+                self.named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
                 self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
-                self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
+                self.named(name, source, (*where, "concurrency_limit", name), self._at_once)
+        quotas.merged(self)
         self._chosen()
 
     def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
         self.policy.concurrency_limits.append(item.compiled(name, scope))
-        self._callers(item.key, place)
+        self.callers(item.key, place)
         if item.fair and self.policy.access == "public":
             message = "a public route knows no callers who could share; remove `fair`"
             self.merger.fault((*place, "fair"), "limit_without_caller", message)
 
-    def _named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
+    def named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
         """Names of rates stand in one header; those of requests at once do not."""
         known = self._names if names is None else names
         if name in known:
@@ -77,9 +81,13 @@ class Limits:
 
     def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
         """The names of the classes in the document; their rules go into the policy."""
+        return self.classes_of(item.classes, f"{source}: rate_limit.{name}", place)
+
+    def classes_of(self, classes: Mapping[str, Rule], source: str, place: Location) -> dict[str, str]:
+        """The same, of classes that stand in a limit of this source."""
         found = {}
-        for label, rule in item.classes.items():
-            found[label] = f"{source}: rate_limit.{name}.{label}"
+        for label, rule in classes.items():
+            found[label] = f"{source}.{label}"
             where = (*place, "classes", label)
             if self.policy.access == "public":
                 self.merger.fault(
@@ -129,21 +137,27 @@ class Limits:
         self._fits(limits, (*place, "cost"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
-        self._callers(item.key, place)
+        self.callers(item.key, place)
+        self.cost(item.cost, place)
         if self.policy.access == "public":
-            if item.cost is not None and item.cost.cel:
-                message = "a public route knows no callers, of whom an expression could say the cost; write a number"
-                self.merger.fault((*place, "cost"), "limit_without_caller", message)
             return
-        if item.cost is not None and item.cost.cel:
-            wanted = "a whole number, such as `request.size / 1024 + 1`"
-            self._expression(item.cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
         self._zones(item.schedule, (*place, "schedule"))
         for label, one in item.classes.items():
             self._zones(one.schedule, (*place, "classes", label, "schedule"))
         self._fits(made, (*place, "cost"))
 
-    def _callers(self, key: LimitKey | None, place: Location) -> None:
+    def cost(self, cost: LimitCost | None, place: Location) -> None:
+        """Whether an expression comes to a cost."""
+        if cost is None or not cost.cel:
+            return
+        if self.policy.access == "public":
+            message = "a public route knows no callers, of whom an expression could say the cost; write a number"
+            self.merger.fault((*place, "cost"), "limit_without_caller", message)
+            return
+        wanted = "a whole number, such as `request.size / 1024 + 1`"
+        self._expression(cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
+
+    def callers(self, key: LimitKey | None, place: Location) -> None:
         """Whether the route knows whose the bucket is."""
         if self.policy.access == "public" and (key is None or key.what in {*CALLER, "cel"}):
             self.merger.fault(
@@ -201,15 +215,16 @@ class Limits:
             return
         for part, where, _ in self.parts:
             names = [
-                name
-                for name, item in part.rate_limit.items()
+                (kind, name)
+                for kind in ("rate_limit", "quota")
+                for name, item in getattr(part, kind).items()
                 if item.key and item.key.what in {"header", "cel"}
             ]
             if names:
                 beside = "key: route" if self.policy.access == "public" else "key: principal"
                 self.merger.fault(
-                    (*where, "rate_limit", names[0], "key"),
+                    (*where, *names[0], "key"),
                     "limit_key_chosen",
-                    f"callers may choose what {listed(names)} is keyed by, and each value has a bucket of its own; "
+                    f"callers may choose what {listed([name for _, name in names])} is keyed by, and each value has a bucket of its own; "
                     f"add a limit with `{beside}` beside it",
                 )

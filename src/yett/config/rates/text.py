@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from yett.config.rates.measure import key_text
+
 
 def limit_text(limit: dict[str, Any]) -> str:
     """What a limit has beside its rate and key: costs, classes, times; begins with a comma where there is something."""
@@ -17,6 +19,13 @@ def limit_text(limit: dict[str, Any]) -> str:
     if "outside" in limit:
         found.append(f"not during {', '.join(map(calendar_text, limit['outside']))}")
     return "".join(f", {part}" for part in found)
+
+
+def quota_text(quota: dict[str, Any]) -> str:
+    """`100000 each month (Europe/Berlin), by partner, not for batch, told at 80%`."""
+    warned = ", ".join(f"{one}%" for one in quota.get("warn", ()))
+    found = f"{quota['amount']} each {quota['period']} ({quota['zone']}), by {key_text(quota['key'])}{limit_text(quota)}"
+    return found + (f", told at {warned}" if warned else "")
 
 
 def cost_text(cost: dict[str, Any]) -> str:

@@ -180,7 +180,7 @@ def _neutral(route: Document, name: str) -> Document:
     """A route whose limits and rules stand where those of another name stand."""
     own = str(route["name"])
     found = dict(route)
-    for key in ("rate_limits", "address_limits", "concurrency_limits"):
+    for key in ("rate_limits", "address_limits", "concurrency_limits", "quotas"):
         if key not in route:
             continue
         found[key] = [
