@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Running, Yett, config
+from tests.support.quotas import zone
 from tests.support.waiting import eventually
 
 Run = Callable[..., Running]
-# its months begin first, so that none ends while a test runs but once a month
-MONTH = "period: month, zone: Pacific/Kiritimati, key: route"
 
 
 def limited(directory: Path, amount: int, more: str = "") -> str:
-    quota = f"    quota: {{all: {{amount: {amount}, {MONTH}, warn: [50%]}}{more}}}\n"
+    quota = f"    quota: {{all: {{amount: {amount}, period: month, zone: {zone()}, key: route, warn: [50%]}}{more}}}\n"
     text = config(extra=f"state: {{directory: {directory / 'state'}}}\n")
     return text.replace("    respond:", f"{quota}    respond:")
 
@@ -46,7 +45,10 @@ def test_show_and_reset(yett: Yett, run: Run, quoted: Path) -> None:
     table = yett("quota", "show", quoted, "--above", "80%")
     assert table.returncode == 1 and "100.0% (above 50%)" in table.stdout
     done = yett("quota", "reset", "all", "everyone", quoted)
-    assert (done.returncode, done.stdout.strip()) == (0, "`everyone` had used 4 of `all` (route:hello), and begins anew"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (
+        0,
+        "`everyone` had used 4 of `all` (route:hello), and begins anew",
+    ), done.stderr
     assert gateway.get("/hello").status == 200
     told = gateway.wait_for("quota_reset")
     assert (told["by"], told["quota"], told["key"], told["used_before"]) == ("cli", "all", "everyone", "4")

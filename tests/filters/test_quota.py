@@ -8,20 +8,16 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from tests.support import configs
 from tests.support.gateway import compiled
+from tests.support.quotas import zone
 from tests.support.waiting import eventually
-from yett import _core
 from yett.policy.engine import Engine, Question
-
-DAY = {"period": "day", "zone": "UTC"}
 
 
 def month(amount, **changes):
-    """A quota whose period does not end while a test runs, but once a month."""
-    return {"amount": amount, "period": "month", "zone": "Pacific/Kiritimati", **changes}
+    """A quota whose period does not end while a test runs."""
+    return {"amount": amount, "period": "month", "zone": zone(), **changes}
 
 
 def with_quota(service, identity, directory, quota, **changes):
@@ -52,14 +48,20 @@ def test_exactly_the_amount_passes_and_429_says_when_the_period_ends(
     # the next month begins somewhere
     assert 0 < int(refused["retry-after"]) <= 31 * 86_400
     assert abs(int(refused["retry-after"]) - int(refused["ratelimit"].rpartition("=")[2])) <= 1
-    line = gate.log_line(matching=lambda one: one.get("reason") == "quota_exceeded" and one["request_id"] == refused["x-request-id"])
+    line = gate.log_line(
+        matching=lambda one: (
+            one.get("reason") == "quota_exceeded" and one["request_id"] == refused["x-request-id"]
+        )
+    )
     assert "mine" in str(line)
     assert gate.get("/closed", identity.bearer(sub="bob")).status == 200
     assert gate.get("/open/a").status == 200
     assert service.saw_no_more_than(5)
 
 
-def test_rates_and_quotas_stand_on_one_answer_and_neither_pays_for_the_other(gateway, origin, issuer, tmp_path):
+def test_rates_and_quotas_stand_on_one_answer_and_neither_pays_for_the_other(
+    gateway, origin, issuer, tmp_path
+):
     identity, service = issuer(), origin()
     rate = {"slow": {"rate": "1/h", "burst": 2}}
     gate = gateway(with_quota(service, identity, tmp_path, {"mine": month(9)}, rate_limit=rate))
@@ -91,7 +93,9 @@ def test_a_changed_amount_counts_at_once_and_use_is_kept(gateway, origin, issuer
 
 def test_partners_share_theirs_and_classes_have_their_own(gateway, origin, issuer, tmp_path):
     identity, service = issuer(), origin()
-    quota = month(3, key="partner", cost={"GET": 1, "POST": 2}, classes={"batch": {"scopes": "batch", "amount": 1}})
+    quota = month(
+        3, key="partner", cost={"GET": 1, "POST": 2}, classes={"batch": {"scopes": "batch", "amount": 1}}
+    )
     config = with_quota(service, identity, tmp_path, {"per-partner": quota})
     config["identity_providers"]["id"]["claims"] = {"partner": "org"}
     gate = gateway(config)
@@ -99,7 +103,11 @@ def test_partners_share_theirs_and_classes_have_their_own(gateway, origin, issue
     def ask(method="GET", **claims):
         return gate.request(method, "/closed", identity.bearer(**claims)).status
 
-    assert [ask("POST", sub="a", org="acme"), ask(sub="b", org="acme"), ask(sub="c", org="acme")] == [200, 200, 429]
+    assert [ask("POST", sub="a", org="acme"), ask(sub="b", org="acme"), ask(sub="c", org="acme")] == [
+        200,
+        200,
+        429,
+    ]
     assert ask(sub="a", org="globex") == 200
     assert [ask(sub="a", org="acme", scope="batch"), ask(sub="b", org="acme", scope="batch")] == [200, 429]
     assert used(gate) == {
@@ -183,7 +191,11 @@ def test_a_disk_that_takes_nothing_refuses_after_a_while_or_counts_on(gateway, o
 def decided(file: Path, moment: datetime, caller: dict[str, object], times: int):
     return Engine(*compiled(file)).decide(
         Question(
-            "GET", "http://gateway.test/closed", time_ms=int(moment.timestamp() * 1000), principals=(caller,), times=times
+            "GET",
+            "http://gateway.test/closed",
+            time_ms=int(moment.timestamp() * 1000),
+            principals=(caller,),
+            times=times,
         )
     )
 
@@ -191,8 +203,13 @@ def decided(file: Path, moment: datetime, caller: dict[str, object], times: int)
 def test_days_and_months_end_where_the_zone_says(gateway, origin, issuer, tmp_path):
     """With a clock that is given: daylight saving time, the last of February, New Year."""
     identity, service = issuer(), origin()
-    quota = {"daily": {"amount": 2, "period": "day", "zone": "Europe/Berlin"}, "monthly": {"amount": 9, "period": "month", "zone": "America/New_York"}}
-    file = gateway(with_quota(service, identity, tmp_path, quota)).write(with_quota(service, identity, tmp_path, quota))
+    quota = {
+        "daily": {"amount": 2, "period": "day", "zone": "Europe/Berlin"},
+        "monthly": {"amount": 9, "period": "month", "zone": "America/New_York"},
+    }
+    file = gateway(with_quota(service, identity, tmp_path, quota)).write(
+        with_quota(service, identity, tmp_path, quota)
+    )
     caller = {"provider": "id", "subject": "ann"}
 
     def resets(text: str) -> list[int]:

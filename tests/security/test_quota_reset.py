@@ -54,7 +54,7 @@ def test_a_damaged_file_is_refused_and_kept(gateway, origin, issuer, tmp_path):
         change.execute("UPDATE used SET used = 0")
     change.close()
     before = file.read_bytes()
-    with pytest.raises(_core.ApplyError, match="does not fit its sum.*move the file away"):
+    with pytest.raises(_core.ApplyError, match=r"does not fit its sum.*move the file away"):
         gateway(config)
     assert file.read_bytes() == before
     plain = configs.protected(service, identity, tmp_path)

@@ -27,7 +27,9 @@ def show(
     above: str | None = typer.Option(
         None, "--above", help="Only who has used so much, such as `80%`; ends with 1 where there is somebody."
     ),
-    top: int = typer.Option(100, "--top", min=1, max=10_000, help="At most so many, those nearest their end first."),
+    top: int = typer.Option(
+        100, "--top", min=1, max=10_000, help="At most so many, those nearest their end first."
+    ),
     socket: Path | None = SOCKET,
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
@@ -68,7 +70,9 @@ def reset(
     if format is Format.JSON:
         print_json(answer)
     elif answer["reset"]:
-        typer.echo(f"`{key}` had used {answer['used_before']} of `{quota}` ({answer['scope']}), and begins anew")
+        typer.echo(
+            f"`{key}` had used {answer['used_before']} of `{quota}` ({answer['scope']}), and begins anew"
+        )
     if not answer["reset"]:
         fail(answer["problem"])
 
@@ -105,9 +109,13 @@ def _table(answer: dict[str, Any]) -> None:
         typer.echo(f"{answer['more']} more; --top shows them")
     typer.echo(f"{answer['held']} keys of {answer['room']}")
     if answer["overflowed"]:
-        typer.echo(f"{answer['overflowed']} requests were charged to the entry that keys without a place share; raise `process.quota_keys`")
+        typer.echo(
+            f"{answer['overflowed']} requests were charged to the entry that keys without a place share; raise `process.quota_keys`"
+        )
     if answer["unwritten_ms"] > 5_000:
-        typer.echo(f"nothing could be written for {answer['unwritten_ms'] / 1000:.0f} s; the gateway's log says why")
+        typer.echo(
+            f"nothing could be written for {answer['unwritten_ms'] / 1000:.0f} s; the gateway's log says why"
+        )
 
 
 def _iso(moment_s: int) -> str:

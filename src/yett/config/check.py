@@ -24,8 +24,8 @@ from yett.config.providers.api_key import ApiKey
 from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
-from yett.config.security_events import check_events
 from yett.config.rates import quotas
+from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
 from yett.config.spiffe import check_spiffe

@@ -8,7 +8,7 @@ from typing import Any
 
 from yett.config.base import Location, listed, nearest
 from yett.config.rates.measure import key_text
-from yett.config.rates.text import limit_text
+from yett.config.rates.text import limit_text, quota_text
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed

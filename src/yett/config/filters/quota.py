@@ -32,7 +32,9 @@ def _warn(value: Any) -> Any:
     for one in listed:
         match = _PERCENT.fullmatch(one) if isinstance(one, str) else None
         if match is None or not 1 <= int(match[1]) <= 100:
-            raise refuse("warn_invalid", f"`{one}` is no threshold; write `1%` to `100%`, such as `[80%, 95%]`")
+            raise refuse(
+                "warn_invalid", f"`{one}` is no threshold; write `1%` to `100%`, such as `[80%, 95%]`"
+            )
         if int(match[1]) in found:
             raise refuse("warn_invalid", f"`{one}` stands twice; remove one")
         found.append(int(match[1]))

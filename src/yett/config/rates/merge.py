@@ -151,7 +151,9 @@ class Limits:
         if cost is None or not cost.cel:
             return
         if self.policy.access == "public":
-            message = "a public route knows no callers, of whom an expression could say the cost; write a number"
+            message = (
+                "a public route knows no callers, of whom an expression could say the cost; write a number"
+            )
             self.merger.fault((*place, "cost"), "limit_without_caller", message)
             return
         wanted = "a whole number, such as `request.size / 1024 + 1`"
@@ -207,7 +209,7 @@ class Limits:
 
     def _chosen(self) -> None:
         """Whoever chooses the key chooses the bucket: another limit has to bound that."""
-        limits = self.policy.rate_limits
+        limits = (*self.policy.rate_limits, *self.policy.quotas)
         sure = any(
             isinstance(one["key"], str) and "class" not in one and "during" not in one for one in limits
         )

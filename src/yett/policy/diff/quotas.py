@@ -37,7 +37,11 @@ def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
         strict = f"{what} refuses while use cannot be written down"
         loose = f"{what} is counted in memory alone while use cannot be written down"
         yield from flag(
-            f"{where}.state_loss", strict, loose, one["state_loss"] == "refuse", other["state_loss"] == "refuse"
+            f"{where}.state_loss",
+            strict,
+            loose,
+            one["state_loss"] == "refuse",
+            other["state_loss"] == "refuse",
         )
         yield from at(where, rest("", what, one, other, KNOWN))
     for key, one in after.items():

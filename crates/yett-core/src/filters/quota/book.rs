@@ -60,12 +60,8 @@ pub struct Row {
 }
 
 impl Entry {
-    /// What of it counts in a period. One that was used in a later period counts on: the clock went back.
-    fn in_span(&self, span: Span) -> u64 {
-        if self.span.start_s < span.start_s { 0 } else { self.used }
-    }
-
-    /// Begins the period. A request of the second before stays in the one that has begun meanwhile.
+    /// Begins the period. What was used in a later one stays used: the clock went back. A request of the second before stays in the
+    /// one that has begun meanwhile.
     pub fn enter(&mut self, span: Span) {
         if self.span.start_s < span.start_s {
             self.used = 0;
@@ -207,12 +203,7 @@ impl Book {
     pub fn configure(&self, ir: &ir::Ir) {
         let known = ir.routes.iter().flat_map(|route| &route.quotas).map(|quota| {
             let names = Names { scope: quota.scope.as_str().into(), name: quota.name.as_str().into() };
-            let said = Known {
-                amount: quota.amount,
-                warn: quota.warn.clone(),
-                period: quota.period,
-                zone: quota.zone.clone(),
-            };
+            let said = Known { amount: quota.amount, warn: quota.warn.clone(), period: quota.period, zone: quota.zone.clone() };
             (names, said)
         });
         *lock(&self.known) = known.collect();
@@ -228,11 +219,15 @@ impl Book {
     /// Use of a place in a period, charging nothing.
     #[must_use]
     pub fn used(&self, place: &Place<'_>, span: Span) -> u64 {
-        if let Some(entry) = self.shard(place.id).entries.get(&place.id) {
-            return entry.in_span(span);
-        }
         // The shared one counts for new keys once there was no place for one of them.
-        self.shard(place.others).entries.get(&place.others).map_or(0, |entry| entry.in_span(span))
+        self.used_by(place.id, span).or_else(|| self.used_by(place.others, span)).unwrap_or(0)
+    }
+
+    fn used_by(&self, id: Id, span: Span) -> Option<u64> {
+        let mut shard = self.shard(id);
+        let entry = shard.entries.get_mut(&id)?;
+        entry.enter(span);
+        Some(entry.used)
     }
 
     /// Charges a place: what is used then, or the use where it does not fit. `who` says for people what the key is, and whose.
@@ -250,7 +245,7 @@ impl Book {
         if cost == 0 {
             return Ok(self.used(place, span));
         }
-        let shared = self.shard(place.others).entries.get(&place.others).is_some_and(|others| others.in_span(span) > 0);
+        let shared = self.used_by(place.others, span).is_some_and(|used| used > 0);
         let (id, (by, whose)) = if shared || !self.has_place() {
             self.overflowed.increment();
             (place.others, ("others".into(), "all who found no place".into()))

@@ -4,8 +4,8 @@
 //! own and reads what the others did. Each row has a sum, so that a damaged file is seen and not counted on.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::Weak;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -137,7 +137,9 @@ fn connect(file: &Path) -> Result<Connection, String> {
     let connection = open().map_err(damaged)?;
     let form: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(damaged)?;
     if form > FORM {
-        return Err("were written by a newer version of yett; run that, or move the file away: then every quota begins anew".to_owned());
+        return Err(
+            "were written by a newer version of yett; run that, or move the file away: then every quota begins anew".to_owned()
+        );
     }
     let checked = || -> rusqlite::Result<String> {
         if form != FORM {
@@ -430,8 +432,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<(Row, i64), Failed> {
     let [start_s, end_s, used] = numbers.map(|value| u64::try_from(value).unwrap_or(0));
     let [scope, name, by, whose] = texts;
     let names = Names { scope: scope.into(), name: name.into() };
-    let entry =
-        Entry { names, by: by.into(), whose: whose.into(), span: Span { start_s, end_s }, used, pending: 0 };
+    let entry = Entry { names, by: by.into(), whose: whose.into(), span: Span { start_s, end_s }, used, pending: 0 };
     Ok((Row { id: Id::from_be_bytes(id), entry }, row.get(9)?))
 }
 
