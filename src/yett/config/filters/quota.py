@@ -14,6 +14,7 @@ from yett.config.rates.measure import Cost, Key, LimitKey, key_document
 from yett.config.types import Name, Text
 
 _MOST = 1_000_000_000_000_000
+_PART = {"type": "string", "pattern": r"^\d{1,3} ?%$"}
 _PERCENT = re.compile(r"(\d{1,3}) ?%", re.ASCII)
 
 
@@ -48,8 +49,8 @@ Amount = Annotated[
 Thresholds = Annotated[
     tuple[str, ...],
     BeforeValidator(_warn),
-    WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": r"^\d{1,3} ?%$"}, "examples": [["80%", "95%"]]}),
-]  # fmt: skip
+    WithJsonSchema({"anyOf": [_PART, {"type": "array", "items": _PART}], "examples": [["80%", "95%"]]}),
+]
 """Parts of the amount."""
 
 
