@@ -355,7 +355,10 @@ BY_HAND = {"set": {"access-control-allow-origin": "*"}}
         (public(cors={"origins": "any"}), False),
         (route(response_headers=BY_HAND), True),
         (public(response_headers=BY_HAND), False),
-        (public(response_headers={"set": {**BY_HAND["set"], "access-control-allow-credentials": "true"}}), True),
+        (
+            public(response_headers={"set": {**BY_HAND["set"], "access-control-allow-credentials": "true"}}),
+            True,
+        ),
         (route(response_headers={"add": {"access-control-allow-origin": PAGE}}), False),
     ],
 )

@@ -18,7 +18,7 @@ FETCH = """
 const [url, options, done] = arguments;
 fetch(url, options).then(
   async answer => done({status: answer.status, type: answer.type, body: await answer.text(), headers: [...answer.headers]}),
-  error => done({error: String(error)}));
+  error => done({failed: String(error)}));
 """
 SANDBOX = """
 const frame = document.createElement('iframe');
@@ -89,11 +89,13 @@ def test_pages_in_chromium(
         assert json.loads(read["body"]) == {"who": "who=ann", "method": "GET"}, read
         names = {name for name, _ in read["headers"]}
         assert {"etag", "x-request-id"} <= names and "x-inner" not in names
-        written = ask(page, f"{base}/orders", method="PUT", body="{}", headers={"content-type": "application/json"})
+        written = ask(
+            page, f"{base}/orders", method="PUT", body="{}", headers={"content-type": "application/json"}
+        )
         assert json.loads(written["body"]) == {"who": "who=ann", "method": "PUT"}, written
         assert gate.log_line(method="OPTIONS", status=204)["route"] == "orders"
         # What it may not send is said before it is sent.
-        assert "error" in ask(page, f"{base}/orders", headers={"x-other": "1"})
+        assert "failed" in ask(page, f"{base}/orders", headers={"x-other": "1"})
         assert gate.log_line(method="OPTIONS", status=403)["reason"] == "cors_refused"
         # Refusals of the gateway can be read: without a credential, and with no requests left.
         first = ask(page, f"{base}/private")
@@ -106,8 +108,8 @@ def test_pages_in_chromium(
 
         page.go(f"https://evil.example:{gate.port}/page")
         service.forget()
-        assert "error" in ask(page, f"{base}/orders")
-        assert "error" in ask(page, f"{base}/orders", method="PUT", body="{}")
+        assert "failed" in ask(page, f"{base}/orders")
+        assert "failed" in ask(page, f"{base}/orders", method="PUT", body="{}")
         opaque = ask(page, f"{base}/orders", method="POST", mode="no-cors", body="stolen")
         assert opaque["type"] == "opaque"
         page.run(SANDBOX, f"{base}/orders")

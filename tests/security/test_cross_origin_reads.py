@@ -52,11 +52,16 @@ def test_a_foreign_page_reaches_no_service_and_is_permitted_nothing(
     gateway: Callable[..., Gateway], origin: Callable[..., Origin], page: str
 ) -> None:
     service = origin()
-    service.answers(headers=[("Access-Control-Allow-Origin", page), ("Access-Control-Allow-Credentials", "true")])
+    service.answers(
+        headers=[("Access-Control-Allow-Origin", page), ("Access-Control-Allow-Credentials", "true")]
+    )
     gate = gateway(whole(service))
     for method in ("GET", "POST", "DELETE"):
         asked = {"Origin": page, "Access-Control-Request-Method": method}
-        for reply in (gate.request("OPTIONS", "/orders", asked), gate.request(method, "/orders", {"Origin": page})):
+        for reply in (
+            gate.request("OPTIONS", "/orders", asked),
+            gate.request(method, "/orders", {"Origin": page}),
+        ):
             assert (reply.status, reply.reason, permits(reply)) == (403, "cors_refused", [])
             assert reply.all("access-control-allow-credentials") == []
     assert service.saw_nothing()
@@ -80,7 +85,9 @@ def test_credentials_for_everybody_do_not_load(
         gate.reload(whole(origin(), origins=origins.strip('"')))
 
 
-def test_the_data_plane_refuses_it_as_well(gateway: Callable[..., Gateway], origin: Callable[..., Origin]) -> None:
+def test_the_data_plane_refuses_it_as_well(
+    gateway: Callable[..., Gateway], origin: Callable[..., Origin]
+) -> None:
     """Whatever wrote the document."""
     import json
 
@@ -114,7 +121,10 @@ def bare(reply: Reply) -> bytes:
 
 
 def test_a_preflight_says_nothing_of_hidden_routes(
-    gateway: Callable[..., Gateway], origin: Callable[..., Origin], issuer: Callable[..., Issuer], tmp_path: Path
+    gateway: Callable[..., Gateway],
+    origin: Callable[..., Origin],
+    issuer: Callable[..., Issuer],
+    tmp_path: Path,
 ) -> None:
     """Neither where nothing is beside them, nor where a route that pages may use takes what they leave."""
     service, identity = origin(), issuer()
@@ -125,7 +135,11 @@ def test_a_preflight_says_nothing_of_hidden_routes(
     )
     config["routes"]["beside"] = configs.route("/shop/{rest...}", "GET", cors={"origins": SHOP})
     config["routes"]["under"] = configs.route(
-        "/shop/admin", {"any_of": ["GET", "DELETE"]}, authenticate="id", hidden=True, authorize={"scopes": "admin"}
+        "/shop/admin",
+        {"any_of": ["GET", "DELETE"]},
+        authenticate="id",
+        hidden=True,
+        authorize={"scopes": "admin"},
     )
     gate = gateway(config)
     for there, nowhere in [("/admin/ann", "/nothing/ann"), ("/shop/admin", "/shop/nothing")]:

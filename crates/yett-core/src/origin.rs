@@ -117,10 +117,7 @@ impl Subdomain {
             return false;
         };
         let inner = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        (1..=63).contains(&label.len())
-            && label.iter().all(inner)
-            && label.first() != Some(&b'-')
-            && label.last() != Some(&b'-')
+        (1..=63).contains(&label.len()) && label.iter().all(inner) && label.first() != Some(&b'-') && label.last() != Some(&b'-')
     }
 }
 

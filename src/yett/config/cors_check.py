@@ -43,5 +43,7 @@ def merge(merger: Merger, policy: Policy, route: Route, group: Group, at: Locati
         for below, name in edits.names() if edits else ():
             if name.lower().startswith(PREFIX):
                 message = f"`cors` replaces `{name}`, so this has no effect; remove it"
-                merger.fault((*place, "response_headers", *below), "cors_edited", message, below[0] != "remove")
+                merger.fault(
+                    (*place, "response_headers", *below), "cors_edited", message, below[0] != "remove"
+                )
     policy.cors = cors.compiled(methods)

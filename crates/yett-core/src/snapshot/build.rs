@@ -203,7 +203,11 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.assurance
         )
     );
-    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors));
+    let _ = write!(
+        text,
+        "{:?}",
+        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors)
+    );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {

@@ -20,11 +20,12 @@ MAX_AGE = "24h"
 PREFIX = "access-control-"
 """What the fields of this protocol begin with."""
 # Fields that browsers write themselves, or send without asking.
-_FORBIDDEN = frozenset(
-    "accept-charset accept-encoding access-control-request-headers access-control-request-method connection content-length cookie "
-    "cookie2 date dnt expect host keep-alive origin referer set-cookie te trailer transfer-encoding upgrade via".split()
-)
-_UNREADABLE = frozenset({"set-cookie", "set-cookie2"})
+_FORBIDDEN = {
+    "accept-charset", "accept-encoding", "access-control-request-headers", "access-control-request-method", "connection",
+    "content-length", "cookie", "cookie2", "date", "dnt", "expect", "host", "keep-alive", "origin", "referer", "set-cookie", "te",
+    "trailer", "transfer-encoding", "upgrade", "via",
+}  # fmt: skip
+_UNREADABLE = {"set-cookie", "set-cookie2"}
 
 
 def _origins(value: Any) -> Any:
@@ -61,7 +62,9 @@ def _names(value: Any, what: str, why_not: Callable[[str], str | None]) -> tuple
     for index, item in enumerate(items):
         at = () if isinstance(value, str) else (quantifier, index)
         if item == "*":
-            raise refuse("header_name_invalid", f"`*` is not taken; name the header fields that pages {what}", at)
+            raise refuse(
+                "header_name_invalid", f"`*` is not taken; name the header fields that pages {what}", at
+            )
         try:
             names += plain_names((item,), why_not)
         except PydanticCustomError as error:
@@ -79,14 +82,21 @@ def _read_names(value: Any) -> Any:
 
 def _max_age(value: str) -> str:
     if units.milliseconds(value) > units.milliseconds(MAX_AGE):
-        raise refuse("duration_invalid", f"`{value}` is longer than browsers remember; write at most `{MAX_AGE}`")
+        raise refuse(
+            "duration_invalid", f"`{value}` is longer than browsers remember; write at most `{MAX_AGE}`"
+        )
     if units.milliseconds(value) % 1000:
         raise refuse("duration_invalid", f"`{value}` is no whole number of seconds; write one")
     return value
 
 
 _ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SEVERAL = {"type": "object", "required": ["any_of"], "additionalProperties": False, "properties": {"any_of": _ITEMS}}
+_SEVERAL = {
+    "type": "object",
+    "required": ["any_of"],
+    "additionalProperties": False,
+    "properties": {"any_of": _ITEMS},
+}
 _SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]})
 
 

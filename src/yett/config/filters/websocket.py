@@ -11,6 +11,7 @@ from yett.config.base import Model, refuse
 from yett.config.origin import origin_fault
 from yett.config.types import quantified
 
+
 def _origins(value: Any) -> Any:
     if value == "any":
         return value

@@ -18,7 +18,9 @@ def cors(old: Document | None, new: Document | None) -> Iterator[Change]:
         if new is not None:
             yield widens("", f"pages of {quoted(new['origins'])} may read its answers", old, new)
         elif old is not None:
-            yield widens("", "requests of every page reach the service, which says itself who may read", old, new)
+            yield widens(
+                "", "requests of every page reach the service, which says itself who may read", old, new
+            )
         return
     yield from _origins(old["origins"], new["origins"])
     yield from subset("methods", "methods that foreign pages may use", old["methods"], new["methods"])
@@ -45,12 +47,16 @@ def _origins(old: list[str], new: list[str]) -> Iterator[Change]:
         return
     pair = sorted(before), sorted(after)
     fresh = {
-        one for one in after if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in before)
+        one
+        for one in after
+        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in before)
     }
     if fresh:
         yield widens("origins", f"pages of {quoted(fresh)} may use it, too", *pair)
     gone = {
-        one for one in before if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in after)
+        one
+        for one in before
+        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in after)
     }
     if gone:
         yield narrows("origins.less", f"pages of {quoted(gone)} may not use it any more", *pair)

@@ -28,7 +28,9 @@ def check(context: Context) -> Iterator[Hit]:
 
 
 def _is_local(origin: str) -> bool:
-    host = origin.removeprefix("http://").rpartition("]")[0] or origin.removeprefix("http://").partition(":")[0]
+    host = (
+        origin.removeprefix("http://").rpartition("]")[0] or origin.removeprefix("http://").partition(":")[0]
+    )
     return host in {"localhost", "127.0.0.1", "[::1"} or host.endswith(".localhost")
 
 
