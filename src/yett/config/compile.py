@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from yett.collector import without_collector
 from yett.config import (
     decision_log,
     dpop,
@@ -106,20 +104,8 @@ def compile_file(path: str | Path, workloads: Workloads | None = None) -> Compil
 
     `workloads`: what Workload APIs gave; without it nobody is asked, and what they give is taken as still to come.
     """
-    with _without_collector():
+    with without_collector():
         return compile_loaded(read_path(path, workloads))
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Nothing here forms cycles, and walking 5,000 routes again and again doubles the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:

@@ -46,6 +46,8 @@ class Routes:
                 )
             label = other["name"]
             same = {**route, "name": label}
+            if same == other:
+                continue  # nothing below reads more than the two
             found = accounted("", "it", same, other, self._route(route, other))
             for one in at(f"routes.{label}", found, label):
                 yield replace(one, text=f"route `{label}`: {one.text}")
