@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from yett.cli.app import app, build
+from yett.cli.app import app, build, is_brief
 from yett.cli.examples import EXAMPLES
 
 
@@ -39,6 +39,12 @@ def test_what_is_typed_is_built_alone_and_is_the_same(first: str) -> None:
         assert [(one.name, one.opts, one.required) for one in command.params] == [
             (one.name, one.opts, one.required) for one in whole.params
         ]
+
+
+def test_what_goes_on_is_searched_for_cycles() -> None:
+    assert is_brief(["lint", "gateway.yaml"]) and is_brief(["test", "gateway.yaml"])
+    for words in (["run", "gateway.yaml"], ["demo"], ["test", "gateway.yaml", "--watch"], ["--version"], []):
+        assert not is_brief(words)
 
 
 @pytest.mark.parametrize("first", [None, "lnit", "--version", ""])

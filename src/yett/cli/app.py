@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 
@@ -26,6 +27,8 @@ COMMANDS = {
     "selftest": "selftest",
     "schema": "schema",
 }
+BRIEF = {"check", "lint", "test", "explain", "access", "diff", "replay", "schema"}
+"""Those that read, say what they found, and end."""
 GROUPS = {
     "keys": "keys",
     "identity": "identity",
@@ -61,6 +64,11 @@ def build(only: str | None = None) -> typer.Typer:
     examples.attach(found)
     found.callback(invoke_without_command=True)(root)
     return found
+
+
+def is_brief(words: Sequence[str]) -> bool:
+    """Whether what is typed ends by itself, soon."""
+    return bool(words) and words[0] in BRIEF and "--watch" not in words
 
 
 def root(

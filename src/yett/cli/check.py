@@ -7,10 +7,8 @@ from pathlib import Path
 import typer
 
 from yett.cli.output import FINDINGS, Format, counted, print_json, print_problems
-from yett.collector import without_collector
 
 
-@without_collector()
 def check(
     file: Path = typer.Argument(..., help="The configuration: YAML, or Python that defines `gateway`."),
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),

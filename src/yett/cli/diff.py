@@ -5,10 +5,8 @@ from __future__ import annotations
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, refusals
-from yett.collector import without_collector
 
 
-@without_collector()
 def diff(
     old: str = typer.Argument(
         ...,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_problems
-from yett.collector import without_collector
 
 if TYPE_CHECKING:
     from yett.policy.linter.rule import Finding
@@ -32,7 +31,6 @@ class Least(StrEnum):
     INFO = "info"
 
 
-@without_collector()
 def lint(
     file: Path | None = typer.Argument(None, help="The configuration."),
     format: LintFormat = typer.Option(LintFormat.TEXT, "--format", help="text, json or sarif."),

@@ -9,10 +9,8 @@ import typer
 
 from yett.cli.output import FINDINGS, ReportFormat, print_json, refusals
 from yett.cli.test import configuration
-from yett.collector import without_collector
 
 
-@without_collector()
 def replay(
     records: list[Path] = typer.Argument(
         ..., help="Files of decision records, also .gz; `-` is standard input."

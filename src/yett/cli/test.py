@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_problems
-from yett.collector import without_collector
 
 if TYPE_CHECKING:
     from yett.control.source import Loaded
@@ -62,7 +61,6 @@ class _Once:
         self.fail_under, self.junit, self.format = fail_under, junit, format
         self.watched: frozenset[Path] = frozenset({file, *tests})
 
-    @without_collector()
     def run(self) -> int:
         """The exit code."""
         from yett.control import source
