@@ -58,6 +58,8 @@ class Loaded:
     tests: tuple[Path, ...] = ()
     compiled: Compiled | None = field(default=None, repr=False)
     """What gates read."""
+    document: dict[str, Any] | None = field(default=None, repr=False)
+    """`ir`, read. Nobody changes it."""
 
 
 def compiled_file(file: Path, workloads: Workloads | None = None) -> Compiled:
@@ -127,6 +129,7 @@ def read(
         state_directory=_directory(ir.get("state")),
         tests=tuple(compiled.tests),
         compiled=compiled,
+        document=ir,
     )
 
 
