@@ -54,6 +54,7 @@ from yett.config.providers.signed_request import SignedRequest
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.config.spiffe import Waiting, Workloads, is_waiting
+from yett.config.rates.shared import uncounted
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations
 from yett.errors import ConfigurationError
@@ -168,7 +169,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *uncounted(policy.rate_limits for policy in policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
     )  # fmt: skip
 

@@ -207,6 +207,8 @@ impl Gateway {
             "admin": lock(&inner.admin).map(|address| serde_json::json!({"address": address.to_string()})),
             "connections": inner.metrics.iter().map(|metrics| metrics.open.get()).sum::<u64>(),
             "ready": inner.ready(),
+            // Nothing where no limit is shared.
+            "limits_shared": inner.shared.limits.sharing().lost().map(|lost| !lost),
             "draining": inner.draining.load(Ordering::Relaxed),
         })
         .to_string()

@@ -496,6 +496,12 @@ impl Context<'_> {
             ir::Access::Public => None,
         };
         let shared = self.shared;
+        if spec.rate_limits.iter().any(|limit| limit.shared.is_some())
+            && !self.ir.state.as_ref().is_some_and(|s| s.redis.is_some())
+        {
+            let message = "limits that instances share need `state.redis`".to_owned();
+            errors.0.push(LoadError { pointer: at("rate_limits"), message });
+        }
         let rate_limits =
             RateLimits::build(&spec.rate_limits, &spec.limit_classes, &shared.limits, &shared.seed, readable.as_ref());
         let rate_limits = match rate_limits {
