@@ -51,10 +51,10 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.config.spiffe import Waiting, Workloads, is_waiting
-from yett.config.rates.shared import uncounted
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations
 from yett.errors import ConfigurationError

@@ -42,11 +42,8 @@ class Sharing:
             yield "state_loss", "key_unused", message
         small = min(made, key=lambda one: int(one["burst"]), default=None)
         if self.mode == "cached" and small is not None and small["burst"] < SLICE:
-            yield (
-                "shared", "cached_burst",
-                f"`cached` leases a two-hundredth of a burst, and that of `{small['name']}` is {small['burst']}; "
-                f"raise it to {SLICE}, or write `shared: exact`",
-            )  # fmt: skip
+            what = f"that of `{small['name']}` is {small['burst']}; raise it to {SLICE}, or write `shared: exact`"
+            yield "shared", "cached_burst", f"`cached` leases a two-hundredth of a burst, and {what}"
 
 
 def uncounted(routes: Iterable[list[dict[str, Any]]]) -> list[str]:
