@@ -108,13 +108,18 @@ def _shared(where: str, name: str, old: Document | None, new: Document | None) -
     if modes[0] != modes[1]:
         said = [f"shared by instances (`{mode}`)" if mode else "each instance's own" for mode in modes]
         text = f"the limit `{name}`: {said[1]}, before {said[0]}"
-        more = MODES.index(modes[1]) > MODES.index(modes[0])
-        yield (narrows if more else widens)(where, text, old, new)
+        yield (narrows if _stricter(MODES, *modes) else widens)(where, text, old, new)
     losses = [one["state_loss"] if one else "local" for one in (old, new)]
     if losses[0] != losses[1]:
         text = f"the limit `{name}` while Redis does not answer: {losses[1]}, before {losses[0]}"
-        more = LOSSES.index(losses[1]) > LOSSES.index(losses[0])
-        yield (narrows if more else widens)(f"{where}.state_loss", text, losses[0], losses[1])
+        make = narrows if _stricter(LOSSES, *losses) else widens
+        yield make(f"{where}.state_loss", text, losses[0], losses[1])
+    if old and new:
+        yield from at(where, rest("", f"how the limit `{name}` is shared", old, new, ("mode", "state_loss")))
+
+
+def _stricter(order: tuple[str | None, ...], old: str | None, new: str | None) -> bool:
+    return old in order and new in order and order.index(new) > order.index(old)
 
 
 def _pace(limit: Document) -> str:

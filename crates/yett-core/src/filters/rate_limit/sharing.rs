@@ -227,7 +227,9 @@ impl Sharing {
             Ok(Charged { granted, ahead_ns }) => {
                 let ahead = ahead_ns.first().copied().unwrap_or(0);
                 let wait = ahead.saturating_add(charge.cost_ns).saturating_sub(charge.depth_ns);
-                self.leases.get(usize::from(!granted)).map(Counter::increment);
+                if let Some(counter) = self.leases.get(usize::from(!granted)) {
+                    counter.increment();
+                }
                 self.enter(*bucket, ahead, asked_ns, |known| {
                     if granted {
                         known.credit_ns.fetch_add(charge.cost_ns, Ordering::AcqRel);
@@ -253,7 +255,9 @@ impl Sharing {
 
     /// Counts a limit that was decided without the shared store.
     pub fn count(&self, loss: LimitLoss) {
-        self.without.get(loss as usize).map(Counter::increment);
+        if let Some(counter) = self.without.get(loss as usize) {
+            counter.increment();
+        }
     }
 
     /// How many were, so far.
@@ -321,4 +325,125 @@ fn slot_key(bucket: u64) -> u64 {
 
 fn place(key: u64, groups: usize) -> Option<usize> {
     usize::try_from(((key >> 32) * u64::try_from(groups).ok()?) >> 32).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refill, Sharing, TELL_NS, UNDER_WAY_NS};
+    use crate::filters::limit_table::mix;
+    use crate::store::limits::{Charge, Charged};
+    use crate::store::{Key, Space, Unavailable};
+
+    fn sharing() -> Sharing {
+        let sharing = Sharing::new(1000);
+        sharing.used();
+        sharing
+    }
+
+    fn lease(cost_ns: u64) -> Refill {
+        Refill { bucket: 7, charge: Charge { key: Key::new(Space::Limit, &[b"a"]), depth_ns: 1000, cost_ns } }
+    }
+
+    fn granted(ahead_ns: u64) -> Result<Charged, Unavailable> {
+        Ok(Charged { granted: true, ahead_ns: [ahead_ns].into_iter().collect() })
+    }
+
+    fn refused(ahead_ns: u64) -> Result<Charged, Unavailable> {
+        Ok(Charged { granted: false, ahead_ns: [ahead_ns].into_iter().collect() })
+    }
+
+    #[test]
+    fn what_was_learnt_counts_until_its_moment_and_never_becomes_less() {
+        let sharing = sharing();
+        assert_eq!(sharing.known(7, 0), (0, 0));
+        sharing.learn(7, 500, 100);
+        sharing.learn(7, 10, 100);
+        assert_eq!(sharing.known(7, 200), (400, 0));
+        assert_eq!(sharing.known(7, 600), (0, 0));
+        assert_eq!(sharing.known(8, 200), (0, 0));
+    }
+
+    #[test]
+    fn credit_is_spent_once_and_goes_with_its_moment() {
+        let sharing = sharing();
+        sharing.leased(&lease(50), granted(500), 100);
+        assert_eq!(sharing.spend(7, 30, 200), Some(400 - 20));
+        assert_eq!(sharing.spend(7, 30, 200), None);
+        sharing.unspend(7, 30, 200);
+        assert_eq!(sharing.known(7, 200), (400, 50));
+        assert_eq!(sharing.spend(7, 10, 600), None, "the bucket is full by then");
+        sharing.learn(7, 500, 700);
+        assert_eq!(sharing.known(7, 700), (500, 0), "and what was left does not come back");
+    }
+
+    #[test]
+    fn threads_spend_a_lease_once() {
+        let sharing = sharing();
+        sharing.leased(&lease(1000), granted(5000), 0);
+        let spent: usize = std::thread::scope(|scope| {
+            let run = || (0..1000).filter(|_| sharing.spend(7, 1, 10).is_some()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(spent, 1000);
+    }
+
+    #[test]
+    fn one_lease_at_a_time_of_what_is_missing_and_none_while_there_is_no_room() {
+        let sharing = sharing();
+        let wanted = |now_ns| {
+            let mut found = None;
+            sharing.refill(7, 100, now_ns, |amount| {
+                found = Some(amount);
+                None
+            });
+            found
+        };
+        assert_eq!(wanted(0), None, "of what is not known");
+        sharing.learn(7, 10_000_000_000, 0);
+        assert_eq!((wanted(1), wanted(2)), (Some(100), None));
+        assert_eq!(wanted(1 + UNDER_WAY_NS), Some(100), "it was lost");
+        sharing.leased(&lease(100), granted(10_000_000_000), 10);
+        assert_eq!(wanted(20), None);
+        assert!(sharing.spend(7, 49, 20).is_some() && wanted(20).is_none());
+        assert!(sharing.spend(7, 1, 20).is_some() && wanted(20) == Some(50));
+        sharing.leased(&lease(50), refused(990), 30);
+        assert_eq!((wanted(69), wanted(70)), (None, Some(50)), "40 have to pass until 50 have room");
+        sharing.leased(&lease(50), Err(Unavailable::Slow), 80);
+        assert_eq!((wanted(90), wanted(80 + super::PAUSE_NS)), (None, Some(50)));
+        assert_eq!([sharing.leases[0].get(), sharing.leases[1].get()], [1, 1]);
+    }
+
+    #[test]
+    fn a_full_table_remembers_no_more_and_another_size_begins_anew() {
+        let sharing = Sharing::new(256);
+        sharing.learn(1, 10, 0);
+        assert_eq!(sharing.known(1, 0), (0, 0), "no memory where no limit is shared");
+        sharing.used();
+        let known = |now_ns| (0..5000).filter(|bucket| sharing.known(mix(*bucket), now_ns).0 > 0).count();
+        for bucket in 0..5000 {
+            sharing.learn(mix(bucket), 100, 10);
+        }
+        let first = known(20);
+        assert!((256..=512).contains(&first), "{first}");
+        for bucket in 0..5000 {
+            sharing.learn(mix(bucket), 1000, 200);
+        }
+        assert!(known(300) >= 256, "what has passed gave way");
+        sharing.resize(1024);
+        assert_eq!(known(300), 0);
+    }
+
+    #[test]
+    fn a_loss_is_told_once_and_its_end_once() {
+        let sharing = sharing();
+        assert_eq!(sharing.heard(true, 0), None);
+        assert_eq!(sharing.heard(false, 1), Some(false));
+        assert_eq!((sharing.heard(false, 2), sharing.lost()), (None, Some(true)));
+        assert_eq!((sharing.heard(true, 3), sharing.lost()), (Some(true), Some(false)));
+        assert_eq!((sharing.heard(false, 4), sharing.heard(true, 5)), (None, None), "not all the time");
+        assert_eq!(sharing.heard(false, 6), None);
+        assert_eq!(sharing.heard(false, 1 + TELL_NS), Some(false), "but when it lasts");
+        assert_eq!(sharing.heard(true, 2 + TELL_NS), Some(true));
+    }
 }
