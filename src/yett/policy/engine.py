@@ -45,24 +45,16 @@ class Question:
 class Engine:
     """A whole configuration. Nothing listens and nothing is forwarded; key sets are fetched as a gateway fetches them."""
 
-    def __init__(
-        self,
-        ir: bytes,
-        secrets: dict[str, bytes],
-        *,
-        offline: bool = False,
-        document: dict[str, Any] | None = None,
-    ) -> None:
-        """`offline`: nobody is asked for key sets or about tokens; a question that needs that is refused. `document`: what
-        `ir` says, where that was read already.
+    def __init__(self, ir: bytes, secrets: dict[str, bytes], *, offline: bool = False) -> None:
+        """`offline`: nobody is asked for key sets or about tokens; a question that needs that is refused.
 
         Raises `yett._core.ApplyError` where the document does not load.
         """
         from yett import _core
 
         self._core = _core.Engine(ir, secrets, offline=offline)
-        document = document or json.loads(ir)
-        self.document: dict[str, Any] = document
+        document: dict[str, Any] = json.loads(ir)
+        self.document = document
         self._tls = {listener["name"]: listener.get("tls") is not None for listener in document["listeners"]}
         self._by_scheme: dict[str, str] = {}
         self.providers: list[dict[str, Any]] = document["providers"]
@@ -228,7 +220,7 @@ def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:
     from yett.control.placed import problems
 
     try:
-        return Engine(loaded.ir, loaded.secrets, offline=offline, document=loaded.document)
+        return Engine(loaded.ir, loaded.secrets, offline=offline)
     except _core.ApplyError as error:
         raise source.Refused(problems(json.loads(error.args[0]), loaded, file)) from None
 

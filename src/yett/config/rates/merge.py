@@ -9,6 +9,7 @@ from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
 from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.shared import Sharing
 
 if TYPE_CHECKING:
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
@@ -27,6 +28,8 @@ class Limits:
         self._names: dict[str, str] = {}
         self._at_once: dict[str, str] = {}
         self._rules = Authorization(merger, policy, at, parts)
+        state = merger.gateway.state
+        self._redis = state is not None and state.redis is not None
 
     def run(self) -> None:
         """Fills in the policy."""
@@ -41,8 +44,10 @@ class Limits:
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
-                made = list(item.compiled(name, scope, self._classes(name, item, place, source)))
+                made = list(item.compiled(name, scope, self._classes(name, item, place, source), self._redis))
                 self._check(item, made, place)
+                for key, code, message in Sharing(item.shared, item.state_loss, self._redis).faults(made):
+                    self.merger.fault((*place, key), code, message)
                 self.policy.rate_limits += made
                 if source.startswith("group "):
                     shared[name] = made

@@ -1,4 +1,4 @@
-"""Python's search for cycles, where there is nothing to find."""
+"""Python's collector of cycles, set aside while many objects are made that form none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """For work with an end that forms no cycles worth looking for, such as a configuration that is read: walking all of it
-    again and again as it grows takes as long as reading it.
-    """
+    """For code that forms no cycles: walking the objects of 5,000 routes again and again takes longer than making them."""
     was = gc.isenabled()
     gc.disable()
     try:
