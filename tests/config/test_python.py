@@ -112,6 +112,7 @@ def test_public_names_are_pinned() -> None:
         "ConsistentHash",
         "Cookies",
         "Cors",
+        "Csrf",
         "DecisionLog",
         "Defaults",
         "Deny",

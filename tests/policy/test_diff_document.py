@@ -49,6 +49,7 @@ def whole() -> Document:
         "origins": ["https://a.test", "https://*.b.test"], "methods": ["GET"], "headers": ["x-a"], "expose": [], "credentials": False,
         "max_age_s": 60, "private_network": False,
     }  # fmt: skip
+    route["csrf"] = {"origins": ["https://a.test"], "referer": False}
     route["assurance"] = {"acr": ["high"], "max_age_s": 60}
     route["live_check"] = {"max_age_ms": 1000}
     route["sender_constrained"] = "any"
@@ -122,6 +123,10 @@ LOOSER = [
     at(*ROUTE, "websocket", "origins", {"listed": ["https://a.test", "https://b.test"]}),
     at(*ROUTE, "websocket", "message", 2048),
     at(*ROUTE, "cors", ...),
+    at(*ROUTE, "csrf", ...),
+    at(*ROUTE, "csrf", "origins", ["https://a.test", "https://b.test"]),
+    at(*ROUTE, "csrf", "origins", ["https://*.test.test"]),
+    at(*ROUTE, "csrf", "referer", True),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test", "https://c.test"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test:8443"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.y.b.test"]),
@@ -163,6 +168,7 @@ STRICTER = [
     at(*ROUTE, "cors", "origins", ["https://a.test"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.b.test"]),
     at(*ROUTE, "cors", "methods", []),
+    at(*ROUTE, "csrf", "origins", []),
     at(*ROUTE, "cors", "headers", []),
     at(*ROUTE, "cors", "max_age_s", 600),
     at(*ROUTE, "assurance", "max_age_s", 30),

@@ -17,7 +17,7 @@ use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::Reports;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
-use crate::origin::Named;
+use crate::origin::{Named, Page};
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::providers::introspection::Introspected;
@@ -341,6 +341,8 @@ pub struct Exchange {
     pub upgrade: Upgrade,
     /// Which entry of the route's `cors` names the page of another origin that sent it; set by route.
     pub granted: Option<Named>,
+    /// Whose page sent it, where its route says whose may write; set by route.
+    pub page: Option<Page>,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
     /// Its places among the requests under way, until it ends; set by limit.
@@ -426,6 +428,7 @@ impl Exchange {
             variables: Variables::default(),
             upgrade: Upgrade::None,
             granted: None,
+            page: None,
             place: None,
             under_way: Places::new(),
             principal: None,
@@ -472,6 +475,7 @@ impl Exchange {
         self.variables.clear();
         self.upgrade = Upgrade::None;
         self.granted = None;
+        self.page = None;
         self.place = None;
         self.under_way.clear();
         self.principal = None;

@@ -926,6 +926,9 @@ pub struct Route {
     /// Pages of other origins; absent where what services say of them passes.
     #[serde(default)]
     pub cors: Option<Cors>,
+    /// From whose pages requests that may change something may come; absent where nobody asks.
+    #[serde(default)]
+    pub csrf: Option<Csrf>,
     /// Copies for a second service.
     #[serde(default)]
     pub mirror: Option<Mirror>,

@@ -71,8 +71,12 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
-            Phase::Authorize => match login::assured(snapshot, state, exchange, now) {
-                Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+            // Before any rule, so that a foreign page learns nothing of what its visitor may do.
+            Phase::Authorize => match cors::may_write(snapshot, exchange) {
+                Step::Continue => match login::assured(snapshot, state, exchange, now) {
+                    Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+                    other => (other, Phase::Limit),
+                },
                 other => (other, Phase::Limit),
             },
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.

@@ -156,7 +156,7 @@ reasons! {
     NotBound "not_bound" 401 Client No "the token is not bound as it has to be";
     SessionInvalid "session_invalid" 401 Client No "the session cannot be read";
     SessionExpired "session_expired" 401 Client No "the session has ended";
-    CsrfRefused "csrf_refused" 403 Client No "a request with a session has to come from a page of this host";
+    CsrfRefused "csrf_refused" 403 Client No "the request has to come from a page that may send it";
     LoginStateInvalid "login_state_invalid" 400 Client No "this browser has no such login under way";
     LoginRefused "login_refused" 403 Client No "the identity provider refused the login";
     LoginFailed "login_failed" 502 Provider Later "the identity provider's answer to the login does not fit";

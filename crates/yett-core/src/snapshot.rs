@@ -20,6 +20,7 @@ use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
+use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
@@ -188,6 +189,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Pages of other origins.
     pub cors: Option<Cors>,
+    /// From whose pages requests that may change something may come.
+    pub csrf: Option<Csrf>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
     /// What its requests have to be.

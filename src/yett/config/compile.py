@@ -486,6 +486,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"cors": policy.cors} if policy.cors else {}),
+        **({"csrf": policy.csrf} if policy.csrf else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),

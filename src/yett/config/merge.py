@@ -79,6 +79,7 @@ class Policy:
     security_headers: dict[str, Any] | None = None
     websocket: dict[str, Any] | None = None
     cors: dict[str, Any] | None = None
+    csrf: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
@@ -197,6 +198,7 @@ class Merger:
         self._edits(policy, route, here, at)
         self._websocket(policy, route, here, at)
         cors_check.merge(self, policy, route, here, at)
+        cors_check.merge_csrf(self, policy, route, here, at)
         hints = here.early_hints if route.early_hints is None else route.early_hints
         policy.early_hints = hints is True
         self._mirror(policy, route, here, at)
@@ -453,6 +455,7 @@ class Merger:
             "response_headers",
             "websocket",
             "cors",
+            "csrf",
             "mirror",
             "external_authorization",
             "request_validation",

@@ -13,6 +13,7 @@ from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Denials, Rules
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
+from yett.config.filters.csrf import Csrf
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
@@ -149,6 +150,8 @@ class Group(Model):
     """WebSocket connections, and nothing else."""
     cors: Cors | None = None
     """What pages of other origins may do."""
+    csrf: Csrf | None = None
+    """From whose pages requests that may change something may come."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None
@@ -228,6 +231,8 @@ class Route(Model):
     """WebSocket connections, and nothing else."""
     cors: Cors | None = None
     """What pages of other origins may do."""
+    csrf: Csrf | None = None
+    """From whose pages requests that may change something may come."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None

@@ -42,6 +42,7 @@ KEYS = {
     "security_headers": ("security_headers",),
     "websocket": ("websocket",),
     "cors": ("cors",),
+    "csrf": ("csrf",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -161,6 +162,12 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, "yes"
     if route.get("cors"):
         yield "cors", cors_text(route["cors"])
+    if route.get("csrf"):
+        pages = ", ".join(["the same host", *route["csrf"]["origins"]])
+        yield (
+            "csrf",
+            f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
+        )
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:

@@ -4,6 +4,7 @@ pub mod assurance;
 pub mod authorize;
 pub mod concurrency_limit;
 pub mod cors;
+pub mod csrf;
 pub mod external_authorization;
 pub mod header_edits;
 pub mod identity_assertion;

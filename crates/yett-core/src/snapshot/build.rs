@@ -17,6 +17,7 @@ use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
+use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
@@ -206,7 +207,7 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     let _ = write!(
         text,
         "{:?}",
-        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors)
+        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors, &spec.csrf)
     );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
@@ -551,6 +552,7 @@ impl Context<'_> {
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
         let cors = errors.take(|| at("cors"), cors(spec));
+        let csrf = errors.take(|| at("csrf"), spec.csrf.as_ref().map(Csrf::build).transpose());
         let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
         if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "`assurance` needs callers; a public route has none".to_owned();
@@ -619,6 +621,7 @@ impl Context<'_> {
             websocket: websocket?,
             mirror: mirror?,
             cors: cors?,
+            csrf: csrf?,
             request_validation: request_validation?,
             response_validation: response_validation?,
             body_limit: spec.body_limit,
