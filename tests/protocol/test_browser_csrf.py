@@ -40,7 +40,8 @@ class Bank:
         host, target = stage.request["x-forwarded-host"], stage.request.target
         if stage.request.method == "POST" or "_method" in target:
             self.paid.append(f"{host} {target} {body.decode()} {stage.request.all('cookie')}")
-            return self.answer(stage, "<!doctype html><title>Paid</title>")
+            self.answer(stage, "<!doctype html><title>Paid</title>")
+            return
         own = host.startswith("gateway.test")
         meta = NO_REFERRER if target.startswith("/quiet") else ""
         form = FORM.format(
@@ -80,8 +81,8 @@ def test_a_bank_in_chromium(
     bank.target = f"{base}/pay"
     hosts = dict.fromkeys(["gateway.test", "sister.gateway.test", "evil.example"], "127.0.0.1")
 
-    def refused() -> float:
-        return gate.metric("yett_refusals_total", reason="csrf_refused")
+    def refused(count: int, what: str) -> None:
+        eventually(lambda: gate.metric("yett_refusals_total", reason="csrf_refused") == count, 60, what)
 
     with chromium(tmp_path, hosts) as page:
         page.go(f"{base}/account")
@@ -100,19 +101,19 @@ def test_a_bank_in_chromium(
             there = f"https://{foreign}:{gate.port}/quiet"
             page.go(there)
             assert page.await_(WRITE, f"{base}/pay") == "opaque"
-            eventually(lambda: refused() == before + 1, 60, "a script refused")
+            refused(before + 1, "a script refused")
             page.run(FRAME, f"{base}/pay")
-            eventually(lambda: refused() == before + 2, 60, "a frame refused")
+            refused(before + 2, "a frame refused")
             page.run("document.getElementById('form').submit()")
-            eventually(lambda: refused() == before + 3, 60, "a form refused")
+            refused(before + 3, "a form refused")
             assert "csrf_refused" in page.text
             page.go(there.replace("quiet", "loud"))
             page.run("document.getElementById('form').submit()")
-            eventually(lambda: refused() == before + 4, 60, "a form that says where it is from refused")
+            refused(before + 4, "a form that says where it is from refused")
             # A link that some frameworks take for another method.
             page.go(there)
             page.run(f"location.href = '{base}/pay?_method=POST'")
-            eventually(lambda: refused() == before + 5, 60, "a link refused")
+            refused(before + 5, "a link refused")
         assert bank.paid == []
         page.go(f"{base}/account")
         assert page.title == "Bank"
