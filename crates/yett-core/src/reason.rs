@@ -107,6 +107,8 @@ reasons! {
     MisdirectedRequest "misdirected_request" 421 Client No "this connection is not for that host";
     Overloaded "overloaded" 503 Gateway Later "the gateway has more to do than it can; what matters less is refused";
     // screen
+    AddressFiltered "address_filtered" 403 Policy No "this address may not come in here";
+    AddressListUnavailable "address_list_unavailable" 503 Configuration Later "who may come in by address is not known";
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";

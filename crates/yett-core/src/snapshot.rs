@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::decisions::Records;
 use crate::exchange::RouteIndex;
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
@@ -163,6 +164,8 @@ pub struct Route {
     pub scope: Option<Box<str>>,
     /// Whether the place is its own that strangers are told about what protects a host (RFC 9728).
     pub well_known: bool,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
@@ -273,6 +276,8 @@ impl std::fmt::Debug for BearerToken {
 pub struct Listener {
     /// Name.
     pub name: Arc<str>,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
     /// Whose forwarding header is believed.

@@ -63,6 +63,7 @@ class Policy:
     """Where the check stands, whose it is, and the check."""
     classification: str | None = None
     hidden: bool = False
+    address_filters: list[dict[str, Any]] = field(default_factory=list)
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -192,6 +193,9 @@ class Merger:
                 "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
             )
         policy.sender_constrained = dpop.meet(demands)
+        policy.address_filters = [
+            part.address_filter.compiled(source) for part, _, source in parts if part.address_filter
+        ]
         self._assurance(policy, parts)
         Limits(self, policy, at, parts).run()
         self._action(policy, route, here, at)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
+from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Denials, Rules
@@ -128,6 +129,8 @@ class Group(Model):
     """How sensitive the data is: one of `classifications:`."""
     hidden: bool = False
     """Whether a refused caller sees the 404 of a path that nobody serves."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
@@ -205,6 +208,8 @@ class Route(Model):
     """How sensitive the data is: one of `classifications:`."""
     hidden: bool = False
     """Whether a refused caller sees the 404 of a path that nobody serves."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)

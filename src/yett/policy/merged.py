@@ -31,6 +31,7 @@ KEYS = {
     "authorize": ("authorize",),
     "shadow": ("authorize", "deny"),
     "external_authorization": ("external_authorization",),
+    "address_filters": ("address_filter",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
@@ -91,7 +92,9 @@ def _of(part: str, key: str, value: str, origin: str) -> bool:
     """Rules say themselves where they stand."""
     if part == "shadow" and (key == "deny") != value.startswith(f"{origin}: deny."):
         return False
-    return part not in {"deny", "authorize", "shadow"} or value.startswith((f"{origin}:", f"{origin} "))
+    return part not in {"deny", "authorize", "shadow", "address_filters"} or value.startswith(
+        (f"{origin}:", f"{origin} ")
+    )
 
 
 def _short(error: Any) -> str:
@@ -128,6 +131,9 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
     for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
         yield "shadow", f"{rule['source']}: {rule_text(rule)}"
+    for one in route.get("address_filters", ()):
+        lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
+        yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
     for kind in ("address_limits", "rate_limits"):
         for limit in route[kind]:
             pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"

@@ -1,4 +1,5 @@
 //! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
+pub mod address_filter;
 pub mod address_limit;
 pub mod assurance;
 pub mod authorize;

@@ -1,21 +1,32 @@
-//! Limits: by address before anything is known of the caller, by caller once it is.
+//! Who may come in by address, and limits: by address before anything is known of the caller, by caller once it is.
 
 use crate::exchange::{Exchange, Now, Step};
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Snapshot};
 
-/// The listener's limits by address.
+/// The listener's lists and limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     match snapshot.listener(&exchange.connection.listener) {
-        Some(listener) => charge_address(&listener.address_limits, exchange, now),
+        Some(listener) => admit(&listener.address_filters, &listener.address_limits, exchange, now),
         None => Step::Refuse(Reason::RouteNotFound.into()),
     }
 }
 
+/// Whether an address may come in, and then how often: who may not costs nothing.
+pub(super) fn admit(filters: &[AddressFilter], limits: &[AddressLimit], exchange: &mut Exchange, now: Now) -> Step {
+    for filter in filters {
+        if let Err(refusal) = filter.check(exchange.client) {
+            return Step::Refuse(refusal);
+        }
+    }
+    charge_address(limits, exchange, now)
+}
+
 /// Charges limits by address, one after the other.
-pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, now: Now) -> Step {
+fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, now: Now) -> Step {
     for limit in limits {
         match limit.check(exchange.client, now) {
             Ok(report) => exchange.limits.push(report),

@@ -7,7 +7,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import browsers, rules, shadow, validation
+from yett.policy.diff import addresses, browsers, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -26,7 +26,7 @@ from yett.policy.diff.limits import classes, concurrency, limits
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket", "cors", "csrf",
+    "assurance", "address_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket", "cors", "csrf",
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
@@ -46,6 +46,9 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from _bound_tokens(old.get("sender_constrained"), new.get("sender_constrained"))
     yield from at("live_check", _live(old.get("live_check"), new.get("live_check")))
     yield from at("assurance", _assurance(old.get("assurance"), new.get("assurance")))
+    yield from at(
+        "address_filters", addresses.filters(old.get("address_filters", []), new.get("address_filters", []))
+    )
     for key in ("address_limits", "rate_limits"):
         yield from limits(key, old[key], new[key])
     yield from concurrency(old.get("concurrency_limits", []), new.get("concurrency_limits", []))

@@ -191,7 +191,7 @@ def _neutral(route: Document, name: str) -> Document:
                 one["class"] = _place(one["class"], f"route {own}", f"route {name}")
             if "except" in one:
                 one["except"] = [_place(other, f"route {own}", f"route {name}") for other in one["except"]]
-    for key in ("tenants", "deny", "limit_classes"):
+    for key in ("tenants", "deny", "limit_classes", "address_filters"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "shadow" in route:
