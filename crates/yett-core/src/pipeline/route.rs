@@ -29,7 +29,7 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
-            match limit::charge_address(&route.address_limits, exchange, now) {
+            match limit::charge_address(&route.address_limits, &route.shadow_limits, exchange, now) {
                 Step::Continue => upgrade(route, exchange),
                 other => other,
             }

@@ -9,6 +9,7 @@ from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
 from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.shadow import enforced, tried
 
 if TYPE_CHECKING:
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
@@ -31,7 +32,7 @@ class Limits:
     def run(self) -> None:
         """Fills in the policy."""
         unlimited.merged(
-            self.merger, self.policy, [(part.rate_limit, where) for part, where, _ in self.parts]
+            self.merger, self.policy, [(enforced(part.rate_limit), where) for part, where, _ in self.parts]
         )
         shared: dict[str, list[dict[str, Any]]] = {}
         for part, where, source in self.parts:
@@ -41,23 +42,37 @@ class Limits:
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
-                made = list(item.compiled(name, scope, self._classes(name, item, place, source)))
+                classes: list[dict[str, Any]] = []
+                made = list(item.compiled(name, scope, self._classes(name, item, place, source, classes)))
                 self._check(item, made, place)
-                self.policy.rate_limits += made
+                if item.enforced:
+                    self.policy.rate_limits += made
+                    self.policy.limit_classes += classes
+                else:
+                    rates = {"limits": made, **({"classes": classes} if classes else {})}
+                    self.policy.shadow_limits.append(tried(source, "rate_limit", name, rates))
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:
                     self._named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
-                self.policy.address_limits.append(limit.compiled(name, scope))
+                one = limit.compiled(name, scope)
+                if limit.enforced:
+                    self.policy.address_limits.append(one)
+                else:
+                    self.policy.shadow_limits.append(tried(source, "address_limit", name, one))
                 self._named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
-                self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
+                made_one = many.compiled(name, scope)
+                if many.enforced:
+                    self.policy.concurrency_limits.append(made_one)
+                else:
+                    self.policy.shadow_limits.append(tried(source, "concurrency_limit", name, made_one))
+                self._concurrency(many, (*where, "concurrency_limit", name))
                 self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
         self._chosen()
 
-    def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
-        self.policy.concurrency_limits.append(item.compiled(name, scope))
+    def _concurrency(self, item: ConcurrencyLimit, place: Location) -> None:
         self._callers(item.key, place)
         if item.fair and self.policy.access == "public":
             message = "a public route knows no callers who could share; remove `fair`"
@@ -75,8 +90,10 @@ class Limits:
             )
         known[name] = source
 
-    def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
-        """The names of the classes in the document; their rules go into the policy."""
+    def _classes(
+        self, name: str, item: RateLimit, place: Location, source: str, rules: list[dict[str, Any]]
+    ) -> dict[str, str]:
+        """The names of the classes in the document; their rules are added to those given."""
         found = {}
         for label, rule in item.classes.items():
             found[label] = f"{source}: rate_limit.{name}.{label}"
@@ -89,7 +106,7 @@ class Limits:
                     True,
                 )
                 continue
-            self.policy.limit_classes.append(self._rules.rule(rule, where, found[label]))
+            rules.append(self._rules.rule(rule, where, found[label]))
         return found
 
     def _costs(
@@ -124,8 +141,9 @@ class Limits:
                 "default": max(before["default"], cost.default),
                 **({"methods": methods} if methods else {}),
             }
-            at = self.policy.rate_limits.index(limit)
-            limits[index] = self.policy.rate_limits[at] = {**limit, "cost": made}
+            limits[index] = {**limit, "cost": made}
+            if limit in self.policy.rate_limits:
+                self.policy.rate_limits[self.policy.rate_limits.index(limit)] = limits[index]
         self._fits(limits, (*place, "cost"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
@@ -203,7 +221,7 @@ class Limits:
             names = [
                 name
                 for name, item in part.rate_limit.items()
-                if item.key and item.key.what in {"header", "cel"}
+                if item.enforced and item.key and item.key.what in {"header", "cel"}
             ]
             if names:
                 beside = "key: route" if self.policy.access == "public" else "key: principal"
