@@ -164,7 +164,7 @@ LIMITS: dict[str, dict[str, Any]] = {
 def test_a_limit_refuses_where_it_is_enforced_and_changes_nothing_in_shadow(world, name):
     """Four requests, of which an enforced one leaves one at most; also beside one that is enforced, and tells of itself alone."""
     gate, service, identity, base = world
-    (kind, limits), = LIMITS[name].items()
+    ((kind, limits),) = LIMITS[name].items()
     found = {}
     for number, tried in enumerate(({}, {"mode": "shadow", "until": "2026-12-31"}, None)):
         own = {} if tried is None else {"tried": {**limits["tried"], **tried}}

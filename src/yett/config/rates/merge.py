@@ -12,6 +12,7 @@ from yett.config.rates.measure import CALLER, LimitKey
 from yett.config.rates.shadow import enforced, tried
 
 if TYPE_CHECKING:
+    from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
@@ -56,21 +57,28 @@ class Limits:
                 for one in made:
                     self._named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
-                one = limit.compiled(name, scope)
-                if limit.enforced:
-                    self.policy.address_limits.append(one)
-                else:
-                    self.policy.shadow_limits.append(tried(source, "address_limit", name, one))
+                self._add(self.policy.address_limits, "address_limit", name, limit, source)
                 self._named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
-                made_one = many.compiled(name, scope)
-                if many.enforced:
-                    self.policy.concurrency_limits.append(made_one)
-                else:
-                    self.policy.shadow_limits.append(tried(source, "concurrency_limit", name, made_one))
+                self._add(self.policy.concurrency_limits, "concurrency_limit", name, many, source)
                 self._concurrency(many, (*where, "concurrency_limit", name))
                 self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
         self._chosen()
+
+    def _add(
+        self,
+        among: list[dict[str, Any]],
+        key: str,
+        name: str,
+        limit: AddressLimit | ConcurrencyLimit,
+        source: str,
+    ) -> None:
+        """A limit that is one document, where it belongs."""
+        made = limit.compiled(name, source.replace(" ", ":", 1))
+        if limit.enforced:
+            among.append(made)
+        else:
+            self.policy.shadow_limits.append(tried(source, key, name, made))
 
     def _concurrency(self, item: ConcurrencyLimit, place: Location) -> None:
         self._callers(item.key, place)

@@ -24,7 +24,10 @@ def shadow_text(limit: dict[str, Any]) -> Iterator[str]:
     """What a limit in shadow would bound, each of its rates."""
     if "concurrency" in limit:
         yield at_once_text(limit["concurrency"])
-    for one in (*limit.get("rate", {}).get("limits", ()), *([limit["address"]] if "address" in limit else ())):
+    for one in (
+        *limit.get("rate", {}).get("limits", ()),
+        *([limit["address"]] if "address" in limit else ()),
+    ):
         yield pace_text(one)
 
 
