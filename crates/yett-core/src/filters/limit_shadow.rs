@@ -89,10 +89,8 @@ impl ShadowLimits {
                 ir::TriedLimit::Address(limit) => AddressLimit::build(limit, &tables.rates, seed)
                     .map(|limit| addresses.push(Tried { limit, record }))
                     .map_err(|error| vec![error]),
-                ir::TriedLimit::Rate(rates) => {
-                    RateLimits::build(&rates.limits, &rates.classes, &tables.rates, seed, readable)
-                        .map(|limits| callers.push(Tried { limit: Caller::Rates(limits), record }))
-                }
+                ir::TriedLimit::Rate(rates) => RateLimits::build(&rates.limits, &rates.classes, &tables.rates, seed, readable)
+                    .map(|limits| callers.push(Tried { limit: Caller::Rates(limits), record })),
                 ir::TriedLimit::Concurrency(limit) => {
                     ConcurrencyLimits::build(std::slice::from_ref(limit), &tables.under_way, seed, readable)
                         .map(|limits| callers.push(Tried { limit: Caller::Concurrency(limits), record }))
@@ -199,8 +197,11 @@ mod tests {
             fair: None,
         };
         let specs = [
-            shadow("address", ir::TriedLimit::Address(rate("address", 2, ir::LimitKey::Address))),
-            shadow("rate", ir::TriedLimit::Rate(ir::TriedRates { limits: vec![rate("rate", 3, ir::LimitKey::Route)], classes: vec![] })),
+            shadow("address", ir::TriedLimit::Address(Box::new(rate("address", 2, ir::LimitKey::Address)))),
+            shadow(
+                "rate",
+                ir::TriedLimit::Rate(ir::TriedRates { limits: vec![rate("rate", 3, ir::LimitKey::Route)], classes: vec![] }),
+            ),
             shadow("at once", ir::TriedLimit::Concurrency(at_once)),
         ];
         let limits = build(&specs, &tables, &registry).unwrap();
@@ -228,7 +229,7 @@ mod tests {
     fn nonsense_does_not_load() {
         let (tables, registry) = (ShadowTables::default(), Registry::default());
         for limit in [
-            ir::TriedLimit::Address(rate("a", 1, ir::LimitKey::Route)),
+            ir::TriedLimit::Address(Box::new(rate("a", 1, ir::LimitKey::Route))),
             ir::TriedLimit::Rate(ir::TriedRates { limits: vec![rate("a", 0, ir::LimitKey::Route)], classes: vec![] }),
             ir::TriedLimit::Rate(ir::TriedRates { limits: vec![rate("a", 1, ir::LimitKey::Tenant)], classes: vec![] }),
         ] {

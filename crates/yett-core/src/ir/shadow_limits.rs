@@ -19,7 +19,7 @@ pub struct ShadowLimit {
 #[serde(rename_all = "snake_case")]
 pub enum TriedLimit {
     /// Requests of an address.
-    Address(RateLimit),
+    Address(Box<RateLimit>),
     /// Requests of a caller: all windows, classes and times of one limit.
     Rate(TriedRates),
     /// Requests at once.
@@ -41,7 +41,7 @@ impl ShadowLimit {
     /// The rates that it consists of.
     pub fn rates(&self) -> &[RateLimit] {
         match &self.limit {
-            TriedLimit::Address(limit) => std::slice::from_ref(limit),
+            TriedLimit::Address(limit) => std::slice::from_ref(&**limit),
             TriedLimit::Rate(rates) => &rates.limits,
             TriedLimit::Concurrency(_) => &[],
         }

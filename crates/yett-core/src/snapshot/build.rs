@@ -286,7 +286,14 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
         out.push(Listener {
             name: spec.name.as_str().into(),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
-            shadow_limits: shadow_limits(&spec.shadow_limits, "", None, shared, || format!("/listeners/{index}/shadow_limits"), errors),
+            shadow_limits: shadow_limits(
+                &spec.shadow_limits,
+                "",
+                None,
+                shared,
+                || format!("/listeners/{index}/shadow_limits"),
+                errors,
+            ),
             trusted_proxies: spec.trusted_proxies.clone(),
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
@@ -439,8 +446,7 @@ fn shadow_limits(
     pointer: impl Fn() -> String,
     errors: &mut Errors,
 ) -> ShadowLimits {
-    let building =
-        Building { tables: &shared.shadow_limits, registry: &shared.shadow, seed: &shared.seed, route, readable };
+    let building = Building { tables: &shared.shadow_limits, registry: &shared.shadow, seed: &shared.seed, route, readable };
     ShadowLimits::build(specs, &building).unwrap_or_else(|messages| {
         errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: pointer(), message }));
         ShadowLimits::default()
