@@ -332,6 +332,10 @@ impl Engine {
             }
             // None is got for a question: who asks would see it, and nobody would use it.
             Need::ServiceToken { .. } => exchange.service_token = Some(Ok(Arc::new(Token::stand_in()))),
+            // Nor anything of what instances share: it is counted in the memory of the tool.
+            Need::Limits(ref asked) => {
+                exchange.limits_answered = Some(Box::new(asked.here()));
+            }
             // A question uses nothing up.
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
             // None changes anything.

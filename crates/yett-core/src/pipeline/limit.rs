@@ -1,6 +1,6 @@
 //! Limits: by address before anything is known of the caller, by caller once it is.
 
-use crate::exchange::{Exchange, Now, Step};
+use crate::exchange::{Exchange, Need, Now, Step};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
 use crate::filters::limit_shadow::ShadowLimits;
@@ -34,13 +34,27 @@ pub(super) fn charge_address(limits: &[AddressLimit], tried: &ShadowLimits, exch
 /// all rates have room, or none is charged.
 pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let answered = exchange.limits_answered.take();
+    // What was asked for one moment is decided for it.
+    let now = answered.as_ref().map_or(now, |answered| answered.at);
     let mut reports = std::mem::take(&mut exchange.limits);
+    let held = std::mem::take(&mut exchange.under_way);
     let ask = ask_of(route, exchange, now);
-    let places = route.concurrency_limits.enter(exchange, ask.as_ref());
-    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
+    let places = match &answered {
+        None => route.concurrency_limits.enter(exchange, ask.as_ref()),
+        Some(_) => Ok(held),
+    };
+    let entered = places.and_then(|places| {
+        let asked = route.rate_limits.admit(exchange, ask.as_ref(), now, answered.as_deref(), &mut reports)?;
+        Ok((places, asked))
+    });
     exchange.limits = reports;
     match entered {
-        Ok(places) => exchange.under_way = places,
+        Ok((places, None)) => exchange.under_way = places,
+        Ok((places, Some(asked))) => {
+            exchange.under_way = places;
+            return Step::Need(Need::Limits(Box::new(asked)));
+        }
         Err(refusal) => return Step::Refuse(refusal),
     }
     if let Some(websocket) = &route.websocket {

@@ -9,7 +9,8 @@ from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
 from yett.config.rates.measure import CALLER, LimitKey
-from yett.config.rates.shadow import enforced, tried
+from yett.config.rates.shadow import enforced, rates, tried
+from yett.config.rates.shared import Sharing
 
 if TYPE_CHECKING:
     from yett.config.filters.address_limit import AddressLimit
@@ -29,6 +30,8 @@ class Limits:
         self._names: dict[str, str] = {}
         self._at_once: dict[str, str] = {}
         self._rules = Authorization(merger, policy, at, parts)
+        state = merger.gateway.state
+        self._redis = state is not None and state.redis is not None
 
     def run(self) -> None:
         """Fills in the policy."""
@@ -44,14 +47,16 @@ class Limits:
                     self._costs(name, item, shared.get(name), place)
                     continue
                 classes: list[dict[str, Any]] = []
-                made = list(item.compiled(name, scope, self._classes(name, item, place, source, classes)))
+                named = self._classes(name, item, place, source, classes)
+                made = list(item.compiled(name, scope, named, self._redis))
                 self._check(item, made, place)
+                for key, code, message in Sharing(item.shared, item.state_loss, self._redis).faults(made):
+                    self.merger.fault((*place, key), code, message)
                 if item.enforced:
                     self.policy.rate_limits += made
                     self.policy.limit_classes += classes
                 else:
-                    rates = {"limits": made, **({"classes": classes} if classes else {})}
-                    self.policy.shadow_limits.append(tried(source, "rate_limit", name, rates))
+                    self.policy.shadow_limits.append(rates(source, name, made, classes))
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:

@@ -23,6 +23,15 @@ def tried(source: str, key: str, name: str, limit: Any) -> dict[str, Any]:
     return {"source": f"{source}: {key}.{name}", "limit": {key.removesuffix("_limit"): limit}}
 
 
+def rates(
+    source: str, name: str, made: list[dict[str, Any]], classes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A `rate_limit` in shadow, which each instance counts for itself, whatever it says of others."""
+    for one in made:
+        one.pop("shared", None)
+    return tried(source, "rate_limit", name, {"limits": made, **({"classes": classes} if classes else {})})
+
+
 def enforced(limits: Mapping[str, T]) -> Mapping[str, T]:
     """Those that refuse; also why there are none, where the file says so."""
     if isinstance(limits, Unlimited):

@@ -34,6 +34,9 @@ def shadow_text(limit: dict[str, Any]) -> Iterator[str]:
 def limit_text(limit: dict[str, Any]) -> str:
     """What a limit has beside its rate and key: costs, classes, times; begins with a comma where there is something."""
     found = [cost_text(limit["cost"])] if "cost" in limit else []
+    if "shared" in limit:
+        mode, loss = limit["shared"]["mode"], limit["shared"]["state_loss"]
+        found.append(f"shared by instances ({mode}; while Redis does not answer: {loss})")
     if "class" in limit:
         found.append(f"for {limit['class'].rpartition('.')[2]}")
     if "except" in limit:
