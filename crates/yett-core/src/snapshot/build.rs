@@ -541,8 +541,7 @@ impl Context<'_> {
             ir::Access::Public => None,
         };
         let shared = self.shared;
-        if spec.rate_limits.iter().any(|limit| limit.shared.is_some())
-            && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none())
+        if spec.rate_limits.iter().any(|limit| limit.shared.is_some()) && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none())
         {
             let message = "limits that instances share need `state.redis`".to_owned();
             errors.0.push(LoadError { pointer: at("rate_limits"), message });
