@@ -14,7 +14,7 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
-use crate::filters::rate_limit::Reports;
+use crate::filters::rate_limit::{Answered, Asked, Reports};
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::origin::{Named, Page};
@@ -177,7 +177,7 @@ pub struct ConnectionInfo {
 }
 
 /// The time, given in so that decisions can be repeated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Nanoseconds on a clock that never goes back (since process start).
     pub monotonic_ns: u64,
@@ -359,6 +359,8 @@ pub struct Exchange {
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: Reports,
+    /// What the shared store said of its limits; left by the server where a phase asked.
+    pub limits_answered: Option<Box<Answered>>,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
@@ -437,6 +439,7 @@ impl Exchange {
             introspected: None,
             sessions: None,
             limits: SmallVec::new(),
+            limits_answered: None,
             forward_target: Vec::new(),
             service: None,
             service_token: None,
@@ -484,6 +487,7 @@ impl Exchange {
         self.introspected = None;
         self.sessions = None;
         self.limits.clear();
+        self.limits_answered = None;
         self.forward_target.clear();
         self.service = None;
         self.service_token = None;
@@ -653,6 +657,8 @@ pub enum Need {
     },
     /// Whether the nonce of `exchange.signed` is new.
     SignatureNonce,
+    /// What instances share of these limits: charged, all of it or none. Answered in `exchange.limits_answered`.
+    Limits(Box<Asked>),
     /// A token for this service, in the caller's name where its service wants that.
     ServiceToken {
         /// Index of the service.

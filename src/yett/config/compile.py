@@ -50,6 +50,8 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates.shadow import enforced, of_listener
+from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.config.spiffe import Waiting, Workloads, is_waiting
@@ -172,7 +174,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | N
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *uncounted(policy.rate_limits for policy in policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting), document=document,
     )  # fmt: skip
 
@@ -272,8 +274,10 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
             else {}
         ),
         "address_limits": [
-            limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()
+            limit.compiled(label, f"listener:{name}")
+            for label, limit in enforced(listener.address_limit).items()
         ],
+        **of_listener(name, listener.address_limit),
         "limits": {
             key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
         },
@@ -487,6 +491,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
         **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
+        **({"shadow_limits": policy.shadow_limits} if policy.shadow_limits else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,

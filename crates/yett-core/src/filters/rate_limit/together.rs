@@ -25,12 +25,14 @@ pub struct RateLimits {
     classes: Box<[Rule]>,
     limits: Box<[Entry]>,
     hash: KeyedHash,
+    /// Whether one of them is shared by instances.
+    shared: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
-    limit: RateLimit,
-    key: Key,
+pub(super) struct Entry {
+    pub(super) limit: RateLimit,
+    pub(super) key: Key,
     cost: Cost,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
@@ -40,10 +42,10 @@ struct Entry {
 }
 
 /// What a request would be charged.
-struct Charge<'a> {
-    entry: &'a Entry,
-    bucket: u64,
-    cost_ns: u64,
+pub(super) struct Charge<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) bucket: u64,
+    pub(super) cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
 }
@@ -76,7 +78,7 @@ impl Entry {
         })
     }
 
-    fn is_shared(&self) -> bool {
+    fn is_everyones(&self) -> bool {
         matches!(self.key, Key::Everyone)
     }
 
@@ -123,7 +125,8 @@ impl RateLimits {
             }
         }
         if errors.is_empty() {
-            Ok(Self { classes: classes.into(), limits: limits.into(), hash: KeyedHash::new(seed) })
+            let shared = limits.iter().any(|entry| entry.limit.shared.is_some());
+            Ok(Self { classes: classes.into(), limits: limits.into(), hash: KeyedHash::new(seed), shared })
         } else {
             Err(errors)
         }
@@ -135,7 +138,12 @@ impl RateLimits {
         self.classes.iter().flat_map(Rule::headers).chain(keys)
     }
 
-    /// Charges a request to every limit that applies, or to none; `ask` is there where there is a caller.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Charges a request to every limit that applies, or to none, in the memory of this process; `ask` is there where there is
+    /// a caller. See [`RateLimits::admit`] for limits that instances share.
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again.
@@ -143,30 +151,15 @@ impl RateLimits {
         if self.limits.is_empty() {
             return Ok(());
         }
-        let mut charges = self.charges(exchange, ask, now)?;
-        let now_ns = now.monotonic_ns;
-        // One alone is charged or not, as it is; of several each is looked at before one is charged.
-        if charges.len() > 1
-            && let Some(refusal) = refused(&charges, now_ns, reports)
-        {
-            return Err(refusal);
-        }
-        // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
-        let refusal = [false, true].into_iter().find_map(|shared| {
-            charges.iter_mut().filter(|one| one.entry.is_shared() == shared).find_map(|charge| charge.take(now_ns).err())
-        });
-        if refusal.is_some() {
-            // Another request took the room since it was looked at, or there is one limit only.
-            charges.iter().for_each(|charge| charge.take_back(now_ns));
-        }
-        reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
-            (None, Some(ahead)) => charge.entry.limit.report(ahead),
-            _ => charge.entry.limit.report(charge.ahead(now_ns)),
-        }));
-        refusal.map_or(Ok(()), Err)
+        charge_here(&mut self.charges(exchange, ask, now)?, now.monotonic_ns, reports)
     }
 
-    fn charges(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
+    pub(super) fn charges(
+        &self,
+        exchange: &Exchange,
+        ask: Option<&Ask<'_>>,
+        now: Now,
+    ) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
         let classes = self.classes(ask);
         let mut charges = SmallVec::new();
         for entry in self.limits.iter().filter(|entry| entry.applies(classes, now)) {
@@ -216,9 +209,32 @@ impl Charge<'_> {
         }
     }
 
-    fn ahead(&self, now_ns: u64) -> u64 {
+    pub(super) fn ahead(&self, now_ns: u64) -> u64 {
         self.entry.limit.peek(self.bucket, now_ns)
     }
+}
+
+/// Charges all of these in the memory of this process, or none.
+pub(super) fn charge_here(charges: &mut [Charge<'_>], now_ns: u64, reports: &mut Reports) -> Result<(), Refusal> {
+    // One alone is charged or not, as it is; of several each is looked at before one is charged.
+    if charges.len() > 1
+        && let Some(refusal) = refused(charges, now_ns, reports)
+    {
+        return Err(refusal);
+    }
+    // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
+    let refusal = [false, true].into_iter().find_map(|shared| {
+        charges.iter_mut().filter(|one| one.entry.is_everyones() == shared).find_map(|charge| charge.take(now_ns).err())
+    });
+    if refusal.is_some() {
+        // Another request took the room since it was looked at, or there is one limit only.
+        charges.iter().for_each(|charge| charge.take_back(now_ns));
+    }
+    reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
+        (None, Some(ahead)) => charge.entry.limit.report(ahead),
+        _ => charge.entry.limit.report(charge.ahead(now_ns)),
+    }));
+    refusal.map_or(Ok(()), Err)
 }
 
 /// The refusal with the longest wait, if one has no room; then all are told of as they stand.
