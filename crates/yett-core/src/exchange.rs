@@ -14,7 +14,7 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
-use crate::filters::rate_limit::Reports;
+use crate::filters::rate_limit::{Owing, Reports};
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::path::CanonicalPath;
@@ -354,6 +354,8 @@ pub struct Exchange {
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: Reports,
+    /// What it costs once its answer has ended; set by limit.
+    pub owing: Owing,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
@@ -430,6 +432,7 @@ impl Exchange {
             introspected: None,
             sessions: None,
             limits: SmallVec::new(),
+            owing: Owing::new(),
             forward_target: Vec::new(),
             service: None,
             service_token: None,
@@ -475,6 +478,7 @@ impl Exchange {
         self.introspected = None;
         self.sessions = None;
         self.limits.clear();
+        self.owing.clear();
         self.forward_target.clear();
         self.service = None;
         self.service_token = None;

@@ -3,6 +3,7 @@
 use crate::exchange::{Exchange, Now, Step};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
+use crate::filters::rate_limit::Ended;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Snapshot};
 
@@ -38,10 +39,10 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         _ => None,
     };
     let places = route.concurrency_limits.enter(exchange, ask.as_ref());
-    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
+    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|owing| (places, owing)));
     exchange.limits = reports;
     match entered {
-        Ok(places) => exchange.under_way = places,
+        Ok((places, owing)) => (exchange.under_way, exchange.owing) = (places, owing),
         Err(refusal) => return Step::Refuse(refusal),
     }
     match &route.websocket {
@@ -51,5 +52,13 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             exchange.place = websocket.enter();
             if exchange.place.is_some() { Step::Continue } else { Step::Refuse(Reason::WebsocketLimit.into()) }
         }
+    }
+}
+
+/// Charges what the request owes, now that it has ended.
+pub(super) fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    let owing = std::mem::take(&mut exchange.owing);
+    if let Some(route) = snapshot.route(exchange.route) {
+        route.rate_limits.settle(&owing, ended, now);
     }
 }

@@ -8,7 +8,7 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 
 if TYPE_CHECKING:
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
@@ -38,6 +38,7 @@ class Limits:
             scope = source.replace(" ", ":", 1)
             for name, item in part.rate_limit.items():
                 place = (*where, "rate_limit", name)
+                self._answered(part, item, place)
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
@@ -113,6 +114,10 @@ class Limits:
                 message = "the group's cost or the route's is an expression, and the two cannot be compared; keep one"
                 self.merger.fault((*place, "cost"), "cost_twice", message)
                 return
+            if self._after_twice(cost, before):
+                message = "a cost that is charged after the answer goes together with one number in the other place (group or route), and nothing else; keep one"
+                self.merger.fault((*place, "cost"), "cost_twice", message)
+                return
             methods = {
                 method: max(
                     before.get("methods", {}).get(method, before["default"]),
@@ -123,10 +128,26 @@ class Limits:
             made = {
                 "default": max(before["default"], cost.default),
                 **({"methods": methods} if methods else {}),
+                **({"after": before["after"]} if "after" in before else {}),
+                **({"after": cost.after.compiled()} if cost.after else {}),
             }
             at = self.policy.rate_limits.index(limit)
             limits[index] = self.policy.rate_limits[at] = {**limit, "cost": made}
         self._fits(limits, (*place, "cost"))
+
+    def _answered(self, part: Group | Route, item: RateLimit, place: Location) -> None:
+        """A cost charged after the answer is that of a service."""
+        own = getattr(part, "redirect", None) or getattr(part, "respond", None)
+        if own and item.cost is not None and item.cost.after:
+            message = "the gateway answers this route itself, and no service whose answer could cost something; write a number"
+            self.merger.fault((*place, "cost", "after"), "cost_invalid", message, True)
+
+    @staticmethod
+    def _after_twice(cost: LimitCost, before: dict[str, Any]) -> bool:
+        """Whether costs charged after the answer cannot be joined: one of them can, with a number to reserve."""
+        if cost.after is None and "after" not in before:
+            return False
+        return bool((cost.after and "after" in before) or cost.methods or before.get("methods"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
         self._callers(item.key, place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from yett.config.rates.after import after_text
+
 
 def limit_text(limit: dict[str, Any]) -> str:
     """What a limit has beside its rate and key: costs, classes, times; begins with a comma where there is something."""
@@ -24,7 +26,9 @@ def cost_text(cost: dict[str, Any]) -> str:
     if "value" in cost:
         return f"costs `{cost['value']}`"
     methods = [f"{method} costs {value}" for method, value in cost.get("methods", {}).items()]
-    return ", ".join([*methods, f"others {cost['default']}" if methods else f"costs {cost['default']}"])
+    after = [after_text(cost["after"])] if "after" in cost else []
+    others = f"others {cost['default']}" if methods else f"costs {cost['default']}"
+    return ", ".join([*methods, others, *after])
 
 
 def calendar_text(calendar: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::after::{After, Declared, Ended, Fields, Owed, Owing};
 use super::calendar::Calendar;
 use super::measure::{Cost, Key, Undecided};
 use super::{RateLimit, Tables};
@@ -10,6 +11,7 @@ use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::rule::Rule;
 use crate::filters::keyed_hash::KeyedHash;
+use crate::headers::Headers;
 use crate::ir;
 use crate::reason::Reason;
 
@@ -24,6 +26,8 @@ const CLASSES: usize = 64;
 pub struct RateLimits {
     classes: Box<[Rule]>,
     limits: Box<[Entry]>,
+    /// Of answers, which costs are read from.
+    fields: Fields,
     hash: KeyedHash,
 }
 
@@ -32,6 +36,7 @@ struct Entry {
     limit: RateLimit,
     key: Key,
     cost: Cost,
+    after: Option<After>,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
     except: u64,
@@ -43,6 +48,7 @@ struct Entry {
 struct Charge<'a> {
     entry: &'a Entry,
     bucket: u64,
+    cost: u64,
     cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
@@ -56,7 +62,13 @@ struct Classes {
 }
 
 impl Entry {
-    fn build(spec: &ir::RateLimit, tables: &Tables, readable: Option<&Readable>, classes: &[Rule]) -> Result<Self, String> {
+    fn build(
+        spec: &ir::RateLimit,
+        tables: &Tables,
+        readable: Option<&Readable>,
+        classes: &[Rule],
+        fields: &mut Fields,
+    ) -> Result<Self, String> {
         let limit = RateLimit::build(spec, tables)?;
         let name = &spec.name;
         let bit = |source: &String| {
@@ -69,6 +81,10 @@ impl Entry {
             limit,
             key: Key::build(&spec.key, readable).map_err(named)?,
             cost: Cost::build(spec.cost.as_ref(), spec.burst, readable).map_err(named)?,
+            after: match spec.cost.as_ref().and_then(|cost| cost.after.as_ref()) {
+                Some(after) => Some(After::build(after, spec.burst, fields).map_err(named)?),
+                None => None,
+            },
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             during: spec.during.as_ref().map(Calendar::build).transpose().map_err(named)?,
@@ -116,14 +132,15 @@ impl RateLimits {
             errors.push(format!("a route has at most {CLASSES} classes of callers"));
         }
         let mut limits = Vec::with_capacity(specs.len());
+        let mut fields = Fields::default();
         for limit in specs {
-            match Entry::build(limit, tables, readable, &classes) {
+            match Entry::build(limit, tables, readable, &classes, &mut fields) {
                 Ok(entry) => limits.push(entry),
                 Err(message) => errors.push(message),
             }
         }
         if errors.is_empty() {
-            Ok(Self { classes: classes.into(), limits: limits.into(), hash: KeyedHash::new(seed) })
+            Ok(Self { classes: classes.into(), limits: limits.into(), fields, hash: KeyedHash::new(seed) })
         } else {
             Err(errors)
         }
@@ -135,13 +152,43 @@ impl RateLimits {
         self.classes.iter().flat_map(Rule::headers).chain(keys)
     }
 
-    /// Charges a request to every limit that applies, or to none; `ask` is there where there is a caller.
+    /// What the fields of an answer say of its cost; those that clients do not see are taken away.
+    pub fn declared(&self, headers: &mut Headers) -> Declared {
+        self.fields.read(headers)
+    }
+
+    /// Whether a cost is by the service's time.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.limits.iter().any(|entry| entry.after.as_ref().is_some_and(After::is_timed))
+    }
+
+    /// Charges what requests owe that [`Self::charge`] let in, once they have ended.
+    pub fn settle(&self, owing: &[Owed], ended: &Ended<'_>, now: Now) {
+        for owed in owing {
+            let entry = usize::try_from(owed.limit).ok().and_then(|at| self.limits.get(at));
+            if let Some((entry, after)) = entry.and_then(|entry| Some((entry, entry.after.as_ref()?))) {
+                entry.limit.owe(owed.bucket, after.rest(ended, owed.charged), now.monotonic_ns);
+            }
+        }
+    }
+
+    fn owing(&self, charges: &[Charge<'_>]) -> Owing {
+        let of = |charge: &Charge<'_>| {
+            let at = self.limits.iter().position(|entry| std::ptr::eq(entry, charge.entry))?;
+            Some(Owed { limit: u32::try_from(at).ok()?, bucket: charge.bucket, charged: charge.cost })
+        };
+        charges.iter().filter(|charge| charge.entry.after.is_some()).filter_map(of).collect()
+    }
+
+    /// Charges a request to every limit that applies, or to none; `ask` is there where there is a caller. What it still owes
+    /// once it has ended is returned.
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again.
-    pub fn charge(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now, reports: &mut Reports) -> Result<(), Refusal> {
+    pub fn charge(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now, reports: &mut Reports) -> Result<Owing, Refusal> {
         if self.limits.is_empty() {
-            return Ok(());
+            return Ok(Owing::new());
         }
         let mut charges = self.charges(exchange, ask, now)?;
         let now_ns = now.monotonic_ns;
@@ -163,7 +210,7 @@ impl RateLimits {
             (None, Some(ahead)) => charge.entry.limit.report(ahead),
             _ => charge.entry.limit.report(charge.ahead(now_ns)),
         }));
-        refusal.map_or(Ok(()), Err)
+        refusal.map_or_else(|| Ok(self.owing(&charges)), Err)
     }
 
     fn charges(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
@@ -177,7 +224,8 @@ impl RateLimits {
             };
             let key = entry.key.of(exchange, ask, &self.hash).map_err(undecided)?;
             let cost = entry.cost.of(exchange, ask).map_err(undecided)?;
-            charges.push(Charge { entry, bucket: entry.limit.bucket(key), cost_ns: entry.limit.cost_ns(cost), charged_ns: None });
+            let (bucket, cost_ns) = (entry.limit.bucket(key), entry.limit.cost_ns(cost));
+            charges.push(Charge { entry, bucket, cost, cost_ns, charged_ns: None });
         }
         Ok(charges)
     }
