@@ -114,7 +114,7 @@ def _number(value: Any, at: tuple[str, ...] = ()) -> int:
     return value
 
 
-def _cost(value: Any) -> Any:
+def _cost(value: Any) -> LimitCost:
     if isinstance(value, LimitCost):
         return value
     if isinstance(value, dict) and set(value) == {"cel"}:
@@ -144,6 +144,9 @@ def _cost(value: Any) -> Any:
         raise refuse("cost_invalid", "nothing costs anything, so nothing is limited; write a cost above 0")
     return found
 
+
+read_cost = _cost
+"""What a request costs, from what stands in a configuration."""
 
 Cost = Annotated[
     LimitCost,
