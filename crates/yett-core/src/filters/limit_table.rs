@@ -363,6 +363,34 @@ mod tests {
     }
 
     #[test]
+    fn a_charge_is_taken_back_unless_somebody_charged_since() {
+        let table = LimitTable::new(256);
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
+        assert!(!table.take_back(7, 1_000, 1_000, 10), "there is no bucket");
+        assert!(matches!(table.charge(7, rate, 10), Some(Ok(1_000))));
+        assert!(matches!(table.charge_cost(7, rate, 4_000, 10), Some(Ok(5_000))));
+        assert!(table.take_back(7, 5_000, 4_000, 10));
+        assert_eq!(table.peek(7, 10), Some(1_010));
+        assert!(matches!(table.charge_cost(7, rate, 4_000, 10), Some(Ok(5_000))));
+        assert!(matches!(table.charge(7, rate, 10), Some(Ok(6_000))));
+        assert!(table.take_back(7, 5_000, 4_000, 10));
+        assert_eq!(table.peek(7, 10), Some(6_010), "nobody is let through for what another was charged");
+    }
+
+    #[test]
+    fn a_new_key_finds_a_place_where_peek_says_so() {
+        let table = LimitTable::new(256);
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
+        let mut full = 0;
+        for key in (0..2_000).map(mix) {
+            let told = table.peek(key, 10).is_some();
+            assert_eq!(told, table.charge(key, rate, 10).is_some());
+            full += usize::from(!told);
+        }
+        assert!(full > 1_000);
+    }
+
+    #[test]
     fn a_full_table_takes_no_new_key_until_one_is_idle() {
         let table = LimitTable::new(256);
         let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
