@@ -5,6 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
+mod browsers;
 mod decision_log;
 mod identity;
 mod introspection;
@@ -14,6 +15,7 @@ mod oidc;
 mod outbound;
 mod providers;
 mod service_token;
+mod shadow_limits;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
+pub use browsers::*;
 pub use decision_log::DecisionLog;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
@@ -32,6 +35,7 @@ pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 pub use service_token::{ServiceToken, TokenGrant};
+pub use shadow_limits::{ShadowLimit, TriedLimit, TriedRates};
 pub use validation::*;
 
 /// The version of this document that this build reads.
@@ -294,6 +298,9 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
+    /// Those that are tried out.
+    #[serde(default)]
+    pub shadow_limits: Vec<ShadowLimit>,
     /// Bounds.
     pub limits: ListenerLimits,
     /// Time limits.
@@ -876,6 +883,9 @@ pub struct Route {
     /// Rules that are tried out: reported, never enforced.
     #[serde(default)]
     pub shadow: Option<Shadow>,
+    /// Limits that are tried out: counted and reported, never enforced.
+    #[serde(default)]
+    pub shadow_limits: Vec<ShadowLimit>,
     /// How sensitive its data is.
     #[serde(default)]
     pub classification: Option<String>,
@@ -921,6 +931,9 @@ pub struct Route {
     /// WebSocket connections, and nothing else; absent where Upgrade is ignored.
     #[serde(default)]
     pub websocket: Option<WebSocket>,
+    /// Pages of other origins; absent where what services say of them passes.
+    #[serde(default)]
+    pub cors: Option<Cors>,
     /// Copies for a second service.
     #[serde(default)]
     pub mirror: Option<Mirror>,

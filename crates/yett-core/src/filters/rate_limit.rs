@@ -7,18 +7,24 @@
 mod after;
 mod calendar;
 mod measure;
+mod shared;
+mod shared_key;
+mod sharing;
 mod together;
 #[cfg(test)]
 mod together_tests;
 
 pub use after::{Declared, Ended, Owed, Owing};
 pub use measure::{Key, Undecided};
+pub use shared::{Answered, Asked};
+pub use sharing::{Sharing, note};
 pub use together::{RateLimits, Reports};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use self::shared::SharedLimit;
 use crate::exchange::{LimitReport, Now, Refusal};
 use crate::filters::limit_table::{LimitTable, Rate, gcra, mix, take_back};
 use crate::ir;
@@ -39,6 +45,7 @@ pub struct Tables {
     known: Mutex<HashMap<Identity, Weak<Limit>>>,
     next_id: AtomicU64,
     overflowed: Arc<AtomicU64>,
+    sharing: Arc<Sharing>,
 }
 
 /// What all compiled forms of one limit share.
@@ -60,12 +67,20 @@ impl Tables {
             known: Mutex::new(HashMap::new()),
             next_id: AtomicU64::new(1),
             overflowed: Arc::new(AtomicU64::new(0)),
+            sharing: Arc::new(Sharing::new(keys)),
         }
+    }
+
+    /// What is known of limits that instances share.
+    #[must_use]
+    pub fn sharing(&self) -> &Arc<Sharing> {
+        &self.sharing
     }
 
     /// Changes the bound (reload); live entries are kept as far as they fit. Nothing happens when it is the same.
     pub fn set_keys(&self, keys: u32, now: Now) {
         self.table.resize(keys, now.monotonic_ns);
+        self.sharing.resize(keys);
     }
 
     /// Requests that were charged to a shared bucket because the table was full, since start.
@@ -105,6 +120,8 @@ pub struct RateLimit {
     name: Arc<str>,
     policy: Arc<str>,
     reason: Reason,
+    shared: Option<SharedLimit>,
+    sharing: Arc<Sharing>,
 }
 
 impl RateLimit {
@@ -133,14 +150,20 @@ impl RateLimit {
         let Some(depth_ns) = depth_ns else {
             return Err(format!("limit `{name}` takes more than ten years to fill its burst; lower the burst"));
         };
-        let shared = tables.limit(limit);
+        let kept = tables.limit(limit);
         if limit.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
-            shared.owes.store(true, Ordering::Relaxed);
+            kept.owes.store(true, Ordering::Relaxed);
+        }
+        let shared = limit.shared.as_ref().map(|shared| SharedLimit::build(limit, shared, interval_ns, depth_ns)).transpose()?;
+        if shared.is_some() {
+            tables.sharing.used();
         }
         Ok(Self {
+            shared,
+            sharing: Arc::clone(&tables.sharing),
             table: Arc::clone(&tables.table),
             overflowed: Arc::clone(&tables.overflowed),
-            limit: shared,
+            limit: kept,
             rate: Rate { interval_ns, depth_ns, debt_ns: 0 },
             jitter_s: limit.jitter_s,
             name: name.as_str().into(),

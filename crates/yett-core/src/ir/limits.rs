@@ -38,6 +38,56 @@ pub struct RateLimit {
     /// At most so many seconds are added to Retry-After, so that callers do not come back together.
     #[serde(default)]
     pub jitter_s: u32,
+    /// How instances share it; where nothing is said, each counts for itself.
+    #[serde(default)]
+    pub shared: Option<SharedLimit>,
+}
+
+/// A limit that instances share by `state.redis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedLimit {
+    /// Whether each request is charged there.
+    pub mode: SharedMode,
+    /// What becomes of requests while it does not answer.
+    pub state_loss: LimitLoss,
+}
+
+/// How a limit is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedMode {
+    /// Each request is charged in Redis.
+    Exact,
+    /// Each instance leases a part of the burst ahead of requests.
+    Cached,
+}
+
+/// What becomes of requests while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitLoss {
+    /// They are refused.
+    Refuse,
+    /// They are charged to a bucket of this instance.
+    Local,
+    /// They are let through.
+    FailOpen,
+}
+
+impl LimitLoss {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refuse, Self::Local, Self::FailOpen];
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Local => "local",
+            Self::FailOpen => "fail_open",
+        }
+    }
 }
 
 /// Whose bucket. A caller of whom the configured one is not known has a bucket as principal.

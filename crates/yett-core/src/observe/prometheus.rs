@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
+use crate::ir::LimitLoss;
 use crate::providers::introspection::source::Source;
 use crate::reason::Reason;
 use crate::resilience::State;
@@ -98,6 +99,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     certificates(&mut out, gauges.certificates);
     introspection(&mut out, shared);
     service_tokens(&mut out, shared);
+    sharing(&mut out, shared);
     external_checks(&mut out, shared);
     shadow(&mut out, shared);
     state(&mut out, shared);
@@ -191,7 +193,7 @@ fn shadow(out: &mut String, shared: &Shared) {
         return;
     }
     let name = "yett_shadow_total";
-    head(out, name, "requests by what a rule in shadow would have done", "counter");
+    head(out, name, "requests by what a rule or limit in shadow would have done", "counter");
     for record in &all {
         let (route, rule) = (Label(&record.route), Label(&record.source));
         for (outcome, count) in record.counts() {
@@ -218,6 +220,24 @@ fn state(out: &mut String, shared: &Shared) {
     head(out, name, "operations of the store without an answer, by cause", "counter");
     for why in Unavailable::ALL {
         let _ = writeln!(out, "{name}{{cause=\"{}\"}} {}", why.code(), shared.store_failures.get(why));
+    }
+}
+
+/// Limits that instances share; nothing where there are none.
+fn sharing(out: &mut String, shared: &Shared) {
+    let sharing = shared.limits.sharing();
+    let Some(lost) = sharing.lost() else { return };
+    let help = "1 while the store that instances share limits by did not answer when it was asked last";
+    single(out, "yett_limits_not_shared", help, "gauge", u64::from(lost));
+    let name = "yett_limit_state_loss_total";
+    head(out, name, "limits that were decided without the store, by what was to be done", "counter");
+    for loss in LimitLoss::ALL {
+        let _ = writeln!(out, "{name}{{state_loss=\"{}\"}} {}", loss.code(), sharing.without(loss));
+    }
+    let name = "yett_limit_leases_total";
+    head(out, name, "parts of a burst that were leased (`cached`), or were not to be had", "counter");
+    for (outcome, counter) in ["granted", "refused"].iter().zip(&sharing.leases) {
+        let _ = writeln!(out, "{name}{{outcome=\"{outcome}\"}} {}", counter.get());
     }
 }
 

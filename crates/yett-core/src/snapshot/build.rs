@@ -16,7 +16,9 @@ use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
+use crate::filters::cors::Cors;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
@@ -202,7 +204,11 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.assurance
         )
     );
-    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization));
+    let _ = write!(
+        text,
+        "{:?}",
+        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors)
+    );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
@@ -285,6 +291,14 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
         out.push(Listener {
             name: spec.name.as_str().into(),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
+            shadow_limits: shadow_limits(
+                &spec.shadow_limits,
+                "",
+                None,
+                shared,
+                || format!("/listeners/{index}/shadow_limits"),
+                errors,
+            ),
             trusted_proxies: spec.trusted_proxies.clone(),
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
@@ -403,7 +417,8 @@ fn passthroughs(ir: &Ir, errors: &mut Errors) {
                 "the listener `{name}` passes TLS on unopened; `tls`, `redirect` and `trusted_proxies` have no place there"
             ));
         }
-        if !listener.address_limits.is_empty() || listener.http2 != ir::Http2::default() {
+        let limits = !listener.address_limits.is_empty() || !listener.shadow_limits.is_empty();
+        if limits || listener.http2 != ir::Http2::default() {
             fault(format!("the listener `{name}` passes TLS on unopened; it cannot limit or read requests"));
         }
         for service in passthrough.hosts.values() {
@@ -428,6 +443,21 @@ fn address_limits(
     specs.iter().filter_map(|spec| errors.take(&pointer, build(spec))).collect()
 }
 
+fn shadow_limits(
+    specs: &[ir::ShadowLimit],
+    route: &str,
+    readable: Option<&Readable>,
+    shared: &Arc<Shared>,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> ShadowLimits {
+    let building = Building { tables: &shared.shadow_limits, registry: &shared.shadow, seed: &shared.seed, route, readable };
+    ShadowLimits::build(specs, &building).unwrap_or_else(|messages| {
+        errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: pointer(), message }));
+        ShadowLimits::default()
+    })
+}
+
 fn security_headers(
     spec: Option<&ir::SecurityHeaders>,
     pointer: impl FnOnce() -> String,
@@ -446,6 +476,21 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
         out.extend(context.route(spec, index, errors));
     }
     out
+}
+
+/// Pages of other origins, on a route that a preflight can find.
+fn cors(spec: &ir::Route) -> Result<Option<Cors>, String> {
+    let Some(cors) = &spec.cors else { return Ok(None) };
+    if spec.hidden {
+        return Err("a preflight carries no credential, so `cors` would show a hidden route".to_owned());
+    }
+    if spec.websocket.is_some() {
+        return Err("`cors` says nothing about WebSocket connections; `websocket` has `origins` of its own".to_owned());
+    }
+    if !spec.matches.headers.is_empty() {
+        return Err("a preflight carries no header fields of the request, so it would not find the route".to_owned());
+    }
+    Cors::build(cors).map(Some)
 }
 
 /// What a client is told to send: a token as it has to be bound, or whatever else the provider takes.
@@ -496,6 +541,11 @@ impl Context<'_> {
             ir::Access::Public => None,
         };
         let shared = self.shared;
+        if spec.rate_limits.iter().any(|limit| limit.shared.is_some()) && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none())
+        {
+            let message = "limits that instances share need `state.redis`".to_owned();
+            errors.0.push(LoadError { pointer: at("rate_limits"), message });
+        }
         let rate_limits =
             RateLimits::build(&spec.rate_limits, &spec.limit_classes, &shared.limits, &shared.seed, readable.as_ref());
         let rate_limits = match rate_limits {
@@ -514,6 +564,7 @@ impl Context<'_> {
                 None
             }
         };
+        let tried = shadow_limits(&spec.shadow_limits, &spec.name, readable.as_ref(), shared, || at("shadow_limits"), errors);
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
         let rewrite = errors.take(|| at("rewrite"), rewrite);
@@ -530,6 +581,7 @@ impl Context<'_> {
             let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
+        let cors = errors.take(|| at("cors"), cors(spec));
         let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
         if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "`assurance` needs callers; a public route has none".to_owned();
@@ -588,6 +640,7 @@ impl Context<'_> {
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
+            shadow_limits: tried,
             action: action?,
             rewrite: rewrite?,
             request_headers: request_headers?,
@@ -597,6 +650,7 @@ impl Context<'_> {
             early_hints: spec.early_hints,
             websocket: websocket?,
             mirror: mirror?,
+            cors: cors?,
             request_validation: request_validation?,
             response_validation: response_validation?,
             body_limit: spec.body_limit,

@@ -29,12 +29,14 @@ pub struct RateLimits {
     /// Of answers, which costs are read from.
     fields: Fields,
     hash: KeyedHash,
+    /// Whether one of them is shared by instances.
+    shared: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
-    limit: RateLimit,
-    key: Key,
+pub(super) struct Entry {
+    pub(super) limit: RateLimit,
+    pub(super) key: Key,
     cost: Cost,
     after: Option<After>,
     /// Bits of the class that it is for; all where it is for everybody.
@@ -45,11 +47,11 @@ struct Entry {
 }
 
 /// What a request would be charged.
-struct Charge<'a> {
-    entry: &'a Entry,
-    bucket: u64,
+pub(super) struct Charge<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) bucket: u64,
     cost: u64,
-    cost_ns: u64,
+    pub(super) cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
 }
@@ -77,6 +79,9 @@ impl Entry {
             at.ok_or_else(|| format!("limit `{name}` is for a class `{source}`, which there is not"))
         };
         let named = |message| format!("limit `{name}`: {message}");
+        if spec.shared.is_some() && spec.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
+            return Err(named("a cost after the answer is counted by each instance; do not share it".to_owned()));
+        }
         Ok(Self {
             limit,
             key: Key::build(&spec.key, readable).map_err(named)?,
@@ -92,7 +97,7 @@ impl Entry {
         })
     }
 
-    fn is_shared(&self) -> bool {
+    fn is_everyones(&self) -> bool {
         matches!(self.key, Key::Everyone)
     }
 
@@ -140,7 +145,8 @@ impl RateLimits {
             }
         }
         if errors.is_empty() {
-            Ok(Self { classes: classes.into(), limits: limits.into(), fields, hash: KeyedHash::new(seed) })
+            let shared = limits.iter().any(|entry| entry.limit.shared.is_some());
+            Ok(Self { classes: classes.into(), limits: limits.into(), fields, hash: KeyedHash::new(seed), shared })
         } else {
             Err(errors)
         }
@@ -163,7 +169,21 @@ impl RateLimits {
         self.limits.iter().any(|entry| entry.after.as_ref().is_some_and(After::is_timed))
     }
 
-    /// Charges what requests owe that [`Self::charge`] let in, once they have ended.
+    /// What a request still owes once it has ended, after it was charged at this moment.
+    #[must_use]
+    pub fn owing(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Owing {
+        if self.limits.iter().all(|entry| entry.after.is_none()) {
+            return Owing::new();
+        }
+        let of = |charge: &Charge<'_>| {
+            let at = self.limits.iter().position(|entry| std::ptr::eq(entry, charge.entry))?;
+            Some(Owed { limit: u32::try_from(at).ok()?, bucket: charge.bucket, charged: charge.cost })
+        };
+        let charges = self.charges(exchange, ask, now).unwrap_or_default();
+        charges.iter().filter(|charge| charge.entry.after.is_some()).filter_map(of).collect()
+    }
+
+    /// Charges what requests owe that were let in, once they have ended.
     pub fn settle(&self, owing: &[Owed], ended: &Ended<'_>, now: Now) {
         for owed in owing {
             let entry = usize::try_from(owed.limit).ok().and_then(|at| self.limits.get(at));
@@ -173,47 +193,28 @@ impl RateLimits {
         }
     }
 
-    fn owing(&self, charges: &[Charge<'_>]) -> Owing {
-        let of = |charge: &Charge<'_>| {
-            let at = self.limits.iter().position(|entry| std::ptr::eq(entry, charge.entry))?;
-            Some(Owed { limit: u32::try_from(at).ok()?, bucket: charge.bucket, charged: charge.cost })
-        };
-        charges.iter().filter(|charge| charge.entry.after.is_some()).filter_map(of).collect()
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
     }
 
-    /// Charges a request to every limit that applies, or to none; `ask` is there where there is a caller. What it still owes
-    /// once it has ended is returned.
+    /// Charges a request to every limit that applies, or to none, in the memory of this process; `ask` is there where there is
+    /// a caller. See [`RateLimits::admit`] for limits that instances share.
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again.
-    pub fn charge(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now, reports: &mut Reports) -> Result<Owing, Refusal> {
+    pub fn charge(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now, reports: &mut Reports) -> Result<(), Refusal> {
         if self.limits.is_empty() {
-            return Ok(Owing::new());
+            return Ok(());
         }
-        let mut charges = self.charges(exchange, ask, now)?;
-        let now_ns = now.monotonic_ns;
-        // One alone is charged or not, as it is; of several each is looked at before one is charged.
-        if charges.len() > 1
-            && let Some(refusal) = refused(&charges, now_ns, reports)
-        {
-            return Err(refusal);
-        }
-        // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
-        let refusal = [false, true].into_iter().find_map(|shared| {
-            charges.iter_mut().filter(|one| one.entry.is_shared() == shared).find_map(|charge| charge.take(now_ns).err())
-        });
-        if refusal.is_some() {
-            // Another request took the room since it was looked at, or there is one limit only.
-            charges.iter().for_each(|charge| charge.take_back(now_ns));
-        }
-        reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
-            (None, Some(ahead)) => charge.entry.limit.report(ahead),
-            _ => charge.entry.limit.report(charge.ahead(now_ns)),
-        }));
-        refusal.map_or_else(|| Ok(self.owing(&charges)), Err)
+        charge_here(&mut self.charges(exchange, ask, now)?, now.monotonic_ns, reports)
     }
 
-    fn charges(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
+    pub(super) fn charges(
+        &self,
+        exchange: &Exchange,
+        ask: Option<&Ask<'_>>,
+        now: Now,
+    ) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
         let classes = self.classes(ask);
         let mut charges = SmallVec::new();
         for entry in self.limits.iter().filter(|entry| entry.applies(classes, now)) {
@@ -264,9 +265,32 @@ impl Charge<'_> {
         }
     }
 
-    fn ahead(&self, now_ns: u64) -> u64 {
+    pub(super) fn ahead(&self, now_ns: u64) -> u64 {
         self.entry.limit.peek(self.bucket, now_ns)
     }
+}
+
+/// Charges all of these in the memory of this process, or none.
+pub(super) fn charge_here(charges: &mut [Charge<'_>], now_ns: u64, reports: &mut Reports) -> Result<(), Refusal> {
+    // One alone is charged or not, as it is; of several each is looked at before one is charged.
+    if charges.len() > 1
+        && let Some(refusal) = refused(charges, now_ns, reports)
+    {
+        return Err(refusal);
+    }
+    // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
+    let refusal = [false, true].into_iter().find_map(|shared| {
+        charges.iter_mut().filter(|one| one.entry.is_everyones() == shared).find_map(|charge| charge.take(now_ns).err())
+    });
+    if refusal.is_some() {
+        // Another request took the room since it was looked at, or there is one limit only.
+        charges.iter().for_each(|charge| charge.take_back(now_ns));
+    }
+    reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
+        (None, Some(ahead)) => charge.entry.limit.report(ahead),
+        _ => charge.entry.limit.report(charge.ahead(now_ns)),
+    }));
+    refusal.map_or(Ok(()), Err)
 }
 
 /// The refusal with the longest wait, if one has no room; then all are told of as they stand.
@@ -275,7 +299,7 @@ fn refused(charges: &[Charge<'_>], now_ns: u64, reports: &mut Reports) -> Option
     for charge in charges {
         let ahead = charge.ahead(now_ns);
         let wait = charge.entry.limit.wait_ns(ahead, charge.cost_ns);
-        if wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
+        if charge.cost_ns > 0 && wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
             longest = Some((wait, charge, ahead));
         }
     }

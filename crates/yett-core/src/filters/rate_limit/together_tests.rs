@@ -38,7 +38,7 @@ fn ask(limits: &RateLimits, caller: &Principal, exchange: &Exchange, now: Now) -
     let mut reports = Reports::new();
     let ask = Ask { principal: caller, exchange, route: &RouteFacts::default(), now };
     let charged = limits.charge(exchange, Some(&ask), now, &mut reports);
-    (charged.map(|_| ()), reports)
+    (charged, reports)
 }
 
 fn passes(limits: &RateLimits, caller: &Principal, now: Now) -> bool {
