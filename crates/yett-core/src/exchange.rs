@@ -14,7 +14,7 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
-use crate::filters::rate_limit::{Answered, Asked, Reports};
+use crate::filters::rate_limit::{Answered, Asked, Owing, Reports};
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
 use crate::origin::{Named, Page};
@@ -359,6 +359,8 @@ pub struct Exchange {
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: Reports,
+    /// What it costs once its answer has ended; set by limit.
+    pub owing: Owing,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// The path and query to forward; set by forward preparation.
@@ -439,6 +441,7 @@ impl Exchange {
             introspected: None,
             sessions: None,
             limits: SmallVec::new(),
+            owing: Owing::new(),
             limits_answered: None,
             forward_target: Vec::new(),
             service: None,
@@ -487,6 +490,7 @@ impl Exchange {
         self.introspected = None;
         self.sessions = None;
         self.limits.clear();
+        self.owing.clear();
         self.limits_answered = None;
         self.forward_target.clear();
         self.service = None;

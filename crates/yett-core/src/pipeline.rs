@@ -24,6 +24,7 @@ pub mod trailers;
 mod validate;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
+use crate::filters::rate_limit::Ended;
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
 use crate::reason::{Fault, Reason};
@@ -138,6 +139,11 @@ fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
         Ok(()) => binding::bind(snapshot, exchange, now),
         Err(reason) => login::revoked(snapshot, state, exchange, reason, now),
     }
+}
+
+/// Charges what a request costs beyond what it was let in for, once its answer has ended, however it did.
+pub fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    limit::settle(snapshot, exchange, ended, now);
 }
 
 /// The respond phase, for answers of services: hygiene, edits, RateLimit fields, request id.

@@ -5,6 +5,7 @@ use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
 use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::rate_limit::Ended;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
@@ -81,6 +82,7 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             return Step::Refuse(Reason::WebsocketLimit.into());
         }
     }
+    exchange.owing = route.rate_limits.owing(exchange, ask_of(route, exchange, now).as_ref(), now);
     // Only what all that is enforced lets pass.
     if route.shadow_limits.has_callers() {
         route.shadow_limits.judge(exchange, ask_of(route, exchange, now).as_ref(), now).leave(exchange);
@@ -92,5 +94,13 @@ fn ask_of<'a>(route: &'a Route, exchange: &'a Exchange, now: Now) -> Option<Ask<
     match (&route.access, &exchange.principal) {
         (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
         _ => None,
+    }
+}
+
+/// Charges what the request owes, now that it has ended.
+pub(super) fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    let owing = std::mem::take(&mut exchange.owing);
+    if let Some(route) = snapshot.route(exchange.route) {
+        route.rate_limits.settle(&owing, ended, now);
     }
 }
