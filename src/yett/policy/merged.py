@@ -132,9 +132,7 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
     for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
         yield "shadow", f"{rule['source']}: {rule_text(rule)}"
-    for one in route.get("address_filters", ()):
-        lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
-        yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+    yield from _filters(route)
     for tried in route.get("shadow_limits", ()):
         for text in shadow_text(tried["limit"]):
             yield "shadow", f"{tried['source']}: {text}"
@@ -152,6 +150,12 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "body", f"{route['body_limit']} bytes"
     times = {key.removesuffix("_ms"): ms for key, ms in route["timeouts"].items() if ms}
     yield "timeouts", ", ".join(f"{key} {ms / 1000:g} s" for key, ms in times.items())
+
+
+def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in route.get("address_filters", ()):
+        lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
+        yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
