@@ -13,6 +13,7 @@ from yett.config.filters.authorize import Rule
 from yett.config.rates.measure import Cost, Key, LimitCost, LimitKey, key_document
 from yett.config.rates.schedule import Cron
 from yett.config.rates.shared import Sharing
+from yett.config.shadow import Tried
 from yett.config.types import Name, Text
 from yett.config.unlimited import OrNone, or_none
 
@@ -131,7 +132,7 @@ class LimitClass(Rule, _Paced):
         return self
 
 
-class RateLimit(Model, _Paced):
+class RateLimit(Tried, _Paced):
     """A rate and a burst for each caller, or for all callers of a route together."""
 
     rate: units.Rate | None = None
@@ -144,7 +145,8 @@ class RateLimit(Model, _Paced):
     """Whose bucket: `principal` (each verified caller's, the default), `client`, `key`, `token`, `session`, `partner`, `tenant`,
     `{header: NAME}`, `{cel: TEXT}`, or `route`, one for everyone."""
     cost: Cost | None = None
-    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}` or `{cel: TEXT}`; 1 otherwise."""
+    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}`, `{cel: TEXT}` or, once its answer has ended,
+    `{after: {header: x-cost, missing: 1}}`, `{after: {bytes: 64KiB}}`, `{after: {time: 100ms}}`; 1 otherwise."""
     classes: dict[Name, LimitClass] = Field(default_factory=dict)
     """Classes of callers with a rate and a burst of their own."""
     schedule: dict[Name, LimitSchedule] = Field(default_factory=dict)

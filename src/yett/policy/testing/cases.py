@@ -63,6 +63,11 @@ class Case:
         return self._place.column
 
 
+def _shadow_limits(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in (*document["listeners"], *document["routes"]):
+        yield from part.get("shadow_limits", ())
+
+
 class Reader:
     """Reads files of tests against one configuration."""
 
@@ -76,10 +81,13 @@ class Reader:
             "listener": dict.fromkeys(engine.listeners),
             "rule in shadow": dict.fromkeys(
                 sorted(
-                    rule["source"]
-                    for route in document["routes"]
-                    for rules in route.get("shadow", {}).values()
-                    for rule in rules
+                    {
+                        rule["source"]
+                        for route in document["routes"]
+                        for rules in route.get("shadow", {}).values()
+                        for rule in rules
+                    }
+                    | {limit["source"] for limit in _shadow_limits(document)}
                 )
             ),
         }
