@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::address_lists;
 use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub under_way: crate::filters::concurrency_limit::UnderWay,
     /// Use of quotas; it outlives a reload, and on disk the process.
     pub quotas: Arc<crate::filters::quota::book::Book>,
+    /// Lists of addresses from files; they outlive a reload.
+    pub address_lists: address_lists::Registry,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -46,6 +49,8 @@ pub struct Shared {
     pub external_checks: crate::filters::external_authorization::record::Registry,
     /// What came of rules in shadow; it outlives a reload.
     pub shadow: crate::filters::authorize::shadow::Registry,
+    /// What limits in shadow count.
+    pub shadow_limits: crate::filters::limit_shadow::ShadowTables,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -94,12 +99,14 @@ impl Shared {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
             quotas: Arc::default(),
+            address_lists: address_lists::Registry::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),
             service_tokens: crate::service_tokens::Registry::default(),
             external_checks: Default::default(),
             shadow: Default::default(),
+            shadow_limits: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),

@@ -85,6 +85,9 @@ impl Quota {
         if spec.amount == 0 || i64::try_from(spec.amount).is_err() {
             return Err(format!("quota `{name}`: the amount is at least 1 and below 2^63"));
         }
+        if spec.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
+            return Err(format!("quota `{name}` is charged before a service is asked; write a cost that is known then"));
+        }
         if spec.warn.iter().any(|percent| !(1..=100).contains(percent)) {
             return Err(format!("quota `{name}`: warnings are at 1 to 100 percent"));
         }

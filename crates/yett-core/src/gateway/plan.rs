@@ -176,6 +176,7 @@ impl Plan {
         // What is revoked is known before anything is served. Redis may come later: until then nobody is believed.
         shared.revocations.follow(&self.stores, &shared.service_runtime);
         shared.stores.set(self.stores);
+        crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
         shared.quotas.configure(ir);
         if let Some((directory, disk)) = &self.quotas {

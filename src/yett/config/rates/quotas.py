@@ -23,11 +23,14 @@ def merged(limits: Limits) -> None:
 
 def _one(limits: Limits, item: Quota, name: str, source: str, place: Location) -> None:
     merger, policy = limits.merger, limits.policy
-    classes = limits.classes_of(item.classes, f"{source}: quota.{name}", place)
+    classes = limits.classes_of(item.classes, f"{source}: quota.{name}", place, policy.limit_classes)
     made = list(item.compiled(name, source.replace(" ", ":", 1), classes))
     policy.quotas += made
     limits.callers(item.key, place)
     limits.cost(item.cost, place)
+    if item.cost is not None and item.cost.after:
+        message = "a quota is charged before a service is asked; write a number, or one for each method, or an expression"
+        merger.fault((*place, "cost", "after"), "cost_invalid", message, True)
     if not condition.known_zone(item.zone):
         merger.fault(
             (*place, "zone"),
