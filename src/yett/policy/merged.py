@@ -157,12 +157,12 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in route.get("address_filters", ()):
         lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
         yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+    for quota in route.get("quotas", ()):
+        yield "quotas", f"{quota['name']}: {quota_text(quota)}"
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What most routes have none of."""
-    for quota in route.get("quotas", ()):
-        yield "quotas", f"{quota['name']}: {quota_text(quota)}"
     for key in ("client_certificate", "hidden"):
         if route.get(key):
             yield key, "yes"
