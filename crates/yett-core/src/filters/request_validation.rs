@@ -3,6 +3,7 @@
 pub mod content;
 pub mod contract;
 pub mod form;
+mod graphql;
 pub mod json;
 pub mod parameters;
 pub mod schema;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use self::content::{ContentType, Refused};
 use self::form::Form;
+use self::graphql::GraphQl;
 use self::json::Wrong;
 use self::json::document::{Document, Documents};
 use self::parameters::{Fault, Parameters};
@@ -19,6 +21,7 @@ use crate::body::FieldError;
 use crate::exchange::{Exchange, Framing, Method, Refusal};
 use crate::headers::Known;
 use crate::ir::{self, BodyPresence, JsonBounds};
+use crate::path::query_values;
 use crate::reason::Reason;
 
 /// Arrays and objects inside of each other, at most; what reads values goes down as deep.
@@ -32,6 +35,7 @@ pub struct RequestValidation {
     json: JsonBounds,
     parameters: Parameters,
     headers: Option<Box<[Box<str>]>>,
+    graphql: Option<GraphQl>,
 }
 
 /// A kind of body.
@@ -84,8 +88,14 @@ impl RequestValidation {
         }
         let bodies = spec.bodies.iter().map(|body| BodyType::build(body, spec)).collect::<Result<_, _>>()?;
         let headers = spec.headers.as_ref().map(|names| names.iter().map(|name| name.as_str().into()).collect());
+        if spec.graphql.is_some()
+            && !matches!(&*spec.bodies, [one] if one.content_type == "application/json" && one.schema.is_none())
+        {
+            return Err("GraphQL requests are `application/json`, and of no schema".to_owned());
+        }
+        let graphql = spec.graphql.as_ref().map(GraphQl::build).transpose()?;
         let parameters = Parameters::build(spec, variables)?;
-        Ok(Self { presence: spec.body, bodies, json: spec.json, parameters, headers })
+        Ok(Self { presence: spec.body, bodies, json: spec.json, parameters, headers, graphql })
     }
 
     /// Header fields that are judged, lower case.
@@ -127,7 +137,17 @@ impl RequestValidation {
             return Err(refuse(Reason::ContentEncodingUnsupported));
         }
         // A body that was held is of known length.
-        if exchange.body.is_none() && request.framing == Framing::Empty {
+        let empty = exchange.body.is_none() && request.framing == Framing::Empty;
+        if let Some(graphql) = &self.graphql {
+            let get = matches!(request.method, Method::Get | Method::Head);
+            let values = |name: &str| -> Vec<Option<String>> { query_values(exchange.query(), name).collect() };
+            match (get, empty) {
+                (true, true) => return graphql.address(values, &self.json).map(|()| Verdict::Passes),
+                (true, false) => return Err(refuse(Reason::BodyUnexpected)),
+                (false, _) => graphql::unsaid(values)?,
+            }
+        }
+        if empty {
             return self.without_body(exchange).map(|()| Verdict::Passes);
         }
         if self.presence == BodyPresence::Refused {
@@ -156,18 +176,22 @@ impl RequestValidation {
         }
         let kind = content_type(exchange)?;
         let mismatch = |errors: Box<[FieldError]>| with(Reason::SchemaMismatch, errors.into());
-        match &body.read {
-            Read::Form(form, schema) => {
+        match (&body.read, &self.graphql) {
+            (Read::Form(form, schema), _) => {
                 let value = read_form(form, &kind, data)?;
                 schema.as_ref().map_or(Ok(()), |schema| schema.check(&value, data.len())).map_err(mismatch)?;
                 Ok(keep.then(|| Box::new(value)))
             }
-            Read::Document(_) if is_xml(&kind.essence) => xml(data).map(|()| None),
-            Read::Document(None) => {
+            (Read::Document(_), _) if is_xml(&kind.essence) => xml(data).map(|()| None),
+            (Read::Document(None), Some(graphql)) => {
+                let document = Document::read(data, &self.json).map_err(|fault| self.refused(data, fault))?;
+                graphql.body(&document).map(|()| None)
+            }
+            (Read::Document(None), None) => {
                 json::scan(data, &self.json).map_err(|fault| self.refused(data, fault))?;
                 Ok(None)
             }
-            Read::Document(Some(schema)) => {
+            (Read::Document(Some(schema)), _) => {
                 let document = Document::read(data, &self.json).map_err(|fault| self.refused(data, fault))?;
                 schema.check(document.root(), data.len()).map_err(mismatch)?;
                 if !keep {

@@ -165,7 +165,9 @@ impl Listener for Builder<'_> {
         if text.escaped {
             let document = &mut self.document;
             let from = document.unescaped.len();
-            document.unescaped.push_str(&super::unescaped(document.text.as_bytes().get(text.start..text.end).unwrap_or_default()));
+            document
+                .unescaped
+                .push_str(&super::unescaped(document.text.as_bytes().get(text.start..text.end).unwrap_or_default()));
             if let Some(own) = document.entries.get_mut(index as usize) {
                 (own.place, own.count) = (from as u32, (document.unescaped.len() - from) as u32);
             }

@@ -86,8 +86,16 @@ fn any_schema() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!(true)),
         Just(json!(false)),
-        prop_oneof![Just("string"), Just("integer"), Just("number"), Just("object"), Just("array"), Just("null"), Just("boolean")]
-            .prop_map(|kind| json!({"type": kind})),
+        prop_oneof![
+            Just("string"),
+            Just("integer"),
+            Just("number"),
+            Just("object"),
+            Just("array"),
+            Just("null"),
+            Just("boolean")
+        ]
+        .prop_map(|kind| json!({"type": kind})),
         (0_u32..4, 0_u32..4).prop_map(|(least, most)| json!({"minLength": least, "maxLength": most})),
         (-2_i32..3, -2_i32..3).prop_map(|(least, most)| json!({"minimum": least, "exclusiveMaximum": f64::from(most) / 2.0})),
         (1_u32..4).prop_map(|number| json!({"multipleOf": f64::from(number) / 2.0})),
@@ -103,11 +111,13 @@ fn any_schema() -> impl Strategy<Value = Value> {
         let several = || proptest::collection::vec(inner.clone(), 1..3);
         let properties = proptest::collection::btree_map("[a-d\"]{0,2}", inner.clone(), 0..5);
         prop_oneof![
-            (properties, proptest::collection::vec("[a-d]{1,2}", 0..3), inner.clone()).prop_map(|(properties, mut required, more)| {
-                required.sort();
-                required.dedup();
-                json!({"properties": properties, "required": required, "additionalProperties": more})
-            }),
+            (properties, proptest::collection::vec("[a-d]{1,2}", 0..3), inner.clone()).prop_map(
+                |(properties, mut required, more)| {
+                    required.sort();
+                    required.dedup();
+                    json!({"properties": properties, "required": required, "additionalProperties": more})
+                }
+            ),
             inner.clone().prop_map(|items| json!({"items": items})),
             (inner.clone(), inner.clone()).prop_map(|(first, rest)| json!({"prefixItems": [first], "unevaluatedItems": rest})),
             several().prop_map(|all| json!({"allOf": all, "unevaluatedProperties": false})),
@@ -115,8 +125,10 @@ fn any_schema() -> impl Strategy<Value = Value> {
             several().prop_map(|one| json!({"oneOf": one})),
             inner.clone().prop_map(|not| json!({"not": not})),
             inner.clone().prop_map(|contains| json!({"contains": contains})),
-            (inner.clone(), inner.clone()).prop_map(|(one, other)| json!({"if": one, "then": other.clone(), "else": {"not": other}})),
-            (inner.clone(), inner.clone()).prop_map(|(one, other)| json!({"patternProperties": {"^a": one}, "additionalProperties": other})),
+            (inner.clone(), inner.clone())
+                .prop_map(|(one, other)| json!({"if": one, "then": other.clone(), "else": {"not": other}})),
+            (inner.clone(), inner.clone())
+                .prop_map(|(one, other)| json!({"patternProperties": {"^a": one}, "additionalProperties": other})),
             inner.clone().prop_map(|names| json!({"propertyNames": names})),
         ]
     })
