@@ -246,6 +246,7 @@ impl BodyType {
         let fault = |fault: SchemaFault| format!("the schema of `{kind}`, `{}`: {}", fault.pointer, fault.message);
         let schema = spec.schema.as_ref();
         let read = match &spec.fields {
+            Some(fields) if fields.is_empty() && schema.is_none() => Read::Form(Form::loose(of.form, of.json), None),
             Some(fields) => {
                 let schema = schema.map(|schema| Schema::build(schema, of.formats)).transpose().map_err(fault)?;
                 let fields = fields.iter().map(|(name, field)| (name.as_str().into(), field.clone()));

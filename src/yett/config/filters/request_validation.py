@@ -79,6 +79,9 @@ class JsonLimits(Model):
         }
 
 
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
 class FormLimits(Model):
     """Bounds of forms; beyond one of them 400 `form_too_complex`."""
 
@@ -145,12 +148,17 @@ class RequestValidation(Model):
         strict = self.json_schema is not None or self.graphql is not None
         presence = self.body or ("required" if strict else "optional")
         held = {"schema": schema} if self.json_schema is not None else {}
-        bodies = [{"content_type": name, **held} for name in self.content_types]
+        bounded = "form_limits" in self.model_fields_set
+        bodies = [
+            {"content_type": name, **held, **({"fields": {}} if bounded and name in FORMS else {})}
+            for name in self.content_types
+        ]
         return {
             "body": presence,
             "bodies": [] if presence == "refused" else bodies,
             "json": self.json_limits.compiled(),
             **({} if self.formats else {"formats": False}),
+            **({"form": self.form_limits.compiled()} if bounded else {}),
             **({} if self.graphql is None else {"graphql": self.graphql.compiled()}),
             **self.shared(() if self.graphql is None else NAMES),
         }

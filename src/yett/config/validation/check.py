@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from yett.config import template
 from yett.config.base import Location, listed
-from yett.config.filters.request_validation import RequestValidation
+from yett.config.filters.request_validation import FORMS, RequestValidation
 from yett.config.filters.response_validation import ResponseValidation, is_stream
 from yett.config.gateway import Gateway
 from yett.config.media_types import is_json
@@ -59,11 +59,12 @@ class Validations:
             self._described(at, found)
             return
         schema = None
-        for key in ("unknown_properties", "form_limits"):
-            if key in found.model_fields_set:
-                self._fault(
-                    (*at, key), "key_unused", f"without `openapi` `{key}` has no effect; remove it", True
-                )
+        if "unknown_properties" in found.model_fields_set:
+            message = "without `openapi` `unknown_properties` has no effect; remove it"
+            self._fault((*at, "unknown_properties"), "key_unused", message, True)
+        if "form_limits" in found.model_fields_set and not set(FORMS) & set(found.content_types):
+            message = f"no form is taken here, so `form_limits` has no effect; remove it, or add {listed(FORMS)} to `content_types`"
+            self._fault((*at, "form_limits"), "key_unused", message, True)
         if found.graphql is not None:
             for key in ("body", "content_types", "json_schema", "formats"):
                 if key in found.model_fields_set:
