@@ -5,7 +5,7 @@ mod reader;
 
 use std::collections::{HashMap, HashSet};
 
-use jsonschema::json::{Array as _, JsonNumber as _, Node as _, Object as _};
+use jsonschema::json::{Array as _, Node as _, Object as _};
 
 use self::lexer::place;
 use self::reader::{Definition, Fault, Kind, Read, Size, Sums};

@@ -89,8 +89,8 @@ impl<'t> Document<'t> {
         if u32::try_from(text.len()).is_err() {
             return Err(Fault { wrong: Wrong::Items, at: 0 });
         }
-        // Of most documents a value or name in eight bytes, of none more than one in each.
-        let entries = Vec::with_capacity(text.len() / 8 + 4);
+        // Most documents have a value or name in eight bytes; long ones may be a few long strings.
+        let entries = Vec::with_capacity((text.len() / 8 + 4).min(4096));
         let document = Document { text, entries, sorted: Vec::new(), unescaped: String::new() };
         let builder = listen(text, bounds, Builder { document, open: SmallVec::new() })?;
         Ok(builder.document)
