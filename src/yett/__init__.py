@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
+    from yett.config.filters.cors import Cors
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
@@ -92,6 +93,7 @@ __all__ = [
     "ConfigurationError",
     "ConsistentHash",
     "Cookies",
+    "Cors",
     "DecisionLog",
     "Defaults",
     "Deny",
@@ -222,6 +224,7 @@ _WHERE = {
     "Hsts": "yett.config.filters.security_headers",
     "SecurityHeaders": "yett.config.filters.security_headers",
     "WebSocket": "yett.config.filters.websocket",
+    "Cors": "yett.config.filters.cors",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",
     "DecisionLog": "yett.config.decision_log",

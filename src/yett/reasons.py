@@ -26,6 +26,7 @@ REASONS: tuple[str, ...] = (
     "upgrade_required",
     "websocket_handshake_invalid",
     "origin_forbidden",
+    "cors_refused",
     "client_certificate_required",
     "client_certificate_unknown",
     "credential_missing",

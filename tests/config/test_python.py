@@ -111,6 +111,7 @@ def test_public_names_are_pinned() -> None:
         "ConfigurationError",
         "ConsistentHash",
         "Cookies",
+        "Cors",
         "DecisionLog",
         "Defaults",
         "Deny",

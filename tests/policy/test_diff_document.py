@@ -49,6 +49,10 @@ def whole() -> Document:
         "connections": 10,
         "idle_ms": 1000,
     }
+    route["cors"] = {
+        "origins": ["https://a.test", "https://*.b.test"], "methods": ["GET"], "headers": ["x-a"], "expose": [], "credentials": False,
+        "max_age_s": 60, "private_network": False,
+    }  # fmt: skip
     route["assurance"] = {"acr": ["high"], "max_age_s": 60}
     route["live_check"] = {"max_age_ms": 1000}
     route["sender_constrained"] = "any"
@@ -135,6 +139,17 @@ LOOSER = [
     at(*ROUTE, "websocket", "origins", "any"),
     at(*ROUTE, "websocket", "origins", {"listed": ["https://a.test", "https://b.test"]}),
     at(*ROUTE, "websocket", "message", 2048),
+    at(*ROUTE, "cors", ...),
+    at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test", "https://c.test"]),
+    at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test:8443"]),
+    at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.y.b.test"]),
+    at(*ROUTE, "cors", "origins", ["any"]),
+    at(*ROUTE, "cors", "origins", ["https://a.test", "null"]),
+    at(*ROUTE, "cors", "methods", ["GET", "PUT"]),
+    at(*ROUTE, "cors", "headers", ["x-a", "x-b"]),
+    at(*ROUTE, "cors", "expose", ["etag"]),
+    at(*ROUTE, "cors", "credentials", True),
+    at(*ROUTE, "cors", "private_network", True),
     at(*ROUTE, "assurance", ...),
     at(*ROUTE, "assurance", "acr", ["high", "low"]),
     at(*ROUTE, "assurance", "max_age_s", 61),
@@ -166,6 +181,11 @@ STRICTER = [
     at(*VALID, "graphql", "root_fields", []),
     at(*VALID, "graphql", "list_arguments", ["first", "last", "size"]),
     at(*ROUTE, "websocket", "origins", "same"),
+    at(*ROUTE, "cors", "origins", ["https://a.test"]),
+    at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.b.test"]),
+    at(*ROUTE, "cors", "methods", []),
+    at(*ROUTE, "cors", "headers", []),
+    at(*ROUTE, "cors", "max_age_s", 600),
     at(*ROUTE, "assurance", "max_age_s", 30),
     at(*ROUTE, "live_check", "max_age_ms", 500),
     at(*ROUTE, "sender_constrained", "mtls"),

@@ -337,3 +337,51 @@ def test_a_role_is_used_through_what_it_includes(lint: Lint) -> None:
     roles = {"clerk": {"permissions": "a"}, "boss": {"includes": "clerk"}, "idle": {"permissions": "b"}}
     findings = lint("unused-role", roles=roles, routes={"one": route(authorize={"permissions": "a"})})
     assert [one.where for one in findings] == ["roles.idle"]
+
+
+# cors-any-origin, cors-credentials-wide
+
+PAGE = "https://shop.example.com"
+BY_HAND = {"set": {"access-control-allow-origin": "*"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "found"),
+    [
+        (route(cors={"origins": "any"}), True),
+        (route(cors={"origins": "null"}), True),
+        (route(cors={"origins": {"any_of": [PAGE, "null"]}}), True),
+        (route(cors={"origins": PAGE}), False),
+        (public(cors={"origins": "any"}), False),
+        (route(response_headers=BY_HAND), True),
+        (public(response_headers=BY_HAND), False),
+        (
+            public(response_headers={"set": {**BY_HAND["set"], "access-control-allow-credentials": "true"}}),
+            True,
+        ),
+        (route(response_headers={"add": {"access-control-allow-origin": PAGE}}), False),
+    ],
+)
+def test_cors_any_origin(lint: Lint, one: dict[str, Any], found: bool) -> None:
+    assert bool(lint("cors-any-origin", routes={"one": one})) == found
+
+
+@pytest.mark.parametrize(
+    ("origins", "production", "found"),
+    [
+        ("https://*.example.com", False, True),
+        (PAGE, True, False),
+        ("http://shop.example.com", False, True),
+        ("http://localhost:3000", False, False),
+        ("http://127.0.0.1:3000", False, False),
+        ("http://[::1]:3000", False, False),
+        ("http://localhost:3000", True, True),
+        ("http://localhost.example.com", False, True),
+    ],
+)
+def test_cors_credentials_wide(lint: Lint, origins: str, production: bool, found: bool) -> None:
+    parts = {"environment": "production"} if production else {}
+    routes = {"one": route(cors={"origins": origins, "credentials": True})}
+    assert bool(lint("cors-credentials-wide", routes=routes, **parts)) == found
+    del routes["one"]["cors"]["credentials"]
+    assert not lint("cors-credentials-wide", routes=routes, **parts)

@@ -17,6 +17,7 @@ use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::Reports;
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
+use crate::origin::Named;
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::providers::introspection::Introspected;
@@ -338,6 +339,8 @@ pub struct Exchange {
     pub variables: Variables,
     /// Set by receive and route.
     pub upgrade: Upgrade,
+    /// Which entry of the route's `cors` names the page of another origin that sent it; set by route.
+    pub granted: Option<Named>,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
     /// Its places among the requests under way, until it ends; set by limit.
@@ -422,6 +425,7 @@ impl Exchange {
             route: None,
             variables: Variables::default(),
             upgrade: Upgrade::None,
+            granted: None,
             place: None,
             under_way: Places::new(),
             principal: None,
@@ -467,6 +471,7 @@ impl Exchange {
         self.route = None;
         self.variables.clear();
         self.upgrade = Upgrade::None;
+        self.granted = None;
         self.place = None;
         self.under_way.clear();
         self.principal = None;

@@ -5,6 +5,7 @@
 //! Unknown fields are refused here as well as in Python.
 
 mod authorize;
+mod browsers;
 mod decision_log;
 mod identity;
 mod introspection;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use authorize::*;
+pub use browsers::*;
 pub use decision_log::DecisionLog;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
@@ -921,6 +923,9 @@ pub struct Route {
     /// WebSocket connections, and nothing else; absent where Upgrade is ignored.
     #[serde(default)]
     pub websocket: Option<WebSocket>,
+    /// Pages of other origins; absent where what services say of them passes.
+    #[serde(default)]
+    pub cors: Option<Cors>,
     /// Copies for a second service.
     #[serde(default)]
     pub mirror: Option<Mirror>,

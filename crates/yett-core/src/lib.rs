@@ -18,6 +18,7 @@ pub mod headers;
 pub mod http1;
 pub mod ir;
 pub mod observe;
+pub mod origin;
 pub mod outbound;
 pub mod path;
 pub mod pipeline;

@@ -6,6 +6,7 @@
 mod authorize;
 mod binding;
 mod connection;
+mod cors;
 mod events;
 mod forwarding;
 mod hidden;

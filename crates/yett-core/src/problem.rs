@@ -156,6 +156,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid
         | Reason::OriginForbidden
+        | Reason::CorsRefused
         | Reason::WebsocketLimit
         | Reason::WebsocketIdle
         | Reason::WebsocketFault

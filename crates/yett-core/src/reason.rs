@@ -114,6 +114,7 @@ reasons! {
     UpgradeRequired "upgrade_required" 426 Client No "only WebSocket connections are served here";
     WebsocketHandshakeInvalid "websocket_handshake_invalid" 400 Client No "the request opens no WebSocket connection";
     OriginForbidden "origin_forbidden" 403 Policy No "pages of this origin may not connect";
+    CorsRefused "cors_refused" 403 Policy No "pages of another origin may not do this";
     // authenticate
     ClientCertificateRequired "client_certificate_required" 403 Client No "a client certificate is needed";
     ClientCertificateUnknown "client_certificate_unknown" 403 Client No "the client certificate belongs to nobody who is known here";

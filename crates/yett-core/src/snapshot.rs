@@ -19,6 +19,7 @@ use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
+use crate::filters::cors::Cors;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::mirror::Mirror;
@@ -185,6 +186,8 @@ pub struct Route {
     pub early_hints: bool,
     /// WebSocket connections, and nothing else.
     pub websocket: Option<WebSocket>,
+    /// Pages of other origins.
+    pub cors: Option<Cors>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
     /// What its requests have to be.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from yett.config.base import Location, listed
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
 from yett.config.check_identity import check_identity, key_set_policy
+from yett.config.collector import without_collector
 from yett.config.filters import security_headers
 from yett.config.filters.response_validation import only_reported
 from yett.config.gateway import Gateway, LogFile
@@ -96,33 +94,34 @@ class Compiled:
     """Of Workload APIs."""
     waiting: tuple[Waiting, ...] = ()
     """What they have not given yet."""
+    document: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What `ir` says. To be read only."""
 
     def __repr__(self) -> str:
         return f"Compiled(revision={self.revision!r}, routes={len(self.policies)})"
 
 
-def compile_file(path: str | Path, workloads: Workloads | None = None) -> Compiled:
+@dataclass(frozen=True)
+class Given:
+    """What the command line says before the file."""
+
+    admin: str | None = None
+    """Address of the admin listener, checked; under the rule of `admin:` in the file."""
+    zone: str | None = None
+
+
+def compile_file(
+    path: str | Path, workloads: Workloads | None = None, given: Given | None = None
+) -> Compiled:
     """Loads, checks and compiles a file. Raises `ConfigurationError` with everything that is wrong.
 
     `workloads`: what Workload APIs gave; without it nobody is asked, and what they give is taken as still to come.
     """
-    with _without_collector():
-        return compile_loaded(read_path(path, workloads))
+    with without_collector():
+        return compile_loaded(read_path(path, workloads), given=given)
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Nothing here forms cycles, and walking 5,000 routes again and again doubles the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
+def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | None = None) -> Compiled:
     """Checks and compiles what was loaded. Raises `ConfigurationError`. Reads nothing but the clock, keeps nothing.
 
     `now` is the time at which chains of certificates have to be valid; the present where it is not given.
@@ -161,6 +160,10 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
     )
     if certificates:
         document["certificates"] = [_certificate(one) for one in certificates]
+    if given is not None and given.admin is not None:
+        document["admin"] = {"address": given.admin, "token": (document["admin"] or {}).get("token")}
+    if given is not None and given.zone is not None:
+        document["zone"] = given.zone
     ir = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
@@ -169,7 +172,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None) -> Compiled:
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
         weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
-        sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting),
+        sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting), document=document,
     )  # fmt: skip
 
 
@@ -192,7 +195,6 @@ def build(
         **({"identity": _identity(gateway.identity, material)} if gateway.identity else {}),
         **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
-        **({"state": state_part.compiled(gateway.state, places, material)} if gateway.state else {}),
         **decision_log.compiled(gateway, directory),
         "version": IR_VERSION,
         "environment": gateway.environment,
@@ -483,6 +485,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "response_headers": policy.response_headers,
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         **({"websocket": policy.websocket} if policy.websocket else {}),
+        **({"cors": policy.cors} if policy.cors else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),

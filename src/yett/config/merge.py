@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from yett.config import dpop, live_check, template, units
+from yett.config import cors_check, dpop, live_check, template, units
 from yett.config.authenticate import Accepted, accepted, meet
 from yett.config.authorization.compiled import Authorization
 from yett.config.authorization.roles import RoleTable
@@ -78,6 +78,7 @@ class Policy:
     response_headers: dict[str, Any] = field(default_factory=dict)
     security_headers: dict[str, Any] | None = None
     websocket: dict[str, Any] | None = None
+    cors: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
@@ -195,6 +196,7 @@ class Merger:
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
         self._websocket(policy, route, here, at)
+        cors_check.merge(self, policy, route, here, at)
         hints = here.early_hints if route.early_hints is None else route.early_hints
         policy.early_hints = hints is True
         self._mirror(policy, route, here, at)
@@ -450,6 +452,7 @@ class Merger:
             "request_headers",
             "response_headers",
             "websocket",
+            "cors",
             "mirror",
             "external_authorization",
             "request_validation",

@@ -12,6 +12,7 @@ from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Denials, Rules
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
+from yett.config.filters.cors import Cors
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
@@ -146,6 +147,8 @@ class Group(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    cors: Cors | None = None
+    """What pages of other origins may do."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None
@@ -223,6 +226,8 @@ class Route(Model):
     """What browsers are told."""
     websocket: WebSocket | None = None
     """WebSocket connections, and nothing else."""
+    cors: Cors | None = None
+    """What pages of other origins may do."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None

@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from yett.config.acme import Ordered
+from yett.config.collector import without_collector
 from yett.config.spiffe import Context
 from yett.control import source
 from yett.control.logs import log
 from yett.control.spiffe import Workloads
 from yett.control.systemd import Notifier
+
+T = TypeVar("T")
+# Of the thread that reads a configuration again: a third of a worker's share where both want a core.
+NICENESS = 5
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Plane:
         self.state_directory: Path | None = None
         self._started = time.monotonic()
         self._one_at_a_time = asyncio.Lock()
+        self._reader = ThreadPoolExecutor(1, "yett-reload", initializer=_yield_to_workers)
 
     def files(self) -> Collection[Path]:
         """What the last read that succeeded used; a change of any of them is a reason to reload."""
@@ -95,12 +104,12 @@ class Plane:
                 if self.successor is not None:
                     text = f"process {self.successor} has taken over; ask it"
                     raise source.Refused([{"text": text}])
-                given, loaded = ({}, first) if first is not None else await asyncio.to_thread(self._read)
+                given, loaded = ({}, first) if first is not None else await self._aside(self._read)
                 if first is not None:
                     await asyncio.to_thread(self.workloads.follow, first.sockets, 0.0)
                 changed = loaded.revision != self.revision
                 if changed:
-                    await asyncio.to_thread(self._pass_gates, loaded)
+                    await self._aside(self._pass_gates, loaded)
                     await asyncio.to_thread(source.apply, self._gateway, loaded)
             except source.Refused as refused:
                 self._files = frozenset(self._files) | frozenset(refused.files)
@@ -126,6 +135,15 @@ class Plane:
                 self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
+
+    async def _aside(self, step: Callable[..., T], *arguments: Any) -> T:
+        """In the thread of reloads, which leaves the processor to the workers where there is not enough of it."""
+
+        def unhindered() -> T:
+            with without_collector():
+                return step(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, unhindered)
 
     def _read(self) -> tuple[dict[Path, Context], source.Loaded]:
         """Reads everything, with what agents gave; those that are named the first time are waited for.
@@ -195,6 +213,13 @@ class Plane:
         report_problems(outcome.cause, outcome.problems)
         if self.revision:
             log().error("configuration_refused", cause=outcome.cause, still_serving=self.revision)
+
+
+def _yield_to_workers() -> None:
+    # Linux has priorities of threads; elsewhere it would be the whole process's
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _of(sockets: Collection[Path], given: dict[Path, Context]) -> dict[Path, Context]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import ipaddress
 import json
@@ -17,6 +16,7 @@ from yett.errors import ConfigurationError
 if TYPE_CHECKING:
     from yett.config import Compiled
     from yett.config.acme import Ordered
+    from yett.config.compile import Given
     from yett.config.spiffe import Workloads
 
 
@@ -60,7 +60,7 @@ class Loaded:
     """What gates read."""
 
 
-def compiled_file(file: Path, workloads: Workloads | None = None) -> Compiled:
+def compiled_file(file: Path, workloads: Workloads | None = None, given: Given | None = None) -> Compiled:
     """Reads, checks and compiles a configuration file.
 
     Raises:
@@ -69,7 +69,7 @@ def compiled_file(file: Path, workloads: Workloads | None = None) -> Compiled:
     from yett.config import compile_file
 
     try:
-        return compile_file(file, workloads)
+        return compile_file(file, workloads, given)
     except ConfigurationError as error:
         raise Refused([problem(one) for one in error.errors]) from None
     except OSError as error:
@@ -86,11 +86,13 @@ def read(
         Refused: with everything that is wrong.
     """
     from yett.config.certificates import utc_now
+    from yett.config.compile import Given
     from yett.config.spiffe import waiting
     from yett.control.certificates import pending, warnings
     from yett.control.key_pairs import pair_errors
 
-    compiled = compiled_file(file, workloads)
+    local = admin is None or _is_local(admin)
+    compiled = compiled_file(file, workloads, Given(admin, zone))
     if compiled.ordered and importlib.util.find_spec("acme") is None:
         text = (
             f"{file}: `acme` orders certificates with a package that is not here; `pip install 'yett[acme]'`"
@@ -102,19 +104,14 @@ def read(
     unfit = pair_errors(compiled)
     if unfit:
         raise Refused([problem(one) for one in unfit], (file, *(Path(found) for found in compiled.watched)))
-    ir = json.loads(compiled.ir)
-    raw, revision = bytes(compiled.ir), compiled.revision
-    if admin is not None:
-        ir["admin"] = _admin(admin, ir.get("admin"))
-    if zone is not None:
-        ir["zone"] = zone
-    if admin is not None or zone is not None:
-        raw = json.dumps(ir, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        revision = hashlib.sha256(raw).hexdigest()
+    ir = compiled.document
+    if not local and ir["admin"]["token"] is None:
+        text = f"--admin: `{admin}` can be reached by others; give `admin:` in the file a `token`"
+        raise Refused([{"text": text}])
     return Loaded(
-        ir=raw,
+        ir=bytes(compiled.ir),
         secrets=dict(compiled.secrets),
-        revision=revision,
+        revision=compiled.revision,
         files=frozenset(Path(found) for found in compiled.watched) | {file},
         weakened=[str(line) for line in compiled.weakened],
         warnings=warnings(compiled.certificates, utc_now())
@@ -182,9 +179,12 @@ def problem(error: Any) -> dict[str, Any]:
     }
 
 
-def _admin(address: str, configured: dict[str, Any] | None) -> dict[str, Any]:
-    """The admin listener at the address of `--admin`, under the rule of `admin:` in the file."""
-    token = (configured or {}).get("token")
+def _is_local(address: str) -> bool:
+    """Whether the address of `--admin` is reached from this machine only.
+
+    Raises:
+        Refused: it is none.
+    """
     host, _, port = address.rpartition(":")
     try:
         number = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
@@ -193,7 +193,4 @@ def _admin(address: str, configured: dict[str, Any] | None) -> dict[str, Any]:
     except ValueError:
         text = f"--admin: `{address}` is no address; write for example `127.0.0.1:9901`"
         raise Refused([{"text": text}]) from None
-    if not number.is_loopback and token is None:
-        text = f"--admin: `{address}` can be reached by others; give `admin:` in the file a `token`"
-        raise Refused([{"text": text}])
-    return {"address": address, "token": token}
+    return number.is_loopback

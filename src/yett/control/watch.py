@@ -9,7 +9,7 @@ from pathlib import Path
 import watchfiles
 
 # A rename, a write and a chmod of one save come within this time.
-DEBOUNCE_MS = 200
+DEBOUNCE_MS = 100
 # Also without a notification (network file systems), files are looked at this often.
 POLL_MS = 2000
 LONGEST_CHAIN = 40

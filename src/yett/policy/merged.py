@@ -41,6 +41,7 @@ KEYS = {
     "response_headers": ("response_headers",),
     "security_headers": ("security_headers",),
     "websocket": ("websocket",),
+    "cors": ("cors",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -158,6 +159,8 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("live_check", "assurance", "websocket", "mirror", "security_headers"):
         if route.get(key):
             yield key, "yes"
+    if route.get("cors"):
+        yield "cors", cors_text(route["cors"])
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:
@@ -166,6 +169,12 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         changed = [name for kind in ("remove", "set", "add") for name in route[key].get(kind, ())]
         if changed:
             yield key, ", ".join(changed)
+
+
+def cors_text(cors: dict[str, Any]) -> str:
+    """Whose pages may do what."""
+    with_ = ", with credentials" if cors["credentials"] else ""
+    return f"pages of {', '.join(cors['origins'])}: {', '.join(cors['methods'])}{with_}"
 
 
 def rule_text(rule: dict[str, Any]) -> str:

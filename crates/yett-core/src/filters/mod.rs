@@ -3,6 +3,7 @@ pub mod address_limit;
 pub mod assurance;
 pub mod authorize;
 pub mod concurrency_limit;
+pub mod cors;
 pub mod external_authorization;
 pub mod header_edits;
 pub mod identity_assertion;

@@ -30,7 +30,7 @@ use crate::server::clock;
 use crate::server::seat::{Command, Drain, Installed, Seat};
 use crate::server::signals;
 use crate::shared::Shared;
-use crate::snapshot::{LoadError, Secrets};
+use crate::snapshot::{LoadError, Secrets, Snapshot};
 use crate::upstream::Health;
 use crate::upstream::health::EndpointHealth;
 
@@ -44,6 +44,9 @@ const COMMANDS: usize = 16;
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
 /// How long past the deadline a stop waits for threads, and then for the log.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a configuration that was replaced is held for requests that still use it, and how often that is looked at.
+const RETIRED: Duration = Duration::from_secs(10);
+const RETIRED_EVERY: Duration = Duration::from_millis(100);
 /// Most workers; beyond any machine's cores.
 const MAX_WORKERS: u32 = 1024;
 
@@ -354,7 +357,10 @@ impl Inner {
         targets.access.into_iter().for_each(|target| self.log.set(target));
         targets.decisions.into_iter().for_each(|target| self.decisions.set(target));
         *lock(&self.admin) = control.admin_address();
-        *lock(&self.current) = Some(Arc::clone(&installed));
+        let before = lock(&self.current).replace(Arc::clone(&installed));
+        if let Some(before) = before {
+            self.shared.service_runtime.spawn(retire(Arc::clone(&before.snapshot)));
+        }
         let (done, acknowledged) = sync_channel(self.commands.len());
         for commands in &self.commands {
             let _ = commands.try_send(Command::Install(Arc::clone(&installed), done.clone()));
@@ -391,6 +397,15 @@ impl Inner {
             certificates: current.as_ref().map_or(&[], |current| &current.snapshot.ir.certificates),
         };
         prometheus::render(&self.metrics, &self.shared, &gauges)
+    }
+}
+
+/// Holds a configuration that was replaced until nobody else does, so that none of the workers is the one that frees it: that
+/// takes milliseconds with thousands of routes. Requests that last longer free it themselves.
+async fn retire(snapshot: Arc<Snapshot>) {
+    let end = Instant::now() + RETIRED;
+    while Arc::strong_count(&snapshot) > 1 && Instant::now() < end {
+        tokio::time::sleep(RETIRED_EVERY).await;
     }
 }
 

@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::exchange::{Answer, Exchange, LimitReport, Refusal, ResponseHead};
+use crate::exchange::{Answer, Exchange, LimitReport, Phase, Refusal, ResponseHead};
 use crate::grpc;
 use crate::headers::{FieldError, Known};
-use crate::pipeline::hygiene;
+use crate::pipeline::{cors, hygiene};
 use crate::problem::{self, ProblemContext};
 use crate::protected_resource::place;
 use crate::providers::oidc::cookie;
@@ -42,6 +42,9 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
         // After the edits, so that none of them weakens it.
         if let Some(security) = &route.security_headers {
             security.apply(headers, exchange.https)?;
+        }
+        if let Some(cors) = &route.cors {
+            cors.apply(exchange.granted.as_ref(), headers)?;
         }
         if !exchange.limits.is_empty() {
             headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
@@ -105,10 +108,29 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
     if let Some(security) = security {
         security.finish(&mut answer, exchange.is_some_and(|e| e.https));
     }
+    readable(&mut answer, snapshot, exchange, route);
     if exchange.is_some_and(grpc::is_grpc) {
         grpc::refuse(&mut answer, refusal);
     }
     answer
+}
+
+/// Lets the page of another origin that may use the route read why it may not now.
+fn readable(answer: &mut Answer, snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route>) {
+    let Some(exchange) = exchange else { return };
+    match route {
+        Some(route) => {
+            if let Some(cors) = &route.cors {
+                cors.finish(exchange.granted.as_ref(), answer);
+            }
+        }
+        None if exchange.phase == Phase::Screen => {
+            if let Some((cors, granted)) = cors::unrouted(snapshot, exchange) {
+                cors.finish(granted.as_ref(), answer);
+            }
+        }
+        None => {}
+    }
 }
 
 /// An answer that names a tenant names the caller's; before anything of it is changed.
@@ -134,6 +156,9 @@ pub(super) fn common(answer: &mut Answer, route: &Route, exchange: &Exchange) {
     keep(answer, exchange);
     if let Some(security) = &route.security_headers {
         security.finish(answer, exchange.https);
+    }
+    if let Some(cors) = &route.cors {
+        cors.finish(exchange.granted.as_ref(), answer);
     }
     let id = String::from_utf8_lossy(&exchange.request_id).into();
     answer.headers.push(("x-request-id".into(), id));

@@ -1,7 +1,7 @@
 //! Route: which one takes this request, or 404, or 405.
 
 use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade, Variables};
-use crate::pipeline::{limit, redirect};
+use crate::pipeline::{cors, limit, redirect};
 use crate::reason::Reason;
 use crate::resilience::shed::Level;
 use crate::router::{Match, Source, Wanted};
@@ -10,6 +10,9 @@ use crate::snapshot::{Route, Snapshot};
 pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, now: Now) -> Step {
     if let Some(answer) = snapshot.challenges.as_ref().and_then(|challenges| challenges.answer(exchange)) {
         return Step::Answer(answer);
+    }
+    if let Some(step) = cors::preflight(snapshot, shed, exchange, now) {
+        return step;
     }
     let found = find(snapshot, exchange);
     // A route of the user's own at that place goes before; one that merely takes every path does not.
@@ -24,13 +27,17 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 Err(refusal) => return Step::Refuse(refusal),
             };
             exchange.route = Some(index);
+            cors::note(route, exchange);
             // As soon as it is known how important the request is: refusing has to be cheap.
             if shed.refuses(route.priority) {
                 return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
             match limit::charge_address(&route.address_limits, exchange, now) {
-                Step::Continue => upgrade(route, exchange),
+                Step::Continue => match upgrade(route, exchange) {
+                    Step::Continue => cors::check(route, exchange),
+                    other => other,
+                },
                 other => other,
             }
         }
@@ -50,7 +57,7 @@ fn find(snapshot: &Snapshot, exchange: &mut Exchange) -> Match {
 }
 
 /// The route, if it takes a path like that.
-fn taken<'s>(snapshot: &'s Snapshot, exchange: &Exchange, index: u32) -> Result<&'s Route, Refusal> {
+pub(super) fn taken<'s>(snapshot: &'s Snapshot, exchange: &Exchange, index: u32) -> Result<&'s Route, Refusal> {
     let route = snapshot.route(Some(index)).ok_or(Reason::Internal)?;
     if exchange.path.used().is_allowed_by(&route.path_allow) { Ok(route) } else { Err(Reason::PathNotCanonical.into()) }
 }
@@ -99,7 +106,7 @@ fn nowhere(exchange: &Exchange, found: Match) -> Refusal {
     }
 }
 
-fn wanted(exchange: &Exchange) -> Wanted<'_> {
+pub(super) fn wanted(exchange: &Exchange) -> Wanted<'_> {
     Wanted {
         host: &exchange.host,
         path: &exchange.path,

@@ -45,6 +45,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         websocket: None,
         priority: crate::ir::Priority::Normal,
         mirror: None,
+        cors: None,
         request_validation: None,
         response_validation: None,
         body_limit: 0,

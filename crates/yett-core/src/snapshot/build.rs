@@ -16,6 +16,7 @@ use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
+use crate::filters::cors::Cors;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
@@ -202,7 +203,11 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.assurance
         )
     );
-    let _ = write!(text, "{:?}", (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization));
+    let _ = write!(
+        text,
+        "{:?}",
+        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors)
+    );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
             let _ = match provider {
@@ -448,6 +453,21 @@ fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Er
     out
 }
 
+/// Pages of other origins, on a route that a preflight can find.
+fn cors(spec: &ir::Route) -> Result<Option<Cors>, String> {
+    let Some(cors) = &spec.cors else { return Ok(None) };
+    if spec.hidden {
+        return Err("a preflight carries no credential, so `cors` would show a hidden route".to_owned());
+    }
+    if spec.websocket.is_some() {
+        return Err("`cors` says nothing about WebSocket connections; `websocket` has `origins` of its own".to_owned());
+    }
+    if !spec.matches.headers.is_empty() {
+        return Err("a preflight carries no header fields of the request, so it would not find the route".to_owned());
+    }
+    Cors::build(cors).map(Some)
+}
+
 /// What a client is told to send: a token as it has to be bound, or whatever else the provider takes.
 fn challenges(provider: &Provider, spec: &ir::Route, ir: &Ir) -> Vec<Challenge> {
     let demand = spec.sender_constrained.or_else(|| provider.sender_constrained()).filter(|_| provider.takes_tokens());
@@ -530,6 +550,7 @@ impl Context<'_> {
             let message = "WebSocket connections need services that are asked over HTTP/1.1".to_owned();
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
+        let cors = errors.take(|| at("cors"), cors(spec));
         let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
         if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "`assurance` needs callers; a public route has none".to_owned();
@@ -597,6 +618,7 @@ impl Context<'_> {
             early_hints: spec.early_hints,
             websocket: websocket?,
             mirror: mirror?,
+            cors: cors?,
             request_validation: request_validation?,
             response_validation: response_validation?,
             body_limit: spec.body_limit,

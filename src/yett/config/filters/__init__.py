@@ -24,6 +24,7 @@ class Filter:
 FILTERS: tuple[Filter, ...] = (
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
     Filter("websocket", "route", ("group", "route"), "one"),
+    Filter("cors", "route", ("group", "route"), "one"),
     Filter("assurance", "authorize", ("group", "route"), "all"),
     Filter("authorize", "authorize", ("group", "route"), "all"),
     Filter("external_authorization", "authorize", ("group", "route"), "one"),

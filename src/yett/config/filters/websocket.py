@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import units
 from yett.config.base import Model, refuse
-from yett.config.match import host_fault
+from yett.config.origin import origin_fault
 from yett.config.types import quantified
-
-_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?", re.ASCII)
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
-
-
-def _origin(value: str) -> str | None:
-    """What is wrong with an origin, in words."""
-    found = _ORIGIN.fullmatch(value)
-    if found is None:
-        lower = value.lower().rstrip("/")
-        hint = f"; write `{lower}`" if lower != value and _ORIGIN.fullmatch(lower) else ""
-        return f"`{value}` is not an origin{hint or '; write scheme and host, such as `https://shop.example.com`'}"
-    scheme, host, port = found.groups()
-    if port == _DEFAULT_PORTS[scheme]:
-        return f"browsers leave out the port {port} of {scheme}; write `{scheme}://{host}`"
-    if port is not None and not 0 < int(port) <= 65535:
-        return f"`{port}` is no port"
-    fault = None if host.startswith("[") else host_fault(host)
-    return f"`{host}` is not a host: {fault}" if fault else None
 
 
 def _origins(value: Any) -> Any:
@@ -37,7 +17,7 @@ def _origins(value: Any) -> Any:
         return value
     quantifier, items = quantified(value, ("any_of",))
     for index, item in enumerate(items):
-        fault = _origin(item)
+        fault = origin_fault(item)
         if fault:
             at = () if isinstance(value, str) else (quantifier, index)
             raise refuse("origin_invalid", fault, at)

@@ -7,7 +7,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import rules, shadow, validation
+from yett.policy.diff import browsers, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -26,7 +26,7 @@ from yett.policy.diff.limits import classes, concurrency, limits
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket",
+    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket", "cors",
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
@@ -54,6 +54,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from at("request_validation", validation.compare(*validated))
     yield from bound("body", "the largest body of a request", old["body_limit"], new["body_limit"], " bytes")
     yield from _websocket(old.get("websocket"), new.get("websocket"))
+    yield from at("cors", browsers.cors(old.get("cors"), new.get("cors")))
     before, after = old.get("response_tenant"), new.get("response_tenant")
     if before != after:
         text = "the tenant of answers is checked " + ("now" if before is None else "otherwise or not at all")

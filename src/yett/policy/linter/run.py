@@ -28,7 +28,7 @@ class Report:
 def run(context: Context, only: Collection[str] = (), *, gate: bool = False, forever: bool = False) -> Report:
     """Asks the rules, or `only` those with these ids.
 
-    `gate`: only rules that can find errors; `forever`: exceptions count past their last day.
+    `gate`: only errors; `forever`: exceptions count past their last day.
     """
     rules = [rule for rule in RULES if not only or rule.id in only]
     if gate:
@@ -38,6 +38,8 @@ def run(context: Context, only: Collection[str] = (), *, gate: bool = False, for
     accepted: dict[str, list[tuple[Rule, Hit]]] = defaultdict(list)
     for rule in rules:
         for hit in rule.check(context):
+            if gate and (hit.severity or rule.severity) is not Severity.ERROR:
+                continue
             reason = ignores.accepts(rule, hit)
             (found if reason is None else accepted[reason]).append((rule, hit))
     if not only and not gate:

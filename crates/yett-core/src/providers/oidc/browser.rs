@@ -2,6 +2,7 @@
 
 use crate::exchange::{Exchange, Method, Upgrade};
 use crate::headers::{Headers, Known};
+use crate::origin::is_own;
 
 /// The value of a field that stands once.
 fn one<'a>(headers: &'a Headers, name: &'static [u8]) -> Option<&'a [u8]> {
@@ -57,15 +58,6 @@ pub fn is_same_origin(exchange: &Exchange) -> bool {
         (None, None) => false,
         (site, origin) => site.unwrap_or(true) && origin.unwrap_or(true),
     }
-}
-
-/// Whether an origin (RFC 6454 section 6.2) is this host over this scheme; a default port may be said or not.
-fn is_own(origin: &[u8], https: bool, authority: &[u8]) -> bool {
-    let (scheme, port): (&[u8], &[u8]) = if https { (b"https://", b":443") } else { (b"http://", b":80") };
-    let bare = |text: &'_ [u8]| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    origin
-        .split_at_checked(scheme.len())
-        .is_some_and(|(start, rest)| start.eq_ignore_ascii_case(scheme) && bare(rest) == bare(authority))
 }
 
 #[cfg(test)]

@@ -1,0 +1,23 @@
+//! What pages of other origins may do.
+
+use serde::Deserialize;
+
+/// Requests of pages of other origins (Fetch standard, CORS protocol).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// `https://shop.example.com`, `https://*.example.com` (one label), `null`, or `any`; lower case.
+    pub origins: Vec<String>,
+    /// Methods that these pages may use, upper case; GET brings HEAD with it.
+    pub methods: Vec<String>,
+    /// Names of header fields that they may send, lower case.
+    pub headers: Vec<String>,
+    /// Names of header fields of answers that they may read beside the gateway's own, lower case.
+    pub expose: Vec<String>,
+    /// Whether browsers send cookies and certificates along.
+    pub credentials: bool,
+    /// How long browsers may remember what a preflight said.
+    pub max_age_s: u32,
+    /// Whether pages of public networks may reach this private one.
+    pub private_network: bool,
+}

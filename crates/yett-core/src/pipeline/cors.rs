@@ -1,0 +1,69 @@
+//! Pages of other origins: preflights are answered before anybody is asked who they are, other requests looked at by origin.
+
+use crate::exchange::{Exchange, Now, Step, Variables};
+use crate::filters::cors::{Cors, preflight_method};
+use crate::origin::Named;
+use crate::pipeline::{limit, respond, route};
+use crate::reason::Reason;
+use crate::resilience::shed::Level;
+use crate::router::{Match, Wanted};
+use crate::snapshot::{Route, Snapshot};
+
+/// The answer to a preflight, where a route with `cors` takes the method that it asks for; nothing where none does, and it is
+/// a request as any other.
+///
+/// A hidden route is looked for by nobody here: it has no `cors`, and what stands beside it answers as if it were not there.
+pub(super) fn preflight(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, now: Now) -> Option<Step> {
+    let method = preflight_method(exchange)?;
+    let mut variables = Variables::default();
+    let wanted = Wanted { method: &method, ..route::wanted(exchange) };
+    let Match::Found(index) = snapshot.router.find_shown(&exchange.connection.listener, wanted, &mut variables) else {
+        return None;
+    };
+    let route = route::taken(snapshot, exchange, index).ok()?;
+    let cors = route.cors.as_ref()?;
+    exchange.route = Some(index);
+    exchange.variables = variables;
+    exchange.granted = cors.granted(exchange);
+    if shed.refuses(route.priority) {
+        return Some(Step::Refuse(Reason::Overloaded.into()));
+    }
+    match limit::charge_address(&route.address_limits, exchange, now) {
+        Step::Continue => {}
+        other => return Some(other),
+    }
+    Some(match cors.preflight(exchange, &method) {
+        Ok(mut answer) => {
+            respond::common(&mut answer, route, exchange);
+            Step::Answer(answer)
+        }
+        Err(refusal) => Step::Refuse(refusal),
+    })
+}
+
+/// Notes whose page asks, so that it can read whatever is answered.
+pub(super) fn note(route: &Route, exchange: &mut Exchange) {
+    if let Some(cors) = &route.cors {
+        exchange.granted = cors.granted(exchange);
+    }
+}
+
+/// Before authenticate, so that a foreign page learns nothing about the caller.
+pub(super) fn check(route: &Route, exchange: &Exchange) -> Step {
+    match route.cors.as_ref().map_or(Ok(()), |cors| cors.check(exchange)) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
+}
+
+/// What a listener's limit refuses is refused before a route is known; a page that may read the route's answers may read that.
+pub(super) fn unrouted<'s>(snapshot: &'s Snapshot, exchange: &Exchange) -> Option<(&'s Cors, Option<Named>)> {
+    let listener = &exchange.connection.listener;
+    match snapshot.router.find_shown(listener, route::wanted(exchange), &mut Variables::default()) {
+        Match::Found(index) => {
+            let cors = snapshot.route(Some(index))?.cors.as_ref()?;
+            Some((cors, cors.granted(exchange)))
+        }
+        _ => None,
+    }
+}

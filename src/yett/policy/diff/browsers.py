@@ -1,0 +1,64 @@
+"""What pages of other origins may do: two readings of a route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from yett.config.origin import covers
+from yett.policy.diff.change import Change, flag, moves, narrows, quoted, rest, subset, widens
+
+Document = dict[str, Any]
+_KNOWN = ("origins", "methods", "headers", "expose", "credentials", "max_age_s", "private_network")
+
+
+def cors(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """Without `cors` requests of every page reach the service, and what it says of pages passes: so it widens both ways."""
+    if old is None or new is None:
+        if new is not None:
+            yield widens("", f"pages of {quoted(new['origins'])} may read its answers", old, new)
+        elif old is not None:
+            yield widens(
+                "", "requests of every page reach the service, which says itself who may read", old, new
+            )
+        return
+    yield from _origins(old["origins"], new["origins"])
+    yield from subset("methods", "methods that foreign pages may use", old["methods"], new["methods"])
+    yield from subset("headers", "header fields that foreign pages may send", old["headers"], new["headers"])
+    yield from subset("expose", "header fields that foreign pages may read", old["expose"], new["expose"])
+    yield from flag(
+        "credentials", "foreign pages act without cookies now", "foreign pages act with cookies and certificates now",
+        not old["credentials"], not new["credentials"],
+    )  # fmt: skip
+    yield from flag(
+        "private_network", "pages of public networks may not use it any more", "pages of public networks may use it now",
+        not old["private_network"], not new["private_network"],
+    )  # fmt: skip
+    if old["max_age_s"] != new["max_age_s"]:
+        pair = old["max_age_s"], new["max_age_s"]
+        yield moves("max_age", f"browsers remember a preflight for {pair[1]} s, before {pair[0]} s", *pair)
+    yield from rest("", "what foreign pages may do", old, new, _KNOWN)
+
+
+def _origins(old: list[str], new: list[str]) -> Iterator[Change]:
+    """Pages of other origins; `any` is all but those without one."""
+    before, after = set(old), set(new)
+    if before == after:
+        return
+    pair = sorted(before), sorted(after)
+    fresh = {
+        one
+        for one in after
+        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in before)
+    }
+    if fresh:
+        yield widens("origins", f"pages of {quoted(fresh)} may use it, too", *pair)
+    gone = {
+        one
+        for one in before
+        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in after)
+    }
+    if gone:
+        yield narrows("origins.less", f"pages of {quoted(gone)} may not use it any more", *pair)
+    if not fresh and not gone:
+        yield moves("origins", "the same pages may use it, written otherwise", *pair)
