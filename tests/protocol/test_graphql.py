@@ -63,7 +63,7 @@ def test_get_asks_queries(shop):
     ]:
         assert wrong.reason == reason
     assert len(shop.service.requests) == 1
-    error = get(gate, "{\n  a(secret: ").json["errors"]
+    error = get(gate, "{\n  a(secret: ").json()["errors"]
     assert error == [
         {"in": "query", "parameter": "query", "detail": "line 2, column 13: a value is missing here"}
     ]
@@ -110,11 +110,11 @@ def test_refusals_say_where_and_never_what(shop):
     gate = shop(depth=2, root_fields="shop")
     answer = post(gate, {"query": "query Secret {\n  shop {\n    secret {\n      secretToo\n    }\n  }\n}"})
     assert (answer.status, answer.reason) == (400, "graphql_too_complex")
-    assert answer.json["errors"] == [
+    assert answer.json()["errors"] == [
         {"pointer": "/query", "detail": "line 4, column 7: fields may be at most 2 deep"}
     ]
     other = post(gate, {"query": "{ shop: secret }"})
-    assert other.json["errors"] == [
+    assert other.json()["errors"] == [
         {"pointer": "/query", "detail": "line 1, column 3: this field is not asked for here"}
     ]
     for one in (
@@ -131,7 +131,7 @@ def test_requests_together(shop):
     gate = shop(batch=2, aliases=3)
     one = {"query": "{ x: a y: a }"}
     assert post(gate, [one, {"query": "{ x: a }"}]).status == 200
-    assert post(gate, [one, one]).json["errors"][0]["pointer"] == "/1/query"
+    assert post(gate, [one, one]).json()["errors"][0]["pointer"] == "/1/query"
     assert post(gate, [{"query": "{a}"}] * 3).reason == "graphql_too_complex"
     assert len(shop.service.requests) == 1
 
