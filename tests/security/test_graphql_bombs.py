@@ -49,7 +49,7 @@ BOMBS = {
     "objects": ("{ a(b: " + "{c:" * 20_000, "graphql_too_complex"),
     "types": ("query ($a: " + "[" * 60_000, "graphql_too_complex"),
     "operations": (" ".join(f"query Q{n} {{ a }}" for n in range(3500)), "graphql_malformed"),
-    "quotes": ("{ a(b: " + '"" ' * 15_000, "graphql_malformed"),
+    "quotes": ("{ a(b: " + '"" ' * 12_000, "graphql_malformed"),
     "a comment": ("#" * 65_000, "graphql_malformed"),
 }
 
