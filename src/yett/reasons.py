@@ -20,6 +20,8 @@ REASONS: tuple[str, ...] = (
     "buffer_exhausted",
     "misdirected_request",
     "overloaded",
+    "address_filtered",
+    "address_list_unavailable",
     "address_limited",
     "route_not_found",
     "method_not_allowed",

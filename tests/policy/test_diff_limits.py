@@ -43,6 +43,8 @@ def rates(**changes: Any) -> set[Kind]:
         ({"during": CALENDAR}, Kind.WIDENS),
         ({"outside": [CALENDAR]}, Kind.WIDENS),
         ({"somewhen": 1}, Kind.WIDENS),
+        ({"shared": {"mode": "cached", "state_loss": "local"}}, Kind.NARROWS),
+        ({"shared": {"mode": "exact", "state_loss": "refuse"}}, Kind.NARROWS),
     ],
 )
 def test_rates(change: Document, kind: Kind) -> None:
@@ -79,3 +81,24 @@ def test_requests_at_once(change: Document, kind: Kind) -> None:
 def test_a_limit_that_comes_or_goes() -> None:
     assert kinds(concurrency([AT_ONCE], [])) == kinds(limits("rate_limits", [RATE], [])) == {Kind.WIDENS}
     assert kinds(concurrency([], [AT_ONCE])) == kinds(limits("rate_limits", [], [RATE])) == {Kind.NARROWS}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (("exact", "refuse"), ("cached", "refuse"), {Kind.WIDENS}),
+        (("cached", "refuse"), ("exact", "refuse"), {Kind.NARROWS}),
+        (("exact", "refuse"), ("exact", "local"), {Kind.WIDENS}),
+        (("exact", "local"), ("exact", "fail_open"), {Kind.WIDENS}),
+        (("exact", "fail_open"), ("exact", "refuse"), {Kind.NARROWS}),
+        (("exact", "refuse"), None, {Kind.WIDENS}),
+        (None, ("exact", "fail_open"), {Kind.NARROWS, Kind.WIDENS}),
+    ],
+)
+def test_how_instances_share_a_limit(old: Any, new: Any, found: set[Kind]) -> None:
+    """Each instance for itself lets through the limit times the instances; what is lost with Redis is said as well."""
+    one, other = (
+        {**RATE, "shared": dict(zip(("mode", "state_loss"), what, strict=True))} if what else RATE
+        for what in (old, new)
+    )
+    assert kinds(limits("rate_limits", [one], [other])) == found

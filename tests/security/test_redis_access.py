@@ -69,7 +69,11 @@ def configured(service: Origin, signer: AssertionSigner, state: Config) -> Confi
         },
         "services": {"origin": configs.service(service)},
         "routes": {
-            "closed": configs.route(authenticate="machines", access="authenticated"),
+            "closed": configs.route(
+                authenticate="machines",
+                access="authenticated",
+                rate_limit={"all": {"rate": "1000/s", "burst": 1000, "key": "route"}},
+            ),
             "open": configs.route("/open"),
         },
     }

@@ -152,6 +152,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ClientCertificateUnknown
         | Reason::ApiKeyAddressForbidden
         | Reason::ContentDigestMismatch
+        | Reason::AddressFiltered
+        | Reason::AddressListUnavailable
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid

@@ -14,14 +14,17 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::decisions::Records;
 use crate::exchange::RouteIndex;
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
+use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
+use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
@@ -162,12 +165,16 @@ pub struct Route {
     pub scope: Option<Box<str>>,
     /// Whether the place is its own that strangers are told about what protects a host (RFC 9728).
     pub well_known: bool,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
     pub rate_limits: RateLimits,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
+    /// Limits that are tried out: counted and reported, never enforced.
+    pub shadow_limits: ShadowLimits,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.
@@ -188,6 +195,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Pages of other origins.
     pub cors: Option<Cors>,
+    /// From whose pages requests that may change something may come.
+    pub csrf: Option<Csrf>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
     /// What its requests have to be.
@@ -270,8 +279,12 @@ impl std::fmt::Debug for BearerToken {
 pub struct Listener {
     /// Name.
     pub name: Arc<str>,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
+    /// Those that are tried out.
+    pub shadow_limits: ShadowLimits,
     /// Whose forwarding header is believed.
     pub trusted_proxies: Option<ir::TrustedProxies>,
     /// Which certificate belongs to a host, where there are several.

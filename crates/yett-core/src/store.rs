@@ -25,6 +25,9 @@
 //! - Keys are digests ([`Key::new`]): no text of a client is ever a key, and all are of one size. Values are at most
 //!   [`MAX_VALUE`] bytes. They are stored as they come: seal what is secret before it is put here.
 
+pub mod limits;
+#[cfg(test)]
+mod limits_tests;
 pub mod memory;
 pub mod redis;
 pub mod sqlite;
@@ -122,6 +125,8 @@ pub enum Space {
     Session,
     /// What belongs to a session and is found otherwise, such as its refresh lock.
     SessionIndex,
+    /// Buckets of limits.
+    Limit,
 }
 
 impl Space {
@@ -136,6 +141,7 @@ impl Space {
             Self::Login => (5, "login"),
             Self::Session => (6, "session"),
             Self::SessionIndex => (7, "session-index"),
+            Self::Limit => (8, "limit"),
         }
     }
 }
@@ -253,6 +259,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn caught_up(&self) -> Reply<()> {
         // Where nobody else writes, the follower has heard each entry before it was acknowledged.
         ready(Ok(()))
+    }
+
+    /// Charges all of these, or none where one has no room. Atomic over all instances.
+    fn charge(&self, charges: &[limits::Charge]) -> Reply<limits::Charged> {
+        let _ = charges;
+        // What nobody shares is charged in memory.
+        ready(Err(Unavailable::Failed))
     }
 
     /// Whether [`Store::insert_if_absent`] remembers over a restart.

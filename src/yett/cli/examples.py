@@ -38,6 +38,10 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "0 nothing widens but what was allowed, 1 something does (or one side does not load), 2 wrong usage.",
     ),
+    "replay": (
+        ("yett replay decisions.jsonl --config gateway.yaml", "yett replay decisions.jsonl.1.gz decisions.jsonl --config new.yaml --format markdown"),
+        "0 all as before, 1 a flip, an undecidable or a damaged record (or the configuration does not load), 2 wrong usage.",
+    ),
     "run": (
         (
             "yett run gateway.yaml",
@@ -95,6 +99,10 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "certs check": (("yett certs check gateway.yaml --connect",), CODES),
     "certs rehearse": (("yett certs rehearse gateway.yaml",), "0 all as expected, 1 a surprise, 2 wrong usage."),
+    "demo prepare": (
+        ("yett demo prepare", "yett test examples/shop --coverage"),
+        "0 made or there already, 1 the shop is not here, 2 wrong usage.",
+    ),
     "demo token": (
         ("yett demo token --client mobile", "yett demo token --client accountant --scope billing.read"),
         "0 printed, 1 no demo runs, 2 wrong usage.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config import (
+    address_list,
     decision_log,
     dpop,
     endpoint,
@@ -49,6 +50,8 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates.shadow import enforced, of_listener
+from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
 from yett.config.spiffe import Waiting, Workloads, is_waiting
@@ -171,7 +174,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | N
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *uncounted(policy.rate_limits for policy in policies), *only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting), document=document,
     )  # fmt: skip
 
@@ -196,6 +199,7 @@ def build(
         **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **decision_log.compiled(gateway, directory),
+        **address_list.compiled(gateway.address_lists, directory),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -264,9 +268,16 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         **({"proxy_protocol": {"addresses": list(announced.addresses)}} if announced else {}),
         "tls": tls,
         "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
+        **(
+            {"address_filters": [listener.address_filter.compiled(f"listener {name}")]}
+            if listener.address_filter
+            else {}
+        ),
         "address_limits": [
-            limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()
+            limit.compiled(label, f"listener:{name}")
+            for label, limit in enforced(listener.address_limit).items()
         ],
+        **of_listener(name, listener.address_limit),
         "limits": {
             key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
         },
@@ -475,10 +486,12 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
+        **({"address_filters": policy.address_filters} if policy.address_filters else {}),
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
         **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
+        **({"shadow_limits": policy.shadow_limits} if policy.shadow_limits else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,
@@ -486,6 +499,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"cors": policy.cors} if policy.cors else {}),
+        **({"csrf": policy.csrf} if policy.csrf else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),
@@ -522,6 +536,7 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.forward_credential
     ]
     found += state_part.weakened(gateway.state) if gateway.state else []
+    found += address_list.weakened(gateway.address_lists)
     for name, item in gateway.services.items():
         assertion = item.identity_assertion
         if assertion and assertion.headers:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from yett.config.address_list import AddressList
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
 from yett.config.decision_log import DecisionLog
@@ -114,6 +115,8 @@ class Gateway(Model):
     """The version of this format."""
     environment: Name | None = None
     """Which deployment this is, such as `production`."""
+    base: Text | None = None
+    """The file that this one is an overlay of: what it says here is different in this environment. Relative to this file."""
     owner: Text | None = None
     """Who answers for this file."""
     include: Items = ()
@@ -153,6 +156,8 @@ class Gateway(Model):
     """Roles, what each may do, and which others it includes."""
     classifications: Items = ()
     """How sensitive data can be, the lowest first, such as `[public, internal, confidential]`."""
+    address_lists: dict[Name, AddressList] = Field(default_factory=dict)
+    """Lists of addresses, which `address_filter` names."""
     groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]

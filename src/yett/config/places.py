@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class Source:
     def place(self, location: Location, key: bool) -> tuple[int, int]:
         """Line and column of a key or a value; of the nearest enclosing part where there is none."""
         if self._index is None:
-            self._index = dict(self._walk())
+            self._index = self._walk()
         here: Location = ()
         value = self.value
         location = self._without_lists(location)
@@ -47,6 +46,19 @@ class Source:
             return self._index[("key", *here)]
         return self._index.get(("value", *here), (1, 1))
 
+    def depth(self, location: Location) -> int:
+        """How many steps towards a part there are in this file."""
+        value, steps = self.value, 0
+        for step in location:
+            if (isinstance(value, dict) and step in value) or _has_item(value, step):
+                value = value[step]
+            elif step == 0 and isinstance(step, int) and not isinstance(value, list | dict):
+                pass  # one item stands without its list
+            else:
+                return steps
+            steps += 1
+        return steps
+
     def _without_lists(self, location: Location) -> Location:
         """The location without the index of one item that stands without its list."""
         value, kept = self.value, []
@@ -60,20 +72,22 @@ class Source:
                 value = value[step]
         return tuple(kept)
 
-    def _walk(self) -> Iterator[tuple[Location, tuple[int, int]]]:
+    def _walk(self) -> dict[Location, tuple[int, int]]:
         pairs = iter(zip(self.marks[::2], self.marks[1::2], strict=True))
+        found: dict[Location, tuple[int, int]] = {}
 
-        def visit(value: Any, at: Location) -> Iterator[tuple[Location, tuple[int, int]]]:
-            yield ("value", *at), next(pairs)
+        def visit(value: Any, at: Location) -> None:
+            found[("value", *at)] = next(pairs)
             if isinstance(value, dict):
                 for name, part in value.items():
-                    yield ("key", *at, name), next(pairs)
-                    yield from visit(part, (*at, name))
+                    found[("key", *at, name)] = next(pairs)
+                    visit(part, (*at, name))
             elif isinstance(value, list):
                 for index, part in enumerate(value):
-                    yield from visit(part, (*at, index))
+                    visit(part, (*at, index))
 
-        return visit(self.value, ())
+        visit(self.value, ())
+        return found
 
 
 def _has_item(value: Any, step: str | int) -> bool:
@@ -88,10 +102,16 @@ class Places:
     shown: str
     directory: Path
     parts: dict[Location, Source] = field(default_factory=dict)
+    below: Source | None = None
+    """The base, where `main` is an overlay."""
 
     def source(self, location: Location) -> Source | None:
         """The file in which a part stands; nothing for a configuration written in Python."""
-        return self.parts.get(location[:2], self.main)
+        if self.main is None or self.below is None:
+            return self.parts.get(location[:2], self.main)
+        base = self.parts.get(location[:2], self.below)
+        above, below = self.main.depth(location), base.depth(location)
+        return self.main if above > below or above == len(location) else base
 
     def base(self, location: Location) -> Path:
         """The folder that paths of this part are relative to."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
-from yett.config.rates.measure import key_text
-from yett.config.rates.text import limit_text
+from yett.config.rates.text import at_once_text, pace_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed
@@ -29,8 +28,9 @@ KEYS = {
     "tenants": ("tenant", "tenants"),
     "deny": ("deny",),
     "authorize": ("authorize",),
-    "shadow": ("authorize", "deny"),
+    "shadow": ("authorize", "deny", "address_limit", "rate_limit", "concurrency_limit"),
     "external_authorization": ("external_authorization",),
+    "address_filters": ("address_filter",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
@@ -42,6 +42,7 @@ KEYS = {
     "security_headers": ("security_headers",),
     "websocket": ("websocket",),
     "cors": ("cors",),
+    "csrf": ("csrf",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -88,9 +89,13 @@ def read(file: Path, name: str) -> dict[str, Any]:
 
 def _of(part: str, key: str, value: str, origin: str) -> bool:
     """Rules say themselves where they stand."""
-    if part == "shadow" and (key == "deny") != value.startswith(f"{origin}: deny."):
+    if part == "shadow" and key != next(
+        (one for one in KEYS[part] if value.startswith(f"{origin}: {one}.")), "authorize"
+    ):
         return False
-    return part not in {"deny", "authorize", "shadow"} or value.startswith((f"{origin}:", f"{origin} "))
+    return part not in {"deny", "authorize", "shadow", "address_filters"} or value.startswith(
+        (f"{origin}:", f"{origin} ")
+    )
 
 
 def _short(error: Any) -> str:
@@ -127,16 +132,15 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
     for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
         yield "shadow", f"{rule['source']}: {rule_text(rule)}"
+    yield from _filters(route)
+    for tried in route.get("shadow_limits", ()):
+        for text in shadow_text(tried["limit"]):
+            yield "shadow", f"{tried['source']}: {text}"
     for kind in ("address_limits", "rate_limits"):
         for limit in route[kind]:
-            pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
-            yield kind, f"{limit['name']}: {pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+            yield kind, f"{limit['name']}: {pace_text(limit)}"
     for limit in route.get("concurrency_limits", ()):
-        fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
-        yield (
-            "concurrency_limits",
-            f"{limit['name']}: {limit['requests']} at once, by {key_text(limit['key'])}{fair}",
-        )
+        yield "concurrency_limits", f"{limit['name']}: {at_once_text(limit)}"
     yield from _further(route)
     kind, target = next(iter(route["action"].items()))
     yield (
@@ -146,6 +150,12 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "body", f"{route['body_limit']} bytes"
     times = {key.removesuffix("_ms"): ms for key, ms in route["timeouts"].items() if ms}
     yield "timeouts", ", ".join(f"{key} {ms / 1000:g} s" for key, ms in times.items())
+
+
+def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in route.get("address_filters", ()):
+        lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
+        yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -161,6 +171,12 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, "yes"
     if route.get("cors"):
         yield "cors", cors_text(route["cors"])
+    if route.get("csrf"):
+        pages = ", ".join(["the same host", *route["csrf"]["origins"]])
+        yield (
+            "csrf",
+            f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
+        )
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:

@@ -21,8 +21,16 @@ impl AddressLimit {
         if limit.key != ir::LimitKey::Address {
             return Err(format!("limit `{}` is not keyed by address; write it as a `rate_limit`", limit.name));
         }
-        if limit.cost.is_some() || limit.class.is_some() || limit.during.is_some() || !limit.outside.is_empty() {
-            return Err(format!("limit `{}` is by address: it knows no classes, costs and schedules", limit.name));
+        if limit.cost.is_some()
+            || limit.class.is_some()
+            || limit.during.is_some()
+            || !limit.outside.is_empty()
+            || limit.shared.is_some()
+        {
+            return Err(format!(
+                "limit `{}` is by address: it knows no classes, costs and schedules, and is not shared",
+                limit.name
+            ));
         }
         Ok(Self { limit: RateLimit::compile(limit, tables, Reason::AddressLimited)?, hash: KeyedHash::new(seed) })
     }

@@ -1,13 +1,16 @@
 //! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
+pub mod address_filter;
 pub mod address_limit;
 pub mod assurance;
 pub mod authorize;
 pub mod concurrency_limit;
 pub mod cors;
+pub mod csrf;
 pub mod external_authorization;
 pub mod header_edits;
 pub mod identity_assertion;
 pub mod keyed_hash;
+pub mod limit_shadow;
 pub mod limit_table;
 pub mod mirror;
 pub mod rate_limit;

@@ -210,6 +210,8 @@ impl Gateway {
             "admin": lock(&inner.admin).map(|address| serde_json::json!({"address": address.to_string()})),
             "connections": inner.metrics.iter().map(|metrics| metrics.open.get()).sum::<u64>(),
             "ready": inner.ready(),
+            // Nothing where no limit is shared.
+            "limits_shared": inner.shared.limits.sharing().lost().map(|lost| !lost),
             "draining": inner.draining.load(Ordering::Relaxed),
         })
         .to_string()
@@ -351,6 +353,7 @@ impl Inner {
         let process = &plan.snapshot.ir.process;
         self.shared.buffers.set(process.buffered_bytes);
         self.shared.limits.set_keys(process.limit_keys, clock::now());
+        self.shared.shadow_limits.set_keys(&plan.snapshot.ir, clock::now());
         self.shared.introspection.answers.set_entries(process.introspection_cache);
         self.shared.network.set_own_addresses(plan.own_addresses(control));
         let (installed, targets) = plan.install(control, self.commands.len(), &self.shared);

@@ -172,6 +172,7 @@ impl Plan {
         // What is revoked is known before anything is served. Redis may come later: until then nobody is believed.
         shared.revocations.follow(&self.stores, &shared.service_runtime);
         shared.stores.set(self.stores);
+        crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
         shared.revocations.configure(ir.process.revocations, ir.state.as_ref().and_then(|state| state.redis.as_ref()));
         let entries = usize::try_from(self.snapshot.ir.process.verdict_cache).unwrap_or(usize::MAX);

@@ -38,6 +38,56 @@ pub struct RateLimit {
     /// At most so many seconds are added to Retry-After, so that callers do not come back together.
     #[serde(default)]
     pub jitter_s: u32,
+    /// How instances share it; where nothing is said, each counts for itself.
+    #[serde(default)]
+    pub shared: Option<SharedLimit>,
+}
+
+/// A limit that instances share by `state.redis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedLimit {
+    /// Whether each request is charged there.
+    pub mode: SharedMode,
+    /// What becomes of requests while it does not answer.
+    pub state_loss: LimitLoss,
+}
+
+/// How a limit is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedMode {
+    /// Each request is charged in Redis.
+    Exact,
+    /// Each instance leases a part of the burst ahead of requests.
+    Cached,
+}
+
+/// What becomes of requests while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitLoss {
+    /// They are refused.
+    Refuse,
+    /// They are charged to a bucket of this instance.
+    Local,
+    /// They are let through.
+    FailOpen,
+}
+
+impl LimitLoss {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refuse, Self::Local, Self::FailOpen];
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Local => "local",
+            Self::FailOpen => "fail_open",
+        }
+    }
 }
 
 /// Whose bucket. A caller of whom the configured one is not known has a bucket as principal.
@@ -70,10 +120,10 @@ pub enum LimitKey {
 }
 
 /// What a request costs, in requests; at most the burst counts.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitCost {
-    /// With every method that is not listed; 0 costs nothing.
+    /// With every method that is not listed; 0 costs nothing. Where `after` says something, what it costs beforehand.
     pub default: u64,
     /// By method, upper case; HEAD is GET.
     #[serde(default)]
@@ -81,6 +131,33 @@ pub struct LimitCost {
     /// What an expression in CEL comes to, an int, in place of the others.
     #[serde(default)]
     pub value: Option<String>,
+    /// What it costs once its answer has ended, where that is more.
+    #[serde(default)]
+    pub after: Option<CostAfter>,
+}
+
+/// What a request costs once its answer has ended: exactly one of `header`, `bytes` and `time_ms` says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CostAfter {
+    /// The field of the answer that has the cost, lower case.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// What an answer without that field costs; at least 1.
+    #[serde(default)]
+    pub missing: u64,
+    /// Whether the field stays in the answer.
+    #[serde(default)]
+    pub keep: bool,
+    /// One for every so many bytes of the body, begun ones too.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// One for every so many milliseconds of the service, begun ones too.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
+    /// The most that is charged; the burst where nothing is said.
+    #[serde(default)]
+    pub most: Option<u64>,
 }
 
 /// A time that comes again (cron): it begins at each minute that fits, and lasts.

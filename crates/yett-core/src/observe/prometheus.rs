@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
+use crate::address_lists::{ListStatus, age_s};
+use crate::ir::LimitLoss;
 use crate::providers::introspection::source::Source;
 use crate::reason::Reason;
 use crate::resilience::State;
@@ -98,9 +100,11 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     certificates(&mut out, gauges.certificates);
     introspection(&mut out, shared);
     service_tokens(&mut out, shared);
+    sharing(&mut out, shared);
     external_checks(&mut out, shared);
     shadow(&mut out, shared);
     state(&mut out, shared);
+    address_lists(&mut out, shared);
     responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
@@ -191,11 +195,36 @@ fn shadow(out: &mut String, shared: &Shared) {
         return;
     }
     let name = "yett_shadow_total";
-    head(out, name, "requests by what a rule in shadow would have done", "counter");
+    head(out, name, "requests by what a rule or limit in shadow would have done", "counter");
     for record in &all {
         let (route, rule) = (Label(&record.route), Label(&record.source));
         for (outcome, count) in record.counts() {
             let _ = writeln!(out, "{name}{{route=\"{route}\",rule=\"{rule}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
+}
+
+/// Files of addresses; nothing where there are none.
+fn address_lists(out: &mut String, shared: &Shared) {
+    let all = shared.address_lists.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&ListStatus) -> u64| {
+        head(out, name, help, kind);
+        for file in &all {
+            let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), value(file));
+        }
+    };
+    each("yett_address_list_entries", "ranges of addresses that count, of a file", "gauge", |f| f.entries as u64);
+    each("yett_address_list_bytes", "bytes of memory that they take", "gauge", |f| f.bytes as u64);
+    each("yett_address_list_current", "1 while what counts is what the file says", "gauge", |f| f.current.into());
+    each("yett_address_list_failures_total", "times that a file could not be read", "counter", |f| f.failures);
+    let name = "yett_address_list_age_seconds";
+    head(out, name, "since when what counts has been written", "gauge");
+    for file in &all {
+        if let Some(modified_ms) = file.modified_ms {
+            let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), age_s(modified_ms));
         }
     }
 }
@@ -218,6 +247,24 @@ fn state(out: &mut String, shared: &Shared) {
     head(out, name, "operations of the store without an answer, by cause", "counter");
     for why in Unavailable::ALL {
         let _ = writeln!(out, "{name}{{cause=\"{}\"}} {}", why.code(), shared.store_failures.get(why));
+    }
+}
+
+/// Limits that instances share; nothing where there are none.
+fn sharing(out: &mut String, shared: &Shared) {
+    let sharing = shared.limits.sharing();
+    let Some(lost) = sharing.lost() else { return };
+    let help = "1 while the store that instances share limits by did not answer when it was asked last";
+    single(out, "yett_limits_not_shared", help, "gauge", u64::from(lost));
+    let name = "yett_limit_state_loss_total";
+    head(out, name, "limits that were decided without the store, by what was to be done", "counter");
+    for loss in LimitLoss::ALL {
+        let _ = writeln!(out, "{name}{{state_loss=\"{}\"}} {}", loss.code(), sharing.without(loss));
+    }
+    let name = "yett_limit_leases_total";
+    head(out, name, "parts of a burst that were leased (`cached`), or were not to be had", "counter");
+    for (outcome, counter) in ["granted", "refused"].iter().zip(&sharing.leases) {
+        let _ = writeln!(out, "{name}{{outcome=\"{outcome}\"}} {}", counter.get());
     }
 }
 

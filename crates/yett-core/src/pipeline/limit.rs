@@ -1,21 +1,40 @@
-//! Limits: by address before anything is known of the caller, by caller once it is.
+//! Who may come in by address, and limits: by address before anything is known of the caller, by caller once it is.
 
-use crate::exchange::{Exchange, Now, Step};
+use crate::exchange::{Exchange, Need, Now, Step};
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
+use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::rate_limit::Ended;
 use crate::reason::Reason;
-use crate::snapshot::{Access, Snapshot};
+use crate::snapshot::{Access, Route, Snapshot};
 
-/// The listener's limits by address.
+/// The listener's lists and limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     match snapshot.listener(&exchange.connection.listener) {
-        Some(listener) => charge_address(&listener.address_limits, exchange, now),
+        Some(listener) => admit(&listener.address_filters, &listener.address_limits, &listener.shadow_limits, exchange, now),
         None => Step::Refuse(Reason::RouteNotFound.into()),
     }
 }
 
-/// Charges limits by address, one after the other.
-pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, now: Now) -> Step {
+/// Whether an address may come in, and then how often: who may not costs nothing.
+pub(super) fn admit(
+    filters: &[AddressFilter],
+    limits: &[AddressLimit],
+    tried: &ShadowLimits,
+    exchange: &mut Exchange,
+    now: Now,
+) -> Step {
+    for filter in filters {
+        if let Err(refusal) = filter.check(exchange.client) {
+            return Step::Refuse(refusal);
+        }
+    }
+    charge_address(limits, tried, exchange, now)
+}
+
+/// Charges limits by address, one after the other; where all have room, also those in shadow.
+fn charge_address(limits: &[AddressLimit], tried: &ShadowLimits, exchange: &mut Exchange, now: Now) -> Step {
     for limit in limits {
         match limit.check(exchange.client, now) {
             Ok(report) => exchange.limits.push(report),
@@ -25,6 +44,7 @@ pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, n
             }
         }
     }
+    tried.judge_address(exchange, now);
     Step::Continue
 }
 
@@ -32,24 +52,55 @@ pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, n
 /// all rates have room, or none is charged.
 pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let answered = exchange.limits_answered.take();
+    // What was asked for one moment is decided for it.
+    let now = answered.as_ref().map_or(now, |answered| answered.at);
     let mut reports = std::mem::take(&mut exchange.limits);
-    let ask = match (&route.access, &exchange.principal) {
-        (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
-        _ => None,
+    let held = std::mem::take(&mut exchange.under_way);
+    let ask = ask_of(route, exchange, now);
+    let places = match &answered {
+        None => route.concurrency_limits.enter(exchange, ask.as_ref()),
+        Some(_) => Ok(held),
     };
-    let places = route.concurrency_limits.enter(exchange, ask.as_ref());
-    let entered = places.and_then(|places| route.rate_limits.charge(exchange, ask.as_ref(), now, &mut reports).map(|()| places));
+    let entered = places.and_then(|places| {
+        let asked = route.rate_limits.admit(exchange, ask.as_ref(), now, answered.as_deref(), &mut reports)?;
+        Ok((places, asked))
+    });
     exchange.limits = reports;
     match entered {
-        Ok(places) => exchange.under_way = places,
+        Ok((places, None)) => exchange.under_way = places,
+        Ok((places, Some(asked))) => {
+            exchange.under_way = places;
+            return Step::Need(Need::Limits(Box::new(asked)));
+        }
         Err(refusal) => return Step::Refuse(refusal),
     }
-    match &route.websocket {
-        None => Step::Continue,
+    if let Some(websocket) = &route.websocket {
         // Taken before the service is asked, held until the connection ends.
-        Some(websocket) => {
-            exchange.place = websocket.enter();
-            if exchange.place.is_some() { Step::Continue } else { Step::Refuse(Reason::WebsocketLimit.into()) }
+        exchange.place = websocket.enter();
+        if exchange.place.is_none() {
+            return Step::Refuse(Reason::WebsocketLimit.into());
         }
+    }
+    exchange.owing = route.rate_limits.owing(exchange, ask_of(route, exchange, now).as_ref(), now);
+    // Only what all that is enforced lets pass.
+    if route.shadow_limits.has_callers() {
+        route.shadow_limits.judge(exchange, ask_of(route, exchange, now).as_ref(), now).leave(exchange);
+    }
+    Step::Continue
+}
+
+fn ask_of<'a>(route: &'a Route, exchange: &'a Exchange, now: Now) -> Option<Ask<'a>> {
+    match (&route.access, &exchange.principal) {
+        (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
+        _ => None,
+    }
+}
+
+/// Charges what the request owes, now that it has ended.
+pub(super) fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    let owing = std::mem::take(&mut exchange.owing);
+    if let Some(route) = snapshot.route(exchange.route) {
+        route.rate_limits.settle(&owing, ended, now);
     }
 }

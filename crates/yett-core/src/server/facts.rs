@@ -9,6 +9,7 @@ use super::deadline::after;
 use super::lane::Lane;
 use super::worker::{View, Worker};
 use crate::exchange::{Need, Now, Once, Use};
+use crate::filters::rate_limit::note;
 use crate::providers::introspection::Introspected;
 use crate::providers::oidc::grants::Grant;
 use crate::providers::{Provider, bearer_of};
@@ -55,6 +56,11 @@ impl<C: Client> Lane<C> {
                     }
                 };
                 self.exchange.uses.push((key, answer));
+            }
+            Need::Limits(ref asked) => {
+                let answer = worker.shared.stores.main().charge(&asked.charges).await;
+                note(&worker.shared, answer.as_ref().map(drop).map_err(|why| *why), now());
+                self.exchange.limits_answered = Some(Box::new(asked.answered(answer)));
             }
             // Read by `Lane::hold_for_phases`: nobody may be left to answer.
             Need::Body { .. } => {}

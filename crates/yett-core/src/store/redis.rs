@@ -20,6 +20,7 @@ use redis::{
 };
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::limits::{self, Charge, Charged, Script};
 use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
 use crate::ir;
 
@@ -80,6 +81,9 @@ struct Inner {
     deadline: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
     room: Arc<Semaphore>,
+    /// The same for limits: a crowd of callers leaves room for what counts once, and for sessions.
+    limit_room: Arc<Semaphore>,
+    limit_script: Script,
     follower: Mutex<Option<Following>>,
     /// A message came, or somebody wants the log to be read now.
     look: Arc<Notify>,
@@ -139,6 +143,8 @@ impl Redis {
             deadline: Duration::from_millis(spec.deadline_ms),
             connection: Mutex::default(),
             room: Arc::new(Semaphore::new(QUEUE)),
+            limit_room: Arc::new(Semaphore::new(QUEUE)),
+            limit_script: Script::default(),
             follower: Mutex::default(),
             look: Arc::default(),
             waiting: Mutex::default(),
@@ -221,6 +227,11 @@ impl Inner {
         if !matches!(tokio::time::timeout(READ, connection.subscribe(&channel)).await, Ok(Ok(()))) {
             return false;
         }
+        // So that the first requests send a name; where it is refused, they send the script.
+        let load = self.limit_script.load();
+        if tokio::time::timeout(READ, load.query_async::<Value>(&mut connection)).await.is_err() {
+            return false;
+        }
         // Before operations go through, so that nobody is served by an instance that knows less than it could.
         if !self.read_log(&mut connection).await {
             return false;
@@ -250,6 +261,17 @@ impl Inner {
             let _ = write!(out, "{byte:02x}");
         }
         out
+    }
+
+    /// Runs the script of limits, which a server that restarted does not have any more.
+    async fn charge(&self, connection: &mut MultiplexedConnection, charges: &[Charge]) -> Result<Charged, Unavailable> {
+        let run = |by_name| self.limit_script.run(by_name, charges, |key| self.key(key));
+        let mut answer = run(true).query_async::<Vec<Value>>(connection).await;
+        if answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
+            answer = run(false).query_async(connection).await;
+        }
+        let values = answer.map_err(|error| if error.is_timeout() { Unavailable::Slow } else { Unavailable::Failed })?;
+        limits::read(&values, charges.len()).ok_or(Unavailable::Failed)
     }
 
     fn append_command(&self, entry: &Entry) -> Cmd {
@@ -486,6 +508,19 @@ impl Store for Redis {
                 Err(_) => Err(Unavailable::Slow),
             }
         })
+    }
+
+    fn charge(&self, charges: &[Charge]) -> Reply<Charged> {
+        let Ok(place) = Arc::clone(&self.inner.limit_room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
+        let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
+        let (answer, answered) = oneshot::channel();
+        let (inner, charges) = (Arc::clone(&self.inner), charges.to_vec());
+        self.runtime.spawn(async move {
+            let _place = place;
+            let asked = inner.charge(&mut connection, &charges);
+            let _ = answer.send(tokio::time::timeout(inner.deadline, asked).await.unwrap_or(Err(Unavailable::Slow)));
+        });
+        Box::pin(async move { answered.await.unwrap_or(Err(Unavailable::Failed)) })
     }
 
     fn replay_survives(&self) -> Survives {

@@ -31,13 +31,13 @@ impl Drop for Scratch {
 }
 
 /// A Redis of Debian's package `redis-server`.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Server {
-    fn start(port: Option<u16>) -> Self {
+    pub(super) fn start(port: Option<u16>) -> Self {
         let port = port.unwrap_or_else(|| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -47,7 +47,13 @@ impl Server {
         Self { child, port }
     }
 
-    fn spec(&self, prefix: &str) -> ir::Redis {
+    /// Empty, in place of one that is killed.
+    pub(super) fn start_after(before: Self, port: u16) -> Self {
+        drop(before);
+        Self::start(Some(port))
+    }
+
+    pub(super) fn spec(&self, prefix: &str) -> ir::Redis {
         ir::Redis {
             host: "127.0.0.1".into(),
             port: self.port,
@@ -63,7 +69,7 @@ impl Server {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 }
@@ -75,11 +81,11 @@ impl Drop for Server {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(Instant::now() < end, "never: {what}");

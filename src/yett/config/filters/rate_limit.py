@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WrapValidator, model_validator
 
@@ -12,6 +12,8 @@ from yett.config.base import Model, refuse
 from yett.config.filters.authorize import Rule
 from yett.config.rates.measure import Cost, Key, LimitCost, LimitKey, key_document
 from yett.config.rates.schedule import Cron
+from yett.config.rates.shared import Sharing
+from yett.config.shadow import Tried
 from yett.config.types import Name, Text
 from yett.config.unlimited import OrNone, or_none
 
@@ -130,7 +132,7 @@ class LimitClass(Rule, _Paced):
         return self
 
 
-class RateLimit(Model, _Paced):
+class RateLimit(Tried, _Paced):
     """A rate and a burst for each caller, or for all callers of a route together."""
 
     rate: units.Rate | None = None
@@ -143,13 +145,20 @@ class RateLimit(Model, _Paced):
     """Whose bucket: `principal` (each verified caller's, the default), `client`, `key`, `token`, `session`, `partner`, `tenant`,
     `{header: NAME}`, `{cel: TEXT}`, or `route`, one for everyone."""
     cost: Cost | None = None
-    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}` or `{cel: TEXT}`; 1 otherwise."""
+    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}`, `{cel: TEXT}` or, once its answer has ended,
+    `{after: {header: x-cost, missing: 1}}`, `{after: {bytes: 64KiB}}`, `{after: {time: 100ms}}`; 1 otherwise."""
     classes: dict[Name, LimitClass] = Field(default_factory=dict)
     """Classes of callers with a rate and a burst of their own."""
     schedule: dict[Name, LimitSchedule] = Field(default_factory=dict)
     """Times at which another rate and burst count."""
     jitter: units.Duration | None = None
     """At most so much is added to `Retry-After`, so that callers do not come back together; whole seconds."""
+    shared: Literal["exact", "cached", "local"] | None = None
+    """How instances share it by `state.redis`: each request is charged there (`exact`, the default with a Redis), parts of the
+    burst are leased ahead (`cached`), or each instance counts for itself (`local`)."""
+    state_loss: Literal["refuse", "local", "fail_open"] | None = None
+    """What happens while Redis does not answer: requests are refused (`refuse`, the default), each instance counts for itself
+    (`local`), or they pass without being counted (`fail_open`)."""
 
     @model_validator(mode="after")
     def _whole(self) -> RateLimit:
@@ -171,9 +180,12 @@ class RateLimit(Model, _Paced):
         """Whether it only says what a route costs in the limit of its group."""
         return self.rate is None and not self.windows
 
-    def compiled(self, name: str, scope: str, sources: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """The limits in the intermediate representation; `sources` has the names of the classes there."""
-        shared: dict[str, Any] = {}
+    def compiled(
+        self, name: str, scope: str, sources: dict[str, str], redis: bool
+    ) -> Iterator[dict[str, Any]]:
+        """The limits in the intermediate representation; `sources` has the names of the classes there, `redis` says whether
+        instances have one."""
+        shared: dict[str, Any] = Sharing(self.shared, self.state_loss, redis).compiled()
         if self.cost is not None:
             shared["cost"] = self.cost.compiled()
         if self.jitter is not None:

@@ -8,9 +8,12 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.measure import CALLER, LimitCost, LimitKey
+from yett.config.rates.shadow import enforced, rates, tried
+from yett.config.rates.shared import Sharing
 
 if TYPE_CHECKING:
+    from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
@@ -27,37 +30,65 @@ class Limits:
         self._names: dict[str, str] = {}
         self._at_once: dict[str, str] = {}
         self._rules = Authorization(merger, policy, at, parts)
+        state = merger.gateway.state
+        self._redis = state is not None and state.redis is not None
 
     def run(self) -> None:
         """Fills in the policy."""
         unlimited.merged(
-            self.merger, self.policy, [(part.rate_limit, where) for part, where, _ in self.parts]
+            self.merger, self.policy, [(enforced(part.rate_limit), where) for part, where, _ in self.parts]
         )
         shared: dict[str, list[dict[str, Any]]] = {}
         for part, where, source in self.parts:
             scope = source.replace(" ", ":", 1)
             for name, item in part.rate_limit.items():
                 place = (*where, "rate_limit", name)
+                self._answered(part, item, place)
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
-                made = list(item.compiled(name, scope, self._classes(name, item, place, source)))
+                classes: list[dict[str, Any]] = []
+                named = self._classes(name, item, place, source, classes)
+                made = list(item.compiled(name, scope, named, self._redis))
                 self._check(item, made, place)
-                self.policy.rate_limits += made
+                for key, code, message in Sharing(item.shared, item.state_loss, self._redis).faults(made):
+                    self.merger.fault((*place, key), code, message)
+                if item.cost is not None and item.cost.after:
+                    self._counted(made, item.enforced, (*place, "cost", "after"))
+                if item.enforced:
+                    self.policy.rate_limits += made
+                    self.policy.limit_classes += classes
+                else:
+                    self.policy.shadow_limits.append(rates(source, name, made, classes))
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:
                     self._named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
-                self.policy.address_limits.append(limit.compiled(name, scope))
+                self._add(self.policy.address_limits, "address_limit", name, limit, source)
                 self._named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
-                self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
+                self._add(self.policy.concurrency_limits, "concurrency_limit", name, many, source)
+                self._concurrency(many, (*where, "concurrency_limit", name))
                 self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
         self._chosen()
 
-    def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
-        self.policy.concurrency_limits.append(item.compiled(name, scope))
+    def _add(
+        self,
+        among: list[dict[str, Any]],
+        key: str,
+        name: str,
+        limit: AddressLimit | ConcurrencyLimit,
+        source: str,
+    ) -> None:
+        """A limit that is one document, where it belongs."""
+        made = limit.compiled(name, source.replace(" ", ":", 1))
+        if limit.enforced:
+            among.append(made)
+        else:
+            self.policy.shadow_limits.append(tried(source, key, name, made))
+
+    def _concurrency(self, item: ConcurrencyLimit, place: Location) -> None:
         self._callers(item.key, place)
         if item.fair and self.policy.access == "public":
             message = "a public route knows no callers who could share; remove `fair`"
@@ -75,8 +106,10 @@ class Limits:
             )
         known[name] = source
 
-    def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
-        """The names of the classes in the document; their rules go into the policy."""
+    def _classes(
+        self, name: str, item: RateLimit, place: Location, source: str, rules: list[dict[str, Any]]
+    ) -> dict[str, str]:
+        """The names of the classes in the document; their rules are added to those given."""
         found = {}
         for label, rule in item.classes.items():
             found[label] = f"{source}: rate_limit.{name}.{label}"
@@ -89,7 +122,7 @@ class Limits:
                     True,
                 )
                 continue
-            self.policy.limit_classes.append(self._rules.rule(rule, where, found[label]))
+            rules.append(self._rules.rule(rule, where, found[label]))
         return found
 
     def _costs(
@@ -107,10 +140,17 @@ class Limits:
         cost = item.cost
         if cost is None:
             return
+        if cost.after:
+            enforced_here = all(limit in self.policy.rate_limits for limit in limits)
+            self._counted(limits, enforced_here, (*place, "cost", "after"))
         for index, limit in enumerate(limits):
             before = limit.get("cost", {"default": 1})
             if cost.cel or before.get("value"):
                 message = "the group's cost or the route's is an expression, and the two cannot be compared; keep one"
+                self.merger.fault((*place, "cost"), "cost_twice", message)
+                return
+            if self._after_twice(cost, before):
+                message = "a cost that is charged after the answer goes together with one number in the other place (group or route), and nothing else; keep one"
                 self.merger.fault((*place, "cost"), "cost_twice", message)
                 return
             methods = {
@@ -123,10 +163,36 @@ class Limits:
             made = {
                 "default": max(before["default"], cost.default),
                 **({"methods": methods} if methods else {}),
+                **({"after": before["after"]} if "after" in before else {}),
+                **({"after": cost.after.compiled()} if cost.after else {}),
             }
-            at = self.policy.rate_limits.index(limit)
-            limits[index] = self.policy.rate_limits[at] = {**limit, "cost": made}
+            limits[index] = {**limit, "cost": made}
+            if limit in self.policy.rate_limits:
+                self.policy.rate_limits[self.policy.rate_limits.index(limit)] = limits[index]
         self._fits(limits, (*place, "cost"))
+
+    def _answered(self, part: Group | Route, item: RateLimit, place: Location) -> None:
+        """A cost charged after the answer is that of a service."""
+        own = getattr(part, "redirect", None) or getattr(part, "respond", None)
+        if own and item.cost is not None and item.cost.after:
+            message = "the gateway answers this route itself, and no service whose answer could cost something; write a number"
+            self.merger.fault((*place, "cost", "after"), "cost_invalid", message, True)
+
+    def _counted(self, limits: list[dict[str, Any]], is_enforced: bool, place: Location) -> None:
+        """A cost charged after the answer is charged in the memory of this instance, to limits that are enforced."""
+        if any("shared" in limit for limit in limits):
+            message = "a cost charged after the answer is counted by each instance for itself; add `shared: local` to the limit"
+            self.merger.fault(place, "cost_invalid", message, True)
+        if not is_enforced:
+            message = "a cost charged after the answer cannot be tried out; remove it, or `mode: shadow` of the limit"
+            self.merger.fault(place, "cost_invalid", message, True)
+
+    @staticmethod
+    def _after_twice(cost: LimitCost, before: dict[str, Any]) -> bool:
+        """Whether costs charged after the answer cannot be joined: one of them can, with a number to reserve."""
+        if cost.after is None and "after" not in before:
+            return False
+        return bool((cost.after and "after" in before) or cost.methods or before.get("methods"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
         self._callers(item.key, place)
@@ -203,7 +269,7 @@ class Limits:
             names = [
                 name
                 for name, item in part.rate_limit.items()
-                if item.key and item.key.what in {"header", "cel"}
+                if item.enforced and item.key and item.key.what in {"header", "cel"}
             ]
             if names:
                 beside = "key: route" if self.policy.access == "public" else "key: principal"

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from yett.config.rates.after import after_text
+from yett.config.rates.measure import key_text
+
+
+def pace_text(limit: dict[str, Any]) -> str:
+    """`50 in 1 s, burst 100, by principal`, and what else there is."""
+    pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
+    return f"{pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+
+
+def at_once_text(limit: dict[str, Any]) -> str:
+    """`5 at once, by principal`."""
+    fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
+    return f"{limit['requests']} at once, by {key_text(limit['key'])}{fair}"
+
+
+def shadow_text(limit: dict[str, Any]) -> Iterator[str]:
+    """What a limit in shadow would bound, each of its rates."""
+    if "concurrency" in limit:
+        yield at_once_text(limit["concurrency"])
+    for one in (
+        *limit.get("rate", {}).get("limits", ()),
+        *([limit["address"]] if "address" in limit else ()),
+    ):
+        yield pace_text(one)
 
 
 def limit_text(limit: dict[str, Any]) -> str:
     """What a limit has beside its rate and key: costs, classes, times; begins with a comma where there is something."""
     found = [cost_text(limit["cost"])] if "cost" in limit else []
+    if "shared" in limit:
+        mode, loss = limit["shared"]["mode"], limit["shared"]["state_loss"]
+        found.append(f"shared by instances ({mode}; while Redis does not answer: {loss})")
     if "class" in limit:
         found.append(f"for {limit['class'].rpartition('.')[2]}")
     if "except" in limit:
@@ -24,7 +54,9 @@ def cost_text(cost: dict[str, Any]) -> str:
     if "value" in cost:
         return f"costs `{cost['value']}`"
     methods = [f"{method} costs {value}" for method, value in cost.get("methods", {}).items()]
-    return ", ".join([*methods, f"others {cost['default']}" if methods else f"costs {cost['default']}"])
+    after = [after_text(cost["after"])] if "after" in cost else []
+    others = f"others {cost['default']}" if methods else f"costs {cost['default']}"
+    return ", ".join([*methods, others, *after])
 
 
 def calendar_text(calendar: dict[str, Any]) -> str:

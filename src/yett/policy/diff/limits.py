@@ -11,7 +11,9 @@ from yett.config.rates.text import cost_text
 from yett.policy.diff.change import Change, at, bound, moves, narrows, rest, switched, unknown, widens
 
 Document = dict[str, Any]
-KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s")
+KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s", "shared")
+MODES = (None, "cached", "exact")
+LOSSES = ("fail_open", "local", "refuse")
 ONE = {"default": 1}
 
 
@@ -36,6 +38,7 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
         if one.get("jitter_s") != other.get("jitter_s"):
             text = f"the limit `{key[0]}`: `Retry-After` has another jitter"
             yield moves(f"{where}.{key[0]}.jitter", text, one.get("jitter_s"), other.get("jitter_s"))
+        yield from _shared(f"{where}.{key[0]}.shared", key[0], one.get("shared"), other.get("shared"))
         yield from at(f"{where}.{key[0]}", rest("", f"the limit `{key[0]}`", one, other, KNOWN))
     for key, one in after.items():
         if key not in before:
@@ -91,11 +94,35 @@ def _cost(where: str, name: str, old: Document, new: Document) -> Iterator[Chang
         [one.get("methods", {}).get(method, one["default"]) for method in sorted(methods)]
         for one in (old, new)
     ]
-    known = {*old, *new} <= {"default", "methods"} and all(
-        isinstance(cost, int) for cost in (*said[0], *said[1])
+    same = old.get("after") == new.get("after") or "after" not in old
+    known = (
+        same
+        and {*old, *new} <= {"default", "methods", "after"}
+        and all(isinstance(cost, int) for cost in (*said[0], *said[1]))
     )
     dearer = known and all(before <= after for before, after in zip(*said, strict=True))
     yield (narrows if dearer else widens)(where, text, old, new)
+
+
+def _shared(where: str, name: str, old: Document | None, new: Document | None) -> Iterator[Change]:
+    if old == new:
+        return
+    modes = [one["mode"] if one else None for one in (old, new)]
+    if modes[0] != modes[1]:
+        said = [f"shared by instances (`{mode}`)" if mode else "each instance's own" for mode in modes]
+        text = f"the limit `{name}`: {said[1]}, before {said[0]}"
+        yield (narrows if _stricter(MODES, *modes) else widens)(where, text, old, new)
+    losses = [one["state_loss"] if one else "local" for one in (old, new)]
+    if losses[0] != losses[1]:
+        text = f"the limit `{name}` while Redis does not answer: {losses[1]}, before {losses[0]}"
+        make = narrows if _stricter(LOSSES, *losses) else widens
+        yield make(f"{where}.state_loss", text, losses[0], losses[1])
+    if old and new:
+        yield from at(where, rest("", f"how the limit `{name}` is shared", old, new, ("mode", "state_loss")))
+
+
+def _stricter(order: tuple[str | None, ...], old: str | None, new: str | None) -> bool:
+    return old in order and new in order and order.index(new) > order.index(old)
 
 
 def _pace(limit: Document) -> str:

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::after::{After, Declared, Ended, Fields, Owed, Owing};
 use super::calendar::Calendar;
 use super::measure::{Cost, Key, Undecided};
 use super::{RateLimit, Tables};
@@ -10,6 +11,7 @@ use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::rule::Rule;
 use crate::filters::keyed_hash::KeyedHash;
+use crate::headers::Headers;
 use crate::ir;
 use crate::reason::Reason;
 
@@ -24,14 +26,19 @@ const CLASSES: usize = 64;
 pub struct RateLimits {
     classes: Box<[Rule]>,
     limits: Box<[Entry]>,
+    /// Of answers, which costs are read from.
+    fields: Fields,
     hash: KeyedHash,
+    /// Whether one of them is shared by instances.
+    shared: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
-    limit: RateLimit,
-    key: Key,
+pub(super) struct Entry {
+    pub(super) limit: RateLimit,
+    pub(super) key: Key,
     cost: Cost,
+    after: Option<After>,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
     except: u64,
@@ -40,10 +47,11 @@ struct Entry {
 }
 
 /// What a request would be charged.
-struct Charge<'a> {
-    entry: &'a Entry,
-    bucket: u64,
-    cost_ns: u64,
+pub(super) struct Charge<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) bucket: u64,
+    cost: u64,
+    pub(super) cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
 }
@@ -56,7 +64,13 @@ struct Classes {
 }
 
 impl Entry {
-    fn build(spec: &ir::RateLimit, tables: &Tables, readable: Option<&Readable>, classes: &[Rule]) -> Result<Self, String> {
+    fn build(
+        spec: &ir::RateLimit,
+        tables: &Tables,
+        readable: Option<&Readable>,
+        classes: &[Rule],
+        fields: &mut Fields,
+    ) -> Result<Self, String> {
         let limit = RateLimit::build(spec, tables)?;
         let name = &spec.name;
         let bit = |source: &String| {
@@ -65,10 +79,17 @@ impl Entry {
             at.ok_or_else(|| format!("limit `{name}` is for a class `{source}`, which there is not"))
         };
         let named = |message| format!("limit `{name}`: {message}");
+        if spec.shared.is_some() && spec.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
+            return Err(named("a cost after the answer is counted by each instance; do not share it".to_owned()));
+        }
         Ok(Self {
             limit,
             key: Key::build(&spec.key, readable).map_err(named)?,
             cost: Cost::build(spec.cost.as_ref(), spec.burst, readable).map_err(named)?,
+            after: match spec.cost.as_ref().and_then(|cost| cost.after.as_ref()) {
+                Some(after) => Some(After::build(after, spec.burst, fields).map_err(named)?),
+                None => None,
+            },
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             during: spec.during.as_ref().map(Calendar::build).transpose().map_err(named)?,
@@ -76,7 +97,7 @@ impl Entry {
         })
     }
 
-    fn is_shared(&self) -> bool {
+    fn is_everyones(&self) -> bool {
         matches!(self.key, Key::Everyone)
     }
 
@@ -116,14 +137,16 @@ impl RateLimits {
             errors.push(format!("a route has at most {CLASSES} classes of callers"));
         }
         let mut limits = Vec::with_capacity(specs.len());
+        let mut fields = Fields::default();
         for limit in specs {
-            match Entry::build(limit, tables, readable, &classes) {
+            match Entry::build(limit, tables, readable, &classes, &mut fields) {
                 Ok(entry) => limits.push(entry),
                 Err(message) => errors.push(message),
             }
         }
         if errors.is_empty() {
-            Ok(Self { classes: classes.into(), limits: limits.into(), hash: KeyedHash::new(seed) })
+            let shared = limits.iter().any(|entry| entry.limit.shared.is_some());
+            Ok(Self { classes: classes.into(), limits: limits.into(), fields, hash: KeyedHash::new(seed), shared })
         } else {
             Err(errors)
         }
@@ -135,7 +158,47 @@ impl RateLimits {
         self.classes.iter().flat_map(Rule::headers).chain(keys)
     }
 
-    /// Charges a request to every limit that applies, or to none; `ask` is there where there is a caller.
+    /// What the fields of an answer say of its cost; those that clients do not see are taken away.
+    pub fn declared(&self, headers: &mut Headers) -> Declared {
+        self.fields.read(headers)
+    }
+
+    /// Whether a cost is by the service's time.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.limits.iter().any(|entry| entry.after.as_ref().is_some_and(After::is_timed))
+    }
+
+    /// What a request still owes once it has ended, after it was charged at this moment.
+    #[must_use]
+    pub fn owing(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Owing {
+        if self.limits.iter().all(|entry| entry.after.is_none()) {
+            return Owing::new();
+        }
+        let of = |charge: &Charge<'_>| {
+            let at = self.limits.iter().position(|entry| std::ptr::eq(entry, charge.entry))?;
+            Some(Owed { limit: u32::try_from(at).ok()?, bucket: charge.bucket, charged: charge.cost })
+        };
+        let charges = self.charges(exchange, ask, now).unwrap_or_default();
+        charges.iter().filter(|charge| charge.entry.after.is_some()).filter_map(of).collect()
+    }
+
+    /// Charges what requests owe that were let in, once they have ended.
+    pub fn settle(&self, owing: &[Owed], ended: &Ended<'_>, now: Now) {
+        for owed in owing {
+            let entry = usize::try_from(owed.limit).ok().and_then(|at| self.limits.get(at));
+            if let Some((entry, after)) = entry.and_then(|entry| Some((entry, entry.after.as_ref()?))) {
+                entry.limit.owe(owed.bucket, after.rest(ended, owed.charged), now.monotonic_ns);
+            }
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Charges a request to every limit that applies, or to none, in the memory of this process; `ask` is there where there is
+    /// a caller. See [`RateLimits::admit`] for limits that instances share.
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again.
@@ -143,30 +206,15 @@ impl RateLimits {
         if self.limits.is_empty() {
             return Ok(());
         }
-        let mut charges = self.charges(exchange, ask, now)?;
-        let now_ns = now.monotonic_ns;
-        // One alone is charged or not, as it is; of several each is looked at before one is charged.
-        if charges.len() > 1
-            && let Some(refusal) = refused(&charges, now_ns, reports)
-        {
-            return Err(refusal);
-        }
-        // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
-        let refusal = [false, true].into_iter().find_map(|shared| {
-            charges.iter_mut().filter(|one| one.entry.is_shared() == shared).find_map(|charge| charge.take(now_ns).err())
-        });
-        if refusal.is_some() {
-            // Another request took the room since it was looked at, or there is one limit only.
-            charges.iter().for_each(|charge| charge.take_back(now_ns));
-        }
-        reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
-            (None, Some(ahead)) => charge.entry.limit.report(ahead),
-            _ => charge.entry.limit.report(charge.ahead(now_ns)),
-        }));
-        refusal.map_or(Ok(()), Err)
+        charge_here(&mut self.charges(exchange, ask, now)?, now.monotonic_ns, reports)
     }
 
-    fn charges(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
+    pub(super) fn charges(
+        &self,
+        exchange: &Exchange,
+        ask: Option<&Ask<'_>>,
+        now: Now,
+    ) -> Result<SmallVec<[Charge<'_>; 4]>, Refusal> {
         let classes = self.classes(ask);
         let mut charges = SmallVec::new();
         for entry in self.limits.iter().filter(|entry| entry.applies(classes, now)) {
@@ -177,7 +225,8 @@ impl RateLimits {
             };
             let key = entry.key.of(exchange, ask, &self.hash).map_err(undecided)?;
             let cost = entry.cost.of(exchange, ask).map_err(undecided)?;
-            charges.push(Charge { entry, bucket: entry.limit.bucket(key), cost_ns: entry.limit.cost_ns(cost), charged_ns: None });
+            let (bucket, cost_ns) = (entry.limit.bucket(key), entry.limit.cost_ns(cost));
+            charges.push(Charge { entry, bucket, cost, cost_ns, charged_ns: None });
         }
         Ok(charges)
     }
@@ -216,9 +265,32 @@ impl Charge<'_> {
         }
     }
 
-    fn ahead(&self, now_ns: u64) -> u64 {
+    pub(super) fn ahead(&self, now_ns: u64) -> u64 {
         self.entry.limit.peek(self.bucket, now_ns)
     }
+}
+
+/// Charges all of these in the memory of this process, or none.
+pub(super) fn charge_here(charges: &mut [Charge<'_>], now_ns: u64, reports: &mut Reports) -> Result<(), Refusal> {
+    // One alone is charged or not, as it is; of several each is looked at before one is charged.
+    if charges.len() > 1
+        && let Some(refusal) = refused(charges, now_ns, reports)
+    {
+        return Err(refusal);
+    }
+    // What everyone shares comes last: a race of one caller with itself is not to cost the others anything.
+    let refusal = [false, true].into_iter().find_map(|shared| {
+        charges.iter_mut().filter(|one| one.entry.is_everyones() == shared).find_map(|charge| charge.take(now_ns).err())
+    });
+    if refusal.is_some() {
+        // Another request took the room since it was looked at, or there is one limit only.
+        charges.iter().for_each(|charge| charge.take_back(now_ns));
+    }
+    reports.extend(charges.iter().map(|charge| match (&refusal, charge.charged_ns) {
+        (None, Some(ahead)) => charge.entry.limit.report(ahead),
+        _ => charge.entry.limit.report(charge.ahead(now_ns)),
+    }));
+    refusal.map_or(Ok(()), Err)
 }
 
 /// The refusal with the longest wait, if one has no room; then all are told of as they stand.
@@ -227,7 +299,7 @@ fn refused(charges: &[Charge<'_>], now_ns: u64, reports: &mut Reports) -> Option
     for charge in charges {
         let ahead = charge.ahead(now_ns);
         let wait = charge.entry.limit.wait_ns(ahead, charge.cost_ns);
-        if wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
+        if charge.cost_ns > 0 && wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
             longest = Some((wait, charge, ahead));
         }
     }
