@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
     from yett.config.state import Redis, State
     from yett.config.types import Secret
+    from yett.config.validation.graphql import GraphQL
     from yett.errors import ConfigError, ConfigurationError, YettError
 
 __version__ = "0.1.0"
@@ -112,6 +113,7 @@ __all__ = [
     "ExternalAuthorization",
     "FormLimits",
     "Gateway",
+    "GraphQL",
     "Group",
     "HashKey",
     "HealthCheck",
@@ -222,6 +224,7 @@ _WHERE = {
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
     "FormLimits": "yett.config.filters.request_validation",
+    "GraphQL": "yett.config.validation.graphql",
     "JsonLimits": "yett.config.filters.request_validation",
     "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",

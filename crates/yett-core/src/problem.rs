@@ -203,6 +203,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::FormMalformed
         | Reason::FormTooComplex
         | Reason::XmlRefused
+        | Reason::GraphqlMalformed
+        | Reason::GraphqlTooComplex
+        | Reason::GraphqlNotAllowed
         | Reason::ResponseStatusUnexpected
         | Reason::ResponseTypeUnexpected
         | Reason::ResponseTooLarge
