@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CRATE = ROOT / "crates" / "yett-core" / "src"
 # modules beside the features that several of them share
 SHARED = {
-    "filters": {"mod", "header_edits", "keyed_hash", "limit_table"},
+    "filters": {"mod", "header_edits", "keyed_hash", "limit_shadow", "limit_table"},
     "providers": {
         "ambient",
         "assumed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_tests_that_are_not_there_do_not_load(yett: Yett, file: Path) -> None:
     done = yett("check", file)
     assert done.returncode == 1
     assert "`none.yaml` matches no file; paths are relative to this file" in done.stderr
+
+
+def test_the_shop_is_tested_without_being_run(yett: Yett, tmp_path: Path) -> None:
+    """As somebody with a fresh checkout does it."""
+    made = shutil.copytree(find_directory(None), tmp_path / "shop", ignore=shutil.ignore_patterns(".state"))
+    assert yett("test", made).returncode == 1
+    done = yett("demo", "prepare", "--directory", made)
+    assert done.returncode == 0, done.stderr
+    assert f"yett test {made} --coverage" in done.stdout
+    done = yett("test", made, "--coverage", "--fail-under", "100")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_shop_is_covered(yett: Yett, tmp_path: Path) -> None:

@@ -81,6 +81,35 @@ LIMITS: tuple[Any, ...] = (
     {"rate": "1/s", "burst": 1, "key": "principal"},
     {"rate": "2/s", "burst": 2, "key": "principal"},
     {"rate": "1/s", "burst": 1, "key": "route"},
+    {"rate": "2/s", "burst": 2, "key": "tenant"},
+    {"windows": {"s": {"rate": "1/s", "burst": 1}, "m": {"rate": "30/m", "burst": 2}}},
+    {"windows": {"s": {"rate": "2/s", "burst": 2}, "m": {"rate": "30/m", "burst": 2}}},
+    {"rate": "1/s", "burst": 2, "cost": {"GET": 2, "default": 1}},
+    {"rate": "1/s", "burst": 2, "cost": {"GET": 1, "POST": 2}},
+    {"rate": "1/s", "burst": 2, "cost": {"cel": "request.method == 'GET' ? 2 : 1"}},
+    {"rate": "1/s", "burst": 1, "classes": {"ann": {"callers": {"users": "ann"}, "rate": "2/s", "burst": 2}}},
+    {
+        "rate": "1/s",
+        "burst": 1,
+        "classes": {"ann": {"callers": {"users": ["ann", "bob"]}, "rate": "2/s", "burst": 2}},
+    },
+    {"rate": "2/s", "burst": 2, "classes": {"ann": {"callers": {"users": "ann"}, "rate": "1/s", "burst": 1}}},
+    {
+        "rate": "1/s",
+        "burst": 1,
+        "schedule": {"noon": {"cron": "0 12 * * *", "zone": "UTC", "for": "1h", "rate": "2/s", "burst": 2}},
+    },
+    {
+        "rate": "1/s",
+        "burst": 1,
+        "schedule": {"noon": {"cron": "0 12 * * *", "zone": "UTC", "for": "2h", "rate": "2/s", "burst": 2}},
+    },
+)
+AT_ONCE: tuple[Any, ...] = (
+    {"requests": 1},
+    {"requests": 2},
+    {"requests": 2, "fair": "tenant"},
+    {"requests": 1, "key": "route"},
 )
 # A Wednesday, at noon.
 PARTS: dict[str, tuple[Any, ...]] = {
@@ -146,9 +175,12 @@ class World:
         if key == "deny":
             return {pick(("d0", "d1")): self.rule(rng) | (SHADOW if rng.random() < 0.3 else {})}
         if key == "rate_limit":
-            return {"one": pick(LIMITS)}
+            return {"one": pick(LIMITS) | (SHADOW if rng.random() < 0.15 else {})}
+        if key == "concurrency_limit":
+            return {"one": pick(AT_ONCE) | (SHADOW if rng.random() < 0.15 else {})}
         if key == "address_limit":
-            return {"near": {"rate": pick(("1/s", "2/s")), "burst": pick((1, 2))}}
+            limit = {"rate": pick(("1/s", "2/s")), "burst": pick((1, 2))}
+            return {"near": limit | (SHADOW if rng.random() < 0.15 else {})}
         return {
             "authenticate": lambda: pick(PROVIDERS), "hidden": lambda: True,
             "sender_constrained": lambda: pick(("dpop", "any")), "limits": lambda: {"body": pick(("1KiB", "1MiB"))}, "priority": lambda: "high",
@@ -184,6 +216,7 @@ class World:
             "hidden",
             "sender_constrained",
             "address_limit",
+            "concurrency_limit",
             "path",
             "classification",
             "tenant",
@@ -258,6 +291,7 @@ class World:
                     "sender_constrained",
                     "limits",
                     "address_limit",
+                    "concurrency_limit",
                     "path",
                     "classification",
                     "priority",

@@ -44,16 +44,37 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+STAGING = {
+    "version": 1,
+    "environment": "staging",
+    "routes": {
+        "exchange-rates": {
+            "group": "shop",
+            "match": {"path": "/exchange-rates/{currency}", "methods": "GET"},
+            "authorize": {"scopes": "x"},
+        }
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("lint"))
+    directory = fill(tmp_path_factory.mktemp("lint"))
+    (directory / "shop.base.yaml").write_text(example().replace("environment: production\n", ""))
+    (directory / "environments").mkdir()
+    (directory / "environments" / "staging.yaml").write_text(json.dumps(STAGING))
+    return directory
+
+
+def example() -> str:
+    found = COMPLETE.search((PAGES / "README.md").read_text())
+    assert found
+    return found[1]
 
 
 @pytest.fixture
 def base() -> str:
-    found = COMPLETE.search((PAGES / "README.md").read_text())
-    assert found
-    return found[1]
+    return example()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A rule in shadow changes no answer, whatever it says and even where it fails; and takes nothing from what is enforced."""
+"""A rule or limit in shadow changes no answer, whatever it says and even where it fails; and takes nothing from what is enforced."""
 
 from __future__ import annotations
 
@@ -149,6 +149,42 @@ def test_each_rule_refuses_when_it_is_enforced(world, name):
         found.add(gate.get("/a", identity.bearer()).status)
         assert len(service.requests) == (not enforced)
     assert found == {200, 403}
+
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "rate": {"rate_limit": {"tried": {"rate": "1/h", "burst": 1}}},
+    "everybody": {"rate_limit": {"tried": {"rate": "1/h", "burst": 1, "key": "route"}}},
+    "undecided": {"rate_limit": {"tried": {"rate": "1/h", "burst": 1, "key": {"cel": "string(1 / 0)"}}}},
+    "address": {"address_limit": {"tried": {"rate": "1/h", "burst": 1}}},
+    "at once": {"concurrency_limit": {"tried": {"requests": 1, "key": {"cel": "string(1 / 0)"}}}},
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_refuses_where_it_is_enforced_and_changes_nothing_in_shadow(world, name):
+    """Four requests, of which an enforced one leaves one at most; also beside one that is enforced, and tells of itself alone."""
+    gate, service, identity, base = world
+    ((kind, limits),) = LIMITS[name].items()
+    found = {}
+    for number, tried in enumerate(({}, {"mode": "shadow", "until": "2026-12-31"}, None)):
+        own = {} if tried is None else {"tried": {**limits["tried"], **tried}}
+        route = configs.route(
+            f"/{number}/{{rest...}}", "GET", authenticate="id", tenant=NONE, access="authenticated",
+            **{"rate_limit": {"other": {"rate": "100/d", "burst": 100}}, kind: own} if kind != "rate_limit"
+            else {kind: {"other": {"rate": "100/d", "burst": 100}, **own}},
+        )  # fmt: skip
+        gate.reload({**base, "routes": {f"r{number}": route}})
+        service.forget()
+        answers = [gate.get(f"/{number}/{one}", identity.bearer(sub="ann")) for one in range(4)]
+        passed = sum(answer.status == 200 for answer in answers)
+        assert len(service.requests) == passed
+        told = [[pair for pair in seen(one)[1] if pair[0] != "ratelimit"] for one in answers]
+        found[number] = (passed, told, [sorted(one.names) for one in service.requests])
+    enforced, shadowed, without = found.values()
+    assert enforced[0] <= 1
+    assert shadowed == without
+    assert without[0] == 4
+    assert all("shadow" in gate.log_line(path=f"/1/{one}") for one in range(1, 4))
 
 
 def test_a_hidden_route_says_nothing_of_it(world):

@@ -406,11 +406,13 @@ fn fresh() -> PipelineState {
 fn rest_ns(ir: &ir::Ir) -> u64 {
     let listeners = ir.listeners.iter().flat_map(|listener| &listener.address_limits);
     let routes = ir.routes.iter().flat_map(|route| route.address_limits.iter().chain(&route.rate_limits));
+    let tried = ir.listeners.iter().map(|one| &one.shadow_limits).chain(ir.routes.iter().map(|one| &one.shadow_limits));
+    let tried = tried.flatten().flat_map(ir::ShadowLimit::rates);
     let full = |limit: &ir::RateLimit| {
         let interval_ns = limit.period_ms.saturating_mul(1_000_000) / limit.count.max(1);
         interval_ns.saturating_add(1).saturating_mul(limit.burst)
     };
-    listeners.chain(routes).map(full).max().unwrap_or(0).saturating_add(1_000_000_000)
+    listeners.chain(routes).chain(tried).map(full).max().unwrap_or(0).saturating_add(1_000_000_000)
 }
 
 fn moment(time_ms: Option<u64>) -> Now {

@@ -15,6 +15,7 @@ mod oidc;
 mod outbound;
 mod providers;
 mod service_token;
+mod shadow_limits;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
 pub use service_token::{ServiceToken, TokenGrant};
+pub use shadow_limits::{ShadowLimit, TriedLimit, TriedRates};
 pub use validation::*;
 
 /// The version of this document that this build reads.
@@ -319,6 +321,9 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
+    /// Those that are tried out.
+    #[serde(default)]
+    pub shadow_limits: Vec<ShadowLimit>,
     /// Bounds.
     pub limits: ListenerLimits,
     /// Time limits.
@@ -901,6 +906,9 @@ pub struct Route {
     /// Rules that are tried out: reported, never enforced.
     #[serde(default)]
     pub shadow: Option<Shadow>,
+    /// Limits that are tried out: counted and reported, never enforced.
+    #[serde(default)]
+    pub shadow_limits: Vec<ShadowLimit>,
     /// How sensitive its data is.
     #[serde(default)]
     pub classification: Option<String>,

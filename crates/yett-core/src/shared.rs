@@ -44,6 +44,8 @@ pub struct Shared {
     pub external_checks: crate::filters::external_authorization::record::Registry,
     /// What came of rules in shadow; it outlives a reload.
     pub shadow: crate::filters::authorize::shadow::Registry,
+    /// What limits in shadow count.
+    pub shadow_limits: crate::filters::limit_shadow::ShadowTables,
     /// Metadata of identity providers, by issuer; they outlive a reload.
     pub discoveries: Discoveries,
     /// Circuit breakers, retry budgets and places of services; they outlive a reload.
@@ -97,6 +99,7 @@ impl Shared {
             service_tokens: crate::service_tokens::Registry::default(),
             external_checks: Default::default(),
             shadow: Default::default(),
+            shadow_limits: Default::default(),
             discoveries: Discoveries::default(),
             resilience: resilience::Registry::default(),
             buffers: BufferBudget::new(DEFAULT_BUFFERED_BYTES),

@@ -22,6 +22,7 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
+use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
@@ -168,6 +169,8 @@ pub struct Route {
     pub rate_limits: RateLimits,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
+    /// Limits that are tried out: counted and reported, never enforced.
+    pub shadow_limits: ShadowLimits,
     /// What is done with an allowed request.
     pub action: Action,
     /// How important its requests are when there are too many.
@@ -272,6 +275,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
+    /// Those that are tried out.
+    pub shadow_limits: ShadowLimits,
     /// Whose forwarding header is believed.
     pub trusted_proxies: Option<ir::TrustedProxies>,
     /// Which certificate belongs to a host, where there are several.

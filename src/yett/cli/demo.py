@@ -40,6 +40,20 @@ def demo(
 
 
 @app.command()
+def prepare(directory: Path | None = DIRECTORY) -> None:
+    """Make the keys and certificates that the shop's configuration names, and start nothing."""
+    from yett.demo import DemoError
+    from yett.demo.shop import PORTS, Shop, find_directory
+
+    try:
+        found = find_directory(directory)
+    except DemoError as error:
+        fail(str(error))
+    Shop(found, found / ".state", dict(PORTS)).prepare()
+    typer.echo(f"{found / '.state'} is there; try `yett test {found} --coverage`")
+
+
+@app.command()
 def token(
     client: str = typer.Option(
         ..., "--client", help="mobile, accountant, globex, bookkeeper, admin or admin-us."

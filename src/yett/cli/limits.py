@@ -98,6 +98,7 @@ def _names(routes: dict[str, dict[str, Any]]) -> dict[str, str]:
         limits = route["rate_limits" if named else "address_limits"]
         own = [one["name"] for one in limits if one["scope"] == f"route:{name}"]
         others = {one["name"] for one in (*route["rate_limits"], *route["address_limits"])} - set(own)
+        others |= {one["source"].rpartition(".")[2] for one in route.get("shadow_limits", ())}
         usual = "per-caller" if named else "per-address"
         found[name] = next(
             one for one in (*own[:1], usual, f"{usual}-here", f"{usual}-of-{name}"[:64]) if one not in others

@@ -49,6 +49,7 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates.shadow import enforced, of_listener
 from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
 from yett.config.service import Service
@@ -266,8 +267,10 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         "tls": tls,
         "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
         "address_limits": [
-            limit.compiled(label, f"listener:{name}") for label, limit in listener.address_limit.items()
+            limit.compiled(label, f"listener:{name}")
+            for label, limit in enforced(listener.address_limit).items()
         ],
+        **of_listener(name, listener.address_limit),
         "limits": {
             key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
         },
@@ -480,6 +483,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
         **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
+        **({"shadow_limits": policy.shadow_limits} if policy.shadow_limits else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,

@@ -114,6 +114,8 @@ class Gateway(Model):
     """The version of this format."""
     environment: Name | None = None
     """Which deployment this is, such as `production`."""
+    base: Text | None = None
+    """The file that this one is an overlay of: what it says here is different in this environment. Relative to this file."""
     owner: Text | None = None
     """Who answers for this file."""
     include: Items = ()

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from yett.config import overlay
 from yett.config.base import Location
 from yett.config.gateway import Gateway, Part
 from yett.config.messages import translate
@@ -63,14 +64,10 @@ def load_gateway(
     directory = Path(directory)
     places = Places(None, shown, directory)
     errors: list[ConfigError] = []
-    if gateway.include:
-        errors.append(
-            places.error(
-                ("include",),
-                "include_in_python",
-                "a configuration in Python imports its parts; remove `include`",
-            )
-        )
+    for key in ("include", "base"):
+        if getattr(gateway, key):
+            message = f"a configuration in Python imports its parts; remove `{key}`"
+            errors.append(places.error((key,), "include_in_python", message))
     material, found = resolve(gateway, places, workloads)
     return Loaded(directory / shown, gateway, places, material, {}, errors + found, tuple(material.watched))
 
@@ -136,9 +133,8 @@ def _load_yaml(path: Path, workloads: Workloads | None) -> Loaded:
         raise ConfigurationError(
             [places.error((), "file_empty", f"{message}; `yett init` writes one to start from")]
         )
-    tree = dict(main.value)
-    owners, watched = _include(tree, main, places, errors)
-    if "version" not in tree:
+    tree, owners, watched = _merged(main, places, errors)
+    if "version" not in main.value:
         errors.append(places.error((), "key_missing", "`version` is missing; write `version: 1` first"))
     gateway, dropped = _validate(tree, places, errors)
     if gateway is None:
@@ -147,6 +143,38 @@ def _load_yaml(path: Path, workloads: Workloads | None) -> Loaded:
     return Loaded(
         path, gateway, places, material, owners, errors + found, (path, *watched, *material.watched), dropped
     )
+
+
+def _merged(
+    main: Source, places: Places, errors: list[ConfigError]
+) -> tuple[dict[str, Any], dict[Location, str], list[Path]]:
+    """The file with what it includes; an overlay with the base that it lies over."""
+    named = overlay.base_of(main)
+    if named is None:
+        tree = dict(main.value)
+        return tree, *_include(tree, main, places, errors)
+    base = _read(named, str(named), errors)
+    if base is None or not isinstance(base.value, dict):
+        message = f"the base, `{named}`, is not a configuration"
+        errors.append(places.error(("base",), "base_unreadable", message))
+        raise ConfigurationError(errors)
+    places.below = base
+    overlay.check(main, base, places, errors)
+    tree = dict(base.value)
+    owners, watched = _include(tree, base, places, errors)
+    return overlay.laid_over(tree, main.value), owners, [named, *watched]
+
+
+def tree_of(path: Path) -> dict[str, Any] | None:
+    """What a file says with its includes and its base, not validated; nothing where it cannot be read."""
+    errors: list[ConfigError] = []
+    main = _read(path, str(path), errors)
+    if main is None or not isinstance(main.value, dict):
+        return None
+    try:
+        return _merged(main, Places(main, str(path), path.parent), errors)[0]
+    except ConfigurationError:
+        return None
 
 
 def _read(path: Path, shown: str, errors: list[ConfigError]) -> Source | None:

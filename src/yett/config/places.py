@@ -47,6 +47,19 @@ class Source:
             return self._index[("key", *here)]
         return self._index.get(("value", *here), (1, 1))
 
+    def depth(self, location: Location) -> int:
+        """How many steps towards a part there are in this file."""
+        value, steps = self.value, 0
+        for step in location:
+            if (isinstance(value, dict) and step in value) or _has_item(value, step):
+                value = value[step]
+            elif step == 0 and isinstance(step, int) and not isinstance(value, list | dict):
+                pass  # one item stands without its list
+            else:
+                return steps
+            steps += 1
+        return steps
+
     def _without_lists(self, location: Location) -> Location:
         """The location without the index of one item that stands without its list."""
         value, kept = self.value, []
@@ -88,10 +101,16 @@ class Places:
     shown: str
     directory: Path
     parts: dict[Location, Source] = field(default_factory=dict)
+    below: Source | None = None
+    """The base, where `main` is an overlay."""
 
     def source(self, location: Location) -> Source | None:
         """The file in which a part stands; nothing for a configuration written in Python."""
-        return self.parts.get(location[:2], self.main)
+        if self.main is None or self.below is None:
+            return self.parts.get(location[:2], self.main)
+        base = self.parts.get(location[:2], self.below)
+        above, below = self.main.depth(location), base.depth(location)
+        return self.main if above > below or above == len(location) else base
 
     def base(self, location: Location) -> Path:
         """The folder that paths of this part are relative to."""

@@ -67,7 +67,7 @@ class Tried(Model):
         if self.mode is None and self.until is not None:
             raise refuse(
                 "shadow_until",
-                "`until` belongs to `mode: shadow`, and without that the rule is enforced, also afterwards; remove `until`, or add the mode",
+                "`until` belongs to `mode: shadow`, and without that it is enforced, also afterwards; remove `until`, or add the mode",
                 ("until",),
             )
         return self

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
-from yett.config.rates.measure import key_text
-from yett.config.rates.text import limit_text
+from yett.config.rates.text import at_once_text, pace_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed
@@ -29,7 +28,7 @@ KEYS = {
     "tenants": ("tenant", "tenants"),
     "deny": ("deny",),
     "authorize": ("authorize",),
-    "shadow": ("authorize", "deny"),
+    "shadow": ("authorize", "deny", "address_limit", "rate_limit", "concurrency_limit"),
     "external_authorization": ("external_authorization",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
@@ -88,7 +87,9 @@ def read(file: Path, name: str) -> dict[str, Any]:
 
 def _of(part: str, key: str, value: str, origin: str) -> bool:
     """Rules say themselves where they stand."""
-    if part == "shadow" and (key == "deny") != value.startswith(f"{origin}: deny."):
+    if part == "shadow" and key != next(
+        (one for one in KEYS[part] if value.startswith(f"{origin}: {one}.")), "authorize"
+    ):
         return False
     return part not in {"deny", "authorize", "shadow"} or value.startswith((f"{origin}:", f"{origin} "))
 
@@ -127,16 +128,14 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
     for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
         yield "shadow", f"{rule['source']}: {rule_text(rule)}"
+    for tried in route.get("shadow_limits", ()):
+        for text in shadow_text(tried["limit"]):
+            yield "shadow", f"{tried['source']}: {text}"
     for kind in ("address_limits", "rate_limits"):
         for limit in route[kind]:
-            pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
-            yield kind, f"{limit['name']}: {pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+            yield kind, f"{limit['name']}: {pace_text(limit)}"
     for limit in route.get("concurrency_limits", ()):
-        fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
-        yield (
-            "concurrency_limits",
-            f"{limit['name']}: {limit['requests']} at once, by {key_text(limit['key'])}{fair}",
-        )
+        yield "concurrency_limits", f"{limit['name']}: {at_once_text(limit)}"
     yield from _further(route)
     kind, target = next(iter(route["action"].items()))
     yield (

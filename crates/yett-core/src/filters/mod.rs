@@ -8,6 +8,7 @@ pub mod external_authorization;
 pub mod header_edits;
 pub mod identity_assertion;
 pub mod keyed_hash;
+pub mod limit_shadow;
 pub mod limit_table;
 pub mod mirror;
 pub mod rate_limit;

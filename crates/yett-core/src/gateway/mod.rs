@@ -353,6 +353,7 @@ impl Inner {
         let process = &plan.snapshot.ir.process;
         self.shared.buffers.set(process.buffered_bytes);
         self.shared.limits.set_keys(process.limit_keys, clock::now());
+        self.shared.shadow_limits.set_keys(&plan.snapshot.ir, clock::now());
         self.shared.introspection.answers.set_entries(process.introspection_cache);
         self.shared.network.set_own_addresses(plan.own_addresses(control));
         let (installed, targets) = plan.install(control, self.commands.len(), &self.shared);

@@ -193,7 +193,7 @@ fn shadow(out: &mut String, shared: &Shared) {
         return;
     }
     let name = "yett_shadow_total";
-    head(out, name, "requests by what a rule in shadow would have done", "counter");
+    head(out, name, "requests by what a rule or limit in shadow would have done", "counter");
     for record in &all {
         let (route, rule) = (Label(&record.route), Label(&record.source));
         for (outcome, count) in record.counts() {

@@ -28,7 +28,7 @@ pub(super) fn preflight(snapshot: &Snapshot, shed: Level, exchange: &mut Exchang
     if shed.refuses(route.priority) {
         return Some(Step::Refuse(Reason::Overloaded.into()));
     }
-    match limit::charge_address(&route.address_limits, exchange, now) {
+    match limit::charge_address(&route.address_limits, &route.shadow_limits, exchange, now) {
         Step::Continue => {}
         other => return Some(other),
     }

@@ -3,19 +3,20 @@
 use crate::exchange::{Exchange, Need, Now, Step};
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
+use crate::filters::limit_shadow::ShadowLimits;
 use crate::reason::Reason;
-use crate::snapshot::{Access, Snapshot};
+use crate::snapshot::{Access, Route, Snapshot};
 
 /// The listener's limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     match snapshot.listener(&exchange.connection.listener) {
-        Some(listener) => charge_address(&listener.address_limits, exchange, now),
+        Some(listener) => charge_address(&listener.address_limits, &listener.shadow_limits, exchange, now),
         None => Step::Refuse(Reason::RouteNotFound.into()),
     }
 }
 
-/// Charges limits by address, one after the other.
-pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, now: Now) -> Step {
+/// Charges limits by address, one after the other; where all have room, also those in shadow.
+pub(super) fn charge_address(limits: &[AddressLimit], tried: &ShadowLimits, exchange: &mut Exchange, now: Now) -> Step {
     for limit in limits {
         match limit.check(exchange.client, now) {
             Ok(report) => exchange.limits.push(report),
@@ -25,6 +26,7 @@ pub(super) fn charge_address(limits: &[AddressLimit], exchange: &mut Exchange, n
             }
         }
     }
+    tried.judge_address(exchange, now);
     Step::Continue
 }
 
@@ -37,10 +39,7 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
     let now = answered.as_ref().map_or(now, |answered| answered.at);
     let mut reports = std::mem::take(&mut exchange.limits);
     let held = std::mem::take(&mut exchange.under_way);
-    let ask = match (&route.access, &exchange.principal) {
-        (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
-        _ => None,
-    };
+    let ask = ask_of(route, exchange, now);
     let places = match &answered {
         None => route.concurrency_limits.enter(exchange, ask.as_ref()),
         Some(_) => Ok(held),
@@ -58,12 +57,23 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         }
         Err(refusal) => return Step::Refuse(refusal),
     }
-    match &route.websocket {
-        None => Step::Continue,
+    if let Some(websocket) = &route.websocket {
         // Taken before the service is asked, held until the connection ends.
-        Some(websocket) => {
-            exchange.place = websocket.enter();
-            if exchange.place.is_some() { Step::Continue } else { Step::Refuse(Reason::WebsocketLimit.into()) }
+        exchange.place = websocket.enter();
+        if exchange.place.is_none() {
+            return Step::Refuse(Reason::WebsocketLimit.into());
         }
+    }
+    // Only what all that is enforced lets pass.
+    if route.shadow_limits.has_callers() {
+        route.shadow_limits.judge(exchange, ask_of(route, exchange, now).as_ref(), now).leave(exchange);
+    }
+    Step::Continue
+}
+
+fn ask_of<'a>(route: &'a Route, exchange: &'a Exchange, now: Now) -> Option<Ask<'a>> {
+    match (&route.access, &exchange.principal) {
+        (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
+        _ => None,
     }
 }

@@ -18,6 +18,7 @@ use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
@@ -290,6 +291,14 @@ fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener
         out.push(Listener {
             name: spec.name.as_str().into(),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
+            shadow_limits: shadow_limits(
+                &spec.shadow_limits,
+                "",
+                None,
+                shared,
+                || format!("/listeners/{index}/shadow_limits"),
+                errors,
+            ),
             trusted_proxies: spec.trusted_proxies.clone(),
             certificates: spec.tls.as_ref().and_then(certificates),
             client_certificates: spec.tls.as_ref().and_then(client_certificates),
@@ -408,7 +417,8 @@ fn passthroughs(ir: &Ir, errors: &mut Errors) {
                 "the listener `{name}` passes TLS on unopened; `tls`, `redirect` and `trusted_proxies` have no place there"
             ));
         }
-        if !listener.address_limits.is_empty() || listener.http2 != ir::Http2::default() {
+        let limits = !listener.address_limits.is_empty() || !listener.shadow_limits.is_empty();
+        if limits || listener.http2 != ir::Http2::default() {
             fault(format!("the listener `{name}` passes TLS on unopened; it cannot limit or read requests"));
         }
         for service in passthrough.hosts.values() {
@@ -431,6 +441,21 @@ fn address_limits(
 ) -> Vec<AddressLimit> {
     let build = |spec| AddressLimit::build(spec, &shared.limits, &shared.seed);
     specs.iter().filter_map(|spec| errors.take(&pointer, build(spec))).collect()
+}
+
+fn shadow_limits(
+    specs: &[ir::ShadowLimit],
+    route: &str,
+    readable: Option<&Readable>,
+    shared: &Arc<Shared>,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> ShadowLimits {
+    let building = Building { tables: &shared.shadow_limits, registry: &shared.shadow, seed: &shared.seed, route, readable };
+    ShadowLimits::build(specs, &building).unwrap_or_else(|messages| {
+        errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: pointer(), message }));
+        ShadowLimits::default()
+    })
 }
 
 fn security_headers(
@@ -516,8 +541,7 @@ impl Context<'_> {
             ir::Access::Public => None,
         };
         let shared = self.shared;
-        if spec.rate_limits.iter().any(|limit| limit.shared.is_some())
-            && !self.ir.state.as_ref().is_some_and(|s| s.redis.is_some())
+        if spec.rate_limits.iter().any(|limit| limit.shared.is_some()) && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none())
         {
             let message = "limits that instances share need `state.redis`".to_owned();
             errors.0.push(LoadError { pointer: at("rate_limits"), message });
@@ -540,6 +564,7 @@ impl Context<'_> {
                 None
             }
         };
+        let tried = shadow_limits(&spec.shadow_limits, &spec.name, readable.as_ref(), shared, || at("shadow_limits"), errors);
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
         let rewrite = errors.take(|| at("rewrite"), rewrite);
@@ -615,6 +640,7 @@ impl Context<'_> {
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
+            shadow_limits: tried,
             action: action?,
             rewrite: rewrite?,
             request_headers: request_headers?,

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from yett.config import units
-from yett.config.base import Model
 from yett.config.filters.rate_limit import Burst, limit, named
+from yett.config.shadow import Tried
 from yett.config.types import Name
 
 
-class AddressLimit(Model):
+class AddressLimit(Tried):
     """A rate and a burst for each client address (IPv6 by /64)."""
 
     rate: units.Rate

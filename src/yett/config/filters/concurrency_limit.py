@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from yett.config.base import Model, refuse
+from yett.config.base import refuse
 from yett.config.rates.measure import Key, LimitKey, key_document
+from yett.config.shadow import Tried
 from yett.config.types import Name
 
 
@@ -20,7 +21,7 @@ def _requests(value: Any) -> Any:
     return value
 
 
-class ConcurrencyLimit(Model):
+class ConcurrencyLimit(Tried):
     """So many requests at once for each caller, or for all callers of a route together."""
 
     requests: Annotated[int, BeforeValidator(_requests)]

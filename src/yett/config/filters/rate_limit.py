@@ -13,6 +13,7 @@ from yett.config.filters.authorize import Rule
 from yett.config.rates.measure import Cost, Key, LimitCost, LimitKey, key_document
 from yett.config.rates.schedule import Cron
 from yett.config.rates.shared import Sharing
+from yett.config.shadow import Tried
 from yett.config.types import Name, Text
 from yett.config.unlimited import OrNone, or_none
 
@@ -131,7 +132,7 @@ class LimitClass(Rule, _Paced):
         return self
 
 
-class RateLimit(Model, _Paced):
+class RateLimit(Tried, _Paced):
     """A rate and a burst for each caller, or for all callers of a route together."""
 
     rate: units.Rate | None = None

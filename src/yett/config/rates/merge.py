@@ -9,9 +9,11 @@ from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
 from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.shadow import enforced, rates, tried
 from yett.config.rates.shared import Sharing
 
 if TYPE_CHECKING:
+    from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
@@ -34,7 +36,7 @@ class Limits:
     def run(self) -> None:
         """Fills in the policy."""
         unlimited.merged(
-            self.merger, self.policy, [(part.rate_limit, where) for part, where, _ in self.parts]
+            self.merger, self.policy, [(enforced(part.rate_limit), where) for part, where, _ in self.parts]
         )
         shared: dict[str, list[dict[str, Any]]] = {}
         for part, where, source in self.parts:
@@ -44,25 +46,46 @@ class Limits:
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
-                made = list(item.compiled(name, scope, self._classes(name, item, place, source), self._redis))
+                classes: list[dict[str, Any]] = []
+                named = self._classes(name, item, place, source, classes)
+                made = list(item.compiled(name, scope, named, self._redis))
                 self._check(item, made, place)
                 for key, code, message in Sharing(item.shared, item.state_loss, self._redis).faults(made):
                     self.merger.fault((*place, key), code, message)
-                self.policy.rate_limits += made
+                if item.enforced:
+                    self.policy.rate_limits += made
+                    self.policy.limit_classes += classes
+                else:
+                    self.policy.shadow_limits.append(rates(source, name, made, classes))
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:
                     self._named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
-                self.policy.address_limits.append(limit.compiled(name, scope))
+                self._add(self.policy.address_limits, "address_limit", name, limit, source)
                 self._named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
-                self._concurrency(name, many, scope, (*where, "concurrency_limit", name))
+                self._add(self.policy.concurrency_limits, "concurrency_limit", name, many, source)
+                self._concurrency(many, (*where, "concurrency_limit", name))
                 self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
         self._chosen()
 
-    def _concurrency(self, name: str, item: ConcurrencyLimit, scope: str, place: Location) -> None:
-        self.policy.concurrency_limits.append(item.compiled(name, scope))
+    def _add(
+        self,
+        among: list[dict[str, Any]],
+        key: str,
+        name: str,
+        limit: AddressLimit | ConcurrencyLimit,
+        source: str,
+    ) -> None:
+        """A limit that is one document, where it belongs."""
+        made = limit.compiled(name, source.replace(" ", ":", 1))
+        if limit.enforced:
+            among.append(made)
+        else:
+            self.policy.shadow_limits.append(tried(source, key, name, made))
+
+    def _concurrency(self, item: ConcurrencyLimit, place: Location) -> None:
         self._callers(item.key, place)
         if item.fair and self.policy.access == "public":
             message = "a public route knows no callers who could share; remove `fair`"
@@ -80,8 +103,10 @@ class Limits:
             )
         known[name] = source
 
-    def _classes(self, name: str, item: RateLimit, place: Location, source: str) -> dict[str, str]:
-        """The names of the classes in the document; their rules go into the policy."""
+    def _classes(
+        self, name: str, item: RateLimit, place: Location, source: str, rules: list[dict[str, Any]]
+    ) -> dict[str, str]:
+        """The names of the classes in the document; their rules are added to those given."""
         found = {}
         for label, rule in item.classes.items():
             found[label] = f"{source}: rate_limit.{name}.{label}"
@@ -94,7 +119,7 @@ class Limits:
                     True,
                 )
                 continue
-            self.policy.limit_classes.append(self._rules.rule(rule, where, found[label]))
+            rules.append(self._rules.rule(rule, where, found[label]))
         return found
 
     def _costs(
@@ -129,8 +154,9 @@ class Limits:
                 "default": max(before["default"], cost.default),
                 **({"methods": methods} if methods else {}),
             }
-            at = self.policy.rate_limits.index(limit)
-            limits[index] = self.policy.rate_limits[at] = {**limit, "cost": made}
+            limits[index] = {**limit, "cost": made}
+            if limit in self.policy.rate_limits:
+                self.policy.rate_limits[self.policy.rate_limits.index(limit)] = limits[index]
         self._fits(limits, (*place, "cost"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
@@ -208,7 +234,7 @@ class Limits:
             names = [
                 name
                 for name, item in part.rate_limit.items()
-                if item.key and item.key.what in {"header", "cel"}
+                if item.enforced and item.key and item.key.what in {"header", "cel"}
             ]
             if names:
                 beside = "key: route" if self.policy.access == "public" else "key: principal"

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from yett.config.rates.measure import key_text
+
+
+def pace_text(limit: dict[str, Any]) -> str:
+    """`50 in 1 s, burst 100, by principal`, and what else there is."""
+    pace = f"{limit['count']} in {limit['period_ms'] / 1000:g} s, burst {limit['burst']}"
+    return f"{pace}, by {key_text(limit['key'])}{limit_text(limit)}"
+
+
+def at_once_text(limit: dict[str, Any]) -> str:
+    """`5 at once, by principal`."""
+    fair = f", shared fairly by {limit['fair']}" if "fair" in limit else ""
+    return f"{limit['requests']} at once, by {key_text(limit['key'])}{fair}"
+
+
+def shadow_text(limit: dict[str, Any]) -> Iterator[str]:
+    """What a limit in shadow would bound, each of its rates."""
+    if "concurrency" in limit:
+        yield at_once_text(limit["concurrency"])
+    for one in (
+        *limit.get("rate", {}).get("limits", ()),
+        *([limit["address"]] if "address" in limit else ()),
+    ):
+        yield pace_text(one)
 
 
 def limit_text(limit: dict[str, Any]) -> str:

@@ -178,6 +178,7 @@ def _alone(document: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]
     """The document with this one listener. Who may connect from where, and how often, is not what is rehearsed."""
     own = copy.deepcopy(listener)
     own.update(address="127.0.0.1:0", address_limits=[], trusted_proxies=None)
+    own.pop("shadow_limits", None)
     own.pop("proxy_protocol", None)
     return {
         "version": document["version"], "environment": "rehearsal", "process": document["process"], "admin": None,

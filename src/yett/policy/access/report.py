@@ -83,7 +83,8 @@ def tightened(file: Path, unused: list[Grant], used: Used) -> tuple[str, list[st
     places = compiled.places
     if places.main is None:
         return "", ["a configuration in Python is tightened by hand"]
-    sources = {source.path: source for source in (places.main, *places.parts.values())}
+    below = [places.below] if places.below else []
+    sources = {source.path: source for source in (places.main, *below, *places.parts.values())}
     edited = Tightened(sources)
     edited.remove(unused, used)
     texts = edited.texts()

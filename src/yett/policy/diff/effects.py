@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from yett.config.base import listed
-from yett.policy.diff.change import Change, fits, moved, moves, narrows, unknown, widens
+from yett.policy.diff import answers
+from yett.policy.diff.change import Change, at, fits, moved, moves, narrows, unknown, widens
 
 Document = dict[str, Any]
 ACTION = {
@@ -18,7 +19,8 @@ TIMEOUTS = {"connect_ms": None, "first_byte_ms": None, "idle_ms": None, "total_m
 EDITS = ("remove", "set", "add")
 HARMLESS = ("priority", "early_hints", "unlisted")
 FIELDS = (
-    "action", "rewrite", "request_headers", "response_headers", "security_headers", "mirror", "timeouts", *HARMLESS,
+    "action", "rewrite", "request_headers", "response_headers", "security_headers", "response_validation", "mirror", "timeouts",
+    *HARMLESS,
 )  # fmt: skip
 # Fields of answers by which browsers and caches let others see, frame or keep what was answered.
 TELLING = (
@@ -40,6 +42,8 @@ def compare(old: Document, new: Document) -> Iterator[Change]:
     if before != after:
         make = narrows if before is None else widens
         yield make("security_headers", "browsers are told other things", before, after)
+    validated = old.get("response_validation"), new.get("response_validation")
+    yield from at("response_validation", answers.compare(*validated))
     yield from _mirror(old.get("mirror"), new.get("mirror"))
     yield from moved("timeouts", "it has other time limits", old["timeouts"], new["timeouts"], TIMEOUTS)
     for key in HARMLESS:

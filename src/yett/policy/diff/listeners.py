@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
+from yett.policy.diff import shadow
 from yett.policy.diff.change import (
     Change,
     at,
@@ -51,6 +52,7 @@ def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
         if before != after:
             yield widens(key, f"{what} believes others about the client's address", before, after)
     yield from limits("address_limits", old["address_limits"], new["address_limits"])
+    yield from shadow.limits(old.get("shadow_limits", []), new.get("shadow_limits", []))
     for key in LIMITS:
         yield from bound(f"limits.{key}", f"{what}: `{key}`", old["limits"].get(key), new["limits"].get(key))
     handshakes = [one["limits"].get("handshakes", HANDSHAKES) for one in (old, new)]
@@ -67,7 +69,7 @@ def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
             gone = after is None and key != "http2"
             yield (narrows if gone else widens)(key, f"{what}: `{key}` is different", before, after)
     known = {
-        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_limits", "limits", "timeouts", "http2",
+        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_limits", "shadow_limits", "limits", "timeouts", "http2",
         "redirect", "passthrough",
     }  # fmt: skip
     yield from rest("", what, old, new, known)

@@ -26,7 +26,7 @@ from yett.policy.diff.limits import classes, concurrency, limits
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "body_limit", "websocket", "cors",
+    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "shadow_limits", "body_limit", "websocket", "cors",
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
@@ -38,6 +38,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from rules.tenants(old.get("tenants", []), new.get("tenants", []))
     yield from rules.deny(old.get("deny", []), new.get("deny", []))
     yield from shadow.compare(old.get("shadow"), new.get("shadow"))
+    yield from shadow.limits(old.get("shadow_limits", []), new.get("shadow_limits", []))
     yield from _external(old.get("external_authorization"), new.get("external_authorization"))
     yield from flag(
         "client_certificate", "a client certificate is needed now", "no client certificate is needed any more",

@@ -181,16 +181,10 @@ def _neutral(route: Document, name: str) -> Document:
     own = str(route["name"])
     found = dict(route)
     for key in ("rate_limits", "address_limits", "concurrency_limits"):
-        if key not in route:
-            continue
-        found[key] = [
-            {**one, "scope": _place(one["scope"], f"route:{own}", f"route:{name}")} for one in route[key]
-        ]
-        for one in found[key]:
-            if "class" in one:
-                one["class"] = _place(one["class"], f"route {own}", f"route {name}")
-            if "except" in one:
-                one["except"] = [_place(other, f"route {own}", f"route {name}") for other in one["except"]]
+        if key in route:
+            found[key] = [_limit(one, own, name) for one in route[key]]
+    if "shadow_limits" in route:
+        found["shadow_limits"] = [_tried(one, own, name) for one in route["shadow_limits"]]
     for key in ("tenants", "deny", "limit_classes"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
@@ -204,6 +198,29 @@ def _neutral(route: Document, name: str) -> Document:
         rules = [_sourced(one, own, name) for one in who["rules"]]
         found["access"] = {**route["access"], "authenticated": {**who, "rules": rules}}
     return found
+
+
+def _limit(limit: Document, own: str, name: str) -> Document:
+    found = {**limit, "scope": _place(limit["scope"], f"route:{own}", f"route:{name}")}
+    if "class" in found:
+        found["class"] = _place(found["class"], f"route {own}", f"route {name}")
+    if "except" in found:
+        found["except"] = [_place(other, f"route {own}", f"route {name}") for other in found["except"]]
+    return found
+
+
+def _tried(one: Document, own: str, name: str) -> Document:
+    """A limit in shadow."""
+    limit = {
+        kind: {
+            "limits": [_limit(rate, own, name) for rate in part["limits"]],
+            "classes": [_sourced(rule, own, name) for rule in part.get("classes", ())],
+        }
+        if kind == "rate"
+        else _limit(part, own, name)
+        for kind, part in one["limit"].items()
+    }
+    return {**_sourced(one, own, name), "limit": limit}
 
 
 def _sourced(one: Document, own: str, name: str) -> Document:

@@ -26,23 +26,52 @@ RULE: Shape = {
     "device": dict.fromkeys(logic.DEVICE),
 }
 """All that a rule may consist of."""
+_KEY = dict.fromkeys(("header", "value"))
+_TIME = dict.fromkeys(("minutes", "hours", "days", "months", "weekdays", "zone", "minutes_long"))
+_METHOD_COSTS = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_RATE: Shape = {
+    **dict.fromkeys(("name", "scope", "count", "period_ms", "burst", "class", "except", "jitter_s")),
+    "key": _KEY,
+    "cost": {"default": None, "methods": _METHOD_COSTS, "value": None},
+    "during": _TIME,
+    "outside": [_TIME],
+}
+LIMITS: Shape = [
+    {
+        "source": None,
+        "limit": {
+            "address": _RATE,
+            "rate": {"limits": [_RATE], "classes": [RULE]},
+            "concurrency": {**dict.fromkeys(("name", "scope", "requests", "fair")), "key": _KEY},
+        },
+    }
+]
 SHAPE: Shape = {"rules": [RULE], "deny": [RULE]}
 
 
 def compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Iterator[Change]:
     """Which are tried out now, and which no more."""
-    before, after = _rules(old), _rules(new)
+    yield from moved("shadow", _said("rules", _rules(old), _rules(new)), old, new, SHAPE)
+
+
+def _said(what: str, before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> str:
     changed = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     said = [
-        f"{listed(sorted(names))} is {what}"
-        for names, what in (
+        f"{listed(sorted(names))} is {text}"
+        for names, text in (
             (after.keys() - before.keys(), "in shadow now, and refuses nobody"),
             (before.keys() - after.keys(), "not in shadow any more"),
-            (changed, "in shadow as before, and another rule"),
+            (changed, "in shadow as before, and another one"),
         )
         if names
     ]
-    yield from moved("shadow", "; ".join(said) or "rules in shadow are different", old, new, SHAPE)
+    return "; ".join(said) or f"{what} in shadow are different"
+
+
+def limits(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[Change]:
+    """Which limits are tried out now, and which no more."""
+    before, after = ({one["source"]: one for one in these} for these in (old, new))
+    yield from moved("shadow_limits", _said("limits", before, after), old, new, LIMITS)
 
 
 def _rules(shadow: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

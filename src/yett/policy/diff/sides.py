@@ -98,7 +98,9 @@ def _environment(path: Path) -> str | None:
         value = parse(path.read_bytes(), path.parent, str(path)).value
     except (OSError, Unreadable):
         return None
-    name = value.get("environment") if isinstance(value, dict) and "listeners" in value else None
+    name = (
+        value.get("environment") if isinstance(value, dict) and value.keys() & {"listeners", "base"} else None
+    )
     return name if isinstance(name, str) else None
 
 

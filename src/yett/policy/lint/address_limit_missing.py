@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from yett.config.rates.shadow import enforced
 from yett.config.types import is_loopback
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
@@ -13,7 +14,7 @@ def check(context: Context) -> Iterator[Hit]:
     """Listeners that other machines reach, where neither they nor all of their routes limit by address."""
     for name, listener in context.gateway.listeners.items():
         here = [policy for policy in context.policies if name in policy.listeners]
-        limited = listener.address_limit or (here and all(policy.address_limits for policy in here))
+        limited = enforced(listener.address_limit) or (here and all(policy.address_limits for policy in here))
         asked = listener.tls.client_certificates if listener.tls else None
         if asked is not None and asked.mode == "required":
             continue  # who guesses gets no further than the handshake

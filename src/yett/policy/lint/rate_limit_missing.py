@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from yett.config.merge import Policy
+from yett.config.rates.shadow import enforced
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -22,7 +23,7 @@ def _limited(context: Context, policy: Policy) -> bool:
     if policy.rate_limits or policy.address_limits or policy.unlimited is not None:
         return True
     listeners = [context.gateway.listeners[name] for name in policy.listeners]
-    return policy.access == "public" and all(listener.address_limit for listener in listeners)
+    return policy.access == "public" and all(enforced(listener.address_limit) for listener in listeners)
 
 
 RULE = Rule(

@@ -1,18 +1,18 @@
-"""A rule that is to be tried out for so long that nobody will remember it."""
+"""A rule or limit that is to be tried out for so long that nobody will remember it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yett.config.authorization.shadow import rules
+from yett.config.authorization.shadow import tried
 from yett.config.shadow import LONGEST, ends
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
 
 def check(context: Context) -> Iterator[Hit]:
-    """Rules in shadow whose `until` is more than 90 days ahead."""
-    for at, source, rule in rules(context.gateway):
+    """Rules and limits in shadow whose `until` is more than 90 days ahead."""
+    for at, source, rule in tried(context.gateway):
         if rule.until is not None and ends(rule.until) - context.now > LONGEST:
             message = (
                 f"`{source}` is to be in shadow until `{rule.until}`, more than {LONGEST.days} days ahead, and refuses nobody until then; "
@@ -22,6 +22,6 @@ def check(context: Context) -> Iterator[Hit]:
 
 
 RULE = Rule(
-    id="shadow-long", severity=Severity.ERROR, title="a rule that is in shadow for more than 90 days", check=check,
+    id="shadow-long", severity=Severity.ERROR, title="a rule or limit that is in shadow for more than 90 days", check=check,
     references=("API5:2023",), dated=True,
 )  # fmt: skip

@@ -147,7 +147,7 @@ class Context:
     def sources(self) -> Iterator[Source]:
         """The files of the configuration; none for one written in Python."""
         seen: set[Path] = set()
-        for source in (self.places.main, *self.places.parts.values()):
+        for source in (self.places.main, self.places.below, *self.places.parts.values()):
             if source is not None and source.path not in seen:
                 seen.add(source.path)
                 yield source

@@ -36,6 +36,11 @@ def write(file: Path, compiled: Compiled, findings: Iterable[Finding]) -> tuple[
                 f"{finding.file}: `{dotted(at)}` is written in Python; change it there [{finding.rule.id}]"
             )
             continue
+        if compiled.places.below is not None and source is not compiled.places.main:
+            left.append(
+                f"{finding}; it stands in the base, which other environments have as well: repair it there"
+            )
+            continue
         before, source, text = texts.get(source.path) or _read(source)
         try:
             source, text = fixes.apply(fix, source, text)

@@ -39,6 +39,11 @@ class Case:
     expect: Expect
 
 
+def _shadow_limits(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in (*document["listeners"], *document["routes"]):
+        yield from part.get("shadow_limits", ())
+
+
 class Reader:
     """Reads files of tests against one configuration."""
 
@@ -57,6 +62,7 @@ class Reader:
                     for rules in route.get("shadow", {}).values()
                     for rule in rules
                 }
+                | {limit["source"] for limit in _shadow_limits(document)}
             ),
         }
 

@@ -51,10 +51,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(result: Result<(), Refusal>) -> Self {
+    pub(in crate::filters) fn of(result: Result<(), Refusal>) -> Self {
         match result {
             Ok(()) => Self::Allow,
-            Err(refusal) if refusal.reason == Reason::PolicyError => Self::Error(refusal.reason),
+            Err(refusal) if matches!(refusal.reason, Reason::PolicyError | Reason::LimitUndecided) => Self::Error(refusal.reason),
             Err(refusal) => Self::Deny(refusal.reason),
         }
     }
@@ -79,10 +79,10 @@ impl Outcome {
     }
 }
 
-/// What came of one rule on one route; for the whole process.
+/// What came of one rule or limit on one route; for the whole process.
 #[derive(Debug)]
 pub struct Record {
-    /// Name of the route.
+    /// Name of the route; empty where it is a listener's.
     pub route: Box<str>,
     /// Where the rule stands, as in a refusal of an enforced one.
     pub source: Box<str>,
@@ -116,7 +116,7 @@ type Place = (Box<str>, Box<str>);
 pub struct Registry(Mutex<BTreeMap<Place, Weak<Record>>>);
 
 impl Registry {
-    fn of(&self, route: &str, source: &str) -> Arc<Record> {
+    pub(in crate::filters) fn of(&self, route: &str, source: &str) -> Arc<Record> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key: Place = (route.into(), source.into());
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
