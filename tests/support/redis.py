@@ -28,7 +28,9 @@ class Redis:
 
     def start(self) -> None:
         """Starts it, empty; also again after `stop`, on the same port."""
-        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+        # Of its own: what it writes for a replica would be read by the next one that starts there.
+        self._directory = tempfile.TemporaryDirectory(prefix="yett-redis-")
+        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
         if self._tls:
             certificate, key, authority = map(str, self._tls)
             words += [
@@ -118,6 +120,7 @@ class Redis:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait(10)
+        self._directory.cleanup()
 
 
 class Sentinel:
