@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yett.config.acme import Acme
+    from yett.config.address_list import AddressList
     from yett.config.authorization.attributes import Device, Times
     from yett.config.authorization.roles import Role
     from yett.config.authorization.tenant import ResponseTenant, Tenant
     from yett.config.decision_log import DecisionLog
     from yett.config.dpop import Dpop, DpopNonce
     from yett.config.endpoint import ConsistentHash, Dns, Endpoint, HashKey
+    from yett.config.filters.address_filter import AddressFilter
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
+    from yett.config.filters.csrf import Csrf
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
@@ -69,13 +72,16 @@ if TYPE_CHECKING:
     from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
     from yett.config.state import Redis, State
     from yett.config.types import Secret
+    from yett.config.validation.graphql import GraphQL
     from yett.errors import ConfigError, ConfigurationError, YettError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Acme",
+    "AddressFilter",
     "AddressLimit",
+    "AddressList",
     "Admin",
     "ApiKey",
     "AssertionClient",
@@ -93,6 +99,7 @@ __all__ = [
     "ConsistentHash",
     "Cookies",
     "Cors",
+    "Csrf",
     "DecisionLog",
     "Defaults",
     "Deny",
@@ -105,6 +112,7 @@ __all__ = [
     "ExternalAuthorization",
     "FormLimits",
     "Gateway",
+    "GraphQL",
     "Group",
     "HashKey",
     "HealthCheck",
@@ -211,6 +219,7 @@ _WHERE = {
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
     "FormLimits": "yett.config.filters.request_validation",
+    "GraphQL": "yett.config.validation.graphql",
     "JsonLimits": "yett.config.filters.request_validation",
     "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",
@@ -221,7 +230,10 @@ _WHERE = {
     "Hsts": "yett.config.filters.security_headers",
     "SecurityHeaders": "yett.config.filters.security_headers",
     "WebSocket": "yett.config.filters.websocket",
+    "AddressFilter": "yett.config.filters.address_filter",
+    "AddressList": "yett.config.address_list",
     "Cors": "yett.config.filters.cors",
+    "Csrf": "yett.config.filters.csrf",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",
     "DecisionLog": "yett.config.decision_log",

@@ -87,10 +87,11 @@ class Engine:
         `{"provider", "claims", "name", "proved"}`), `times` (asked so often in a row) and `trace` (says what each rule comes
         to). Raises ValueError for a question that no connection could bring."""
 
-    def decide_many(self, questions: bytes, /) -> bytes:
-        """Decide each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error": …}` out.
+    def decide_many(self, batch: bytes, /) -> bytes:
+        """Decide each as if it were the only one: JSON of `{"callers": …, "questions": …}` in, where `callers` of a question is a
+        place in the list of callers; a JSON list of decisions or `{"error": …}` out.
 
-        Raises ValueError where it is no list of questions."""
+        Raises ValueError where it is no such batch."""
 
     def events(self) -> list[str]:
         """Events that building and deciding left, as JSON lines."""

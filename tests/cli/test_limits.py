@@ -127,6 +127,56 @@ def test_a_class_with_too_little_does_not_count_for_its_route(log):
     }
 
 
+def test_classes_that_need_much_more_or_less_have_limits_of_their_own(log, tmp_path, issuer, origin):
+    """The class with most callers has the limit, and what is near to it shares it; the snippet loads and means these callers."""
+    people = [request for name in ("ann", "bob") for request in day(subject=name)]
+    near = day(subject="cid", provider="staff")
+    batch = [
+        line(hour * 3600 + second, subject="batch", provider="keys", kind="service")
+        for hour in range(25)
+        for second in range(60)
+    ]
+    few = day(per_hour=50, subject="pump", provider="id", kind="device")
+    file = log(sorted([*people, *near, *batch, *few]))
+    code, found = as_json(file)
+    assert code == 0
+    limit = found["routes"]["orders"]["rate_limit"]["per-caller"]
+    assert (limit["rate"], limit["burst"], limit["key"]) == ("2/m", 2, "principal")
+    assert limit["classes"] == {
+        "keys-service": {
+            "when": "principal.provider == 'keys' && principal.kind == 'service'",
+            "rate": "2/s",
+            "burst": 20,
+        }
+    }
+    identity = issuer()
+    config = configs.protected(origin(), identity, tmp_path)
+    config["identity_providers"]["keys"] = issuer("RSA").inline(tmp_path)
+    config["routes"]["closed"] |= found["routes"]["orders"]
+    config["routes"]["closed"]["authenticate"] = {"any_of": ["id", "keys"]}
+    written = tmp_path / "gateway.yaml"
+    written.write_text(json.dumps({"version": 1, "listeners": configs.listener(), **config}))
+    (classes,) = [
+        route["limit_classes"]
+        for route in json.loads(compile_file(written).ir)["routes"]
+        if route.get("limit_classes")
+    ]
+    assert len(classes) == 1
+
+
+@pytest.mark.parametrize("provider", ["it's", "a b", "a' || true || '", "x" * 41])
+def test_a_name_that_no_configuration_has_makes_no_class(log, provider):
+    loud = [
+        line(hour * 3600 + second, subject="x", provider=provider)
+        for hour in range(25)
+        for second in range(60)
+    ]
+    people = [request for name in ("ann", "bob") for request in day(subject=name)]
+    _, found = as_json(log(sorted([*loud, *people])))
+    limit = found["routes"]["orders"]["rate_limit"]["per-caller"]
+    assert "classes" not in limit and limit["rate"] == "2/s"
+
+
 def test_what_does_not_count(log):
     lines = [
         *day(),

@@ -94,7 +94,9 @@ def test_secrets_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_public_names_are_pinned() -> None:
     assert sorted(yett.__all__) == [
         "Acme",
+        "AddressFilter",
         "AddressLimit",
+        "AddressList",
         "Admin",
         "ApiKey",
         "AssertionClient",
@@ -112,6 +114,7 @@ def test_public_names_are_pinned() -> None:
         "ConsistentHash",
         "Cookies",
         "Cors",
+        "Csrf",
         "DecisionLog",
         "Defaults",
         "Deny",
@@ -124,6 +127,7 @@ def test_public_names_are_pinned() -> None:
         "ExternalAuthorization",
         "FormLimits",
         "Gateway",
+        "GraphQL",
         "Group",
         "HashKey",
         "HealthCheck",

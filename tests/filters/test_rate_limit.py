@@ -117,6 +117,20 @@ def test_the_limit_is_the_same_after_many_reloads(gateway, origin, issuer, tmp_p
     assert statuses == [200] * 3 + [429] * 2
 
 
+def test_a_raised_rate_lets_callers_in_after_its_own_burst(gateway, origin, issuer, tmp_path):
+    """Whoever was out of requests for hours waits no longer than the new rate lets anybody wait."""
+    identity, service = issuer(), origin()
+    config = limited(service, identity, tmp_path, caller={"rate": "1/d", "burst": 3})
+    gate = gateway(config)
+    headers = identity.bearer()
+    assert [gate.get("/closed", headers).status for _ in range(4)] == [200] * 3 + [429]
+    config["routes"]["closed"]["rate_limit"]["caller"] |= {"rate": "10/s", "burst": 3}
+    gate.reload(config)
+    refused = gate.get("/closed", headers)
+    assert refused.status == 429 and refused["ratelimit"].endswith("t=1")
+    eventually(lambda: gate.get("/closed", headers).status == 200, what="a place at the new rate")
+
+
 def test_a_full_table_shares_one_bucket_and_says_so(gateway, origin, issuer, tmp_path):
     identity, service = issuer(), origin()
     config = limited(service, identity, tmp_path, caller={"rate": "1/h", "burst": 1})

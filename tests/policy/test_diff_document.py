@@ -38,6 +38,10 @@ def whole() -> Document:
         "body": "required", "bodies": [{"content_type": "application/json", "schema": {"type": "object"}}], "formats": True,
         "json": {"depth": 8, "keys": 10, "items": 10, "string": 100, "number": 20}, "query": ["q"], "form": {"fields": 10, "field": 10, "file": 10},
         "parameters": [{"in": "query", "name": "q", "required": False, "types": ["string"], "schema": {}}],
+        "graphql": {
+            "depth": 5, "aliases": 5, "directives": 5, "cost": 100, "batch": 2, "operations": ["query"], "root_fields": ["shop"],
+            "list_arguments": ["first", "last"], "introspection": False, "persisted": "refuse",
+        },
     }  # fmt: skip
     route["websocket"] = {
         "origins": {"listed": ["https://a.test"]},
@@ -49,6 +53,11 @@ def whole() -> Document:
         "origins": ["https://a.test", "https://*.b.test"], "methods": ["GET"], "headers": ["x-a"], "expose": [], "credentials": False,
         "max_age_s": 60, "private_network": False,
     }  # fmt: skip
+    made["address_lists"] = [
+        {"name": "office", "networks": ["192.0.2.0/24", "198.51.100.0/24"]}, {"name": "bad", "file": "/lists/bad", "networks": ["203.0.113.0/24"]},
+    ]  # fmt: skip
+    route["address_filters"] = [{"source": "route r", "allow": ["office"], "deny": ["bad"]}]
+    route["csrf"] = {"origins": ["https://a.test"], "referer": False}
     route["assurance"] = {"acr": ["high"], "max_age_s": 60}
     route["live_check"] = {"max_age_ms": 1000}
     route["sender_constrained"] = "any"
@@ -118,10 +127,36 @@ LOOSER = [
     at(*VALID, "query", ["q", "r"]),
     at(*VALID, "parameters", []),
     at(*VALID, "form", ...),
+    at(*VALID, "graphql", ...),
+    at(*VALID, "graphql", "depth", 6),
+    at(*VALID, "graphql", "aliases", 6),
+    at(*VALID, "graphql", "directives", 6),
+    at(*VALID, "graphql", "cost", 101),
+    at(*VALID, "graphql", "batch", 3),
+    at(*VALID, "graphql", "operations", ["query", "mutation"]),
+    at(*VALID, "graphql", "root_fields", ["shop", "admin"]),
+    at(*VALID, "graphql", "root_fields", ...),
+    at(*VALID, "graphql", "list_arguments", ["first"]),
+    at(*VALID, "graphql", "list_arguments", ["first", "size"]),
+    at(*VALID, "graphql", "introspection", True),
+    at(*VALID, "graphql", "persisted", "allow"),
+    at(*VALID, "graphql", "persisted", "only"),
     at(*ROUTE, "websocket", "origins", "any"),
     at(*ROUTE, "websocket", "origins", {"listed": ["https://a.test", "https://b.test"]}),
     at(*ROUTE, "websocket", "message", 2048),
     at(*ROUTE, "cors", ...),
+    at(*ROUTE, "csrf", ...),
+    at(*ROUTE, "address_filters", ...),
+    at(*ROUTE, "address_filters", 0, "allow", ["office", "other"]),
+    at(*ROUTE, "address_filters", 0, "allow", ...),
+    at(*ROUTE, "address_filters", 0, "deny", []),
+    at("address_lists", 0, "networks", ["192.0.2.0/24", "198.51.100.0/24", "10.0.0.0/8"]),
+    at("address_lists", 1, "networks", []),
+    at("address_lists", 1, "file", "/lists/other"),
+    at("address_lists", 1, "unavailable", "empty"),
+    at(*ROUTE, "csrf", "origins", ["https://a.test", "https://b.test"]),
+    at(*ROUTE, "csrf", "origins", ["https://*.test.test"]),
+    at(*ROUTE, "csrf", "referer", True),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test", "https://c.test"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test:8443"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.y.b.test"]),
@@ -159,10 +194,17 @@ STRICTER = [
     at(*VALID, "query", []),
     at(*VALID, "headers", ["x-a"]),
     at(*VALID, "parameters", 0, "required", True),
+    at(*VALID, "graphql", "depth", 4),
+    at(*VALID, "graphql", "root_fields", []),
+    at(*VALID, "graphql", "list_arguments", ["first", "last", "size"]),
     at(*ROUTE, "websocket", "origins", "same"),
     at(*ROUTE, "cors", "origins", ["https://a.test"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.b.test"]),
     at(*ROUTE, "cors", "methods", []),
+    at(*ROUTE, "address_filters", 0, "deny", ["bad", "worse"]),
+    at(*ROUTE, "address_filters", [{"source": "route r", "allow": ["office"], "deny": ["bad"]}, {"source": "group g", "deny": ["bad"]}]),
+    at("address_lists", 1, "networks", ["203.0.113.0/24", "10.0.0.0/8"]),
+    at(*ROUTE, "csrf", "origins", []),
     at(*ROUTE, "cors", "headers", []),
     at(*ROUTE, "cors", "max_age_s", 600),
     at(*ROUTE, "assurance", "max_age_s", 30),

@@ -385,3 +385,45 @@ def test_cors_credentials_wide(lint: Lint, origins: str, production: bool, found
     assert bool(lint("cors-credentials-wide", routes=routes, **parts)) == found
     del routes["one"]["cors"]["credentials"]
     assert not lint("cors-credentials-wide", routes=routes, **parts)
+
+
+# address-only, broad-network, by lists
+
+LISTS = {"office": {"networks": "192.0.2.0/24"}, "wide": {"networks": "10.0.0.0/7"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "found"),
+    [
+        (public(address_filter={"allow": "office"}), True),
+        (public(address_filter={"deny": "office"}), False),
+        (route(address_filter={"allow": "office"}), False),
+    ],
+)
+def test_address_only_by_a_list(lint: Lint, one: dict[str, Any], found: bool) -> None:
+    findings = lint("address-only", routes={"one": one}, address_lists=LISTS)
+    assert [finding.where for finding in findings] == (["routes.one.address_filter"] if found else [])
+
+
+def test_address_only_by_all_listeners(lint: Lint) -> None:
+    listener = {"address": "127.0.0.1:8080", "plaintext": "test"}
+    own = {**listener, "address": "127.0.0.1:8081"}
+    one = public(listeners={"any_of": ["a", "b"]})
+    for filters, found in (
+        (({"allow": "office"},) * 2, True),
+        (({"allow": "office"}, {"deny": "office"}), False),
+    ):
+        both = {"a": {**listener, "address_filter": filters[0]}, "b": {**own, "address_filter": filters[1]}}
+        assert bool(lint("address-only", routes={"one": one}, address_lists=LISTS, listeners=both)) == found
+
+
+def test_broad_network_on_a_list(lint: Lint) -> None:
+    routes = {
+        "one": route(address_filter={"allow": "wide"}),
+        "two": route("/b", address_filter={"deny": "office"}),
+    }
+    findings = lint("broad-network", routes=routes, address_lists=LISTS)
+    assert [one.where for one in findings] == ["address_lists.wide.networks"]
+    assert not lint(
+        "broad-network", routes={"one": route(address_filter={"deny": "wide"})}, address_lists=LISTS
+    )

@@ -14,10 +14,10 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
-use crate::filters::rate_limit::{Answered, Asked, Reports};
+use crate::filters::rate_limit::{Answered, Asked, Owing, Reports};
 use crate::filters::websocket::Place;
 use crate::headers::Headers;
-use crate::origin::Named;
+use crate::origin::{Named, Page};
 use crate::path::CanonicalPath;
 pub use crate::principal::{AuthenticationMethod, ClaimValue, Confirmation, Principal, PrincipalKind};
 use crate::providers::introspection::Introspected;
@@ -341,6 +341,8 @@ pub struct Exchange {
     pub upgrade: Upgrade,
     /// Which entry of the route's `cors` names the page of another origin that sent it; set by route.
     pub granted: Option<Named>,
+    /// Whose page sent it, where its route says whose may write; set by route.
+    pub page: Option<Page>,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
     /// Its places among the requests under way, until it ends; set by limit.
@@ -357,6 +359,8 @@ pub struct Exchange {
     pub sessions: Option<Box<Sessions>>,
     /// Set by limit.
     pub limits: Reports,
+    /// What it costs once its answer has ended; set by limit.
+    pub owing: Owing,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// The path and query to forward; set by forward preparation.
@@ -428,6 +432,7 @@ impl Exchange {
             variables: Variables::default(),
             upgrade: Upgrade::None,
             granted: None,
+            page: None,
             place: None,
             under_way: Places::new(),
             principal: None,
@@ -436,6 +441,7 @@ impl Exchange {
             introspected: None,
             sessions: None,
             limits: SmallVec::new(),
+            owing: Owing::new(),
             limits_answered: None,
             forward_target: Vec::new(),
             service: None,
@@ -475,6 +481,7 @@ impl Exchange {
         self.variables.clear();
         self.upgrade = Upgrade::None;
         self.granted = None;
+        self.page = None;
         self.place = None;
         self.under_way.clear();
         self.principal = None;
@@ -483,6 +490,7 @@ impl Exchange {
         self.introspected = None;
         self.sessions = None;
         self.limits.clear();
+        self.owing.clear();
         self.limits_answered = None;
         self.forward_target.clear();
         self.service = None;

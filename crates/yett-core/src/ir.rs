@@ -4,6 +4,7 @@
 //! files are inlined as text, and a secret is only the name of an entry in the secrets passed beside the document.
 //! Unknown fields are refused here as well as in Python.
 
+mod addresses;
 mod authorize;
 mod browsers;
 mod decision_log;
@@ -24,6 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use addresses::*;
 pub use authorize::*;
 pub use browsers::*;
 pub use decision_log::DecisionLog;
@@ -45,6 +47,9 @@ pub const IR_VERSION: u32 = 1;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ir {
+    /// Lists of addresses that filters name.
+    #[serde(default)]
+    pub address_lists: Vec<AddressList>,
     /// Always [`IR_VERSION`].
     pub version: u32,
     /// The `environment:` key.
@@ -319,6 +324,9 @@ pub struct Listener {
     /// Who announces clients with the PROXY protocol.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Who may come in by address.
+    #[serde(default)]
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
     /// Those that are tried out.
@@ -927,6 +935,9 @@ pub struct Route {
     /// How surely and how lately the caller has to have logged in.
     #[serde(default)]
     pub assurance: Option<Assurance>,
+    /// Who may come in by address, group's first.
+    #[serde(default)]
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.
@@ -957,6 +968,9 @@ pub struct Route {
     /// Pages of other origins; absent where what services say of them passes.
     #[serde(default)]
     pub cors: Option<Cors>,
+    /// From whose pages requests that may change something may come; absent where nobody asks.
+    #[serde(default)]
+    pub csrf: Option<Csrf>,
     /// Copies for a second service.
     #[serde(default)]
     pub mirror: Option<Mirror>,

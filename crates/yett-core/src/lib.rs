@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` tells the life of a request and of a configuration; the modules follow it.
 
+pub mod address_lists;
 pub mod body;
 pub mod cel;
 pub mod certificate;

@@ -1,5 +1,41 @@
 //! Web origins (RFC 6454): whose page sent a request, as its browser says, and whose pages a configuration names.
 
+use crate::headers::{Headers, Known};
+
+/// Whose page sent a request, as its browser says in fields that no page can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// Of this very host and scheme.
+    Own,
+    /// Of an origin that is named.
+    Listed,
+    /// Of another one, or the browser contradicts itself.
+    Foreign,
+    /// Nothing is said.
+    Untold,
+}
+
+/// Reads `Sec-Fetch-Site` (Fetch Metadata) and `Origin`. Where both are there, both have to say it.
+///
+/// A page that sends no referrer says `Origin: null` with a form, to its own host, too.
+#[must_use]
+pub fn page(headers: &Headers, https: bool, authority: &[u8], named: Option<&Origins>) -> Page {
+    let mut sites = headers.named(b"sec-fetch-site");
+    let site = sites.next().map(|site| if sites.next().is_none() { site } else { b"" });
+    let origin = headers.get(Known::Origin);
+    let own = || origin.is_some_and(|origin| is_own(origin, https, authority));
+    let listed = || {
+        origin.zip(named).is_some_and(|(origin, named)| matches!(named.find(origin), Some(Named::Listed(_) | Named::Under(_))))
+    };
+    match (site, origin) {
+        (None, None) => Page::Untold,
+        (Some(b"same-origin"), None | Some(b"null")) => Page::Own,
+        (Some(b"same-origin") | None, Some(_)) if own() => Page::Own,
+        (Some(b"same-site" | b"cross-site") | None, Some(_)) if listed() => Page::Listed,
+        (Some(_), _) | (None, Some(_)) => Page::Foreign,
+    }
+}
+
 /// Whether an origin (RFC 6454 section 6.2) is this host over this scheme; a default port may be said or not.
 #[must_use]
 pub fn is_own(origin: &[u8], https: bool, authority: &[u8]) -> bool {

@@ -24,6 +24,7 @@ pub mod trailers;
 mod validate;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
+use crate::filters::rate_limit::Ended;
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
 use crate::reason::{Fault, Reason};
@@ -71,8 +72,12 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
-            Phase::Authorize => match login::assured(snapshot, state, exchange, now) {
-                Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+            // Before any rule, so that a foreign page learns nothing of what its visitor may do.
+            Phase::Authorize => match cors::may_write(snapshot, exchange) {
+                Step::Continue => match login::assured(snapshot, state, exchange, now) {
+                    Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
+                    other => (other, Phase::Limit),
+                },
                 other => (other, Phase::Limit),
             },
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
@@ -134,6 +139,11 @@ fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
         Ok(()) => binding::bind(snapshot, exchange, now),
         Err(reason) => login::revoked(snapshot, state, exchange, reason, now),
     }
+}
+
+/// Charges what a request costs beyond what it was let in for, once its answer has ended, however it did.
+pub fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    limit::settle(snapshot, exchange, ended, now);
 }
 
 /// The respond phase, for answers of services: hygiene, edits, RateLimit fields, request id.

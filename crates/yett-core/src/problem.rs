@@ -152,6 +152,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ClientCertificateUnknown
         | Reason::ApiKeyAddressForbidden
         | Reason::ContentDigestMismatch
+        | Reason::AddressFiltered
+        | Reason::AddressListUnavailable
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid
@@ -199,6 +201,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::FormMalformed
         | Reason::FormTooComplex
         | Reason::XmlRefused
+        | Reason::GraphqlMalformed
+        | Reason::GraphqlTooComplex
+        | Reason::GraphqlNotAllowed
         | Reason::ResponseStatusUnexpected
         | Reason::ResponseTypeUnexpected
         | Reason::ResponseTooLarge

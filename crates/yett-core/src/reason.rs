@@ -107,6 +107,8 @@ reasons! {
     MisdirectedRequest "misdirected_request" 421 Client No "this connection is not for that host";
     Overloaded "overloaded" 503 Gateway Later "the gateway has more to do than it can; what matters less is refused";
     // screen
+    AddressFiltered "address_filtered" 403 Policy No "this address may not come in here";
+    AddressListUnavailable "address_list_unavailable" 503 Configuration Later "who may come in by address is not known";
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";
@@ -156,7 +158,7 @@ reasons! {
     NotBound "not_bound" 401 Client No "the token is not bound as it has to be";
     SessionInvalid "session_invalid" 401 Client No "the session cannot be read";
     SessionExpired "session_expired" 401 Client No "the session has ended";
-    CsrfRefused "csrf_refused" 403 Client No "a request with a session has to come from a page of this host";
+    CsrfRefused "csrf_refused" 403 Client No "the request has to come from a page that may send it";
     LoginStateInvalid "login_state_invalid" 400 Client No "this browser has no such login under way";
     LoginRefused "login_refused" 403 Client No "the identity provider refused the login";
     LoginFailed "login_failed" 502 Provider Later "the identity provider's answer to the login does not fit";
@@ -199,6 +201,9 @@ reasons! {
     FormMalformed "form_malformed" 400 Client No "the body is no form, or could be read in two ways";
     FormTooComplex "form_too_complex" 400 Client No "the form has more or larger fields than are accepted here";
     XmlRefused "xml_refused" 400 Client No "the XML has a document type, or is not in UTF-8";
+    GraphqlMalformed "graphql_malformed" 400 Client No "the GraphQL request cannot be read, or could be read in two ways";
+    GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
+    GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";

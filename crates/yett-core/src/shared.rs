@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::address_lists;
 use crate::challenges::Challenges;
 use crate::filters::rate_limit::Tables;
 use crate::filters::websocket::OpenConnections;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub limits: Tables,
     /// Requests under way, by limit; they outlive a reload.
     pub under_way: crate::filters::concurrency_limit::UnderWay,
+    /// Lists of addresses from files; they outlive a reload.
+    pub address_lists: address_lists::Registry,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -93,6 +96,7 @@ impl Shared {
         Self {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
+            address_lists: address_lists::Registry::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

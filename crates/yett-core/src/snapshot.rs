@@ -14,12 +14,14 @@ use zeroize::Zeroizing;
 use crate::challenges::Challenges;
 use crate::decisions::Records;
 use crate::exchange::RouteIndex;
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
+use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
@@ -163,6 +165,8 @@ pub struct Route {
     pub scope: Option<Box<str>>,
     /// Whether the place is its own that strangers are told about what protects a host (RFC 9728).
     pub well_known: bool,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
@@ -191,6 +195,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Pages of other origins.
     pub cors: Option<Cors>,
+    /// From whose pages requests that may change something may come.
+    pub csrf: Option<Csrf>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
     /// What its requests have to be.
@@ -273,6 +279,8 @@ impl std::fmt::Debug for BearerToken {
 pub struct Listener {
     /// Name.
     pub name: Arc<str>,
+    /// Who may come in by address.
+    pub address_filters: Vec<AddressFilter>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
     /// Those that are tried out.

@@ -237,10 +237,10 @@ impl Engine {
         Ok(PyBytes::new(py, &json))
     }
 
-    /// Many of them, each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error"}` out.
-    #[pyo3(signature = (questions, /))]
-    fn decide_many<'py>(&self, py: Python<'py>, questions: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let json = outside(py, || self.0.decide_json(questions))?.map_err(PyValueError::new_err)?;
+    /// Many of them, each as if it were the only one: JSON of `{"callers", "questions"}` in, a JSON list of decisions or `{"error"}` out.
+    #[pyo3(signature = (batch, /))]
+    fn decide_many<'py>(&self, py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let json = outside(py, || self.0.decide_json(batch))?.map_err(PyValueError::new_err)?;
         Ok(PyBytes::new(py, &json))
     }
 

@@ -38,6 +38,10 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "0 nothing widens but what was allowed, 1 something does (or one side does not load), 2 wrong usage.",
     ),
+    "replay": (
+        ("yett replay decisions.jsonl --config gateway.yaml", "yett replay decisions.jsonl.1.gz decisions.jsonl --config new.yaml --format markdown"),
+        "0 all as before, 1 a flip, an undecidable or a damaged record (or the configuration does not load), 2 wrong usage.",
+    ),
     "run": (
         (
             "yett run gateway.yaml",

@@ -70,6 +70,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     _providers_together(merger)
     _services(merger)
     _groups(merger)
+    _address_filters(merger)
     for name, route in gateway.routes.items():
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))
@@ -342,6 +343,22 @@ def _groups(merger: Merger) -> None:
             )
         for key in ("request_headers", "response_headers"):
             _edits(merger, (*at, key), getattr(group, key))
+
+
+def _address_filters(merger: Merger) -> None:
+    gateway = merger.gateway
+    for kind, items in (
+        ("listeners", gateway.listeners),
+        ("groups", gateway.groups),
+        ("routes", gateway.routes),
+    ):
+        for name, item in items.items():
+            filters = item.address_filter
+            for key in ("allow", "deny"):
+                for index, used in enumerate(getattr(filters, key, ())):
+                    if used not in gateway.address_lists:
+                        at: Location = (kind, name, "address_filter", key, "any_of", index)
+                        merger.unknown(at, "address list", used, gateway.address_lists)
 
 
 def _edits(merger: Merger, at: Location, edits: HeaderEdits | None) -> None:

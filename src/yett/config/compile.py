@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config import (
+    address_list,
     decision_log,
     dpop,
     endpoint,
@@ -198,6 +199,7 @@ def build(
         **({"dpop": dpop.compiled(gateway.dpop)} if gateway.dpop else {}),
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **decision_log.compiled(gateway, directory),
+        **address_list.compiled(gateway.address_lists, directory),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -266,6 +268,11 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
         **({"proxy_protocol": {"addresses": list(announced.addresses)}} if announced else {}),
         "tls": tls,
         "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
+        **(
+            {"address_filters": [listener.address_filter.compiled(f"listener {name}")]}
+            if listener.address_filter
+            else {}
+        ),
         "address_limits": [
             limit.compiled(label, f"listener:{name}")
             for label, limit in enforced(listener.address_limit).items()
@@ -479,6 +486,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
         **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
+        **({"address_filters": policy.address_filters} if policy.address_filters else {}),
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
@@ -491,6 +499,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"security_headers": policy.security_headers} if policy.security_headers else {}),
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"cors": policy.cors} if policy.cors else {}),
+        **({"csrf": policy.csrf} if policy.csrf else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),
@@ -527,6 +536,7 @@ def weakened(gateway: Gateway) -> list[str]:
         if item.forward_credential
     ]
     found += state_part.weakened(gateway.state) if gateway.state else []
+    found += address_list.weakened(gateway.address_lists)
     for name, item in gateway.services.items():
         assertion = item.identity_assertion
         if assertion and assertion.headers:

@@ -1,4 +1,4 @@
-"""Pages of other origins, on a route: what its methods come to, and with what it does not go together."""
+"""Pages of other origins, and writes of foreign pages, on a route: with what they do not go together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from yett.config.base import Location, listed
 from yett.config.filters.cors import PREFIX
+from yett.config.providers.mtls import Mtls
+from yett.config.providers.oidc import Oidc
 from yett.config.route import Group, Route
 
 if TYPE_CHECKING:
@@ -47,3 +49,20 @@ def merge(merger: Merger, policy: Policy, route: Route, group: Group, at: Locati
                     (*place, "response_headers", *below), "cors_edited", message, below[0] != "remove"
                 )
     policy.cors = cors.compiled(methods)
+
+
+def merge_csrf(merger: Merger, policy: Policy, route: Route, group: Group, at: Location) -> None:
+    """Fills in `policy.csrf`. It stands in one of the two."""
+    csrf = route.csrf or group.csrf
+    if csrf is None:
+        return
+    policy.csrf = csrf.compiled()
+    own = route.csrf is not None
+    source = "" if own else f" (the group `{route.group}` says `csrf`)"
+    known = [merger.gateway.identity_providers.get(name) for name in policy.providers]
+    added = [isinstance(provider, Oidc | Mtls) for provider in known]
+    if added and None not in known and not (all(added) if policy.all_of else any(added)):
+        message = (
+            f"no browser adds what callers bring here, so no page can have them write{source}; remove `csrf`"
+        )
+        merger.fault((*at, "csrf") if own else at, "csrf_unused", message, True)

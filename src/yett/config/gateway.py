@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from yett.config.address_list import AddressList
 from yett.config.authorization.roles import Role
 from yett.config.base import Model, refuse
 from yett.config.decision_log import DecisionLog
@@ -155,6 +156,8 @@ class Gateway(Model):
     """Roles, what each may do, and which others it includes."""
     classifications: Items = ()
     """How sensitive data can be, the lowest first, such as `[public, internal, confidential]`."""
+    address_lists: dict[Name, AddressList] = Field(default_factory=dict)
+    """Lists of addresses, which `address_filter` names."""
     groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.acme import Acme
 from yett.config.base import Model, listed, nearest, refuse
+from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.match import host_fault
 from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
@@ -186,6 +187,8 @@ class Listener(Model):
     """Whose forwarding header is believed; nobody's otherwise."""
     proxy_protocol: ProxyProtocol | None = None
     """Who announces clients with the PROXY protocol, version 2; nobody otherwise."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address, asked before a route is looked for."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
     limits: ListenerLimits = ListenerLimits()

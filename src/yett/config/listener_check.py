@@ -10,7 +10,15 @@ from yett.config.types import socket_address
 
 _UNUSED = {
     "redirect": ("tls", "plaintext", "http2"),
-    "passthrough": ("tls", "plaintext", "http2", "redirect", "trusted_proxies", "address_limit"),
+    "passthrough": (
+        "tls",
+        "plaintext",
+        "http2",
+        "redirect",
+        "trusted_proxies",
+        "address_filter",
+        "address_limit",
+    ),
 }
 _UNUSED_LIMITS = {
     "redirect": ("handshakes",),

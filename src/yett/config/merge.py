@@ -63,6 +63,7 @@ class Policy:
     """Where the check stands, whose it is, and the check."""
     classification: str | None = None
     hidden: bool = False
+    address_filters: list[dict[str, Any]] = field(default_factory=list)
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Policy:
     security_headers: dict[str, Any] | None = None
     websocket: dict[str, Any] | None = None
     cors: dict[str, Any] | None = None
+    csrf: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
@@ -193,12 +195,16 @@ class Merger:
                 "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
             )
         policy.sender_constrained = dpop.meet(demands)
+        policy.address_filters = [
+            part.address_filter.compiled(source) for part, _, source in parts if part.address_filter
+        ]
         self._assurance(policy, parts)
         Limits(self, policy, at, parts).run()
         self._action(policy, route, here, at)
         self._edits(policy, route, here, at)
         self._websocket(policy, route, here, at)
         cors_check.merge(self, policy, route, here, at)
+        cors_check.merge_csrf(self, policy, route, here, at)
         hints = here.early_hints if route.early_hints is None else route.early_hints
         policy.early_hints = hints is True
         self._mirror(policy, route, here, at)
@@ -455,6 +461,7 @@ class Merger:
             "response_headers",
             "websocket",
             "cors",
+            "csrf",
             "mirror",
             "external_authorization",
             "request_validation",

@@ -8,11 +8,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config.authorization.tenant import ResponseTenant, TenantPlace
 from yett.config.base import Model, nearest, refuse
+from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.authorize import Access, Denials, Rules
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
+from yett.config.filters.csrf import Csrf
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.rate_limit import RateLimits
@@ -127,6 +129,8 @@ class Group(Model):
     """How sensitive the data is: one of `classifications:`."""
     hidden: bool = False
     """Whether a refused caller sees the 404 of a path that nobody serves."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
@@ -149,6 +153,8 @@ class Group(Model):
     """WebSocket connections, and nothing else."""
     cors: Cors | None = None
     """What pages of other origins may do."""
+    csrf: Csrf | None = None
+    """From whose pages requests that may change something may come."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None
@@ -202,6 +208,8 @@ class Route(Model):
     """How sensitive the data is: one of `classifications:`."""
     hidden: bool = False
     """Whether a refused caller sees the 404 of a path that nobody serves."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
@@ -228,6 +236,8 @@ class Route(Model):
     """WebSocket connections, and nothing else."""
     cors: Cors | None = None
     """What pages of other origins may do."""
+    csrf: Csrf | None = None
+    """From whose pages requests that may change something may come."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None

@@ -30,6 +30,7 @@ KEYS = {
     "authorize": ("authorize",),
     "shadow": ("authorize", "deny", "address_limit", "rate_limit", "concurrency_limit"),
     "external_authorization": ("external_authorization",),
+    "address_filters": ("address_filter",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
@@ -41,6 +42,7 @@ KEYS = {
     "security_headers": ("security_headers",),
     "websocket": ("websocket",),
     "cors": ("cors",),
+    "csrf": ("csrf",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -91,7 +93,9 @@ def _of(part: str, key: str, value: str, origin: str) -> bool:
         (one for one in KEYS[part] if value.startswith(f"{origin}: {one}.")), "authorize"
     ):
         return False
-    return part not in {"deny", "authorize", "shadow"} or value.startswith((f"{origin}:", f"{origin} "))
+    return part not in {"deny", "authorize", "shadow", "address_filters"} or value.startswith(
+        (f"{origin}:", f"{origin} ")
+    )
 
 
 def _short(error: Any) -> str:
@@ -128,6 +132,7 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "authorize", f"{rule['source']}: {rule_text(rule)}"
     for rule in (*route.get("shadow", {}).get("deny", ()), *route.get("shadow", {}).get("rules", ())):
         yield "shadow", f"{rule['source']}: {rule_text(rule)}"
+    yield from _filters(route)
     for tried in route.get("shadow_limits", ()):
         for text in shadow_text(tried["limit"]):
             yield "shadow", f"{tried['source']}: {text}"
@@ -147,6 +152,12 @@ def _parts(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "timeouts", ", ".join(f"{key} {ms / 1000:g} s" for key, ms in times.items())
 
 
+def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in route.get("address_filters", ()):
+        lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
+        yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+
+
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What most routes have none of."""
     for key in ("client_certificate", "hidden"):
@@ -160,6 +171,12 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, "yes"
     if route.get("cors"):
         yield "cors", cors_text(route["cors"])
+    if route.get("csrf"):
+        pages = ", ".join(["the same host", *route["csrf"]["origins"]])
+        yield (
+            "csrf",
+            f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
+        )
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:

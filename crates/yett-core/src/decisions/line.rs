@@ -41,6 +41,8 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
         (Phase::Receive | Phase::Screen, _) | (Phase::Route, None) => None,
         // A limit by address, too much load, a foreign page, or a login that the gateway answers itself.
         (Phase::Route, Some(one)) if exchange.route.is_some() || !is_nowhere(one.reason) => None,
+        // From whose page it came is not recorded.
+        (Phase::Authenticate | Phase::Confirm | Phase::Authorize, Some(one)) if one.reason == Reason::CsrfRefused => None,
         (Phase::Authenticate | Phase::Confirm | Phase::Authorize | Phase::AuthorizeBody, Some(one)) if !judged(one) => None,
         (Phase::Route | Phase::Authenticate | Phase::Confirm | Phase::Authorize | Phase::AuthorizeBody, refusal) => {
             Some(Verdict::Deny(refusal))

@@ -10,6 +10,8 @@ use std::sync::{PoisonError, RwLock};
 
 const SHARDS: usize = 32;
 const WAYS: usize = 8;
+/// So far the clocks of two requests under way may be apart: less than that says nothing of a rate.
+const APART_NS: u64 = 1_000_000_000;
 
 /// A rate as GCRA sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +20,14 @@ pub struct Rate {
     pub interval_ns: u64,
     /// `burst * interval`: how far ahead of now a TAT may go.
     pub depth_ns: u64,
+    /// How much further what is owed (see [`Rate::owe`]) may push it.
+    pub debt_ns: u64,
 }
 
 /// The whole arithmetic of GCRA, in integers: what becomes of a bucket that is charged `cost_ns` at `now_ns`.
 ///
 /// `Ok` and `Err` carry how far ahead of now the TAT stands afterwards, in nanoseconds: charged, or as it was where there is no
-/// room. A TAT further ahead than the depth (left by a reload from a slower rate) counts as an empty bucket.
+/// room. A TAT further ahead than the depth (owed, or left by a reload from a slower rate) counts as an empty bucket.
 pub fn gcra(tat_ns: u64, now_ns: u64, depth_ns: u64, cost_ns: u64) -> Result<u64, u64> {
     let ahead = tat_ns.saturating_sub(now_ns).min(depth_ns);
     let charged = ahead.saturating_add(cost_ns);
@@ -40,13 +44,38 @@ impl Rate {
     pub fn charge_cost(self, tat: &AtomicU64, cost_ns: u64, now_ns: u64) -> Result<u64, u64> {
         let mut seen = tat.load(Ordering::Relaxed);
         loop {
-            let charged = gcra(seen, now_ns, self.depth_ns, cost_ns)?;
-            let next = now_ns.saturating_add(charged);
+            let (next, outcome) = match gcra(seen, now_ns, self.depth_ns, cost_ns) {
+                Ok(charged) => (now_ns.saturating_add(charged), Ok(charged)),
+                // Nobody waits longer than this rate lets anybody wait, whatever a slower one left.
+                Err(_) if seen.saturating_sub(now_ns) > self.most_ns().saturating_add(APART_NS) => {
+                    (now_ns.saturating_add(self.most_ns()), Err(self.most_ns()))
+                }
+                Err(_) => return Err(self.ahead(seen, now_ns)),
+            };
             match tat.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(charged),
+                Ok(_) => return outcome,
                 Err(other) => seen = other,
             }
         }
+    }
+
+    /// Charges what is owed already, whether there is room or not; what goes beyond `depth_ns + debt_ns` is forgotten.
+    pub fn owe(self, tat: &AtomicU64, cost_ns: u64, now_ns: u64) {
+        let owed = |seen| {
+            let ahead = self.ahead(seen, now_ns).saturating_add(cost_ns).min(self.most_ns());
+            Some(now_ns.saturating_add(ahead).max(seen))
+        };
+        let _ = tat.fetch_update(Ordering::Relaxed, Ordering::Relaxed, owed);
+    }
+
+    /// How far ahead of now a TAT stands.
+    #[must_use]
+    pub fn ahead(self, tat_ns: u64, now_ns: u64) -> u64 {
+        tat_ns.saturating_sub(now_ns).min(self.most_ns())
+    }
+
+    fn most_ns(self) -> u64 {
+        self.depth_ns.saturating_add(self.debt_ns)
     }
 }
 
@@ -189,6 +218,28 @@ impl LimitTable {
         Some(rate.charge_cost(tat, cost_ns, now_ns))
     }
 
+    /// Charges what is owed already (see [`Rate::owe`]); whether there was a place.
+    pub fn owe(&self, key: u64, rate: Rate, cost_ns: u64, now_ns: u64) -> bool {
+        let Some((shard, key)) = self.shard(key) else { return false };
+        {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(tat) = shard.find(key) {
+                rate.owe(tat, cost_ns, now_ns);
+                return true;
+            }
+        }
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tat) = shard.find(key) {
+            rate.owe(tat, cost_ns, now_ns);
+            return true;
+        }
+        let placed = shard.place(key, now_ns, now_ns);
+        if let Some(tat) = placed {
+            rate.owe(tat, cost_ns, now_ns);
+        }
+        placed.is_some()
+    }
+
     /// The TAT of the key's bucket, charging nothing and taking no place; `None` where a new key would find no place.
     #[must_use]
     pub fn peek(&self, key: u64, now_ns: u64) -> Option<u64> {
@@ -257,7 +308,7 @@ mod tests {
         fn a_bucket_agrees_with_a_token_bucket(
             interval in 1u64..2_000_000_000, burst in 1u64..50, pauses in prop::collection::vec(0u64..3_000_000_000, 1..200),
         ) {
-            let rate = Rate { interval_ns: interval, depth_ns: interval * burst };
+            let rate = Rate { interval_ns: interval, depth_ns: interval * burst, debt_ns: 0 };
             let tat = AtomicU64::new(0);
             let mut now = 1_000_000_000;
             let mut oracle = Oracle { rate, level_ns: u128::from(rate.depth_ns), at_ns: u128::from(now) };
@@ -274,7 +325,7 @@ mod tests {
     #[test]
     fn parallel_charges_are_exact() {
         let table = LimitTable::new(1000);
-        let rate = Rate { interval_ns: 1_000_000_000, depth_ns: 100_000_000_000 };
+        let rate = Rate { interval_ns: 1_000_000_000, depth_ns: 100_000_000_000, debt_ns: 0 };
         let granted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| (0..1000).filter(|_| matches!(table.charge(7, rate, 5), Some(Ok(_)))).count()))
@@ -287,8 +338,8 @@ mod tests {
     #[test]
     fn parallel_charges_are_exact_while_other_keys_come_and_go() {
         let table = LimitTable::new(256);
-        let slow = Rate { interval_ns: 1_000_000_000_000, depth_ns: 20_000_000_000_000 };
-        let brief = Rate { interval_ns: 1, depth_ns: 10 };
+        let slow = Rate { interval_ns: 1_000_000_000_000, depth_ns: 20_000_000_000_000, debt_ns: 0 };
+        let brief = Rate { interval_ns: 1, depth_ns: 10, debt_ns: 0 };
         let granted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4u64)
                 .map(|t| {
@@ -312,9 +363,37 @@ mod tests {
     }
 
     #[test]
+    fn a_charge_is_taken_back_unless_somebody_charged_since() {
+        let table = LimitTable::new(256);
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
+        assert!(!table.take_back(7, 1_000, 1_000, 10), "there is no bucket");
+        assert!(matches!(table.charge(7, rate, 10), Some(Ok(1_000))));
+        assert!(matches!(table.charge_cost(7, rate, 4_000, 10), Some(Ok(5_000))));
+        assert!(table.take_back(7, 5_000, 4_000, 10));
+        assert_eq!(table.peek(7, 10), Some(1_010));
+        assert!(matches!(table.charge_cost(7, rate, 4_000, 10), Some(Ok(5_000))));
+        assert!(matches!(table.charge(7, rate, 10), Some(Ok(6_000))));
+        assert!(table.take_back(7, 5_000, 4_000, 10));
+        assert_eq!(table.peek(7, 10), Some(6_010), "nobody is let through for what another was charged");
+    }
+
+    #[test]
+    fn a_new_key_finds_a_place_where_peek_says_so() {
+        let table = LimitTable::new(256);
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
+        let mut full = 0;
+        for key in (0..2_000).map(mix) {
+            let told = table.peek(key, 10).is_some();
+            assert_eq!(told, table.charge(key, rate, 10).is_some());
+            full += usize::from(!told);
+        }
+        assert!(full > 1_000);
+    }
+
+    #[test]
     fn a_full_table_takes_no_new_key_until_one_is_idle() {
         let table = LimitTable::new(256);
-        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000 };
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
         let taken = (0..2_000u64).filter(|k| table.charge(mix(*k), rate, 10).is_some()).count();
         assert!((256..=512).contains(&taken), "took {taken}");
         assert_eq!(table.live(10), taken as u64);
@@ -325,7 +404,7 @@ mod tests {
     #[test]
     fn a_table_of_the_default_size_takes_nearly_all_its_keys() {
         let table = LimitTable::new(100_000);
-        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000 };
+        let rate = Rate { interval_ns: 1_000, depth_ns: 10_000, debt_ns: 0 };
         let first_refused = (0..110_000u64).position(|k| table.charge(mix(k), rate, 10).is_none());
         assert!(first_refused.is_some_and(|n| n > 90_000), "first refused at {first_refused:?}");
     }
@@ -333,7 +412,7 @@ mod tests {
     #[test]
     fn resizing_keeps_live_entries() {
         let table = LimitTable::new(1_000);
-        let rate = Rate { interval_ns: 1_000_000, depth_ns: 1_000_000 };
+        let rate = Rate { interval_ns: 1_000_000, depth_ns: 1_000_000, debt_ns: 0 };
         assert!(matches!(table.charge(9, rate, 10), Some(Ok(_))));
         table.resize(5_000, 20);
         assert!(matches!(table.charge(9, rate, 30), Some(Err(_))));
@@ -344,7 +423,28 @@ mod tests {
     #[test]
     fn a_slower_rate_of_the_past_is_cut_to_one_burst() {
         let tat = AtomicU64::new(3_600_000_000_000);
-        let rate = Rate { interval_ns: 1_000, depth_ns: 2_000 };
+        let rate = Rate { interval_ns: 1_000, depth_ns: 2_000, debt_ns: 0 };
         assert_eq!(rate.charge(&tat, 0), Err(2_000));
+        assert_eq!(rate.charge(&tat, 999), Err(1_001));
+        assert_eq!(rate.charge(&tat, 1_000), Ok(2_000), "and waits no longer than for that");
+        assert_eq!(rate.charge(&tat, 500), Err(2_000), "a request that looked at the clock before that");
+        assert_eq!(rate.charge(&tat, 1_999), Err(1_001), "takes nothing back");
+    }
+
+    #[test]
+    fn what_is_owed_is_waited_for_up_to_a_bound() {
+        let rate = Rate { interval_ns: 1_000, depth_ns: 2_000, debt_ns: 20_000 };
+        let tat = AtomicU64::new(0);
+        rate.owe(&tat, 5_000, 10);
+        assert_eq!(rate.charge(&tat, 10), Err(5_000));
+        assert_eq!(rate.charge(&tat, 4_009), Err(1_001));
+        assert_eq!(rate.charge(&tat, 4_010), Ok(2_000));
+        rate.owe(&tat, u64::MAX, 4_010);
+        assert_eq!(rate.charge(&tat, 4_010), Err(22_000), "no more than that is owed");
+        let table = LimitTable::new(256);
+        assert!(table.owe(7, rate, 5_000, 10), "a bucket that is full has none");
+        assert!(matches!(table.charge(7, rate, 10), Some(Err(5_000))));
+        assert!(table.owe(7, rate, 1_000, 10));
+        assert!(matches!(table.charge(7, rate, 10), Some(Err(6_000))));
     }
 }

@@ -1,9 +1,11 @@
 //! Filters: one file per feature, beside what several of them share (`header_edits`, `keyed_hash`, `limit_table`).
+pub mod address_filter;
 pub mod address_limit;
 pub mod assurance;
 pub mod authorize;
 pub mod concurrency_limit;
 pub mod cors;
+pub mod csrf;
 pub mod external_authorization;
 pub mod header_edits;
 pub mod identity_assertion;

@@ -4,6 +4,7 @@
 //! who was out of requests stays so, for at most the time in which the new rate fills its burst. What is refused by one
 //! limit of a route is charged by none ([`RateLimits`]).
 
+mod after;
 mod calendar;
 mod measure;
 mod shared;
@@ -13,13 +14,14 @@ mod together;
 #[cfg(test)]
 mod together_tests;
 
+pub use after::{Declared, Ended, Owed, Owing};
 pub use measure::{Key, Undecided};
 pub use shared::{Answered, Asked};
 pub use sharing::{Sharing, note};
 pub use together::{RateLimits, Reports};
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use self::shared::SharedLimit;
@@ -31,6 +33,8 @@ use crate::reason::Reason;
 const NS: u64 = 1_000_000_000;
 /// Longest time in which a burst may fill, in nanoseconds (about 10 years).
 const DEPTH_MAX_NS: u64 = 315_360_000 * NS;
+/// Bursts that may be owed after answers.
+const DEBT: u64 = 10;
 
 type Identity = (Box<str>, Box<str>, ir::LimitKey);
 
@@ -50,6 +54,8 @@ struct Limit {
     id: u64,
     /// The bucket that new keys share while the table is full.
     overflow: AtomicU64,
+    /// Whether something is charged to it after answers.
+    owes: AtomicBool,
 }
 
 impl Tables {
@@ -97,7 +103,7 @@ impl Tables {
         }
         known.retain(|_, limit| limit.strong_count() > 0);
         let id = mix(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let made = Arc::new(Limit { id, overflow: AtomicU64::new(0) });
+        let made = Arc::new(Limit { id, overflow: AtomicU64::new(0), owes: AtomicBool::new(false) });
         known.insert(identity, Arc::downgrade(&made));
         made
     }
@@ -144,6 +150,10 @@ impl RateLimit {
         let Some(depth_ns) = depth_ns else {
             return Err(format!("limit `{name}` takes more than ten years to fill its burst; lower the burst"));
         };
+        let kept = tables.limit(limit);
+        if limit.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
+            kept.owes.store(true, Ordering::Relaxed);
+        }
         let shared = limit.shared.as_ref().map(|shared| SharedLimit::build(limit, shared, interval_ns, depth_ns)).transpose()?;
         if shared.is_some() {
             tables.sharing.used();
@@ -153,8 +163,8 @@ impl RateLimit {
             sharing: Arc::clone(&tables.sharing),
             table: Arc::clone(&tables.table),
             overflowed: Arc::clone(&tables.overflowed),
-            limit: tables.limit(limit),
-            rate: Rate { interval_ns, depth_ns },
+            limit: kept,
+            rate: Rate { interval_ns, depth_ns, debt_ns: 0 },
             jitter_s: limit.jitter_s,
             name: name.as_str().into(),
             policy: format!("\"{name}\";q={};w={}", limit.count, limit.period_ms.div_ceil(1000)).into(),
@@ -191,10 +201,24 @@ impl RateLimit {
         self.rate.interval_ns.saturating_mul(requests).min(self.rate.depth_ns)
     }
 
+    /// Its rate, with what may be owed: that is of the bucket, whichever route charges it.
+    fn rate(&self) -> Rate {
+        let debt_ns = if self.limit.owes.load(Ordering::Relaxed) { self.rate.depth_ns.saturating_mul(DEBT) } else { 0 };
+        Rate { debt_ns, ..self.rate }
+    }
+
+    /// Charges so many requests that are owed, whether there is room or not. A bucket that many share owes nothing.
+    fn owe(&self, bucket: u64, requests: u64, now_ns: u64) {
+        let cost_ns = self.rate.interval_ns.saturating_mul(requests);
+        if cost_ns > 0 && !self.table.owe(bucket, self.rate(), cost_ns, now_ns) {
+            self.rate.owe(&self.limit.overflow, cost_ns, now_ns);
+        }
+    }
+
     /// How far ahead of now the bucket stands, charging nothing.
     fn peek(&self, bucket: u64, now_ns: u64) -> u64 {
         let tat = self.table.peek(bucket, now_ns).unwrap_or_else(|| self.limit.overflow.load(Ordering::Relaxed));
-        tat.saturating_sub(now_ns).min(self.rate.depth_ns)
+        self.rate().ahead(tat, now_ns)
     }
 
     /// Counts a request that was refused for the bucket that new keys share while the table is full.
@@ -209,7 +233,7 @@ impl RateLimit {
         if cost_ns == 0 {
             return gcra(self.peek(bucket, now_ns).saturating_add(now_ns), now_ns, self.rate.depth_ns, 0);
         }
-        self.table.charge_cost(bucket, self.rate, cost_ns, now_ns).unwrap_or_else(|| {
+        self.table.charge_cost(bucket, self.rate(), cost_ns, now_ns).unwrap_or_else(|| {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
             self.rate.charge_cost(&self.limit.overflow, cost_ns, now_ns)
         })
@@ -241,7 +265,7 @@ impl RateLimit {
         LimitReport {
             policy: Arc::clone(&self.policy),
             name: Arc::clone(&self.name),
-            remaining: (self.rate.depth_ns - ahead_ns) / self.rate.interval_ns,
+            remaining: self.rate.depth_ns.saturating_sub(ahead_ns) / self.rate.interval_ns,
             reset_s: ahead_ns.div_ceil(NS),
         }
     }

@@ -21,3 +21,13 @@ pub struct Cors {
     /// Whether pages of public networks may reach this private one.
     pub private_network: bool,
 }
+
+/// From whose pages requests that may change something may come.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Csrf {
+    /// Beside those of the same host: `https://app.example.com`, or `https://*.example.com` (one label); lower case.
+    pub origins: Vec<String>,
+    /// Whether `Referer` counts where neither `Sec-Fetch-Site` nor `Origin` is sent.
+    pub referer: bool,
+}

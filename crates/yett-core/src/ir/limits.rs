@@ -120,10 +120,10 @@ pub enum LimitKey {
 }
 
 /// What a request costs, in requests; at most the burst counts.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitCost {
-    /// With every method that is not listed; 0 costs nothing.
+    /// With every method that is not listed; 0 costs nothing. Where `after` says something, what it costs beforehand.
     pub default: u64,
     /// By method, upper case; HEAD is GET.
     #[serde(default)]
@@ -131,6 +131,33 @@ pub struct LimitCost {
     /// What an expression in CEL comes to, an int, in place of the others.
     #[serde(default)]
     pub value: Option<String>,
+    /// What it costs once its answer has ended, where that is more.
+    #[serde(default)]
+    pub after: Option<CostAfter>,
+}
+
+/// What a request costs once its answer has ended: exactly one of `header`, `bytes` and `time_ms` says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CostAfter {
+    /// The field of the answer that has the cost, lower case.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// What an answer without that field costs; at least 1.
+    #[serde(default)]
+    pub missing: u64,
+    /// Whether the field stays in the answer.
+    #[serde(default)]
+    pub keep: bool,
+    /// One for every so many bytes of the body, begun ones too.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// One for every so many milliseconds of the service, begun ones too.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
+    /// The most that is charged; the burst where nothing is said.
+    #[serde(default)]
+    pub most: Option<u64>,
 }
 
 /// A time that comes again (cron): it begins at each minute that fits, and lasts.

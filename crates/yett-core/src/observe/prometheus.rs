@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
+use crate::address_lists::{ListStatus, age_s};
 use crate::ir::LimitLoss;
 use crate::providers::introspection::source::Source;
 use crate::reason::Reason;
@@ -103,6 +104,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     external_checks(&mut out, shared);
     shadow(&mut out, shared);
     state(&mut out, shared);
+    address_lists(&mut out, shared);
     responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
@@ -198,6 +200,31 @@ fn shadow(out: &mut String, shared: &Shared) {
         let (route, rule) = (Label(&record.route), Label(&record.source));
         for (outcome, count) in record.counts() {
             let _ = writeln!(out, "{name}{{route=\"{route}\",rule=\"{rule}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
+}
+
+/// Files of addresses; nothing where there are none.
+fn address_lists(out: &mut String, shared: &Shared) {
+    let all = shared.address_lists.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&ListStatus) -> u64| {
+        head(out, name, help, kind);
+        for file in &all {
+            let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), value(file));
+        }
+    };
+    each("yett_address_list_entries", "ranges of addresses that count, of a file", "gauge", |f| f.entries as u64);
+    each("yett_address_list_bytes", "bytes of memory that they take", "gauge", |f| f.bytes as u64);
+    each("yett_address_list_current", "1 while what counts is what the file says", "gauge", |f| f.current.into());
+    each("yett_address_list_failures_total", "times that a file could not be read", "counter", |f| f.failures);
+    let name = "yett_address_list_age_seconds";
+    head(out, name, "since when what counts has been written", "gauge");
+    for file in &all {
+        if let Some(modified_ms) = file.modified_ms {
+            let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), age_s(modified_ms));
         }
     }
 }

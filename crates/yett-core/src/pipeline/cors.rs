@@ -1,4 +1,5 @@
-//! Pages of other origins: preflights are answered before anybody is asked who they are, other requests looked at by origin.
+//! Pages of other origins: preflights are answered before anybody is asked who they are, other requests looked at by origin;
+//! and whose pages may write.
 
 use crate::exchange::{Exchange, Now, Step, Variables};
 use crate::filters::cors::{Cors, preflight_method};
@@ -28,7 +29,7 @@ pub(super) fn preflight(snapshot: &Snapshot, shed: Level, exchange: &mut Exchang
     if shed.refuses(route.priority) {
         return Some(Step::Refuse(Reason::Overloaded.into()));
     }
-    match limit::charge_address(&route.address_limits, &route.shadow_limits, exchange, now) {
+    match limit::admit(&route.address_filters, &route.address_limits, &route.shadow_limits, exchange, now) {
         Step::Continue => {}
         other => return Some(other),
     }
@@ -41,16 +42,28 @@ pub(super) fn preflight(snapshot: &Snapshot, shed: Level, exchange: &mut Exchang
     })
 }
 
-/// Notes whose page asks, so that it can read whatever is answered.
+/// Notes whose page asks, so that it can read whatever is answered, and a session knows whether it counts for that page.
 pub(super) fn note(route: &Route, exchange: &mut Exchange) {
     if let Some(cors) = &route.cors {
         exchange.granted = cors.granted(exchange);
+    }
+    if let Some(csrf) = &route.csrf {
+        exchange.page = Some(csrf.page(exchange));
     }
 }
 
 /// Before authenticate, so that a foreign page learns nothing about the caller.
 pub(super) fn check(route: &Route, exchange: &Exchange) -> Step {
     match route.cors.as_ref().map_or(Ok(()), |cors| cors.check(exchange)) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
+}
+
+/// Whether a request that may change something comes from a page that may send it, where the route asks.
+pub(super) fn may_write(snapshot: &Snapshot, exchange: &Exchange) -> Step {
+    let csrf = snapshot.route(exchange.route).and_then(|route| route.csrf.as_ref());
+    match csrf.map_or(Ok(()), |csrf| csrf.check(exchange)) {
         Ok(()) => Step::Continue,
         Err(refusal) => Step::Refuse(refusal),
     }

@@ -1,22 +1,40 @@
-//! Limits: by address before anything is known of the caller, by caller once it is.
+//! Who may come in by address, and limits: by address before anything is known of the caller, by caller once it is.
 
 use crate::exchange::{Exchange, Need, Now, Step};
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
 use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::rate_limit::Ended;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
-/// The listener's limits by address.
+/// The listener's lists and limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
     match snapshot.listener(&exchange.connection.listener) {
-        Some(listener) => charge_address(&listener.address_limits, &listener.shadow_limits, exchange, now),
+        Some(listener) => admit(&listener.address_filters, &listener.address_limits, &listener.shadow_limits, exchange, now),
         None => Step::Refuse(Reason::RouteNotFound.into()),
     }
 }
 
+/// Whether an address may come in, and then how often: who may not costs nothing.
+pub(super) fn admit(
+    filters: &[AddressFilter],
+    limits: &[AddressLimit],
+    tried: &ShadowLimits,
+    exchange: &mut Exchange,
+    now: Now,
+) -> Step {
+    for filter in filters {
+        if let Err(refusal) = filter.check(exchange.client) {
+            return Step::Refuse(refusal);
+        }
+    }
+    charge_address(limits, tried, exchange, now)
+}
+
 /// Charges limits by address, one after the other; where all have room, also those in shadow.
-pub(super) fn charge_address(limits: &[AddressLimit], tried: &ShadowLimits, exchange: &mut Exchange, now: Now) -> Step {
+fn charge_address(limits: &[AddressLimit], tried: &ShadowLimits, exchange: &mut Exchange, now: Now) -> Step {
     for limit in limits {
         match limit.check(exchange.client, now) {
             Ok(report) => exchange.limits.push(report),
@@ -64,6 +82,7 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
             return Step::Refuse(Reason::WebsocketLimit.into());
         }
     }
+    exchange.owing = route.rate_limits.owing(exchange, ask_of(route, exchange, now).as_ref(), now);
     // Only what all that is enforced lets pass.
     if route.shadow_limits.has_callers() {
         route.shadow_limits.judge(exchange, ask_of(route, exchange, now).as_ref(), now).leave(exchange);
@@ -75,5 +94,13 @@ fn ask_of<'a>(route: &'a Route, exchange: &'a Exchange, now: Now) -> Option<Ask<
     match (&route.access, &exchange.principal) {
         (Access::Authenticated { policy, .. }, Some(principal)) => Some(Ask { principal, exchange, route: &policy.route, now }),
         _ => None,
+    }
+}
+
+/// Charges what the request owes, now that it has ended.
+pub(super) fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
+    let owing = std::mem::take(&mut exchange.owing);
+    if let Some(route) = snapshot.route(exchange.route) {
+        route.rate_limits.settle(&owing, ended, now);
     }
 }

@@ -47,6 +47,8 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         priority: crate::ir::Priority::Normal,
         mirror: None,
         cors: None,
+        csrf: None,
+        address_filters: Vec::new(),
         request_validation: None,
         response_validation: None,
         body_limit: 0,

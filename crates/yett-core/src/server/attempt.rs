@@ -11,7 +11,7 @@ use super::judged::{self, Copied, Plan};
 use super::lane::Lane;
 use super::lifetime::Lifetime;
 use super::pipe::Pipe;
-use super::transfer::{Failure, Limits, Transfer, Upload};
+use super::transfer::{Failure, Limits, Transfer, Upload, Waited};
 use crate::exchange::{Framing, Method, Upgrade, Version};
 use crate::filters::websocket;
 use crate::grpc;
@@ -108,8 +108,13 @@ impl<C: Client> Lane<C> {
             half_closed: 0,
             hints: if job.route.early_hints { hints::allowed::<C>(request) } else { 0 },
             rules: Some((&job.view.snapshot, job.route)),
+            waited: None,
             lifetime: None,
         };
+        // Of a request that is sent whole, what comes after that is the service's time.
+        let begun = |transfer: &Transfer<'_, C>| if transfer.upload == Upload::Sent { transfer.up_moved.max(time) } else { time };
+        let timed = !self.exchange.owing.is_empty() && job.route.rate_limits.is_timed();
+        attempted.declared.clear();
         let answered = if http2 {
             let sending = Sending { job: *job, exchange: &self.exchange, endpoint: &endpoint, host };
             Box::pin(transfer.head_http2(&sending, &mut self.response)).await
@@ -122,11 +127,17 @@ impl<C: Client> Lane<C> {
                 found
             }
             Err(Failure::Silent) if attempted.reused && repeatable => return Once::Stale,
-            Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
+            Err(failure) => {
+                attempted.service_ns += monotonic_ns().saturating_sub(begun(&transfer));
+                return Once::Ended(failed(&endpoint, failure, transfer.up));
+            }
         };
+        attempted.service_ns += first_byte.saturating_sub(begun(&transfer));
         attempted.first_byte_ns = first_byte.saturating_sub(time);
         transfer.down_moved = first_byte.max(time);
         let status = self.response.status;
+        // Before anything is judged or edited, so that nothing of that changes the cost.
+        attempted.declared = job.route.rate_limits.declared(&mut self.response.headers);
         if let Some(tries) = &mut tries {
             if tries.rejects(status) {
                 let sent = transfer.upload == Upload::Sent;
@@ -172,7 +183,11 @@ impl<C: Client> Lane<C> {
             };
             let framing = transfer.service.body_framing(complete.framing);
             // Boxed: other answers do not carry the room.
-            let held = match Box::pin(transfer.hold_answer(framing, validation.size, room)).await {
+            let held = Box::pin(transfer.hold_answer(framing, validation.size, room)).await;
+            if timed {
+                attempted.service_ns += monotonic_ns().saturating_sub(first_byte);
+            }
+            let held = match held {
                 Ok(held) => held,
                 Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
             };
@@ -208,7 +223,9 @@ impl<C: Client> Lane<C> {
         self.status = status;
         // What follows holds no more of the head than this: an idle connection has the room, too.
         let keep_alive = complete.keep_alive;
+        transfer.waited = timed.then(|| Waited::new(if is_held { monotonic_ns() } else { first_byte.max(time) }));
         let body = transfer.body().await;
+        attempted.service_ns += transfer.waited.map_or(0, |waited| waited.total());
         let moved = transfer.down_moved;
         if let (Some(copied), Ok(())) = (transfer.down.copy.take(), &body) {
             judged::watched(job, &self.exchange, &copied);

@@ -18,6 +18,7 @@ use super::transfer::Limits;
 use super::worker::{View, Worker};
 use crate::body::Body;
 use crate::exchange::{Framing, Now, Refusal};
+use crate::filters::rate_limit::Declared;
 use crate::grpc;
 use crate::http1::request;
 use crate::reason::Reason;
@@ -36,6 +37,10 @@ pub struct Attempted {
     pub first_byte_ns: u64,
     /// Whether a kept connection was used.
     pub reused: bool,
+    /// What the last answer says of its cost.
+    pub declared: Declared,
+    /// Nanoseconds in which the service was waited for, where a cost is by them.
+    pub service_ns: u64,
 }
 
 /// How forwarding ended.

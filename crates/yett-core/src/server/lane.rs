@@ -13,6 +13,7 @@ use super::held::ClientGone;
 use super::pipe::Pipe;
 use super::worker::{View, Worker};
 use crate::exchange::{Answer, ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step, Upgrade};
+use crate::filters::rate_limit::Ended;
 use crate::http1::body::{Decoder, Piece};
 use crate::http1::request::{Complete, HeadLimits};
 use crate::ir;
@@ -138,6 +139,7 @@ impl<C: Client> Lane<C> {
         let mut attempted = Attempted::default();
         let mut failed = None;
         let mut truncated = false;
+        let mut passed = 0;
         let next = match decided {
             Err(ClientGone) => Next::Cut,
             Ok(Step::Answer(answer)) => self.answer(&answer, last, head.close).await,
@@ -162,6 +164,8 @@ impl<C: Client> Lane<C> {
                     }
                 };
                 self.bytes_out = self.down.bytes();
+                // Nothing of the service's answer was sent where it was refused.
+                passed = if matches!(outcome, Outcome::Refused(_)) { 0 } else { self.bytes_out };
                 match outcome {
                     Outcome::Done { keep: true } => Next::Keep,
                     Outcome::Done { keep: false } if head.close && self.up.is_read() => Next::Close,
@@ -181,6 +185,11 @@ impl<C: Client> Lane<C> {
                 }
             }
         };
+        if !self.exchange.owing.is_empty() {
+            let Attempted { declared, service_ns, .. } = &attempted;
+            let ended = Ended { asked: self.body_taken, declared, bytes: passed, service_ns: *service_ns };
+            pipeline::settle(&view.snapshot, &mut self.exchange, &ended, now());
+        }
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
         self.exchange.body = None;
         self.exchange.validated = None;

@@ -220,6 +220,7 @@ impl Copy {
             half_closed: 0,
             hints: 0,
             rules: None,
+            waited: None,
             lifetime: None,
         };
         let (complete, first_byte) = transfer.head(self.method == Method::Head, &mut response).await?;

@@ -64,6 +64,35 @@ pub enum Upload {
     Broken,
 }
 
+/// How long a service has been waited for: not while the client does not take what is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Waited {
+    since: u64,
+    service: bool,
+    total: u64,
+}
+
+impl Waited {
+    /// From now on for the service.
+    pub fn new(now: u64) -> Self {
+        Self { since: now, service: true, total: 0 }
+    }
+
+    /// Whom it is waited for from now on.
+    fn note(&mut self, now: u64, service: bool) {
+        if self.service {
+            self.total = self.total.saturating_add(now.saturating_sub(self.since));
+        }
+        (self.since, self.service) = (now, service);
+    }
+
+    /// Nanoseconds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}
+
 /// Both sides of an exchange.
 #[derive(Debug)]
 pub struct Transfer<'a, C> {
@@ -103,6 +132,8 @@ pub struct Transfer<'a, C> {
     pub hints: u8,
     /// What says which trailer fields pass; none do without it.
     pub rules: Option<(&'a Snapshot, &'a Route)>,
+    /// How long the service has been waited for, where somebody asks.
+    pub waited: Option<Waited>,
     /// How long an answer without a known end may go on.
     pub lifetime: Option<Box<Lifetime<'a>>>,
 }
@@ -237,6 +268,9 @@ impl<C: Client> Transfer<'_, C> {
         poll_fn(|cx| {
             let waiting = self.beside(cx)?;
             let outcome = self.down.poll(cx, self.service, self.service_buffer, self.client);
+            if let Some(waited) = &mut self.waited {
+                waited.note(monotonic_ns(), outcome == Ok(Wait::Read));
+            }
             if outcome != Ok(Wait::Done) && self.down.take_moved() {
                 self.down_moved = monotonic_ns();
             }

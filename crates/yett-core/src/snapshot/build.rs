@@ -1,6 +1,6 @@
 //! From the intermediate representation to a snapshot: every reference resolved, every error named.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::identity;
 use super::{Access, Action, BearerToken, Challenge, ClientCertificates, Events, Listener, LoadError, Route, Secrets, Snapshot};
+use crate::address_lists::List;
 use crate::decisions::Records;
+use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
 use crate::filters::authorize::Policy;
@@ -17,6 +19,7 @@ use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
+use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
@@ -70,9 +73,11 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         providers.extend(errors.take(|| format!("/providers/{index}"), Provider::build(provider, secrets, shared)));
     }
     let service_tokens = service_tokens(&ir, secrets, shared, &mut errors);
-    let listeners = listeners(&ir, shared, &mut errors);
+    let lists = address_lists(&ir, shared);
+    let listeners = listeners(&ir, &lists, shared, &mut errors);
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
-    let routes = if providers.len() == ir.providers.len() { routes(&ir, &providers, shared, &mut errors) } else { Vec::new() };
+    let routes =
+        if providers.len() == ir.providers.len() { routes(&ir, &providers, &lists, shared, &mut errors) } else { Vec::new() };
     let revision = revision(bytes);
     let assertions = identity::build(&ir, secrets, &revision).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
@@ -207,7 +212,16 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
     let _ = write!(
         text,
         "{:?}",
-        (&spec.tenants, &spec.deny, spec.hidden, &spec.response_tenant, &spec.external_authorization, &spec.cors)
+        (
+            &spec.tenants,
+            &spec.deny,
+            spec.hidden,
+            &spec.response_tenant,
+            &spec.external_authorization,
+            &spec.cors,
+            &spec.csrf,
+            &spec.address_filters
+        )
     );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
         for provider in ir.providers.iter().filter(|one| authenticated.providers.iter().any(|name| name == provider_name(one))) {
@@ -247,6 +261,7 @@ fn names(ir: &Ir, errors: &mut Errors) {
             errors.0.push(LoadError { pointer: format!("/{kind}/{index}"), message });
         }
     };
+    check("address_lists", &mut ir.address_lists.iter().map(|l| l.name.as_str()));
     check("listeners", &mut ir.listeners.iter().map(|l| l.name.as_str()));
     check("services", &mut ir.services.iter().map(|s| s.name.as_str()));
     check("routes", &mut ir.routes.iter().map(|r| r.name.as_str()));
@@ -284,12 +299,18 @@ fn spans(spec: &ir::Route, variable: &str) -> bool {
     })
 }
 
-fn listeners(ir: &Ir, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener> {
+fn listeners(ir: &Ir, lists: &Lists, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Listener> {
     let mut out = Vec::with_capacity(ir.listeners.len());
     for (index, spec) in ir.listeners.iter().enumerate() {
         let pointer = || format!("/listeners/{index}/address_limits");
         out.push(Listener {
             name: spec.name.as_str().into(),
+            address_filters: address_filters(
+                &spec.address_filters,
+                lists,
+                || format!("/listeners/{index}/address_filters"),
+                errors,
+            ),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
             shadow_limits: shadow_limits(
                 &spec.shadow_limits,
@@ -433,6 +454,23 @@ fn passthroughs(ir: &Ir, errors: &mut Errors) {
     }
 }
 
+/// Lists of addresses by name.
+type Lists = BTreeMap<String, Arc<List>>;
+
+/// Every list; what its file says, where it has one, is read here the first time.
+fn address_lists(ir: &Ir, shared: &Arc<Shared>) -> Lists {
+    ir.address_lists.iter().map(|spec| (spec.name.clone(), Arc::new(List::build(spec, shared)))).collect()
+}
+
+fn address_filters(
+    specs: &[ir::AddressFilter],
+    lists: &Lists,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> Vec<AddressFilter> {
+    specs.iter().filter_map(|spec| errors.take(&pointer, AddressFilter::build(spec, lists))).collect()
+}
+
 fn address_limits(
     specs: &[ir::RateLimit],
     shared: &Arc<Shared>,
@@ -466,11 +504,11 @@ fn security_headers(
     errors.take(pointer, spec.map(SecurityHeaders::build).transpose())
 }
 
-fn routes(ir: &Ir, providers: &[Provider], shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Route> {
+fn routes(ir: &Ir, providers: &[Provider], lists: &Lists, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Route> {
     let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let services: HashMap<&str, u32> = ir.services.iter().enumerate().map(|(i, s)| (s.name.as_str(), index(i))).collect();
     let by_name: HashMap<&str, u32> = providers.iter().enumerate().map(|(i, p)| (&**p.name(), index(i))).collect();
-    let context = Context { ir, providers, by_name, services, shared };
+    let context = Context { ir, providers, by_name, services, lists, shared };
     let mut out = Vec::with_capacity(ir.routes.len());
     for (index, spec) in ir.routes.iter().enumerate() {
         out.extend(context.route(spec, index, errors));
@@ -516,6 +554,7 @@ struct Context<'a> {
     providers: &'a [Provider],
     by_name: HashMap<&'a str, u32>,
     services: HashMap<&'a str, u32>,
+    lists: &'a Lists,
     shared: &'a Arc<Shared>,
 }
 
@@ -535,6 +574,7 @@ impl Context<'_> {
             }
             _ => Vec::new(),
         };
+        let address_filters = address_filters(&spec.address_filters, self.lists, || at("address_filters"), errors);
         let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
         let readable = match &spec.access {
             ir::Access::Authenticated(authenticated) => Some(self.readable(spec, authenticated, &variables)),
@@ -582,6 +622,7 @@ impl Context<'_> {
             errors.0.push(LoadError { pointer: at("websocket"), message });
         }
         let cors = errors.take(|| at("cors"), cors(spec));
+        let csrf = errors.take(|| at("csrf"), spec.csrf.as_ref().map(Csrf::build).transpose());
         let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
         if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "`assurance` needs callers; a public route has none".to_owned();
@@ -637,6 +678,7 @@ impl Context<'_> {
             challenges,
             scope: scope(spec),
             well_known: spec.matches.path.starts_with(PREFIX),
+            address_filters,
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
@@ -651,6 +693,7 @@ impl Context<'_> {
             websocket: websocket?,
             mirror: mirror?,
             cors: cors?,
+            csrf: csrf?,
             request_validation: request_validation?,
             response_validation: response_validation?,
             body_limit: spec.body_limit,

@@ -22,9 +22,11 @@ class Filter:
 
 
 FILTERS: tuple[Filter, ...] = (
+    Filter("address_filter", "screen", ("listener", "group", "route"), "all"),
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("cors", "route", ("group", "route"), "one"),
+    Filter("csrf", "authorize", ("group", "route"), "one"),
     Filter("assurance", "authorize", ("group", "route"), "all"),
     Filter("authorize", "authorize", ("group", "route"), "all"),
     Filter("external_authorization", "authorize", ("group", "route"), "one"),

@@ -145,7 +145,8 @@ class RateLimit(Tried, _Paced):
     """Whose bucket: `principal` (each verified caller's, the default), `client`, `key`, `token`, `session`, `partner`, `tenant`,
     `{header: NAME}`, `{cel: TEXT}`, or `route`, one for everyone."""
     cost: Cost | None = None
-    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}` or `{cel: TEXT}`; 1 otherwise."""
+    """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}`, `{cel: TEXT}` or, once its answer has ended,
+    `{after: {header: x-cost, missing: 1}}`, `{after: {bytes: 64KiB}}`, `{after: {time: 100ms}}`; 1 otherwise."""
     classes: dict[Name, LimitClass] = Field(default_factory=dict)
     """Classes of callers with a rate and a burst of their own."""
     schedule: dict[Name, LimitSchedule] = Field(default_factory=dict)

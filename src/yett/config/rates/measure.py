@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 from yett.config.base import listed, nearest, refuse
+from yett.config.rates import after as after_answer
+from yett.config.rates.after import AfterCost
 
 CALLER = ("principal", "client", "key", "token", "session", "partner", "tenant")
 """Keys that need verified callers."""
@@ -87,6 +89,7 @@ class LimitCost:
     default: int = 1
     methods: dict[str, int] = field(default_factory=dict)
     cel: str | None = None
+    after: AfterCost | None = None
 
     @property
     def most(self) -> int:
@@ -99,6 +102,7 @@ class LimitCost:
             "default": self.default,
             **({"methods": dict(sorted(self.methods.items()))} if self.methods else {}),
             **({"value": self.cel} if self.cel else {}),
+            **({"after": self.after.compiled()} if self.after else {}),
         }
 
 
@@ -110,7 +114,7 @@ def _number(value: Any, at: tuple[str, ...] = ()) -> int:
     return value
 
 
-def _cost(value: Any) -> Any:
+def _cost(value: Any) -> LimitCost:
     if isinstance(value, LimitCost):
         return value
     if isinstance(value, dict) and set(value) == {"cel"}:
@@ -119,6 +123,9 @@ def _cost(value: Any) -> Any:
                 "cost_invalid", "write an expression that comes to a whole number of requests", ("cel",)
             )
         return LimitCost(cel=value["cel"])
+    if isinstance(value, dict) and set(value) == {"after"}:
+        found_after = after_answer.read(value["after"])
+        return LimitCost(found_after.reserve, after=found_after)
     if isinstance(value, dict) and value:
         for name in value:
             if name != "default" and (
@@ -138,6 +145,9 @@ def _cost(value: Any) -> Any:
     return found
 
 
+read_cost = _cost
+"""What a request costs, from what stands in a configuration."""
+
 Cost = Annotated[
     LimitCost,
     BeforeValidator(_cost),
@@ -150,6 +160,7 @@ Cost = Annotated[
                     "type": "object", "additionalProperties": False, "required": ["cel"],
                     "properties": {"cel": {"type": "string"}},
                 },
+                after_answer.SCHEMA,
             ]
         }
     ),

@@ -8,7 +8,7 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates.measure import CALLER, LimitKey
+from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 from yett.config.rates.shadow import enforced, rates, tried
 from yett.config.rates.shared import Sharing
 
@@ -43,6 +43,7 @@ class Limits:
             scope = source.replace(" ", ":", 1)
             for name, item in part.rate_limit.items():
                 place = (*where, "rate_limit", name)
+                self._answered(part, item, place)
                 if item.is_cost:
                     self._costs(name, item, shared.get(name), place)
                     continue
@@ -52,6 +53,8 @@ class Limits:
                 self._check(item, made, place)
                 for key, code, message in Sharing(item.shared, item.state_loss, self._redis).faults(made):
                     self.merger.fault((*place, key), code, message)
+                if item.cost is not None and item.cost.after:
+                    self._counted(made, item.enforced, (*place, "cost", "after"))
                 if item.enforced:
                     self.policy.rate_limits += made
                     self.policy.limit_classes += classes
@@ -137,10 +140,17 @@ class Limits:
         cost = item.cost
         if cost is None:
             return
+        if cost.after:
+            enforced_here = all(limit in self.policy.rate_limits for limit in limits)
+            self._counted(limits, enforced_here, (*place, "cost", "after"))
         for index, limit in enumerate(limits):
             before = limit.get("cost", {"default": 1})
             if cost.cel or before.get("value"):
                 message = "the group's cost or the route's is an expression, and the two cannot be compared; keep one"
+                self.merger.fault((*place, "cost"), "cost_twice", message)
+                return
+            if self._after_twice(cost, before):
+                message = "a cost that is charged after the answer goes together with one number in the other place (group or route), and nothing else; keep one"
                 self.merger.fault((*place, "cost"), "cost_twice", message)
                 return
             methods = {
@@ -153,11 +163,36 @@ class Limits:
             made = {
                 "default": max(before["default"], cost.default),
                 **({"methods": methods} if methods else {}),
+                **({"after": before["after"]} if "after" in before else {}),
+                **({"after": cost.after.compiled()} if cost.after else {}),
             }
             limits[index] = {**limit, "cost": made}
             if limit in self.policy.rate_limits:
                 self.policy.rate_limits[self.policy.rate_limits.index(limit)] = limits[index]
         self._fits(limits, (*place, "cost"))
+
+    def _answered(self, part: Group | Route, item: RateLimit, place: Location) -> None:
+        """A cost charged after the answer is that of a service."""
+        own = getattr(part, "redirect", None) or getattr(part, "respond", None)
+        if own and item.cost is not None and item.cost.after:
+            message = "the gateway answers this route itself, and no service whose answer could cost something; write a number"
+            self.merger.fault((*place, "cost", "after"), "cost_invalid", message, True)
+
+    def _counted(self, limits: list[dict[str, Any]], is_enforced: bool, place: Location) -> None:
+        """A cost charged after the answer is charged in the memory of this instance, to limits that are enforced."""
+        if any("shared" in limit for limit in limits):
+            message = "a cost charged after the answer is counted by each instance for itself; add `shared: local` to the limit"
+            self.merger.fault(place, "cost_invalid", message, True)
+        if not is_enforced:
+            message = "a cost charged after the answer cannot be tried out; remove it, or `mode: shadow` of the limit"
+            self.merger.fault(place, "cost_invalid", message, True)
+
+    @staticmethod
+    def _after_twice(cost: LimitCost, before: dict[str, Any]) -> bool:
+        """Whether costs charged after the answer cannot be joined: one of them can, with a number to reserve."""
+        if cost.after is None and "after" not in before:
+            return False
+        return bool((cost.after and "after" in before) or cost.methods or before.get("methods"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
         self._callers(item.key, place)

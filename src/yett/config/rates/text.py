@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from yett.config.rates.after import after_text
 from yett.config.rates.measure import key_text
 
 
@@ -53,7 +54,9 @@ def cost_text(cost: dict[str, Any]) -> str:
     if "value" in cost:
         return f"costs `{cost['value']}`"
     methods = [f"{method} costs {value}" for method, value in cost.get("methods", {}).items()]
-    return ", ".join([*methods, f"others {cost['default']}" if methods else f"costs {cost['default']}"])
+    after = [after_text(cost["after"])] if "after" in cost else []
+    others = f"others {cost['default']}" if methods else f"costs {cost['default']}"
+    return ", ".join([*methods, others, *after])
 
 
 def calendar_text(calendar: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from yett.config.places import Source
 from yett.config.reading import Unreadable, parse
 from yett.config.words import Location
 from yett.errors import ConfigError
+
+MAX_DIGITS = 300
+"""Of a whole number."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,18 @@ def read(text: str, path: Path, code: str) -> Document | ConfigError:
 
 def _json(text: str, path: Path, shown: str, code: str) -> Document | ConfigError:
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_constant, parse_float=_float, parse_int=_int
+        )
     except json.JSONDecodeError as error:
         message = f"this is no JSON ({error.msg[:1].lower()}{error.msg[1:]})"
         return ConfigError(shown, error.lineno, error.colno, "", message, code)
     except (ValueError, RecursionError) as error:
         line, column = _place(text, path, shown)
-        return ConfigError(shown, line, column, "", str(error) or "this is too deep", code)
+        deep = "this is nested too deeply; no description needs that"
+        return ConfigError(
+            shown, line, column, "", deep if isinstance(error, RecursionError) else str(error), code
+        )
     try:
         source: Source | None = parse(text.encode(), path, shown)
     except Unreadable:
@@ -76,6 +85,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> Any:
     raise ValueError(f"`{name}` is not JSON; write a number")
+
+
+def _float(text: str) -> float:
+    if math.isinf(found := float(text)):
+        raise ValueError("a number is too large here; write a smaller one")
+    return found
+
+
+def _int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits; write a smaller one")
+    return int(text)
 
 
 def steps(pointer: str, value: Any) -> Location:

@@ -10,7 +10,7 @@ from typing import Any
 
 from yett.config.media_types import is_json, type_fault
 from yett.config.validation.document import Document
-from yett.config.validation.translate import Faulty, Schemas, resolved
+from yett.config.validation.translate import Budget, Faulty, Schemas, resolved
 from yett.config.words import Location, listed, nearest
 from yett.errors import ConfigError
 
@@ -44,8 +44,8 @@ class Operation:
 class Description:
     """An OpenAPI description."""
 
-    def __init__(self, document: Document) -> None:
-        self.document, self.value = document, document.value
+    def __init__(self, document: Document, budget: Budget | None = None) -> None:
+        self.document, self.value, self.budget = document, document.value, budget
 
     def fault(self) -> ConfigError | None:
         """Why it cannot be read at all."""
@@ -112,8 +112,8 @@ class Description:
         _, method, path, operation, item = found
         at: Location = ("paths", path, method)
         result = Operation(method.upper(), path, at)
-        schemas = Schemas(self.value, "request", refuse_unknown)
-        answers = Schemas(self.value, "response", refuse_unknown)
+        schemas = Schemas(self.value, "request", refuse_unknown, self.budget)
+        answers = Schemas(self.value, "response", refuse_unknown, self.budget)
         parts: tuple[tuple[list[ConfigError], Callable[[], None]], ...] = (
             (result.errors, lambda: self._parameters(result, operation, item, schemas)),
             (result.errors, lambda: self._body(result, operation, schemas)),

@@ -34,6 +34,22 @@ class Faulty(Exception):
         super().__init__(message)
 
 
+class Budget:
+    """How many parts of schemas may be written out: what is referred to counts for each operation that refers to it."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+
+    def take(self, at: Location) -> None:
+        """Takes one."""
+        self.left -= 1
+        if self.left < 0:
+            raise Faulty(
+                at,
+                f"the schemas of all operations together have more than {self.most:,} parts; split the description",
+            )
+
+
 def target(root: Any, reference: Any, at: Location) -> tuple[Any, Location]:
     """What a reference inside of the document leads to, and where that is."""
     if not isinstance(reference, str) or not reference.startswith("#/"):
@@ -65,8 +81,11 @@ def resolved(root: Any, value: Any, at: Location) -> tuple[dict[str, Any], Locat
 class Schemas:
     """Translates schemas of one description, for requests or for answers."""
 
-    def __init__(self, root: dict[str, Any], direction: Direction, refuse_unknown: bool) -> None:
+    def __init__(
+        self, root: dict[str, Any], direction: Direction, refuse_unknown: bool, budget: Budget | None = None
+    ) -> None:
         self.root, self.direction, self.refuse_unknown = root, direction, refuse_unknown
+        self.budget = budget
         self.old = str(root.get("openapi", "")).startswith("3.0")
         self._found: dict[str, tuple[str, Any]] = {}
         """By reference: its name among `$defs`, and its schema."""
@@ -88,6 +107,8 @@ class Schemas:
             raise Faulty(at, "a schema is a mapping, such as `{type: string}`")
         if depth > MAX_DEPTH:
             raise Faulty(at, "schemas are nested too deeply here")
+        if self.budget is not None:
+            self.budget.take(at)
         for key in _ELSEWHERE:
             if key in schema:
                 raise Faulty(
@@ -127,6 +148,8 @@ class Schemas:
     def _reference(self, reference: Any, at: Location, depth: int) -> str:
         value, place = target(self.root, reference, at)
         if reference not in self._found:
+            if isinstance(value, dict) and "$ref" in value:
+                resolved(self.root, value, place)
             name = ".".join(str(step) for step in place[2:] or place)
             while any(known == name for known, _ in self._found.values()):
                 name += "_"

@@ -62,3 +62,26 @@ def _origins(old: list[str], new: list[str]) -> Iterator[Change]:
         yield narrows("origins.less", f"pages of {quoted(gone)} may not use it any more", *pair)
     if not fresh and not gone:
         yield moves("origins", "the same pages may use it, written otherwise", *pair)
+
+
+def csrf(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """A session asks for a page of its own host by itself, so one that names others widens what was there without."""
+    if old is None or new is None:
+        if new is not None and (new["origins"] or new["referer"]):
+            yield widens(
+                "",
+                f"pages of {quoted(new['origins']) or 'the host, by Referer,'} may write with a session",
+                old,
+                new,
+            )
+        elif new is not None:
+            yield narrows("", "writes have to come from a page of the same host", old, new)
+        elif old is not None:
+            yield widens("", "nobody asks any more from whose page a write comes", old, new)
+        return
+    yield from _origins(old["origins"], new["origins"])
+    yield from flag(
+        "referer", "`Referer` says no more whose page it is", "`Referer` may say whose page it is",
+        not old["referer"], not new["referer"],
+    )  # fmt: skip
+    yield from rest("", "from whose pages writes may come", old, new, ("origins", "referer"))

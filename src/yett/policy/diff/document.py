@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from yett.config.base import listed
-from yett.policy.diff import listeners, process, providers, services
+from yett.policy.diff import addresses, listeners, process, providers, services
 from yett.policy.diff.change import Change, Kind, accounted, moved, moves, rest, widens
 from yett.policy.diff.routes import Routes
 
@@ -20,7 +20,7 @@ IDENTITY = {
 }
 PARTS = {
     "routes", "providers", "secrets", "listeners", "services", "access_log", "decision_log", "admin", "state", "dpop", "security_events",
-    "security_headers", "process", "environment", "zone", "identity", "challenges", "certificates",
+    "security_headers", "process", "environment", "zone", "identity", "challenges", "certificates", "address_lists",
 }  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def _all(old: Document, new: Document) -> Iterator[Change]:
     yield from listeners.compare(old, new)
     yield from services.compare(old, new)
     yield from process.compare(old, new)
+    yield from addresses.lists(old, new)
     for key in ("environment", "zone", "challenges"):
         yield from moved(key, f"`{key}` is different", old.get(key), new.get(key), None)
     text = "what assertions of identity are signed with"

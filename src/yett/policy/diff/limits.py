@@ -94,8 +94,11 @@ def _cost(where: str, name: str, old: Document, new: Document) -> Iterator[Chang
         [one.get("methods", {}).get(method, one["default"]) for method in sorted(methods)]
         for one in (old, new)
     ]
-    known = {*old, *new} <= {"default", "methods"} and all(
-        isinstance(cost, int) for cost in (*said[0], *said[1])
+    same = old.get("after") == new.get("after") or "after" not in old
+    known = (
+        same
+        and {*old, *new} <= {"default", "methods", "after"}
+        and all(isinstance(cost, int) for cost in (*said[0], *said[1]))
     )
     dearer = known and all(before <= after for before, after in zip(*said, strict=True))
     yield (narrows if dearer else widens)(where, text, old, new)

@@ -7,7 +7,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import browsers, rules, shadow, validation
+from yett.policy.diff import addresses, browsers, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -26,7 +26,8 @@ from yett.policy.diff.limits import classes, concurrency, limits
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "shadow_limits", "body_limit", "websocket", "cors",
+    "assurance", "address_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "shadow_limits", "body_limit",
+    "websocket", "cors", "csrf",
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
@@ -47,6 +48,9 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from _bound_tokens(old.get("sender_constrained"), new.get("sender_constrained"))
     yield from at("live_check", _live(old.get("live_check"), new.get("live_check")))
     yield from at("assurance", _assurance(old.get("assurance"), new.get("assurance")))
+    yield from at(
+        "address_filters", addresses.filters(old.get("address_filters", []), new.get("address_filters", []))
+    )
     for key in ("address_limits", "rate_limits"):
         yield from limits(key, old[key], new[key])
     yield from concurrency(old.get("concurrency_limits", []), new.get("concurrency_limits", []))
@@ -56,6 +60,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from bound("body", "the largest body of a request", old["body_limit"], new["body_limit"], " bytes")
     yield from _websocket(old.get("websocket"), new.get("websocket"))
     yield from at("cors", browsers.cors(old.get("cors"), new.get("cors")))
+    yield from at("csrf", browsers.csrf(old.get("csrf"), new.get("csrf")))
     before, after = old.get("response_tenant"), new.get("response_tenant")
     if before != after:
         text = "the tenant of answers is checked " + ("now" if before is None else "otherwise or not at all")

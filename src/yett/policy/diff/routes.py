@@ -46,6 +46,8 @@ class Routes:
                 )
             label = other["name"]
             same = {**route, "name": label}
+            if same == other:
+                continue  # nothing below reads more than the two
             found = accounted("", "it", same, other, self._route(route, other))
             for one in at(f"routes.{label}", found, label):
                 yield replace(one, text=f"route `{label}`: {one.text}")
@@ -185,7 +187,7 @@ def _neutral(route: Document, name: str) -> Document:
             found[key] = [_limit(one, own, name) for one in route[key]]
     if "shadow_limits" in route:
         found["shadow_limits"] = [_tried(one, own, name) for one in route["shadow_limits"]]
-    for key in ("tenants", "deny", "limit_classes"):
+    for key in ("tenants", "deny", "limit_classes", "address_filters"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "shadow" in route:

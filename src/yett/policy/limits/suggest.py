@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from yett.policy.limits.observe import ANYONE, Group, Observed, Traffic
 MIN_REQUESTS = 1_000
 MIN_HOURS = 24
 HEADROOM = 2.0
+APART = 2
+"""So many times more or less than the class with most callers, and a class has a limit of its own."""
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}( \([a-z_]{1,20}\))?", re.ASCII)
 STANDS_OUT = 10
 """So many times what all but one in a hundred windows have, and somebody should look at who that was."""
 
@@ -44,7 +48,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Limit:
-    """What is suggested for a route: enough for each class of its callers."""
+    """What is suggested for a route: enough for most of its callers, and limits of their own for classes that need much more or
+    much less."""
 
     route: str
     public: bool
@@ -52,13 +57,18 @@ class Limit:
     burst: int
     body: str
     rows: tuple[Row, ...]
+    classes: tuple[Row, ...] = ()
 
     def document(self, name: str | None = None) -> dict[str, Any]:
         """Its part of the route."""
         key = "address_limit" if self.public else "rate_limit"
         name = name or ("per-address" if self.public else "per-caller")
         figures: dict[str, Any] = {"rate": self.rate, "burst": self.burst}
-        limit = {name: figures if self.public else {**figures, "key": "principal"}}
+        if not self.public:
+            figures["key"] = "principal"
+        if self.classes:
+            figures["classes"] = {class_name(row.group): _class(row) for row in self.classes}
+        limit = {name: figures}
         return {key: limit, **({"limits": {"body": self.body}} if self.body else {})}
 
 
@@ -90,7 +100,8 @@ def _row(group: Group, observed: Observed, traffic: Traffic, wanted: Wanted) -> 
 
 
 def limits(found: list[Row], wanted: Wanted) -> list[Limit]:
-    """One limit for each route with enough data: the largest of those that its classes of callers need."""
+    """One limit for each route with enough data: the largest of those that its classes of callers need, but for classes that
+    differ much from the one with most callers."""
     by_route: dict[str, list[Row]] = {}
     for row in found:
         if not row.why_not:
@@ -102,16 +113,39 @@ def _limit(route: str, own: list[Row], wanted: Wanted) -> Limit:
     named = [row for row in own if row.group.provider != ANYONE]
     # a route that was public for a while has callers of both kinds; those with a name are counted by it
     counted = named or own
-    widest = max(counted, key=lambda row: row.per_second)
+    usual = max(counted, key=lambda row: (len(row.observed.callers), row.observed.requests))
+    apart = tuple(
+        row for row in counted if named and _differs(row, usual) and _NAME.fullmatch(row.group.callers)
+    )
+    most = [row for row in counted if row not in apart]
+    widest = max(most, key=lambda row: row.per_second)
     body = max(row.observed.bodies.most for row in own)
     return Limit(
         route,
         not named,
         widest.rate,
-        max(row.burst for row in counted),
+        max(row.burst for row in most),
         _size(body * wanted.headroom) if body else "",
         tuple(counted),
+        apart,
     )
+
+
+def _differs(row: Row, usual: Row) -> bool:
+    """Whether a class needs so much more or less that one limit for both would be none, or refuse one of them."""
+    pairs = ((row.per_second, usual.per_second), (row.burst, usual.burst))
+    return any(max(pair) >= APART * min(pair) for pair in pairs)
+
+
+def class_name(group: Group) -> str:
+    """What a class of callers is called: who vouched for them, and what they are."""
+    return f"{group.provider}-{group.kind}" if group.kind else group.provider
+
+
+def _class(row: Row) -> dict[str, Any]:
+    group = row.group
+    kind = f" && principal.kind == '{group.kind}'" if group.kind else ""
+    return {"when": f"principal.provider == '{group.provider}'{kind}", "rate": row.rate, "burst": row.burst}
 
 
 def _rate(per_minute: float) -> str:

@@ -1,4 +1,4 @@
-"""A route on which nothing but the client's address decides."""
+"""A route on which nothing but the client's address decides, by a rule or by a filter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 
 
 def check(context: Context) -> Iterator[Hit]:
-    """Rules that ask for a network and nothing else."""
+    """Rules that ask for a network and nothing else; public routes for the addresses of a list."""
     for policy in context.policies:
         asked = {key for rule in policy.rules for key in rule if key != "source"}
         if asked == {"addresses"} and not (policy.tenants or policy.external):
@@ -18,6 +18,16 @@ def check(context: Context) -> Iterator[Hit]:
                 "name `scopes`, `roles` or `callers` beside `addresses`"
             )
             yield context.hit(policy, message, "authorize")
+        on_listener = [context.gateway.listeners[name].address_filter for name in policy.listeners]
+        listed = any(one.get("allow") for one in policy.address_filters) or (
+            on_listener and all(one is not None and one.allow for one in on_listener)
+        )
+        if listed and policy.access == "public":
+            message = (
+                "anybody on these addresses may come in: an address says where a packet comes from, not who sent it; "
+                "name `authenticate` and what callers need, and keep `address_filter` beside it"
+            )
+            yield context.hit(policy, message, "address_filter", "access")
 
 
 RULE = Rule(

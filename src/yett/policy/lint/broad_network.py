@@ -35,6 +35,14 @@ def _lists(context: Context) -> Iterator[tuple[Location, tuple[str, ...]]]:
             yield (*at, "proxy_protocol", "addresses"), listener.proxy_protocol.addresses
         if listener.passthrough and listener.passthrough.allow:
             yield (*at, "passthrough", "allow"), listener.passthrough.allow
+    allowing = {
+        used
+        for part in (*context.gateway.listeners.values(), *(one for _, _, one in context.parts()))
+        if part.address_filter
+        for used in part.address_filter.allow
+    }
+    for name in sorted(allowing & context.gateway.address_lists.keys()):
+        yield ("address_lists", name, "networks"), context.gateway.address_lists[name].networks
     for kind, name, part in context.parts():
         for rule, place, _ in stated(part.authorize, (kind, name), ""):
             if rule.addresses:

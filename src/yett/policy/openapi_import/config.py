@@ -8,11 +8,13 @@ from typing import Any
 from yett.config.filters.response_validation import is_stream
 from yett.config.words import Location
 from yett.policy import emit
+from yett.policy.openapi_import import costs
 from yett.policy.openapi_import.plan import Plan, Planned
 from yett.policy.openapi_import.security import Scheme
 from yett.policy.openapi_import.servers import UNSAID, Server, is_loopback
 
 GROUP = "api"
+LIMIT = "per-caller"
 _TODO_LISTENER = "TODO: for others to reach it, `0.0.0.0:8443` and `tls: {certificates: {chain: edge.pem, key: {file: edge.key}}}`"
 _TODO_RATE = "TODO: a guess. `yett limits suggest` says from an access log what callers need"
 
@@ -100,7 +102,8 @@ class Built:
         if len(hosts) == 1:
             group["hosts"] = next(iter(hosts))
         services = {self.services[route.server] for route in guarded}
-        group["rate_limit"] = {"per-caller": {"rate": "20/s", "burst": 40, "key": "principal"}}
+        burst = costs.burst([route.cost for route in guarded])
+        group["rate_limit"] = {LIMIT: {"rate": "20/s", "burst": burst, "key": "principal"}}
         if len(services) == 1:
             group["service"] = next(iter(services))
         self.comments["groups", GROUP, "rate_limit"] = [_TODO_RATE]
@@ -122,6 +125,7 @@ class Built:
             **({} if route.access.public else {"group": GROUP}),
             "match": match,
             **route.access.document(),
+            **({} if route.cost is None else {"rate_limit": {LIMIT: {"cost": route.cost}}}),
             "request_validation": asked,
         }
         if route.judged:

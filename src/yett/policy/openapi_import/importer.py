@@ -56,7 +56,8 @@ def describe(file: Path) -> Document:
         ConfigurationError: it is none.
         OSError: it cannot be read.
     """
-    data = file.read_bytes()
+    with file.open("rb") as opened:
+        data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         text = f"the file is larger than {MAX_BYTES >> 20} MiB; split it"
         raise ConfigurationError([ConfigError(str(file), 1, 1, "", text, CODE)])

@@ -11,13 +11,17 @@ from yett.config.match import METHODS
 from yett.config.validation.check import compiled_faults
 from yett.config.validation.document import Document
 from yett.config.validation.openapi import Description, Found, Operation
-from yett.config.validation.translate import Faulty, resolved
+from yett.config.validation.translate import Budget, Faulty, resolved
 from yett.config.words import Location, listed
 from yett.errors import ConfigError
+from yett.policy.openapi_import import costs
 from yett.policy.openapi_import.security import Access, Security
 from yett.policy.openapi_import.servers import Server, Servers
 
 CODE = "openapi_import"
+MAX_OPERATIONS = 2_000
+MAX_PARTS = 300_000
+"""Parts of schemas, over all operations."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Planned:
     notes: tuple[str, ...]
     judged: bool
     """Whether answers can be held against the description."""
+    cost: Any = None
+    """What a request costs, as a configuration has it; nothing where nothing is said."""
 
     @property
     def id(self) -> str:
@@ -61,7 +67,7 @@ class Planner:
 
     def __init__(self, document: Document, servers: Servers, partial: bool) -> None:
         self.document, self.servers, self.partial = document, servers, partial
-        self.description = Description(document)
+        self.description = Description(document, Budget(MAX_PARTS))
         self.root: dict[str, Any] = document.value
         self.security = Security(self.root)
         self.plan = Plan()
@@ -71,11 +77,19 @@ class Planner:
     def read(self) -> Plan:
         """What becomes of each operation."""
         by_path: dict[str, list[Found]] = {}
-        for found in self.description.operations():
+        for number, found in enumerate(self.description.operations()):
+            if number >= MAX_OPERATIONS:
+                text = f"there are more than {MAX_OPERATIONS:,} operations; split the description"
+                self.plan.faults.append(self.document.error(("paths", *found[2:0:-1]), CODE, text))
+                return self.plan
             by_path.setdefault(found[2], []).append(found)
         for path, item in self.root["paths"].items():
             if not str(path).startswith("x-"):
                 self._paths(path, item, by_path.get(path, []))
+        try:
+            costs.misplaced(self.root, ())
+        except Faulty as fault:
+            self.plan.faults.append(self.document.error(fault.at, CODE, fault.message))
         if self.root.get("webhooks"):
             self._note(("webhooks",), "`webhooks` are requests that the service sends; they need no route")
         return self.plan
@@ -139,6 +153,8 @@ class Planner:
 
     def _planned(self, found: Found, access: Access, at: Location) -> Planned | None:
         operation_id, method, path, operation, item = found
+        price = costs.cost(operation, at)
+        costs.misplaced(item, at[:2])
         server, path_here = self._place(operation, item, path, at)
         self._once(server.host, path_here, method, at)
         read = self.description.read(found, True)
@@ -153,11 +169,16 @@ class Planner:
         notes: list[str] = []
         if operation.get("deprecated") is True:
             notes.append("deprecated")
+        if price is not None and access.public:
+            notes.append(
+                f"`{costs.KEY}` counts for callers, and this route has none; write a limit by address"
+            )
+            price = None
         judged, why = self._judged(answers)
         if why:
             notes.append(f"answers pass as they come: {why}")
         name = self._name(operation_id, method, path)
-        return Planned(name, path_here, found, read, answers, access, server, tuple(notes), judged)
+        return Planned(name, path_here, found, read, answers, access, server, tuple(notes), judged, price)
 
     def _place(
         self, operation: dict[str, Any], item: dict[str, Any], path: str, at: Location

@@ -103,6 +103,9 @@ impl Cost {
     /// Compiles one. What is known beforehand has to fit into the burst.
     pub fn build(cost: Option<&ir::LimitCost>, burst: u64, readable: Option<&Readable>) -> Result<Self, String> {
         let Some(cost) = cost else { return Ok(Self::Fixed(1)) };
+        if cost.after.is_some() && (cost.value.is_some() || !cost.methods.is_empty() || cost.default == 0) {
+            return Err("a cost after the answer has one number beforehand, at least 1".to_owned());
+        }
         if let Some(source) = &cost.value {
             let readable = readable.ok_or_else(|| "a cost in CEL needs callers; a public route has none".to_owned())?;
             return Ok(Self::Value(Expression::build(source, readable, &Type::Int)?.into()));

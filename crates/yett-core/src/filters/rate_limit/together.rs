@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::after::{After, Declared, Ended, Fields, Owed, Owing};
 use super::calendar::Calendar;
 use super::measure::{Cost, Key, Undecided};
 use super::{RateLimit, Tables};
@@ -10,6 +11,7 @@ use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::rule::Rule;
 use crate::filters::keyed_hash::KeyedHash;
+use crate::headers::Headers;
 use crate::ir;
 use crate::reason::Reason;
 
@@ -24,6 +26,8 @@ const CLASSES: usize = 64;
 pub struct RateLimits {
     classes: Box<[Rule]>,
     limits: Box<[Entry]>,
+    /// Of answers, which costs are read from.
+    fields: Fields,
     hash: KeyedHash,
     /// Whether one of them is shared by instances.
     shared: bool,
@@ -34,6 +38,7 @@ pub(super) struct Entry {
     pub(super) limit: RateLimit,
     pub(super) key: Key,
     cost: Cost,
+    after: Option<After>,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
     except: u64,
@@ -45,6 +50,7 @@ pub(super) struct Entry {
 pub(super) struct Charge<'a> {
     pub(super) entry: &'a Entry,
     pub(super) bucket: u64,
+    cost: u64,
     pub(super) cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
@@ -58,7 +64,13 @@ struct Classes {
 }
 
 impl Entry {
-    fn build(spec: &ir::RateLimit, tables: &Tables, readable: Option<&Readable>, classes: &[Rule]) -> Result<Self, String> {
+    fn build(
+        spec: &ir::RateLimit,
+        tables: &Tables,
+        readable: Option<&Readable>,
+        classes: &[Rule],
+        fields: &mut Fields,
+    ) -> Result<Self, String> {
         let limit = RateLimit::build(spec, tables)?;
         let name = &spec.name;
         let bit = |source: &String| {
@@ -67,10 +79,17 @@ impl Entry {
             at.ok_or_else(|| format!("limit `{name}` is for a class `{source}`, which there is not"))
         };
         let named = |message| format!("limit `{name}`: {message}");
+        if spec.shared.is_some() && spec.cost.as_ref().is_some_and(|cost| cost.after.is_some()) {
+            return Err(named("a cost after the answer is counted by each instance; do not share it".to_owned()));
+        }
         Ok(Self {
             limit,
             key: Key::build(&spec.key, readable).map_err(named)?,
             cost: Cost::build(spec.cost.as_ref(), spec.burst, readable).map_err(named)?,
+            after: match spec.cost.as_ref().and_then(|cost| cost.after.as_ref()) {
+                Some(after) => Some(After::build(after, spec.burst, fields).map_err(named)?),
+                None => None,
+            },
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             during: spec.during.as_ref().map(Calendar::build).transpose().map_err(named)?,
@@ -118,15 +137,16 @@ impl RateLimits {
             errors.push(format!("a route has at most {CLASSES} classes of callers"));
         }
         let mut limits = Vec::with_capacity(specs.len());
+        let mut fields = Fields::default();
         for limit in specs {
-            match Entry::build(limit, tables, readable, &classes) {
+            match Entry::build(limit, tables, readable, &classes, &mut fields) {
                 Ok(entry) => limits.push(entry),
                 Err(message) => errors.push(message),
             }
         }
         if errors.is_empty() {
             let shared = limits.iter().any(|entry| entry.limit.shared.is_some());
-            Ok(Self { classes: classes.into(), limits: limits.into(), hash: KeyedHash::new(seed), shared })
+            Ok(Self { classes: classes.into(), limits: limits.into(), fields, hash: KeyedHash::new(seed), shared })
         } else {
             Err(errors)
         }
@@ -136,6 +156,41 @@ impl RateLimits {
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         let keys = self.limits.iter().filter_map(|entry| entry.key.header());
         self.classes.iter().flat_map(Rule::headers).chain(keys)
+    }
+
+    /// What the fields of an answer say of its cost; those that clients do not see are taken away.
+    pub fn declared(&self, headers: &mut Headers) -> Declared {
+        self.fields.read(headers)
+    }
+
+    /// Whether a cost is by the service's time.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.limits.iter().any(|entry| entry.after.as_ref().is_some_and(After::is_timed))
+    }
+
+    /// What a request still owes once it has ended, after it was charged at this moment.
+    #[must_use]
+    pub fn owing(&self, exchange: &Exchange, ask: Option<&Ask<'_>>, now: Now) -> Owing {
+        if self.limits.iter().all(|entry| entry.after.is_none()) {
+            return Owing::new();
+        }
+        let of = |charge: &Charge<'_>| {
+            let at = self.limits.iter().position(|entry| std::ptr::eq(entry, charge.entry))?;
+            Some(Owed { limit: u32::try_from(at).ok()?, bucket: charge.bucket, charged: charge.cost })
+        };
+        let charges = self.charges(exchange, ask, now).unwrap_or_default();
+        charges.iter().filter(|charge| charge.entry.after.is_some()).filter_map(of).collect()
+    }
+
+    /// Charges what requests owe that were let in, once they have ended.
+    pub fn settle(&self, owing: &[Owed], ended: &Ended<'_>, now: Now) {
+        for owed in owing {
+            let entry = usize::try_from(owed.limit).ok().and_then(|at| self.limits.get(at));
+            if let Some((entry, after)) = entry.and_then(|entry| Some((entry, entry.after.as_ref()?))) {
+                entry.limit.owe(owed.bucket, after.rest(ended, owed.charged), now.monotonic_ns);
+            }
+        }
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -170,7 +225,8 @@ impl RateLimits {
             };
             let key = entry.key.of(exchange, ask, &self.hash).map_err(undecided)?;
             let cost = entry.cost.of(exchange, ask).map_err(undecided)?;
-            charges.push(Charge { entry, bucket: entry.limit.bucket(key), cost_ns: entry.limit.cost_ns(cost), charged_ns: None });
+            let (bucket, cost_ns) = (entry.limit.bucket(key), entry.limit.cost_ns(cost));
+            charges.push(Charge { entry, bucket, cost, cost_ns, charged_ns: None });
         }
         Ok(charges)
     }
@@ -243,7 +299,7 @@ fn refused(charges: &[Charge<'_>], now_ns: u64, reports: &mut Reports) -> Option
     for charge in charges {
         let ahead = charge.ahead(now_ns);
         let wait = charge.entry.limit.wait_ns(ahead, charge.cost_ns);
-        if wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
+        if charge.cost_ns > 0 && wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
             longest = Some((wait, charge, ahead));
         }
     }

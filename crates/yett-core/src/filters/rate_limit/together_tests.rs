@@ -128,7 +128,7 @@ fn what_is_refused_takes_no_place() {
 fn costs_by_method_are_charged_and_never_more_than_the_burst() {
     let mut dear = limit("dear", 1, 1000, 10);
     let methods = [("GET".to_owned(), 0), ("POST".to_owned(), 4)].into();
-    dear.cost = Some(LimitCost { default: 10, methods, value: None });
+    dear.cost = Some(LimitCost { default: 10, methods, ..LimitCost::default() });
     let tables = Tables::new(1000);
     let limits = build(&tables, &[dear.clone()], &[]);
     let ann = principal(1);
@@ -145,14 +145,14 @@ fn costs_by_method_are_charged_and_never_more_than_the_burst() {
     let refusal = with(Method::Post, at(0)).0.unwrap_err();
     assert_eq!(refusal.retry_after_s, Some(2), "two of four are there");
     assert!(with(Method::Put, at(7_999)).0.is_err() && with(Method::Put, at(8_000)).0.is_ok());
-    dear.cost = Some(LimitCost { default: 11, ..LimitCost { default: 0, methods: [].into(), value: None } });
+    dear.cost = Some(LimitCost { default: 11, ..LimitCost::default() });
     assert!(RateLimits::build(&[dear], &[], &tables, &[7; 32], None).is_err(), "nothing could ever pass");
 }
 
 #[test]
 fn a_cost_in_cel_is_the_callers_and_what_has_no_value_refuses() {
     let mut sized = limit("sized", 1, 1000, 100);
-    sized.cost = Some(LimitCost { default: 1, methods: [].into(), value: Some("request.size / 10 - 1".into()) });
+    sized.cost = Some(LimitCost { default: 1, value: Some("request.size / 10 - 1".into()), ..LimitCost::default() });
     let limits = build(&Tables::new(1000), &[sized], &[]);
     let ann = principal(1);
     let with = |length| {
@@ -165,7 +165,7 @@ fn a_cost_in_cel_is_the_callers_and_what_has_no_value_refuses() {
     let (charged, reports) = with(1_000_000);
     assert_eq!((charged.unwrap_err().reason, reports.first().unwrap().remaining), (Reason::RateLimited, 60));
     let mut bad = limit("bad", 1, 1000, 100);
-    bad.cost = Some(LimitCost { default: 1, methods: [].into(), value: Some("request.method".into()) });
+    bad.cost = Some(LimitCost { default: 1, value: Some("request.method".into()), ..LimitCost::default() });
     let error = RateLimits::build(&[bad], &[], &Tables::new(10), &[7; 32], Some(&Readable::default())).unwrap_err();
     assert!(error.iter().any(|message| message.contains("string")), "{error:?}");
 }

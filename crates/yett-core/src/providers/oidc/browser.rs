@@ -1,14 +1,8 @@
 //! What a request says about the browser that sent it: whether a person is looking, and from which page it came.
 
 use crate::exchange::{Exchange, Method, Upgrade};
-use crate::headers::{Headers, Known};
-use crate::origin::is_own;
-
-/// The value of a field that stands once.
-fn one<'a>(headers: &'a Headers, name: &'static [u8]) -> Option<&'a [u8]> {
-    let mut values = headers.named(name);
-    values.next().filter(|_| values.next().is_none())
-}
+use crate::headers::Known;
+use crate::origin::{Page, page};
 
 /// Whether a person waits for a page, who can be sent elsewhere to log in. What a script fetches gets 401: it could not
 /// follow, and its caller would take the login page for an answer.
@@ -51,13 +45,7 @@ pub fn is_safe(method: &Method) -> bool {
 /// no page can forge. Where both are there, both have to say it; where neither is, nothing is proved.
 #[must_use]
 pub fn is_same_origin(exchange: &Exchange) -> bool {
-    let headers = &exchange.request.headers;
-    let site = headers.named(b"sec-fetch-site").next().map(|_| one(headers, b"sec-fetch-site") == Some(b"same-origin"));
-    let origin = headers.get(Known::Origin).map(|origin| is_own(origin, exchange.https, &exchange.authority));
-    match (site, origin) {
-        (None, None) => false,
-        (site, origin) => site.unwrap_or(true) && origin.unwrap_or(true),
-    }
+    page(&exchange.request.headers, exchange.https, &exchange.authority, None) == Page::Own
 }
 
 #[cfg(test)]
@@ -120,6 +108,8 @@ mod tests {
             (vec![("origin", "https://shop.example:8443.evil.example")], false),
             (vec![("origin", "https://evil.example")], false),
             (vec![("origin", "null")], false),
+            (vec![("origin", "null"), ("sec-fetch-site", "same-origin")], true),
+            (vec![("origin", "null"), ("sec-fetch-site", "same-site")], false),
             (vec![("origin", "")], false),
             (vec![("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")], false),
             (vec![("sec-fetch-site", "cross-site"), ("origin", "https://shop.example:8443")], false),

@@ -11,6 +11,8 @@ use super::stored::{self, Ask, Handle};
 use super::tokens::Tokens;
 use super::{Found, Oidc, authority, browser, cookie, no_fit};
 use crate::exchange::{AuthenticationMethod, Exchange, Need, Now, Principal, PrincipalKind, Refusal, Upgrade, Use};
+use crate::filters::csrf;
+use crate::origin::Page;
 use crate::providers::assumed::Filled;
 use crate::providers::jwk::sha256;
 use crate::providers::jwt::Failure;
@@ -225,6 +227,10 @@ impl Oidc {
 
     /// Whether a request may have been sent by a foreign page, with the cookie that the browser adds by itself.
     fn forged(&self, exchange: &Exchange) -> bool {
+        // The route says whose pages may write.
+        if let Some(page) = exchange.page {
+            return csrf::writes(exchange) && !matches!(page, Page::Own | Page::Listed);
+        }
         if exchange.upgrade != Upgrade::None {
             // From which origins is decided with the route; a page of another site never with a session.
             return exchange.request.headers.named(b"sec-fetch-site").any(|site| site == b"cross-site")

@@ -1,0 +1,200 @@
+//! Writes that a foreign page has a visitor's browser send (CSRF): from whose pages they may come.
+
+use crate::exchange::{AuthenticationMethod, Exchange, Method, Refusal, Upgrade};
+use crate::headers::Known;
+use crate::ir;
+use crate::origin::{Named, Origins, Page, page};
+use crate::path::decode_query;
+use crate::reason::Reason;
+
+/// Parameters by which frameworks take a GET for another method.
+const OVERRIDES: [&str; 5] = ["_method", "_httpmethod", "x-http-method", "x-http-method-override", "x-method-override"];
+
+/// Compiled `csrf`.
+#[derive(Debug)]
+pub struct Csrf {
+    origins: Origins,
+    referer: bool,
+}
+
+impl Csrf {
+    /// Reads the origins.
+    ///
+    /// # Errors
+    /// What no browser would send, and pages of anyone.
+    pub fn build(spec: &ir::Csrf) -> Result<Self, String> {
+        let origins = Origins::build(&spec.origins)?;
+        if origins.is_open() {
+            return Err("pages that may write are named, never `any` or `null`".to_owned());
+        }
+        Ok(Self { origins, referer: spec.referer })
+    }
+
+    /// Whose page sent the request: `Sec-Fetch-Site` and `Origin` first, and where neither is there `Referer`, if that counts.
+    #[must_use]
+    pub fn page(&self, exchange: &Exchange) -> Page {
+        let headers = &exchange.request.headers;
+        match page(headers, exchange.https, &exchange.authority, Some(&self.origins)) {
+            Page::Untold if self.referer => {
+                let mut values = headers.named(b"referer");
+                let Some(origin) = values.next().and_then(origin_of).filter(|_| values.next().is_none()) else {
+                    return Page::Untold;
+                };
+                if crate::origin::is_own(origin, exchange.https, &exchange.authority) {
+                    Page::Own
+                } else if matches!(self.origins.find(origin), Some(Named::Listed(_) | Named::Under(_))) {
+                    Page::Listed
+                } else {
+                    Page::Foreign
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a request with a credential that browsers add by themselves comes from a page that may send it; after the
+    /// caller is known.
+    ///
+    /// # Errors
+    /// `csrf_refused`.
+    pub fn check(&self, exchange: &Exchange) -> Result<(), Refusal> {
+        if !writes(exchange) || brings_its_own(exchange) {
+            return Ok(());
+        }
+        let said = match self.page(exchange) {
+            Page::Own | Page::Listed => return Ok(()),
+            Page::Foreign => "the browser says that a page of another origin sent it",
+            // A program without any of it has nothing that a page could abuse.
+            Page::Untold if !is_ambient(exchange) => return Ok(()),
+            Page::Untold => "neither `Sec-Fetch-Site` nor `Origin` says from which page it comes",
+        };
+        Err(Refusal { detail: Some(said.into()), ..Reason::CsrfRefused.into() })
+    }
+}
+
+/// Whether a request may change something: by its method, as a WebSocket, or by a parameter that stands for a method.
+#[must_use]
+pub fn writes(exchange: &Exchange) -> bool {
+    let safe = matches!(exchange.request.method, Method::Get | Method::Head | Method::Options);
+    !safe || exchange.upgrade != Upgrade::None || overrides(exchange.query())
+}
+
+fn overrides(query: &[u8]) -> bool {
+    !query.is_empty()
+        && query.split(|b| matches!(b, b'&' | b';')).any(|pair| {
+            let raw = pair.split(|b| *b == b'=').next().unwrap_or_default();
+            decode_query(raw).is_none_or(|name| OVERRIDES.iter().any(|known| known.eq_ignore_ascii_case(&name)))
+        })
+}
+
+/// Whether a verified credential is one that no browser adds by itself: a page that has it needs no browser's help.
+fn brings_its_own(exchange: &Exchange) -> bool {
+    exchange.principals().any(|one| !matches!(one.method, AuthenticationMethod::Oidc | AuthenticationMethod::Mtls))
+}
+
+/// Whether a browser may have added something by which the sender is known.
+fn is_ambient(exchange: &Exchange) -> bool {
+    exchange.principal.is_some()
+        || exchange.request.headers.get(Known::Cookie).is_some()
+        || exchange.connection.client_certificate.is_some()
+}
+
+/// `https://shop.example.com:8443` of a URL.
+fn origin_of(url: &[u8]) -> Option<&[u8]> {
+    let start = url.windows(3).position(|at| at == b"://")?.checked_add(3)?;
+    let length = url.get(start..)?.iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\' | b'@'));
+    match length {
+        None => Some(url),
+        // What comes before an `@` is no host.
+        Some(length) if url.get(start.checked_add(length)?) == Some(&b'@') => None,
+        Some(length) => url.get(..start.checked_add(length)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::{Csrf, origin_of, writes};
+    use crate::exchange::{ConnectionInfo, Exchange, Method, Upgrade};
+    use crate::ir;
+
+    fn exchange(method: Method, target: &str, fields: &[(&str, &str)]) -> Exchange {
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let mut exchange = Exchange::new(Rc::new(connection));
+        exchange.request.method = method;
+        exchange.request.target = target.into();
+        exchange.authority = b"shop.example".to_vec();
+        for (name, value) in fields {
+            exchange.request.headers.push(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        exchange
+    }
+
+    #[test]
+    fn what_may_change_something() {
+        for method in [Method::Post, Method::Put, Method::Delete, Method::Patch, Method::Other("BREW".into())] {
+            assert!(writes(&exchange(method, "/", &[])));
+        }
+        for method in [Method::Get, Method::Head, Method::Options] {
+            assert!(!writes(&exchange(method.clone(), "/?method=x&a_method=b", &[])));
+            for query in
+                ["_method=DELETE", "a=1&_METHOD=put", "%5fmethod=x", "a;_method=x", "X-HTTP-Method-Override=PUT", "_method"]
+            {
+                assert!(writes(&exchange(method.clone(), &format!("/?{query}"), &[])), "{query}");
+            }
+        }
+        let mut socket = exchange(Method::Get, "/", &[]);
+        socket.upgrade = Upgrade::Taken;
+        assert!(writes(&socket));
+    }
+
+    #[test]
+    fn whose_pages() {
+        let build = |referer| Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer }).unwrap();
+        let cookie = ("cookie", "a=b");
+        for (fields, referer, expected) in [
+            (vec![], false, true),
+            (vec![cookie], false, false),
+            (vec![cookie, ("sec-fetch-site", "same-origin")], false, true),
+            (vec![cookie, ("sec-fetch-site", "same-origin"), ("origin", "null")], false, true),
+            (vec![cookie, ("origin", "null")], false, false),
+            (vec![cookie, ("sec-fetch-site", "cross-site"), ("origin", "https://app.example")], false, true),
+            (vec![cookie, ("sec-fetch-site", "none"), ("origin", "https://app.example")], false, false),
+            (vec![cookie, ("sec-fetch-site", "cross-site")], false, false),
+            (vec![cookie, ("origin", "https://app.example")], false, true),
+            (vec![cookie, ("origin", "https://evil.example")], false, false),
+            (vec![("origin", "https://evil.example")], false, false),
+            (vec![("sec-fetch-site", "cross-site")], false, false),
+            (vec![cookie, ("referer", "https://shop.example/a")], false, false),
+            (vec![cookie, ("referer", "https://shop.example/a")], true, true),
+            (vec![cookie, ("referer", "https://app.example")], true, true),
+            (vec![cookie, ("referer", "https://shop.example.evil.example/")], true, false),
+            (vec![cookie, ("referer", "https://shop.example@evil.example/")], true, false),
+            (vec![cookie, ("referer", "https://evil.example/?https://shop.example/")], true, false),
+            (vec![cookie, ("referer", "https://shop.example/"), ("referer", "https://shop.example/")], true, false),
+            (vec![cookie, ("referer", "https://shop.example/"), ("origin", "https://evil.example")], true, false),
+        ] {
+            let passes = build(referer).check(&exchange(Method::Post, "/", &fields)).is_ok();
+            assert_eq!(passes, expected, "{fields:?} {referer}");
+        }
+    }
+
+    #[test]
+    fn origins_of_urls() {
+        assert_eq!(origin_of(b"https://a.example:1/b"), Some(&b"https://a.example:1"[..]));
+        assert_eq!(origin_of(b"https://a.example"), Some(&b"https://a.example"[..]));
+        assert_eq!(origin_of(b"https://a.example\\@b/"), Some(&b"https://a.example"[..]));
+        for bad in [&b"a.example"[..], b"", b"https://a@b/"] {
+            assert_eq!(origin_of(bad), None);
+        }
+    }
+
+    #[test]
+    fn pages_of_anyone_do_not_load() {
+        for origin in ["any", "null", "https://*.com"] {
+            assert!(Csrf::build(&ir::Csrf { origins: vec![origin.into()], referer: false }).is_err());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+"""Writes that a foreign page has a visitor's browser send (CSRF): from whose pages they may come."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from yett.config.base import Model, refuse
+from yett.config.origin import origin_fault, pattern_fault
+from yett.config.types import quantified
+
+
+def _origins(value: Any) -> Any:
+    quantifier, items = quantified(value, ("any_of",))
+    for index, item in enumerate(items):
+        at = () if isinstance(value, str) else (quantifier, index)
+        if item in {"any", "null", "*"}:
+            message = f"`{item}` would let pages of anyone write; name the origins, or remove `csrf`"
+            raise refuse("origin_invalid", message, at)
+        fault = pattern_fault(item) if "*" in item else origin_fault(item)
+        if fault:
+            raise refuse("origin_invalid", fault, at)
+    return items
+
+
+_ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_SEVERAL = {
+    "type": "object",
+    "required": ["any_of"],
+    "additionalProperties": False,
+    "properties": {"any_of": _ITEMS},
+}
+
+
+class Csrf(Model):
+    """From whose pages a request that may change something may come."""
+
+    origins: Annotated[
+        tuple[str, ...], BeforeValidator(_origins), WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]})
+    ] = ()
+    """Pages that may write beside those of the same host: `https://app.example.com`, or `https://*.example.com` for one label."""
+    referer: bool = False
+    """Whether `Referer` counts where a browser sends neither `Sec-Fetch-Site` nor `Origin`."""
+
+    def compiled(self) -> dict[str, Any]:
+        """Its part of the intermediate representation."""
+        return {"origins": sorted(self.origins), "referer": self.referer}
