@@ -183,6 +183,29 @@ pub struct Redis {
     pub stale_ms: u64,
     /// What becomes of requests of verified callers then.
     pub state_loss: StateLoss,
+    /// Who says where it is; host and port are those of a Sentinel then.
+    #[serde(default)]
+    pub sentinel: Option<Sentinel>,
+}
+
+/// Redis Sentinel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinel {
+    /// What the master is called.
+    pub master: String,
+    /// Further Sentinels.
+    pub further: Vec<SentinelAddress>,
+}
+
+/// A Sentinel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentinelAddress {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
 }
 
 /// What becomes of requests of verified callers while revocations of other instances cannot be heard.
