@@ -192,7 +192,8 @@ permissions scopes; Discovery ca min_interval refresh stale url; ExternalAuthori
 client_certificate early_hints priority request_headers response_headers sender_constrained split; Identity publish;
 Introspection ca leeway; IntrospectionEndpoint ca concurrency queue timeout; JwksUrl ca; Jwt discovery max_age shared_secret;
 LimitClass addresses claims clearance device headers permissions roles scopes times windows; Listener timeouts; ListenerLimits header_bytes headers; ListenerTimeouts body handshake head keep_alive; Machine tenant; OauthClient
-certificate key; Oidc ca plaintext; Passthrough connect; Redis ca plaintext; ResponseHeaders add; Role description; Route
+certificate key; Oidc ca plaintext; Passthrough connect;
+QuotaClass addresses callers claims clearance device headers permissions roles scopes times; Redis ca plaintext; ResponseHeaders add; Role description; Route
 response_tenant; RouteTimeouts connect; SecurityEvents listeners; SecurityHeaders content_type_options
 cross_origin_embedder_policy cross_origin_opener_policy cross_origin_resource_policy referrer_policy; ServiceToken ca hosts;
 SignedRequest body label leeway nonce; SigningKey partner roles; WebSocket message
