@@ -87,10 +87,11 @@ class Engine:
         `{"provider", "claims", "name", "proved"}`), `times` (asked so often in a row) and `trace` (says what each rule comes
         to). Raises ValueError for a question that no connection could bring."""
 
-    def decide_many(self, questions: bytes, /) -> bytes:
-        """Decide each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error": …}` out.
+    def decide_many(self, batch: bytes, /) -> bytes:
+        """Decide each as if it were the only one: JSON of `{"callers": …, "questions": …}` in, where `callers` of a question is a
+        place in the list of callers; a JSON list of decisions or `{"error": …}` out.
 
-        Raises ValueError where it is no list of questions."""
+        Raises ValueError where it is no such batch."""
 
     def events(self) -> list[str]:
         """Events that building and deciding left, as JSON lines."""
@@ -143,6 +144,12 @@ class Gateway:
         """List, make or undo revocations: `{"by": …, "list": {}}`, `{"by": …, "revoke": {…}}` or `{"by": …, "undo": id}`.
 
         Returns `{"revocations", "held", "room"}`, or `{"acknowledged", "id", "kept", "problem"}`: JSON. Waits for the stores."""
+
+    def quotas(self, request: bytes, /) -> bytes:
+        """Show use of quotas, or give a key its whole quota again: `{"by": …, "show": {"quota", "key", "above", "top"}}` or
+        `{"by": …, "reset": {"quota", "scope", "key"}}`.
+
+        Returns `{"rows", "more", "held", "room", "overflowed", "unwritten_ms"}`, or `{"reset", "problem"}`: JSON. Waits for the disk."""
 
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""

@@ -148,6 +148,49 @@ def test_a_listener_that_is_not_there(world):
         engine.decide(Question("GET", "http://gateway.test/", listener="publik"))
 
 
+def test_questions_of_the_same_callers_are_each_asked_by_their_own(world):
+    """Callers stand once in what is asked, however many questions they ask."""
+    gate, _, base, _ = world
+    routes = {"a": configs.route("/a", "GET", authenticate="id", authorize={"scopes": "read"})}
+    engine = Engine(*compiled(gate.write({**base, "routes": routes})))
+    reader, writer = ({"provider": "id", "claims": {"sub": who, "scope": who}} for who in ("read", "write"))
+    asked = [
+        engine.asked(Question("GET", "http://gateway.test/a", principals=who))
+        for who in ((reader,), (writer,), (), (reader,), (reader, writer))
+    ]
+    asked += asked
+    said = [
+        (one["outcome"], (one["refusal"] or {}).get("reason"), (one["principal"] or {}).get("subject"))
+        for one in engine.decide_many(asked)
+    ]
+    alone = [
+        ("allow", None, "read"),
+        ("refuse", "scope_missing", "write"),
+        ("refuse", "credential_missing", None),
+        ("allow", None, "read"),
+        ("refuse", "credential_ambiguous", None),
+    ]
+    assert said == alone + alone
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"callers": 1}, "there are no callers 1"),
+        ({"callers": 0, "principals": [{"provider": "id"}]}, "two ways to say who asks"),
+        ({"callers": 0}, "there is no identity provider `other`"),
+    ],
+)
+def test_callers_that_are_not_there_ask_nothing(world, change, why):
+    gate, _, base, _ = world
+    engine = Engine(*compiled(gate.write(base)))
+    asked = engine.asked(Question("GET", "http://gateway.test/open/a"))
+    batch = {"callers": [[{"provider": "other"}]], "questions": [asked | change, asked]}
+    strange, good = json.loads(engine._core.decide_many(json.dumps(batch).encode()))
+    assert why in strange["error"]
+    assert good["outcome"] == "allow"
+
+
 def test_no_credential_is_in_an_answer(world):
     gate, _, base, credentials = world
     engine = Engine(*compiled(gate.write(base)))

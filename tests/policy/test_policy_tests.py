@@ -219,8 +219,13 @@ def test_claims_that_are_taken_as_verified_decide_as_a_token_with_them(shop: Sho
     said = {name: value for name, value in said.items() if value is not None}
     real = Question("GET", f"http://shop.test{target}", (("Authorization", f"Bearer {token}"),))
     assumed = Question("GET", f"http://shop.test{target}", principals=({"provider": "id", "claims": said},))
-    ours, theirs = engine.decide_many([engine.asked(assumed), engine.asked(real)])
+    brief = engine.asked(assumed) | {"brief": True}
+    ours, theirs, short = engine.decide_many([engine.asked(assumed), engine.asked(real), brief])
     assert (ours["outcome"], ours["refusal"]) == (theirs["outcome"], theirs["refusal"])
+    assert short.pop("refusal") == (
+        ours["refusal"] and {name: ours["refusal"][name] for name in ("reason", "rule")}
+    )
+    assert short == {name: ours[name] for name in ("listener", "outcome", "status", "route", "service")}
 
 
 PYTEST = """

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 mod assumed;
+mod brief;
 mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 pub use assumed::{Assumed, AssumedSpec};
+pub use brief::Answer;
 
 use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
@@ -84,15 +86,32 @@ pub struct Question {
     /// Callers that are taken as verified; more than one where every one of several providers has to vouch.
     #[serde(default)]
     pub principals: Vec<AssumedSpec>,
+    /// Which of the callers of a [`Batch`] ask, in the place of `principals`.
+    #[serde(default)]
+    pub callers: Option<usize>,
     /// How often it is asked in a row; the last answer counts. Once where it is absent.
     #[serde(default)]
     pub times: Option<u32>,
     /// Whether the answer says what each rule comes to.
     #[serde(default)]
     pub trace: bool,
+    /// Whether the answer says no more than what was decided, and of a refusal by what.
+    #[serde(default)]
+    pub brief: bool,
     /// What the route's external check is taken to say, which nobody asks for a question; nothing to rely on where it is absent.
     #[serde(default)]
     pub external: Option<External>,
+}
+
+/// Many questions, and the callers that several of them share.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Each of them as `principals` of a question.
+    #[serde(default)]
+    pub callers: Vec<Vec<AssumedSpec>>,
+    /// What is asked, in order.
+    pub questions: Vec<Question>,
 }
 
 /// What an external check is taken to say.
@@ -117,7 +136,7 @@ impl Question {
 }
 
 /// What would become of the request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It would be forwarded.
@@ -161,13 +180,6 @@ pub struct Decision {
     rules: Option<Vec<Value>>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Answered<'a> {
-    Decided(&'a Decision),
-    Not { error: &'a str },
-}
-
 impl Engine {
     /// Builds the configuration; nothing listens. `offline`: nobody is asked for facts, and what needs one refuses.
     ///
@@ -206,41 +218,41 @@ impl Engine {
     ///
     /// # Errors
     /// A question that no connection could bring, in words.
-    pub fn decide(&self, question: &Question) -> Result<Decision, String> {
-        self.answer(question, &mut fresh(), moment(question.time_ms))
+    pub fn decide(&self, question: &Question) -> Result<Answer, String> {
+        self.answer(question, &[], &mut fresh(), moment(question.time_ms))
     }
 
-    /// Decides each as if it were the only one that was ever asked.
-    ///
-    /// # Errors
-    /// Of each by itself: it is a question that no connection could bring, in words.
-    pub fn decide_many(&self, questions: &[Question]) -> Vec<Result<Decision, String>> {
+    /// Decides each as if it were the only one that was ever asked; one that no connection could bring is an `Answer::Not`.
+    pub fn decide_many(&self, batch: &Batch) -> Vec<Answer> {
         let mut state = fresh();
+        let callers: Vec<Box<[Assumed]>> = batch.callers.iter().map(|some| assumed::all(some)).collect();
         let mut alone = |question: &Question| {
             let before = self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let mut now = moment(question.time_ms);
+            self.shared.quotas.forget();
             now.monotonic_ns = now.monotonic_ns.saturating_add(before.saturating_mul(self.rest_ns));
-            self.answer(question, &mut state, now)
+            self.answer(question, &callers, &mut state, now).unwrap_or_else(|error| Answer::Not { error })
         };
-        questions.iter().map(&mut alone).collect()
+        batch.questions.iter().map(&mut alone).collect()
     }
 
-    /// As [`Self::decide_many`], of a JSON list of questions; a JSON list of decisions, or `{"error": …}`, in their order.
+    /// As [`Self::decide_many`], of the JSON of a [`Batch`]; a JSON list of decisions, or `{"error": …}`, in their order.
     ///
     /// # Errors
-    /// It is no list of questions.
-    pub fn decide_json(&self, questions: &[u8]) -> Result<Vec<u8>, String> {
-        let questions: Vec<Question> =
-            serde_json::from_slice(questions).map_err(|error| format!("the questions are not valid: {error}"))?;
-        let answers = self.decide_many(&questions);
-        let answers: Vec<Answered<'_>> = answers
-            .iter()
-            .map(|answer| answer.as_ref().map_or_else(|error| Answered::Not { error }, Answered::Decided))
-            .collect();
-        serde_json::to_vec(&answers).map_err(|error| error.to_string())
+    /// It is none.
+    pub fn decide_json(&self, batch: &[u8]) -> Result<Vec<u8>, String> {
+        let batch: Batch = serde_json::from_slice(batch).map_err(|error| format!("the questions are not valid: {error}"))?;
+        serde_json::to_vec(&self.decide_many(&batch)).map_err(|error| error.to_string())
     }
 
-    fn answer(&self, question: &Question, state: &mut PipelineState, now: Now) -> Result<Decision, String> {
+    /// `callers` are those of the batch that the question stands in.
+    fn answer(
+        &self,
+        question: &Question,
+        callers: &[Box<[Assumed]>],
+        state: &mut PipelineState,
+        now: Now,
+    ) -> Result<Answer, String> {
         let listener = self.snapshot.ir.listeners.iter().find(|listener| *listener.name == *question.listener);
         let listener = listener.ok_or_else(|| {
             let known: Vec<&str> = self.snapshot.ir.listeners.iter().map(|listener| &*listener.name).collect();
@@ -249,7 +261,13 @@ impl Engine {
         if question.body.as_deref().is_some_and(|text| unhex(text).is_none()) {
             return Err("`body` is not hexadecimal text".to_owned());
         }
-        let assumed: Box<[Assumed]> = question.principals.iter().map(Assumed::new).collect();
+        let assumed = match question.callers {
+            None => assumed::all(&question.principals),
+            Some(_) if !question.principals.is_empty() => {
+                return Err("`callers` and `principals` are two ways to say who asks".to_owned());
+            }
+            Some(at) => callers.get(at).ok_or_else(|| format!("there are no callers {at}"))?.clone(),
+        };
         if let Some(one) = assumed.iter().find(|one| !self.snapshot.providers.iter().any(|own| **own.name() == *one.provider())) {
             return Err(format!("there is no identity provider `{}`", one.provider()));
         }
@@ -268,9 +286,12 @@ impl Engine {
             once();
         }
         let step = once();
+        if question.brief {
+            return Ok(Answer::Brief(self.brief(&exchange, &step)));
+        }
         let mut decision = self.decision(&exchange, &step, now);
         decision.rules = question.trace.then(|| trace::rules(&self.snapshot, &exchange, now)).flatten();
-        Ok(decision)
+        Ok(Answer::Whole(Box::new(decision)))
     }
 
     fn connection(&self, question: &Question, listener: &ir::Listener) -> Result<ConnectionInfo, String> {
@@ -356,13 +377,7 @@ impl Engine {
     }
 
     fn decision(&self, exchange: &Exchange, step: &Step, now: Now) -> Decision {
-        let (outcome, status, refused) = match step {
-            Step::Continue => (Outcome::Allow, None, None),
-            Step::Answer(answer) => (Outcome::Answer, Some(answer.status), None),
-            Step::Refuse(refusal) => (Outcome::Refuse, Some(refusal.status()), Some(refusal)),
-            // `run` never leaves one.
-            Step::Need(_) => (Outcome::Refuse, Some(Reason::Internal.status()), None),
-        };
+        let (outcome, status, refused) = outcome(step);
         let forward = matches!(outcome, Outcome::Allow).then(|| forwarded(exchange));
         Decision {
             outcome,
@@ -448,6 +463,17 @@ fn read(question: &Question, listener: &ir::Listener, exchange: &mut Exchange) -
             Ok(())
         }
         _ => Err(Reason::MalformedRequest),
+    }
+}
+
+/// What came of it, with the status and the refusal that there may be.
+fn outcome(step: &Step) -> (Outcome, Option<u16>, Option<&Refusal>) {
+    match step {
+        Step::Continue => (Outcome::Allow, None, None),
+        Step::Answer(answer) => (Outcome::Answer, Some(answer.status), None),
+        Step::Refuse(refusal) => (Outcome::Refuse, Some(refusal.status()), Some(refusal)),
+        // `run` never leaves one.
+        Step::Need(_) => (Outcome::Refuse, Some(Reason::Internal.status()), None),
     }
 }
 

@@ -173,6 +173,12 @@ impl Gateway {
         Ok(PyBytes::new(py, outside(py, || self.0.revocations(request))?.as_bytes()))
     }
 
+    /// Shows use of quotas, or gives a key its whole quota again; see `Gateway::quotas`.
+    #[pyo3(signature = (request, /))]
+    fn quotas<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.quotas(request))?.as_bytes()))
+    }
+
     /// Opens access log files again.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         outside(py, || self.0.reopen_logs())
@@ -237,10 +243,10 @@ impl Engine {
         Ok(PyBytes::new(py, &json))
     }
 
-    /// Many of them, each as if it were the only one: a JSON list in, a JSON list of decisions or `{"error"}` out.
-    #[pyo3(signature = (questions, /))]
-    fn decide_many<'py>(&self, py: Python<'py>, questions: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let json = outside(py, || self.0.decide_json(questions))?.map_err(PyValueError::new_err)?;
+    /// Many of them, each as if it were the only one: JSON of `{"callers", "questions"}` in, a JSON list of decisions or `{"error"}` out.
+    #[pyo3(signature = (batch, /))]
+    fn decide_many<'py>(&self, py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let json = outside(py, || self.0.decide_json(batch))?.map_err(PyValueError::new_err)?;
         Ok(PyBytes::new(py, &json))
     }
 

@@ -2,68 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+
 import typer
 
-from yett.cli import (
-    access,
-    assertion_keys,
-    certs,
-    check,
-    demo,
-    diff,
-    examples,
-    explain,
-    identity,
-    import_,
-    init,
-    keys,
-    limits,
-    lint,
-    reload,
-    replay,
-    revoke,
-    run,
-    schema,
-    selftest,
-    status,
-    test,
-)
+from yett.cli import examples
 
-app = typer.Typer(
-    name="yett",
-    help="A secure API gateway for microservices.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"Exit codes: {examples.CODES} Each command has examples under its `--help`.",
-)
-
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("lint")(lint.lint)
-app.command("test")(test.run_tests)
-app.command("explain")(explain.explain)
-app.command("access")(access.access)
-app.command("diff")(diff.diff)
-app.command("replay")(replay.replay)
-app.command("run")(run.run)
-app.command("reload")(reload.reload)
-app.command("status")(status.status)
-app.command("revoke")(revoke.revoke)
-app.command("selftest")(selftest.selftest)
-app.command("schema")(schema.schema)
-keys.app.add_typer(assertion_keys.app, name="assertion")
-app.add_typer(keys.app, name="keys")
-app.add_typer(identity.app, name="identity")
-app.add_typer(limits.app, name="limits")
-app.add_typer(certs.app, name="certs")
-app.add_typer(import_.app, name="import")
-app.add_typer(demo.app, name="demo")
-examples.attach(app)
+# By the first word; the module of `yett.cli` and, where it is not called like the module, the function.
+COMMANDS = {
+    "init": "init",
+    "check": "check",
+    "lint": "lint",
+    "test": "test:run_tests",
+    "explain": "explain",
+    "access": "access",
+    "diff": "diff",
+    "replay": "replay",
+    "run": "run",
+    "reload": "reload",
+    "status": "status",
+    "revoke": "revoke",
+    "selftest": "selftest",
+    "schema": "schema",
+}
+BRIEF = {"check", "lint", "test", "explain", "access", "diff", "replay", "schema"}
+"""Those that read, say what they found, and end."""
+GROUPS = {
+    "keys": "keys",
+    "identity": "identity",
+    "limits": "limits",
+    "quota": "quota",
+    "certs": "certs",
+    "import": "import_",
+    "demo": "demo",
+}
 
 
-@app.callback(invoke_without_command=True)
+@cache
+def build(only: str | None = None) -> typer.Typer:
+    """The program with all its commands, or with the one that is typed: reading the options of all takes longer than most
+    commands work. Any other word is left to the program with all of them, which knows what to say of it.
+    """
+    known = only in COMMANDS or only in GROUPS
+    found = typer.Typer(
+        name="yett",
+        help="A secure API gateway for microservices.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=f"Exit codes: {examples.CODES} Each command has examples under its `--help`.",
+    )
+    for name, place in COMMANDS.items():
+        if not known or name == only:
+            module, _, function = place.partition(":")
+            found.command(name)(getattr(import_module(f"yett.cli.{module}"), function or module))
+    for name, module in GROUPS.items():
+        if not known or name == only:
+            found.add_typer(import_module(f"yett.cli.{module}").app, name=name)
+    examples.attach(found)
+    found.callback(invoke_without_command=True)(root)
+    return found
+
+
+def is_brief(words: Sequence[str]) -> bool:
+    """Whether what is typed ends by itself, soon."""
+    return bool(words) and words[0] in BRIEF and "--watch" not in words
+
+
 def root(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
@@ -73,3 +81,10 @@ def root(
 
         typer.echo(f"yett {installed('yett')}")
         raise typer.Exit
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`: all of it."""
+    if name != "app":
+        raise AttributeError(f"module `yett.cli.app` has no `{name}`")
+    return build()

@@ -8,9 +8,11 @@ from typing import Any
 
 import typer
 
+from yett.cli import assertion_keys
 from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_problems
 
 app = typer.Typer(help="API keys: shown once, kept as keyed hashes.", no_args_is_help=True)
+app.add_typer(assertion_keys.app, name="assertion")
 
 KEYS_FILE = typer.Option(Path("partners.keys.yaml"), "--file", "-f", help="The keys file of the provider.")
 NAME = typer.Option(..., "--name", help="Whose key it is.")

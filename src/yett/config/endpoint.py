@@ -6,10 +6,10 @@ import ipaddress
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from yett.config.base import Location, Model, refuse
-from yett.config.described import Described
 from yett.config.headers import FieldName, owned, valid_name
 from yett.config.types import Name, forbidden_host
 from yett.config.units import Duration, milliseconds
@@ -112,17 +112,23 @@ def _check(url: Any, seen: set[str], at: Location) -> None:
 
 
 _URL_SCHEMA = {"type": "string", "examples": ["https://billing-1.internal:8443"]}
-_MAP_SCHEMA = Endpoint.model_json_schema(schema_generator=Described)
-_ONE_SCHEMA = {"anyOf": [_URL_SCHEMA, _MAP_SCHEMA]}
-_SCHEMA = {
-    "anyOf": [
-        _URL_SCHEMA,
-        _MAP_SCHEMA,
-        {"type": "array", "items": _ONE_SCHEMA, "minItems": 1, "maxItems": MAX_ENDPOINTS},
-    ]
-}
 
-Endpoints = Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints), WithJsonSchema(_SCHEMA)]
+
+class _Several:
+    """For editors: one, or a list. Made when somebody asks: what stands under the fields is read from the source."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        from yett.config.described import Described
+
+        del schema, handler
+        one = [_URL_SCHEMA, Endpoint.model_json_schema(schema_generator=Described)]
+        several = {"type": "array", "items": {"anyOf": one}, "minItems": 1, "maxItems": MAX_ENDPOINTS}
+        return {"anyOf": [*one, several]}
+
+
+Endpoints = Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints), _Several()]
 """One endpoint or a list; each is an address, or a map with an address, weight, priority and zone."""
 
 

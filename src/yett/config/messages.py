@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from yett.config.base import Location, listed, nearest
-from yett.config.described import descriptions
 from yett.config.places import Places
 from yett.errors import ConfigError
 
@@ -88,6 +87,8 @@ def _literal(given: Any, expected: str) -> str:
 def _missing(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
+    from yett.config.described import descriptions
+
     said = descriptions(parent) if parent else {}
     names = [field for field in said if parent and (parent.model_fields[field].alias or field) == name]
     text = said[names[0]].strip().removesuffix(".") if names else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class Source:
     def place(self, location: Location, key: bool) -> tuple[int, int]:
         """Line and column of a key or a value; of the nearest enclosing part where there is none."""
         if self._index is None:
-            self._index = dict(self._walk())
+            self._index = self._walk()
         here: Location = ()
         value = self.value
         location = self._without_lists(location)
@@ -73,20 +72,22 @@ class Source:
                 value = value[step]
         return tuple(kept)
 
-    def _walk(self) -> Iterator[tuple[Location, tuple[int, int]]]:
+    def _walk(self) -> dict[Location, tuple[int, int]]:
         pairs = iter(zip(self.marks[::2], self.marks[1::2], strict=True))
+        found: dict[Location, tuple[int, int]] = {}
 
-        def visit(value: Any, at: Location) -> Iterator[tuple[Location, tuple[int, int]]]:
-            yield ("value", *at), next(pairs)
+        def visit(value: Any, at: Location) -> None:
+            found[("value", *at)] = next(pairs)
             if isinstance(value, dict):
                 for name, part in value.items():
-                    yield ("key", *at, name), next(pairs)
-                    yield from visit(part, (*at, name))
+                    found[("key", *at, name)] = next(pairs)
+                    visit(part, (*at, name))
             elif isinstance(value, list):
                 for index, part in enumerate(value):
-                    yield from visit(part, (*at, index))
+                    visit(part, (*at, index))
 
-        return visit(self.value, ())
+        visit(self.value, ())
+        return found
 
 
 def _has_item(value: Any, step: str | int) -> bool:

@@ -27,6 +27,7 @@ def _scaled(text: str, units: tuple[tuple[str, int], ...]) -> int | None:
     return int(match[1]) * scale if match and scale else None
 
 
+@lru_cache(maxsize=4096)
 def milliseconds(text: str) -> int:
     """`10s` is 10000. Takes what the type `Duration` has accepted."""
     return _scaled(text, tuple(_DURATION.items())) or 0
@@ -37,6 +38,7 @@ def duration_ms(text: str) -> int | None:
     return _scaled(text, tuple(_DURATION.items()))
 
 
+@lru_cache(maxsize=4096)
 def size_bytes(text: str) -> int:
     """`1MiB` is 1048576. Takes what the type `Size` has accepted."""
     return _scaled(text, tuple(_SIZE.items())) or 0

@@ -93,8 +93,12 @@ class Engine:
         return decision
 
     def decide_many(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Decisions of what `asked` made, each as if it were the only one. `error` stands alone where it is no question."""
-        answers = json.loads(self._core.decide_many(json.dumps(asked).encode()))
+        """Decisions of what `asked` made, each as if it were the only one. `error` stands alone where it is no question.
+
+        Where `brief` was set in one, its decision has no more than `outcome`, `status`, `refusal` (`reason`, `rule`, perhaps
+        `errors`), `route`, `service` and `shadow`.
+        """
+        answers = json.loads(self._core.decide_many(_batch(asked)))
         return [{"listener": one["listener"], **answer} for one, answer in zip(asked, answers, strict=True)]
 
     def asked(self, question: Question) -> dict[str, Any]:
@@ -121,7 +125,7 @@ class Engine:
         if question.body is not None:
             asked["body"] = question.body.hex()
         if question.principals:
-            asked["principals"] = list(question.principals)
+            asked["principals"] = question.principals
         if question.external is not None:
             asked["external"] = question.external
         if question.times > 1:
@@ -142,6 +146,20 @@ class Engine:
         raise Unanswerable(f"say on which listener, with `--listener`: {names}")
 
 
+def _batch(asked: list[dict[str, Any]]) -> bytes:
+    """The questions as one document, in which the same callers stand once: there may be thousands of questions of a few."""
+    callers: list[Any] = []
+    places: dict[int, int] = {}
+    questions = [dict(one) for one in asked]
+    for one in questions:
+        who = one.pop("principals", None)
+        if who is not None:
+            one["callers"] = places.setdefault(id(who), len(callers))
+            if one["callers"] == len(callers):
+                callers.append(who)
+    return json.dumps({"callers": callers, "questions": questions}).encode()
+
+
 def outcome(decision: dict[str, Any]) -> str:
     """`allow`, `answer`, or the reason of the refusal."""
     if "error" in decision:
@@ -158,6 +176,7 @@ def forwarded(decision: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
+@lru_cache(maxsize=1024)
 def split(url: str) -> tuple[str, str]:
     """Authority and request target of a URL, both exactly as they stand there.
 

@@ -2,6 +2,8 @@
 //!
 //! Only [`crate::decide`] makes one, from a question: nothing that a connection brings can become one.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -24,44 +26,52 @@ pub struct AssumedSpec {
 
 /// A caller that is taken as verified. What its provider asks of claims, and everything after that, is asked all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assumed {
+pub struct Assumed(Rc<Caller>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Caller {
     provider: Box<str>,
     claims: Map<String, Value>,
     name: Option<Box<str>>,
     proved: bool,
 }
 
+/// The callers of one question.
+pub(super) fn all(specs: &[AssumedSpec]) -> Box<[Assumed]> {
+    specs.iter().map(Assumed::new).collect()
+}
+
 impl Assumed {
-    pub(super) fn new(spec: &AssumedSpec) -> Self {
-        Self {
+    fn new(spec: &AssumedSpec) -> Self {
+        Self(Rc::new(Caller {
             provider: spec.provider.as_str().into(),
             claims: spec.claims.clone(),
             name: spec.name.as_deref().map(Into::into),
             proved: spec.proved,
-        }
+        }))
     }
 
     /// Who is taken to have verified it.
     #[must_use]
     pub fn provider(&self) -> &str {
-        &self.provider
+        &self.0.provider
     }
 
     /// What the token or the login says.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
+        &self.0.claims
     }
 
     /// Which key or certificate it is.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
+        self.0.name.as_deref().unwrap_or_default()
     }
 
     /// Whether a proof of its key is taken as given.
     #[must_use]
     pub fn proved(&self) -> bool {
-        self.proved
+        self.0.proved
     }
 }

@@ -106,7 +106,11 @@ impl Hidden {
     /// What the last decision lacked, and forgets it.
     #[must_use]
     pub fn take(&self) -> Option<String> {
-        if self.touched.swap(false, Ordering::Relaxed) { lock(&self.missing).take().or(Some(String::new())) } else { None }
+        if self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed) {
+            lock(&self.missing).take().or(Some(String::new()))
+        } else {
+            None
+        }
     }
 
     /// Whether two texts are the same, each of them hidden or not.
@@ -178,7 +182,7 @@ pub struct Recorded {
     /// Parameters of the query.
     pub query: Vec<Box<str>>,
     /// Claims, by provider.
-    pub claims: Vec<(Box<str>, Box<str>)>,
+    pub claims: Arc<[(Box<str>, Box<str>)]>,
     /// Fields of the body, as JSON pointers.
     pub body: Vec<Box<str>>,
     /// Whether the address and the scheme of the client are known.

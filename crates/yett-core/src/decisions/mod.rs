@@ -4,6 +4,7 @@
 //! fields, parameters, fields of bodies) are keyed hashes; scopes, roles, providers and numbers are plain, because they are
 //! words of a policy and not of a person. It holds no token, no cookie and no key.
 
+mod callers;
 mod capture;
 pub mod hidden;
 mod line;

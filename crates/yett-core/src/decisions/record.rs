@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::VERSION;
 
@@ -40,6 +41,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
             }
         }
         deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// A list in a line as it stands there, checked to be JSON and not read yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a>(pub &'a str);
+
+impl Default for Part<'_> {
+    fn default() -> Self {
+        Self("[]")
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'de RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
     }
 }
 
@@ -113,7 +130,7 @@ pub struct Line<'a> {
     #[serde(default)]
     pub certificate: Option<Certificate<'a>>,
     #[serde(default)]
-    pub principals: Vec<Vouched<'a>>,
+    pub principals: Part<'a>,
     #[serde(default)]
     pub headers: Values<'a>,
     #[serde(default)]
@@ -186,10 +203,15 @@ impl<'a> Line<'a> {
         if line.v != VERSION {
             return Err(format!("it is of version {}; this build reads {VERSION}", line.v));
         }
-        if (line.credential == Credential::Verified) == line.principals.is_empty() {
-            return Err("`credential` and `principals` contradict each other".to_owned());
-        }
         Ok(line)
+    }
+
+    /// Its callers, the first one first.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn callers(&self) -> Result<Vec<Vouched<'a>>, String> {
+        serde_json::from_str(self.principals.0).map_err(|error| format!("{} of `principals`", said(&error)))
     }
 }
 
@@ -251,6 +273,33 @@ mod tests {
             (b"", "it is no JSON object"),
         ] {
             let error = Line::read(text).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn callers_that_make_no_sense_say_why() {
+        let line = |principals: &str| {
+            format!(
+                r#"{{"v":{},"time":"","revision":"","key":"","listener":"","client":"","tls":false,"https":false,"method":"",
+                "host":"","decision":"allow","credential":"none","places":""{principals}}}"#,
+                super::VERSION
+            )
+        };
+        assert!(Line::read(line("").as_bytes()).unwrap().callers().unwrap().is_empty());
+        for (principals, why) in [
+            ("null", "invalid type: null"),
+            ("{}", "invalid type: map"),
+            ("[{}]", "missing field `provider`"),
+            (r#"[{"token":"x"}]"#, "unknown field `token`"),
+        ] {
+            let text = line(&format!(r#","principals":{principals}"#));
+            let error = Line::read(text.as_bytes()).unwrap().callers().unwrap_err();
+            assert!(error.contains(why) && error.ends_with("of `principals`"), "{error}");
+        }
+        for (principals, why) in [("[{", "ends too early"), ("[1 2]", "expected `,` or `]`"), ("[01]", "invalid number")] {
+            let text = line(&format!(r#","principals":{principals}"#));
+            let error = Line::read(text.trim_end_matches('}').as_bytes()).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

@@ -1,20 +1,21 @@
 //! Decision records against another configuration, judged by the code that decides live requests.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::callers::Callers;
 use super::hidden::{Hasher, Hidden, MARK, NOWHERE, Recorded};
-use super::record::{Claim, Credential, Decided, Line, Str, Vouched, milliseconds};
+use super::record::{Credential, Decided, Line, Str, milliseconds};
 use super::tally::Tally;
 use super::terms::{Terms, texts};
 use crate::certificate::{ClientCertificate, SubjectName};
 use crate::decide::Engine;
-use crate::exchange::{ClaimValue, ConnectionInfo, Exchange, Framing, Method, Now};
+use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Now};
 use crate::pipeline::recorded::{self, Vouched as Given};
-use crate::principal::{AuthenticationMethod, Principal, PrincipalKind};
 use crate::providers::Accepts;
 use crate::reason::Reason;
 use crate::snapshot::{Access, LoadError, Route, Secrets, Snapshot};
@@ -25,9 +26,9 @@ const MAX_LINE: usize = 1 << 20;
 /// A configuration that records are judged against.
 #[derive(Debug)]
 pub struct Replay {
-    engine: Engine,
-    terms: Terms,
-    hidden: Arc<Hidden>,
+    pub(super) engine: Engine,
+    pub(super) terms: Terms,
+    pub(super) hidden: Arc<Hidden>,
     state: Mutex<State>,
 }
 
@@ -118,6 +119,8 @@ impl State {
 struct Desk<'r> {
     replay: &'r Replay,
     exchange: Exchange,
+    /// By their text; no more than a part of a file has room for.
+    callers: HashMap<Box<str>, Rc<Callers>>,
 }
 
 impl<'r> Desk<'r> {
@@ -129,32 +132,48 @@ impl<'r> Desk<'r> {
             sni: None,
             client_certificate: None,
         };
-        Self { replay, exchange: Exchange::new(Rc::new(nobody)) }
+        Self { replay, exchange: Exchange::new(Rc::new(nobody)), callers: HashMap::new() }
     }
 
     fn judge(&mut self, bytes: &[u8], tally: &mut Tally) {
-        match Line::read(bytes) {
+        match Line::read(bytes).and_then(|line| self.callers(&line).map(|callers| (line, callers))) {
             Err(what) => tally.damaged(what),
-            Ok(line) => {
-                let outcome = self.outcome(&line);
-                let route = self.replay.engine.snapshot().route(self.exchange.route).map(|route| Arc::clone(&route.name));
-                tally.count(&line, outcome, route.as_deref(), &self.replay.hidden);
+            Ok((line, callers)) => {
+                let outcome = self.outcome(&line, &callers);
+                let route = self.replay.engine.snapshot().route(self.exchange.route).map(|route| &*route.name);
+                tally.count(&line, outcome, route, &callers);
             }
         }
     }
 
-    fn outcome(&mut self, line: &Line<'_>) -> Outcome {
+    fn callers(&mut self, line: &Line<'_>) -> Result<Rc<Callers>, String> {
+        let known = self.callers.get(line.principals.0).cloned();
+        let callers = match known {
+            Some(callers) => callers,
+            None => {
+                let new = Rc::new(self.replay.callers(&line.callers()?));
+                self.callers.insert(line.principals.0.into(), Rc::clone(&new));
+                new
+            }
+        };
+        if (line.credential == Credential::Verified) == (callers.count == 0) {
+            return Err("`credential` and `principals` contradict each other".to_owned());
+        }
+        Ok(callers)
+    }
+
+    fn outcome(&mut self, line: &Line<'_>, callers: &Callers) -> Outcome {
         let _ = self.replay.hidden.take();
-        let now = match self.prepare(line) {
+        let now = match self.prepare(line, callers) {
             Ok(now) => now,
             Err(outcome) => return outcome,
         };
-        let Self { replay, exchange } = self;
+        let Self { replay, exchange, .. } = self;
         let found = recorded::decide(
             replay.engine.snapshot(),
             exchange,
             now,
-            |index, route| replay.vouched(line, index, route),
+            |index, route| replay.vouched(line, callers, index, route),
             |index| replay.external(line, index),
         );
         match (replay.hidden.take(), found) {
@@ -166,7 +185,7 @@ impl<'r> Desk<'r> {
     }
 
     /// The request as it was when its access was decided.
-    fn prepare(&mut self, line: &Line<'_>) -> Result<Now, Outcome> {
+    fn prepare(&mut self, line: &Line<'_>, callers: &Callers) -> Result<Now, Outcome> {
         let damaged = |what: &str| Outcome::Damaged(what.to_owned());
         let (replay, exchange) = (self.replay, &mut self.exchange);
         let unix_ms = milliseconds(&line.time).ok_or_else(|| damaged("its `time` is none"))?;
@@ -175,13 +194,15 @@ impl<'r> Desk<'r> {
         let client: IpAddr =
             if hashed { NOWHERE } else { line.client.parse().map_err(|_| damaged("its `client` is no address"))? };
         let listener = replay.engine.snapshot().listener(&line.listener);
-        exchange.connection = Rc::new(ConnectionInfo {
-            peer: SocketAddr::new(client, 0),
-            listener: listener.map_or_else(|| Arc::from(&*line.listener), |listener| Arc::clone(&listener.name)),
-            tls: line.tls,
-            sni: line.server_name.as_deref().map(Into::into),
-            client_certificate: line.certificate.as_ref().map(|shown| Arc::new(replay.certificate(shown))),
-        });
+        if !is_of(&exchange.connection, line, client) {
+            exchange.connection = Rc::new(ConnectionInfo {
+                peer: SocketAddr::new(client, 0),
+                listener: listener.map_or_else(|| Arc::from(&*line.listener), |listener| Arc::clone(&listener.name)),
+                tls: line.tls,
+                sni: line.server_name.as_deref().map(Into::into),
+                client_certificate: line.certificate.as_ref().map(|shown| Arc::new(replay.certificate(shown))),
+            });
+        }
         exchange.reset();
         exchange.https = line.https;
         exchange.host.push_str(&line.host);
@@ -195,7 +216,7 @@ impl<'r> Desk<'r> {
             return Err(Outcome::Undecidable("the path, which held something like a credential".to_owned()));
         };
         exchange.path.parse_into(path.as_bytes()).map_err(|_| damaged("its `path` is not canonical"))?;
-        let personal = !(line.principals.is_empty() && line.headers.is_empty() && line.query.is_empty() && line.body.is_empty());
+        let personal = !(callers.count == 0 && line.headers.is_empty() && line.query.is_empty() && line.body.is_empty());
         if personal && replay.hidden.key() != Some(&*line.key) {
             return Err(Outcome::Undecidable(match replay.hidden.key() {
                 Some(_) => "the key that it was hashed with".to_owned(),
@@ -207,14 +228,24 @@ impl<'r> Desk<'r> {
         }
         let origin = line.origin.as_deref();
         let client = !hashed && (listener.is_none() || replay.terms.origin(&line.listener) == origin);
-        let recorded = replay.fields(line, exchange, client).ok_or_else(|| damaged("a value of it is no hash"))?;
+        let recorded = replay.fields(line, callers, exchange, client).ok_or_else(|| damaged("a value of it is no hash"))?;
         exchange.recorded = Some(Box::new(recorded));
         Ok(Now { monotonic_ns: 0, unix_ms })
     }
 }
 
+/// Whether a connection without a certificate is the one that the line says.
+fn is_of(connection: &ConnectionInfo, line: &Line<'_>, client: IpAddr) -> bool {
+    connection.peer.ip() == client
+        && *connection.listener == *line.listener
+        && connection.tls == line.tls
+        && connection.sni.as_deref() == line.server_name.as_deref()
+        && connection.client_certificate.is_none()
+        && line.certificate.is_none()
+}
+
 /// The text of a value: `#` begins a hash, `=` a plain text.
-fn text(hidden: &Hidden, value: &str) -> Option<Box<str>> {
+pub(super) fn text(hidden: &Hidden, value: &str) -> Option<Box<str>> {
     match value.split_at_checked(1)? {
         ("#", digest) => Some(hidden.reveal(digest.trim_end_matches(','))),
         ("=", plain) if !plain.starts_with(MARK) => Some(plain.into()),
@@ -249,7 +280,7 @@ impl Replay {
     }
 
     /// Puts header fields, parameters and the body where rules read them. Nothing where a value is none.
-    fn fields(&self, line: &Line<'_>, exchange: &mut Exchange, client: bool) -> Option<Recorded> {
+    fn fields(&self, line: &Line<'_>, callers: &Callers, exchange: &mut Exchange, client: bool) -> Option<Recorded> {
         let mut lists = Vec::new();
         for (name, values) in &line.headers {
             for value in values {
@@ -285,16 +316,12 @@ impl Replay {
             exchange.validated = Some(Box::new(body));
         }
         let names = |all: &mut dyn Iterator<Item = &Str<'_>>| all.map(|name| (&**name).into()).collect();
-        let claims = line.principals.iter().flat_map(|who| {
-            let known = who.claims.iter().filter(|(name, (how, _))| self.terms.declared(&who.provider, name) == Some(&**how));
-            known.map(|(name, _)| ((&*who.provider).into(), (&**name).into()))
-        });
         Some(Recorded {
             hidden: Arc::clone(&self.hidden),
             headers: names(&mut line.headers.keys()),
             lists,
             query: names(&mut line.query.keys()),
-            claims: claims.collect(),
+            claims: Arc::clone(&callers.claims),
             body: names(&mut line.body.keys()),
             client,
         })
@@ -310,7 +337,7 @@ impl Replay {
     }
 
     /// What became of the credential, as far as the same would become of it here.
-    fn vouched(&self, line: &Line<'_>, index: u32, route: &Route) -> Given {
+    fn vouched(&self, line: &Line<'_>, callers: &Callers, index: u32, route: &Route) -> Given {
         let Some(terms) = self.terms.route(index) else { return Given::Refused(Reason::Internal) };
         let same = terms.accepts.as_deref() == line.accepts.as_deref();
         match line.credential {
@@ -322,87 +349,36 @@ impl Replay {
             }
             Credential::Refused => Given::Unknown("a credential that was refused, where others are accepted".to_owned()),
             Credential::Ignored => Given::Unknown("a credential that nobody looked at".to_owned()),
-            Credential::Verified if same => self.callers(line),
-            Credential::Verified if terms.all_of || line.principals.len() > 1 => {
+            Credential::Verified if same => given(callers),
+            Credential::Verified if terms.all_of || callers.count > 1 => {
                 Given::Unknown("a caller of whom several providers have to vouch for others".to_owned())
             }
             Credential::Verified if line.places != Str(self.terms.places.as_ref().into()) => {
                 Given::Unknown("where credentials are looked for".to_owned())
             }
-            Credential::Verified => self.elsewhere(line, terms, route),
+            Credential::Verified => self.elsewhere(line, callers, terms, route),
         }
     }
 
     /// A verified caller on a route that accepts others than before.
-    fn elsewhere(&self, line: &Line<'_>, terms: &super::terms::RouteTerms, route: &Route) -> Given {
+    fn elsewhere(&self, line: &Line<'_>, callers: &Callers, terms: &super::terms::RouteTerms, route: &Route) -> Given {
         let Access::Authenticated { providers: Accepts::AnyOf(list), .. } = &route.access else {
             return Given::Refused(Reason::Internal);
         };
         let snapshot: &Snapshot = self.engine.snapshot();
         let accepted = || list.iter().filter_map(|at| snapshot.providers.get(usize::try_from(*at).ok()?));
-        let who = line.principals.first().map(|who| &*who.provider).unwrap_or_default();
-        if accepted().any(|provider| **provider.name() == *who) {
+        if accepted().any(|provider| **provider.name() == *callers.first) {
             return match &terms.binding {
                 Some(binding) if line.binding.as_deref() != Some(&**binding) => {
                     Given::Unknown("whether the credential is confirmed, or bound to a key".to_owned())
                 }
-                _ => self.callers(line),
+                _ => given(callers),
             };
         }
         if accepted().any(|provider| provider.is_ambient()) {
             return Given::Unknown("another credential of the connection or the browser".to_owned());
         }
         Given::Refused(Reason::ProviderNotAccepted)
-    }
-
-    fn callers(&self, line: &Line<'_>) -> Given {
-        let mut callers = Vec::with_capacity(line.principals.len());
-        for who in &line.principals {
-            let trust = self.terms.trust(&who.provider, &who.entry);
-            if trust.is_none() || trust != who.trust.as_deref() {
-                return Given::Unknown(format!("whether `{}` would vouch: it is configured otherwise", &*who.provider));
-            }
-            match self.principal(who) {
-                Some(principal) => callers.push(principal),
-                None => return Given::Unknown("a caller that makes no sense".to_owned()),
-            }
-        }
-        Given::Callers(callers)
-    }
-
-    fn principal(&self, who: &Vouched<'_>) -> Option<Principal> {
-        let provider = self.engine.snapshot().providers.iter().find(|one| **one.name() == *who.provider)?;
-        let method = AuthenticationMethod::parse(&who.method)?;
-        let hidden = |value: &Str<'_>| text(&self.hidden, value);
-        let maybe = |value: &Option<Str<'_>>| value.as_ref().map(hidden).map_or(Some(None), |found| found.map(Some));
-        let words = |values: &[Str<'_>]| values.iter().map(|value| (&**value).into()).collect();
-        let mut claims = Vec::with_capacity(who.claims.len());
-        for (name, (_, value)) in &who.claims {
-            let value = match value {
-                Claim::Absent(()) => continue,
-                Claim::Bool(truth) => ClaimValue::Bool(*truth),
-                Claim::Int(number) => ClaimValue::Int(*number),
-                Claim::Text(value) => ClaimValue::String(hidden(value)?),
-                Claim::Texts(values) => ClaimValue::StringList(values.iter().map(hidden).collect::<Option<_>>()?),
-            };
-            claims.push((Arc::from(&**name), value));
-        }
-        Some(Principal {
-            issuer: Arc::from(&*who.issuer),
-            subject: hidden(&who.subject)?,
-            client: maybe(&who.client)?,
-            kind: PrincipalKind::parse(&who.kind)?,
-            scopes: words(&who.scopes),
-            roles: words(&who.roles),
-            tenant: maybe(&who.tenant)?,
-            partner: maybe(&who.partner)?,
-            assurance: who.assurance.as_deref().map(Into::into),
-            authenticated_s: who.authenticated_s,
-            issued_ms: who.issued_ms,
-            expires_ms: who.expires_ms,
-            claims,
-            ..Principal::blank(Arc::clone(provider.name()), method)
-        })
     }
 
     /// What was said outside, where the same is asked here.
@@ -413,6 +389,13 @@ impl Replay {
         }
         let denied = line.decision == Decided::Deny && line.reason.as_deref() == Some(Reason::ExternalDenied.code());
         Ok(denied.then_some(Reason::ExternalDenied))
+    }
+}
+
+fn given(callers: &Callers) -> Given {
+    match &callers.verified {
+        Ok(all) => Given::Callers(all.iter().cloned().collect()),
+        Err(why) => Given::Unknown(why.clone()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::hidden::{Hidden, MARK};
+use super::callers::Callers;
 use super::record::{Decided, Line};
 use super::replay::Outcome;
 
@@ -35,8 +35,8 @@ pub(super) struct Tally {
     faults: Vec<(u64, String)>,
     /// Flips and reasons that no group had room for.
     uncounted: u64,
-    first: Option<Box<str>>,
-    last: Option<Box<str>>,
+    first: Option<String>,
+    last: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn count(&mut self, line: &Line<'_>, outcome: Outcome, route: Option<&str>, hidden: &Hidden) {
+    pub(super) fn count(&mut self, line: &Line<'_>, outcome: Outcome, route: Option<&str>, callers: &Callers) {
         let (reason, rule) = match outcome {
             Outcome::Damaged(what) => return self.damaged(what),
             Outcome::Undecidable(why) => {
@@ -89,16 +89,16 @@ impl Tally {
                 self.denied += 1;
                 self.otherwise += u64::from(line.reason.as_deref() != Some(code));
             }
-            (before, reason) => self.flip(line, before, reason, rule, route, hidden),
+            (before, reason) => self.flip(line, before, reason, rule, route, callers),
         }
     }
 
     fn span(&mut self, line: &Line<'_>) {
         if self.first.as_deref().is_none_or(|first| *line.time < *first) {
-            self.first = Some((&*line.time).into());
+            (*line.time).clone_into(self.first.get_or_insert_default());
         }
         if self.last.as_deref().is_none_or(|last| *line.time > *last) {
-            self.last = Some((&*line.time).into());
+            (*line.time).clone_into(self.last.get_or_insert_default());
         }
     }
 
@@ -109,7 +109,7 @@ impl Tally {
         reason: &'static str,
         rule: Option<Arc<str>>,
         route: Option<&str>,
-        hidden: &Hidden,
+        callers: &Callers,
     ) {
         if let Some(count) = self.flips.get_mut(usize::from(before == Decided::Deny)) {
             *count += 1;
@@ -118,7 +118,7 @@ impl Tally {
             before,
             route: line.route.as_deref().map(Into::into),
             now_route: route.map(Into::into),
-            caller: caller(line, hidden),
+            caller: callers.label.clone(),
             reason,
             rule,
         };
@@ -175,21 +175,4 @@ impl Tally {
             "damage": self.faults.iter().map(|(line, what)| json!({"line": line, "what": what})).collect::<Vec<_>>(),
         })
     }
-}
-
-/// `customers: alice` where the configuration names her, else the beginning of her hash.
-fn caller(line: &Line<'_>, hidden: &Hidden) -> Box<str> {
-    let Some(who) = line.principals.first() else { return "nobody".into() };
-    let subject = match who.subject.split_at_checked(1) {
-        Some(("#", digest)) => {
-            let text = hidden.reveal(digest);
-            match text.strip_prefix(MARK) {
-                Some(digest) => format!("#{}", digest.get(..8).unwrap_or(digest)),
-                None => text.into(),
-            }
-        }
-        Some((_, plain)) => plain.to_owned(),
-        None => String::new(),
-    };
-    format!("{}: {subject}", &*who.provider).into()
 }

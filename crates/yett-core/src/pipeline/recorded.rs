@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::{authorize, login, route};
 use crate::exchange::{Exchange, Now, Principal, Refusal};
 use crate::reason::Reason;
@@ -11,7 +13,7 @@ use crate::snapshot::{Access, Route, Snapshot};
 /// What a record knows of a caller.
 pub enum Vouched {
     /// Verified callers, the first one first.
-    Callers(Vec<Principal>),
+    Callers(SmallVec<[Rc<Principal>; 1]>),
     /// Refused, and so it would be again.
     Refused(Reason),
     /// Not to be told, and why.
@@ -39,7 +41,7 @@ pub fn decide(
             return Ok(Err(Reason::ClientCertificateRequired.into()));
         }
         let mut callers = match vouched(index, route) {
-            Vouched::Callers(callers) => callers.into_iter().map(Rc::new),
+            Vouched::Callers(callers) => callers.into_iter(),
             Vouched::Refused(reason) => return Ok(Err(reason.into())),
             Vouched::Unknown(why) => return Err(why),
         };

@@ -46,6 +46,8 @@ class Routes:
                 )
             label = other["name"]
             same = {**route, "name": label}
+            if same == other:
+                continue  # nothing below reads more than the two
             found = accounted("", "it", same, other, self._route(route, other))
             for one in at(f"routes.{label}", found, label):
                 yield replace(one, text=f"route `{label}`: {one.text}")
@@ -180,7 +182,7 @@ def _neutral(route: Document, name: str) -> Document:
     """A route whose limits and rules stand where those of another name stand."""
     own = str(route["name"])
     found = dict(route)
-    for key in ("rate_limits", "address_limits", "concurrency_limits"):
+    for key in ("rate_limits", "address_limits", "concurrency_limits", "quotas"):
         if key in route:
             found[key] = [_limit(one, own, name) for one in route[key]]
     if "shadow_limits" in route:

@@ -27,12 +27,15 @@ class Ignores:
 
     def accepts(self, rule: Rule, hit: Hit) -> str | None:
         """Why a hit is accepted, if it is."""
+        entries = self._entries.get(rule.id)
+        if not entries:
+            return None
         names = {ANY, section(hit.at), *map(str, hit.at[:1])}
         if hit.at[:1] == ("routes",) and len(hit.at) > 1:
             group = self._context.gateway.routes[str(hit.at[1])].group
             names.add(f"groups.{group}")
         reason = None
-        for index, one in enumerate(self._entries.get(rule.id, ())):
+        for index, one in enumerate(entries):
             for place in one.at:
                 if place in names:
                     self._used.add((rule.id, index, place))

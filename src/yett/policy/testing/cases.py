@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from yett.reasons import REASONS
 
 MAX_BYTES = 16 << 20
 OUTCOMES = ("allow", "answer")
+EXPECTED = dict.fromkeys((*OUTCOMES, *REASONS))
+SHADOWED = dict.fromkeys(("allow", "deny", "error", *REASONS))
+"""What may be expected of a rule in shadow."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,32 @@ class Case:
     """One request and what has to come of it."""
 
     name: str
-    file: str
-    line: int
-    column: int
+    places: Places
+    at: Location
+    """Where it stands."""
     question: Question
     asked: dict[str, Any]
     expect: Expect
+
+    @cached_property
+    def _place(self) -> ConfigError:
+        """Looked for when somebody asks: of a test that passes nobody does."""
+        return self.places.error(self.at, "", "", key=True)
+
+    @property
+    def file(self) -> str:
+        """The file that it stands in."""
+        return self._place.file
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        return self._place.line
+
+    @property
+    def column(self) -> int:
+        """From 1."""
+        return self._place.column
 
 
 def _shadow_limits(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -52,17 +76,19 @@ class Reader:
         self.errors: list[ConfigError] = []
         document = engine.document
         self._known = {
-            "route": [route["name"] for route in document["routes"]],
-            "service": [service["name"] for service in document["services"]],
-            "listener": list(engine.listeners),
-            "rule in shadow": sorted(
-                {
-                    rule["source"]
-                    for route in document["routes"]
-                    for rules in route.get("shadow", {}).values()
-                    for rule in rules
-                }
-                | {limit["source"] for limit in _shadow_limits(document)}
+            "route": dict.fromkeys(route["name"] for route in document["routes"]),
+            "service": dict.fromkeys(service["name"] for service in document["services"]),
+            "listener": dict.fromkeys(engine.listeners),
+            "rule in shadow": dict.fromkeys(
+                sorted(
+                    {
+                        rule["source"]
+                        for route in document["routes"]
+                        for rules in route.get("shadow", {}).values()
+                        for rule in rules
+                    }
+                    | {limit["source"] for limit in _shadow_limits(document)}
+                )
             ),
         }
 
@@ -97,7 +123,7 @@ class Reader:
             self.errors.append(ConfigError(str(path), 0, 0, "", text, "file_missing"))
         return None
 
-    def known(self, kind: str) -> list[str]:
+    def known(self, kind: str) -> dict[str, None]:
         """Names of routes, services or listeners of the configuration."""
         return self._known[kind]
 
@@ -199,8 +225,9 @@ class _File:
                 request_at, "request_invalid", str(error).replace("with `--listener`", "with `listener`")
             )
             return
-        shown = self.places.error(place or expect_at, "", "", key=True)
-        yield Case(name, shown.file, shown.line, shown.column, question, asked, expect)
+        if expect.target is None and not (expect.headers or expect.without):
+            asked["brief"] = True
+        yield Case(name, self.places, place or expect_at, question, asked, expect)
 
     def _common(self, test: PolicyTest, at: Location) -> dict[str, Any] | None:
         """What all requests of a test share; nothing where something is wrong with it."""
@@ -303,10 +330,10 @@ class _File:
             self._assumed[name] = (assumed,) if assumed is not None else ()
 
     def _expectation(self, expect: Expect, at: Location) -> None:
-        known = (*OUTCOMES, *REASONS)
-        if expect.outcome not in known:
+        if expect.outcome not in EXPECTED:
             hint = (
-                nearest(expect.outcome, known) or "; write `allow`, `answer` or a reason of docs/reasons.md"
+                nearest(expect.outcome, EXPECTED)
+                or "; write `allow`, `answer` or a reason of docs/reasons.md"
             )
             self._fault(
                 (*at, "outcome"), "reason_unknown", f"there is no outcome or reason `{expect.outcome}`{hint}"
@@ -326,12 +353,11 @@ class _File:
                     )
 
     def _shadow(self, expect: Expect, at: Location) -> None:
-        outcomes = ("allow", "deny", "error", *REASONS)
         for name, wanted in expect.shadow.items():
             self._reference("rule in shadow", name, (*at, "shadow", name))
-            if wanted not in outcomes:
+            if wanted not in SHADOWED:
                 hint = (
-                    nearest(wanted, outcomes)
+                    nearest(wanted, SHADOWED)
                     or "; write `allow`, `deny`, `error` or a reason of docs/reasons.md"
                 )
                 message = f"there is no outcome or reason `{wanted}`{hint}"

@@ -86,7 +86,7 @@ def compare(engine: Engine, case: Case, decision: dict[str, Any]) -> Iterable[st
         ("service", expect.service, decision["service"]),
         ("rule", expect.rule, refusal.get("rule")),
         ("status", expect.status, decision["status"]),
-        ("target", expect.target, (decision["forward"] or {}).get("target")),
+        ("target", expect.target, (decision.get("forward") or {}).get("target")),
     ):
         if wanted is not None and wanted != found:
             yield f"expected {what} `{wanted}`, got {f'`{found}`' if found is not None else 'none'}"
