@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
+    from yett.config.filters.quota import Quota, QuotaClass
     from yett.config.filters.rate_limit import LimitClass, LimitSchedule, LimitWindow, RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
     from yett.config.state import Redis, State
     from yett.config.types import Secret
+    from yett.config.validation.graphql import GraphQL
     from yett.errors import ConfigError, ConfigurationError, YettError
 
 __version__ = "0.1.0"
@@ -111,6 +113,7 @@ __all__ = [
     "ExternalAuthorization",
     "FormLimits",
     "Gateway",
+    "GraphQL",
     "Group",
     "HashKey",
     "HealthCheck",
@@ -148,6 +151,8 @@ __all__ = [
     "Process",
     "ProxyProtocol",
     "PublishedKeys",
+    "Quota",
+    "QuotaClass",
     "RateLimit",
     "Redirect",
     "Redis",
@@ -213,10 +218,13 @@ _WHERE = {
     "LimitClass": "yett.config.filters.rate_limit",
     "LimitSchedule": "yett.config.filters.rate_limit",
     "LimitWindow": "yett.config.filters.rate_limit",
+    "Quota": "yett.config.filters.quota",
+    "QuotaClass": "yett.config.filters.quota",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",
     "FormLimits": "yett.config.filters.request_validation",
+    "GraphQL": "yett.config.validation.graphql",
     "JsonLimits": "yett.config.filters.request_validation",
     "RequestValidation": "yett.config.filters.request_validation",
     "Respond": "yett.config.filters.respond",

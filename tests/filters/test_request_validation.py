@@ -268,3 +268,41 @@ def test_a_schema_that_changes_counts_from_the_reload_on(shop, tmp_path):
     schema.write_text(json.dumps({**ORDER, "additionalProperties": True}))
     gate.reload(configs.public(shop.service, request_validation={"json_schema": str(schema)}))
     assert post(gate, {"amount": 1, "more": 2}).status == 200
+
+
+def parts(*every, boundary=b"XX"):
+    return (
+        b"".join(b"--" + boundary + b"\r\n" + one + b"\r\n" for one in every) + b"--" + boundary + b"--\r\n"
+    )
+
+
+def part(name, value, more=b""):
+    return b'Content-Disposition: form-data; name="' + name + b'"' + more + b"\r\n\r\n" + value
+
+
+def test_forms_that_nothing_is_known_of_keep_within_bounds(shop):
+    gate = shop(
+        content_types={"any_of": ["multipart/form-data", "application/x-www-form-urlencoded"]},
+        form_limits={"fields": 3, "field": "10B", "file": "20B"},
+    )
+    form, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=XX"
+    picture = b'; filename="a.png"\r\nContent-Type: image/png'
+    for kind, body, reason in [
+        (form, b"a=1&b=2&a=3", None),
+        (form, b"a=1&b=2&c=3&d=4", "form_too_complex"),
+        (form, b"a=" + b"x" * 11, "form_too_complex"),
+        (form, b"a=%zz", "form_malformed"),
+        (
+            multipart,
+            parts(part(b"a", b"1"), part(b"p", b"\xff" * 20, picture), part(b"p", b"", picture)),
+            None,
+        ),
+        (multipart, parts(part(b"p", b"x" * 21, picture)), "form_too_complex"),
+        (multipart, parts(part(b"a", b"x" * 11)), "form_too_complex"),
+        (multipart, parts(*[part(b"a", b"1")] * 4), "form_too_complex"),
+        (multipart, parts(part(b"a", b"\xff")), "schema_mismatch"),
+        (multipart, parts(part(b"p", b"x", b'; filename="../a"')), "form_malformed"),
+        (multipart, parts(part(b"a", b"1"))[:-6], "form_malformed"),
+    ]:
+        assert post(gate, body, {"Content-Type": kind}).reason == reason, body
+    assert len(shop.service.requests) == 2

@@ -188,7 +188,7 @@ def fields() -> dict[tuple[str, str], list[tuple[Loaded, Place]]]:
 UNSEEN = """
 Claim values; ClientCertificates crl; Cookies http_only secure; DefaultLimits connections connections_per_address handshakes
 header_bytes request_line; DefaultTimeouts body connect head idle keep_alive total; Deny addresses callers clearance device headers
-permissions scopes; Discovery ca min_interval refresh stale url; ExternalAuthorization ca protocol; Gateway owner; Group
+permissions scopes; Discovery ca min_interval refresh stale url; ExternalAuthorization ca protocol; Gateway owner; Group csrf
 client_certificate early_hints priority request_headers response_headers sender_constrained split; Identity publish;
 Introspection ca leeway; IntrospectionEndpoint ca concurrency queue timeout; JwksUrl ca; Jwt discovery max_age shared_secret;
 LimitClass addresses claims clearance device headers permissions roles scopes times windows; Listener timeouts; ListenerLimits header_bytes headers; ListenerTimeouts body handshake head keep_alive; Machine tenant; OauthClient

@@ -28,7 +28,9 @@ class Redis:
 
     def start(self) -> None:
         """Starts it, empty; also again after `stop`, on the same port."""
-        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+        # Of its own: what it writes for a replica would be read by the next one that starts there.
+        self._directory = tempfile.TemporaryDirectory(prefix="yett-redis-")
+        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
         if self._tls:
             certificate, key, authority = map(str, self._tls)
             words += [
@@ -118,3 +120,45 @@ class Redis:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait(10)
+        self._directory.cleanup()
+
+
+class Sentinel:
+    """A real Redis Sentinel that watches one master alone, and calls it `shop`."""
+
+    def __init__(self, master: Redis, directory: Path) -> None:
+        self.port = free_port()
+        file = directory / f"sentinel-{self.port}.conf"
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {directory}",
+            f"sentinel monitor shop 127.0.0.1 {master.port} 1",
+            "sentinel down-after-milliseconds shop 500",
+            "sentinel failover-timeout shop 5000",
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        self.process = subprocess.Popen(["redis-server", str(file), "--sentinel"], stdout=subprocess.DEVNULL)
+        eventually(lambda: self._knows("REPLICAS"), within=60, what="a Sentinel that knows the replica")
+
+    def _knows(self, what: str) -> bool:
+        try:
+            return self.ask("SENTINEL", what, "shop") == "1"
+        except OSError:
+            return False
+
+    def ask(self, *words: str) -> str:
+        """One command; the answer's first line without its type."""
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=5) as client,
+            client.makefile("rwb") as stream,
+        ):
+            parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
+            stream.write(b"*%d\r\n%s" % (len(words), parts))
+            stream.flush()
+            return stream.readline().decode().strip()[1:]
+
+    def stop(self) -> None:
+        """It is gone."""
+        self.process.kill()
+        self.process.wait(10)

@@ -194,6 +194,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMismatch
         | Reason::RateLimited
         | Reason::ConcurrencyLimited
+        | Reason::QuotaExceeded
+        | Reason::QuotaUnavailable
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
         | Reason::ParameterUnknown
@@ -201,6 +203,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::FormMalformed
         | Reason::FormTooComplex
         | Reason::XmlRefused
+        | Reason::GraphqlMalformed
+        | Reason::GraphqlTooComplex
+        | Reason::GraphqlNotAllowed
         | Reason::ResponseStatusUnexpected
         | Reason::ResponseTypeUnexpected
         | Reason::ResponseTooLarge

@@ -186,6 +186,8 @@ reasons! {
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     ConcurrencyLimited "concurrency_limited" 429 Policy Later "too many requests at once";
+    QuotaExceeded "quota_exceeded" 429 Policy Later "the quota of this period is used up";
+    QuotaUnavailable "quota_unavailable" 503 Gateway Later "what was used of a quota cannot be written down";
     LimitUndecided "limit_undecided" 403 Policy No "whom or what a limit counts could not be decided";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
     // validate
@@ -201,6 +203,9 @@ reasons! {
     FormMalformed "form_malformed" 400 Client No "the body is no form, or could be read in two ways";
     FormTooComplex "form_too_complex" 400 Client No "the form has more or larger fields than are accepted here";
     XmlRefused "xml_refused" 400 Client No "the XML has a document type, or is not in UTF-8";
+    GraphqlMalformed "graphql_malformed" 400 Client No "the GraphQL request cannot be read, or could be read in two ways";
+    GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
+    GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";

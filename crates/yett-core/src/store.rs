@@ -30,6 +30,7 @@ pub mod limits;
 mod limits_tests;
 pub mod memory;
 pub mod redis;
+mod sentinel;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_vali
 
 from yett.config import units
 from yett.config.base import Model, refuse
-from yett.config.types import Plaintext, PublicFile, Secret, Text, forbidden_host
+from yett.config.types import Name, Plaintext, PublicFile, Secret, Text, forbidden_host, quantified
 from yett.config.units import Duration
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _HOW = 'write `rediss://redis.internal:6379`, or `redis://…` with `plaintext: "reason"`'
+_SENTINEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([1-9]\d{0,4}))?", re.ASCII)
 _DATABASE = re.compile(r"/?|/(\d{1,4})", re.ASCII)
 
 
@@ -70,6 +71,32 @@ def _between(least: int, most: int, example: str) -> Any:
     return AfterValidator(check)
 
 
+def _sentinels(value: Any) -> Any:
+    names = quantified(value, ("any_of",))[1]
+    for name in names:
+        found = _SENTINEL.fullmatch(name)
+        if not found or int(found[2] or 1) > 65535:
+            raise refuse(
+                "url_invalid", f"`{name}` is no address of a Sentinel; write `sentinel-2.internal:26379`"
+            )
+        if why := forbidden_host(found[1]):
+            raise refuse("address_forbidden", f"`{found[1]}` {why}; it is never contacted")
+    return names
+
+
+class Sentinel(Model):
+    """Redis Sentinel: it says which Redis is the master, also after a failover."""
+
+    master: Name
+    """What the Sentinels call it."""
+    further: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_sentinels),
+        WithJsonSchema({"type": ["string", "object"], "examples": ["sentinel-2.internal:26379"]}),
+    ] = ()
+    """Sentinels beside that of `url`, as `host:port`."""
+
+
 class Redis(Model):
     """A Redis (6.2 or newer) or Valkey that instances share."""
 
@@ -78,7 +105,10 @@ class Redis(Model):
         BeforeValidator(_url),
         WithJsonSchema({"type": "string", "examples": ["rediss://redis.internal:6379"]}),
     ]
-    """`rediss://host:port`, with TLS; `redis://` needs `plaintext`. A path is the number of the database: `/1`."""
+    """`rediss://host:port`, with TLS; `redis://` needs `plaintext`. A path is the number of the database: `/1`. With `sentinel` it
+    is the address of a Sentinel."""
+    sentinel: Sentinel | None = None
+    """Sentinels that say where the Redis is."""
     plaintext: Plaintext | None = None
     """Why plain text is fine here."""
     username: Text | None = None
@@ -157,12 +187,18 @@ def compiled(state: State, places: Places, material: Material) -> dict[str, Any]
         parts = urlsplit(redis.url)
         at = ("state", "redis")
         document["redis"] = {
-            "host": parts.hostname, "port": parts.port or 6379, "tls": parts.scheme == "rediss",
+            "host": parts.hostname, "port": parts.port or (26379 if redis.sentinel else 6379), "tls": parts.scheme == "rediss",
             "database": int(parts.path.strip("/") or 0), "username": redis.username,
             "password": secret_name((*at, "password")) if redis.password else None,
             "ca": material.texts.get((*at, "ca")), "deadline_ms": units.milliseconds(redis.deadline),
             "prefix": redis.prefix, "stale_ms": units.milliseconds(redis.stale), "state_loss": redis.state_loss,
         }  # fmt: skip
+        if redis.sentinel is not None:
+            further = [name.partition(":") for name in redis.sentinel.further]
+            document["redis"]["sentinel"] = {
+                "master": redis.sentinel.master,
+                "further": [{"host": host, "port": int(port or 26379)} for host, _, port in further],
+            }
     return document
 
 

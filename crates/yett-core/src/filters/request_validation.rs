@@ -3,6 +3,7 @@
 pub mod content;
 pub mod contract;
 pub mod form;
+mod graphql;
 pub mod json;
 pub mod parameters;
 pub mod schema;
@@ -11,13 +12,16 @@ use serde_json::Value;
 
 use self::content::{ContentType, Refused};
 use self::form::Form;
+use self::graphql::GraphQl;
 use self::json::Wrong;
+use self::json::document::{Document, Documents};
 use self::parameters::{Fault, Parameters};
-use self::schema::Schema;
+use self::schema::{Schema, SchemaFault};
 use crate::body::FieldError;
 use crate::exchange::{Exchange, Framing, Method, Refusal};
 use crate::headers::Known;
 use crate::ir::{self, BodyPresence, JsonBounds};
+use crate::path::query_values;
 use crate::reason::Reason;
 
 /// Arrays and objects inside of each other, at most; what reads values goes down as deep.
@@ -31,14 +35,23 @@ pub struct RequestValidation {
     json: JsonBounds,
     parameters: Parameters,
     headers: Option<Box<[Box<str>]>>,
+    graphql: Option<GraphQl>,
 }
 
 /// A kind of body.
 #[derive(Debug)]
 struct BodyType {
     content_type: Box<str>,
-    schema: Option<Schema>,
-    form: Option<Form>,
+    read: Read,
+}
+
+/// How a body is read, and what it has to be then.
+#[derive(Debug)]
+enum Read {
+    /// As JSON, where its type is one that is.
+    Document(Option<Schema<Documents>>),
+    /// As the fields of a form.
+    Form(Form, Option<Schema>),
 }
 
 /// What the head of a request says of its body.
@@ -75,7 +88,14 @@ impl RequestValidation {
         }
         let bodies = spec.bodies.iter().map(|body| BodyType::build(body, spec)).collect::<Result<_, _>>()?;
         let headers = spec.headers.as_ref().map(|names| names.iter().map(|name| name.as_str().into()).collect());
-        Ok(Self { presence: spec.body, bodies, json: spec.json, parameters: Parameters::build(spec, variables)?, headers })
+        if spec.graphql.is_some()
+            && !matches!(&*spec.bodies, [one] if one.content_type == "application/json" && one.schema.is_none())
+        {
+            return Err("GraphQL requests are `application/json`, and of no schema".to_owned());
+        }
+        let graphql = spec.graphql.as_ref().map(GraphQl::build).transpose()?;
+        let parameters = Parameters::build(spec, variables)?;
+        Ok(Self { presence: spec.body, bodies, json: spec.json, parameters, headers, graphql })
     }
 
     /// Header fields that are judged, lower case.
@@ -117,7 +137,17 @@ impl RequestValidation {
             return Err(refuse(Reason::ContentEncodingUnsupported));
         }
         // A body that was held is of known length.
-        if exchange.body.is_none() && request.framing == Framing::Empty {
+        let empty = exchange.body.is_none() && request.framing == Framing::Empty;
+        if let Some(graphql) = &self.graphql {
+            let get = matches!(request.method, Method::Get | Method::Head);
+            let values = |name: &str| -> Vec<Option<String>> { query_values(exchange.query(), name).collect() };
+            match (get, empty) {
+                (true, true) => return graphql.address(values, &self.json).map(|()| Verdict::Passes),
+                (true, false) => return Err(refuse(Reason::BodyUnexpected)),
+                (false, _) => graphql::unsaid(values)?,
+            }
+        }
+        if empty {
             return self.without_body(exchange).map(|()| Verdict::Passes);
         }
         if self.presence == BodyPresence::Refused {
@@ -127,7 +157,7 @@ impl RequestValidation {
         match self.bodies.iter().position(|body| found.is_taken_by(&body.content_type)) {
             None => Err(refuse(Reason::ContentTypeUnsupported)),
             Some(index) => {
-                let read = self.bodies.get(index).is_some_and(|body| body.form.is_some());
+                let read = self.bodies.get(index).is_some_and(|body| matches!(body.read, Read::Form(..)));
                 let looked_at = read || ContentType::is_json(&found.essence) || is_xml(&found.essence);
                 Ok(if looked_at { Verdict::Body(index) } else { Verdict::Passes })
             }
@@ -145,22 +175,32 @@ impl RequestValidation {
             return self.without_body(exchange).map(|()| None);
         }
         let kind = content_type(exchange)?;
-        let value: Value = match &body.form {
-            Some(form) => read_form(form, &kind, data)?,
-            None if is_xml(&kind.essence) => return xml(data).map(|()| None),
-            None => {
+        let mismatch = |errors: Box<[FieldError]>| with(Reason::SchemaMismatch, errors.into());
+        match (&body.read, &self.graphql) {
+            (Read::Form(form, schema), _) => {
+                let value = read_form(form, &kind, data)?;
+                schema.as_ref().map_or(Ok(()), |schema| schema.check(&value, data.len())).map_err(mismatch)?;
+                Ok(keep.then(|| Box::new(value)))
+            }
+            (Read::Document(_), _) if is_xml(&kind.essence) => xml(data).map(|()| None),
+            (Read::Document(None), Some(graphql)) => {
+                let document = Document::read(data, &self.json).map_err(|fault| self.refused(data, fault))?;
+                graphql.body(&document).map(|()| None)
+            }
+            (Read::Document(None), None) => {
                 json::scan(data, &self.json).map_err(|fault| self.refused(data, fault))?;
-                if body.schema.is_none() {
+                Ok(None)
+            }
+            (Read::Document(Some(schema)), _) => {
+                let document = Document::read(data, &self.json).map_err(|fault| self.refused(data, fault))?;
+                schema.check(document.root(), data.len()).map_err(mismatch)?;
+                if !keep {
                     return Ok(None);
                 }
                 // What the scan lets through can be read; if that is ever wrong, the body is refused.
-                serde_json::from_slice(data).map_err(|_| refuse(Reason::JsonMalformed))?
+                serde_json::from_slice(data).map(|value| Some(Box::new(value))).map_err(|_| refuse(Reason::JsonMalformed))
             }
-        };
-        if let Some(schema) = &body.schema {
-            schema.check(&value, data.len()).map_err(|errors| with(Reason::SchemaMismatch, errors.into()))?;
         }
-        Ok(keep.then(|| Box::new(value)))
     }
 
     /// Whether a request may come without a body.
@@ -203,14 +243,18 @@ impl BodyType {
         if spec.schema.is_some() && !ContentType::is_json(kind) && spec.fields.is_none() {
             return Err(format!("a schema says nothing about `{kind}`, which is no JSON"));
         }
-        let schema = spec.schema.as_ref().map(|schema| Schema::build(schema, of.formats)).transpose();
-        let schema = schema.map_err(|fault| format!("the schema of `{kind}`, `{}`: {}", fault.pointer, fault.message))?;
-        let open = schema.is_some();
-        let form = spec.fields.as_ref().map(|fields| {
-            let fields = fields.iter().map(|(name, field)| (name.as_str().into(), field.clone()));
-            Form::new(fields, of.form, of.json, open)
-        });
-        Ok(Self { content_type: kind.as_str().into(), schema, form })
+        let fault = |fault: SchemaFault| format!("the schema of `{kind}`, `{}`: {}", fault.pointer, fault.message);
+        let schema = spec.schema.as_ref();
+        let read = match &spec.fields {
+            Some(fields) if fields.is_empty() && schema.is_none() => Read::Form(Form::loose(of.form, of.json), None),
+            Some(fields) => {
+                let schema = schema.map(|schema| Schema::build(schema, of.formats)).transpose().map_err(fault)?;
+                let fields = fields.iter().map(|(name, field)| (name.as_str().into(), field.clone()));
+                Read::Form(Form::new(fields, of.form, of.json, schema.is_some()), schema)
+            }
+            None => Read::Document(schema.map(|schema| Schema::build(schema, of.formats)).transpose().map_err(fault)?),
+        };
+        Ok(Self { content_type: kind.as_str().into(), read })
     }
 }
 

@@ -7,11 +7,10 @@ mod strip;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::Value;
-
 use self::leaks::Leaks;
 use super::request_validation::content::ContentType;
 use super::request_validation::json;
+use super::request_validation::json::document::{Document, Documents};
 use super::request_validation::schema::Schema;
 use crate::exchange::ResponseHead;
 use crate::headers::{Headers, Known};
@@ -85,7 +84,7 @@ enum Status {
 #[derive(Debug)]
 struct BodyType {
     content_type: Box<str>,
-    schema: Option<Schema>,
+    schema: Option<Schema<Documents>>,
 }
 
 /// What has to be looked at of an answer whose head is fine.
@@ -239,16 +238,17 @@ impl ResponseValidation {
         let Look::Body { json, schema } = look else { return Ok(Judged::Passes) };
         let mut judged = Judged::Passes;
         if json {
-            json::scan(data, &self.json).map_err(|_| Reason::ResponseMalformed)?;
             let schema =
                 schema.and_then(|(answer, index)| self.answers.get(answer)?.bodies.as_ref()?.get(index)?.schema.as_ref());
-            if let Some(schema) = schema {
-                let mut value: Value = serde_json::from_slice(data).map_err(|_| Reason::ResponseMalformed)?;
-                if !schema.fits(&value) {
-                    if self.mode != ResponseMode::Strip || !strip::strip(schema, &mut value) {
-                        return Err(Reason::ResponseSchemaMismatch);
+            match schema {
+                None => json::scan(data, &self.json).map_err(|_| Reason::ResponseMalformed)?,
+                Some(schema) => {
+                    let document = Document::read(data, &self.json).map_err(|_| Reason::ResponseMalformed)?;
+                    if !schema.fits(document.root()) {
+                        let strips = self.mode == ResponseMode::Strip;
+                        let stripped = if strips { strip::strip(schema, data, &self.json) } else { None };
+                        judged = Judged::Stripped(stripped.ok_or(Reason::ResponseSchemaMismatch)?);
                     }
-                    judged = Judged::Stripped(strip::cut(data, &value).ok_or(Reason::Internal)?);
                 }
             }
         }

@@ -30,6 +30,59 @@ pub struct RequestValidation {
     /// Bounds of forms.
     #[serde(default)]
     pub form: FormBounds,
+    /// What GraphQL requests may ask for, where that is what requests are.
+    #[serde(default)]
+    pub graphql: Option<GraphQl>,
+}
+
+/// What GraphQL requests may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphQl {
+    /// Fields inside of each other.
+    pub depth: u32,
+    /// Aliases, fragments counted wherever they are used.
+    pub aliases: u32,
+    /// Directives, fragments counted wherever they are used.
+    pub directives: u32,
+    /// Fields, times the sizes of the lists that they are in.
+    pub cost: u64,
+    /// Arguments that say how long a list is.
+    pub list_arguments: Vec<String>,
+    /// Requests that may come together.
+    pub batch: u32,
+    /// Kinds of operations.
+    pub operations: Vec<OperationKind>,
+    /// Root fields; any where it is absent.
+    #[serde(default)]
+    pub root_fields: Option<Vec<String>>,
+    /// Whether the schema may be asked for.
+    #[serde(default)]
+    pub introspection: bool,
+    /// Documents that the service has, and requests name.
+    pub persisted: Persisted,
+}
+
+/// A kind of operation of GraphQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the operation of its name")]
+pub enum OperationKind {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+/// Whether requests may name documents that the service has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Persisted {
+    /// They may not.
+    Refuse,
+    /// They may.
+    Allow,
+    /// They may, and may bring none of their own.
+    Only,
 }
 
 /// What answers have to be.

@@ -14,13 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushKind,
-    RedisConnectionInfo, RedisError, TlsCertificates, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, PushKind, RedisError, Value};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::limits::{self, Charge, Charged, Script};
+use super::sentinel::Place;
 use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
 use crate::ir;
 
@@ -76,7 +74,7 @@ pub struct Redis {
 }
 
 struct Inner {
-    client: Client,
+    place: Place,
     prefix: String,
     deadline: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
@@ -91,6 +89,8 @@ struct Inner {
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
     /// What is known is to be written again: the log may lack some of it.
     resend: AtomicBool,
+    /// It says that it is a replica: another one is the master.
+    demoted: AtomicBool,
 }
 
 struct Following {
@@ -113,32 +113,8 @@ impl Redis {
     /// # Errors
     /// In words: what no server could be reached with.
     pub fn open(spec: &ir::Redis, password: Option<&[u8]>, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
-        let mut settings = RedisConnectionInfo::default()
-            .set_db(spec.database.into())
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        if let Some(username) = &spec.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = password {
-            let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
-            settings = settings.set_password(password);
-        }
-        let address = if spec.tls {
-            ConnectionAddr::TcpTls { host: spec.host.clone(), port: spec.port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(spec.host.clone(), spec.port)
-        };
-        let info = address.into_connection_info().map_err(words)?.set_redis_settings(settings);
-        let client = match spec.tls {
-            false => Client::open(info),
-            true => {
-                let root_cert = spec.ca.as_ref().map(|pem| pem.clone().into_bytes());
-                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
-            }
-        };
         let inner = Arc::new(Inner {
-            client: client.map_err(words)?,
+            place: Place::build(spec, password)?,
             prefix: spec.prefix.clone(),
             deadline: Duration::from_millis(spec.deadline_ms),
             connection: Mutex::default(),
@@ -149,6 +125,7 @@ impl Redis {
             look: Arc::default(),
             waiting: Mutex::default(),
             resend: AtomicBool::new(true),
+            demoted: AtomicBool::new(false),
         });
         runtime.spawn(keep(Arc::downgrade(&inner), Arc::clone(&inner.look)));
         Ok(Self { inner, runtime: runtime.clone() })
@@ -163,12 +140,12 @@ impl Redis {
         let Ok(place) = Arc::clone(&self.inner.room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
         let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
         let (answer, answered) = oneshot::channel();
+        let inner = Arc::clone(&self.inner);
         self.runtime.spawn(async move {
             let _place = place;
             let result = match tokio::time::timeout(deadline, command.query_async::<T>(&mut connection)).await {
                 Ok(Ok(value)) => Ok(value),
-                Ok(Err(error)) if error.is_timeout() => Err(Unavailable::Slow),
-                Ok(Err(_)) => Err(Unavailable::Failed),
+                Ok(Err(error)) => Err(inner.failed(&error)),
                 Err(_) => Err(Unavailable::Slow),
             };
             let _ = answer.send(result);
@@ -182,11 +159,6 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.inner.look.notify_one();
     }
-}
-
-/// What went wrong, without what was configured.
-fn words(error: RedisError) -> String {
-    format!("Redis cannot be used: {}", error.category())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -222,7 +194,8 @@ impl Inner {
                 }
                 Ok::<(), ()>(())
             });
-        let Ok(mut connection) = self.client.get_multiplexed_async_connection_with_config(&config).await else { return false };
+        let Some(mut connection) = self.place.connect(&config).await else { return false };
+        self.demoted.store(false, Ordering::Release);
         let channel = self.channel();
         if !matches!(tokio::time::timeout(READ, connection.subscribe(&channel)).await, Ok(Ok(()))) {
             return false;
@@ -240,7 +213,7 @@ impl Inner {
         loop {
             let _ = tokio::time::timeout(LOOK, look.notified()).await;
             // Only this task and its own `Arc` are left: the store was dropped.
-            if weak.strong_count() <= 1 || !self.read_log(&mut connection).await {
+            if weak.strong_count() <= 1 || self.demoted.load(Ordering::Acquire) || !self.read_log(&mut connection).await {
                 return true;
             }
         }
@@ -263,6 +236,15 @@ impl Inner {
         out
     }
 
+    /// What an error is. Who is a replica by now takes no writes: the connection is given up at once.
+    fn failed(&self, error: &RedisError) -> Unavailable {
+        if error.code() == Some("READONLY") {
+            self.demoted.store(true, Ordering::Release);
+            self.look.notify_one();
+        }
+        if error.is_timeout() { Unavailable::Slow } else { Unavailable::Failed }
+    }
+
     /// Runs the script of limits, which a server that restarted does not have any more.
     async fn charge(&self, connection: &mut MultiplexedConnection, charges: &[Charge]) -> Result<Charged, Unavailable> {
         let run = |by_name| self.limit_script.run(by_name, charges, |key| self.key(key));
@@ -270,7 +252,7 @@ impl Inner {
         if answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
             answer = run(false).query_async(connection).await;
         }
-        let values = answer.map_err(|error| if error.is_timeout() { Unavailable::Slow } else { Unavailable::Failed })?;
+        let values = answer.map_err(|error| self.failed(&error))?;
         limits::read(&values, charges.len()).ok_or(Unavailable::Failed)
     }
 

@@ -66,6 +66,7 @@ impl Server {
             prefix: prefix.into(),
             stale_ms: 1000,
             state_loss: ir::StateLoss::Refuse,
+            sentinel: None,
         }
     }
 

@@ -12,6 +12,7 @@ from yett.config.headers import owned, plain_names
 from yett.config.media_types import type_fault
 from yett.config.types import Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
+from yett.config.validation.graphql import NAMES, GraphQL
 
 if TYPE_CHECKING:
     from yett.config.validation.openapi import Operation
@@ -78,6 +79,9 @@ class JsonLimits(Model):
         }
 
 
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
 class FormLimits(Model):
     """Bounds of forms; beyond one of them 400 `form_too_complex`."""
 
@@ -126,6 +130,8 @@ class RequestValidation(Model):
     """Bounds of JSON bodies."""
     form_limits: FormLimits = FormLimits()
     """Bounds of forms."""
+    graphql: GraphQL | None = None
+    """Requests are GraphQL, with GET and POST, and ask for this at most."""
 
     @model_validator(mode="after")
     def _alone(self) -> RequestValidation:
@@ -139,15 +145,22 @@ class RequestValidation(Model):
 
     def compiled(self, schema: Any) -> dict[str, Any]:
         """Its part of the intermediate representation, with the schema that its file holds."""
-        presence = self.body or ("required" if self.json_schema is not None else "optional")
+        strict = self.json_schema is not None or self.graphql is not None
+        presence = self.body or ("required" if strict else "optional")
         held = {"schema": schema} if self.json_schema is not None else {}
-        bodies = [{"content_type": name, **held} for name in self.content_types]
+        bounded = "form_limits" in self.model_fields_set
+        bodies = [
+            {"content_type": name, **held, **({"fields": {}} if bounded and name in FORMS else {})}
+            for name in self.content_types
+        ]
         return {
             "body": presence,
             "bodies": [] if presence == "refused" else bodies,
             "json": self.json_limits.compiled(),
             **({} if self.formats else {"formats": False}),
-            **self.shared(()),
+            **({"form": self.form_limits.compiled()} if bounded else {}),
+            **({} if self.graphql is None else {"graphql": self.graphql.compiled()}),
+            **self.shared(() if self.graphql is None else NAMES),
         }
 
     def of_operation(self, operation: Operation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from yett.config import template
 from yett.config.base import Location, listed
-from yett.config.filters.request_validation import RequestValidation
+from yett.config.filters.request_validation import FORMS, RequestValidation
 from yett.config.filters.response_validation import ResponseValidation, is_stream
 from yett.config.gateway import Gateway
 from yett.config.media_types import is_json
@@ -59,12 +59,18 @@ class Validations:
             self._described(at, found)
             return
         schema = None
-        for key in ("unknown_properties", "form_limits"):
-            if key in found.model_fields_set:
-                self._fault(
-                    (*at, key), "key_unused", f"without `openapi` `{key}` has no effect; remove it", True
-                )
-        if found.body == "refused":
+        if "unknown_properties" in found.model_fields_set:
+            message = "without `openapi` `unknown_properties` has no effect; remove it"
+            self._fault((*at, "unknown_properties"), "key_unused", message, True)
+        if "form_limits" in found.model_fields_set and not set(FORMS) & set(found.content_types):
+            message = f"no form is taken here, so `form_limits` has no effect; remove it, or add {listed(FORMS)} to `content_types`"
+            self._fault((*at, "form_limits"), "key_unused", message, True)
+        if found.graphql is not None:
+            for key in ("body", "content_types", "json_schema", "formats"):
+                if key in found.model_fields_set:
+                    message = f"requests of GraphQL are of one kind; remove `{key}`, or `graphql`"
+                    self._fault((*at, key), "key_unused", message, True)
+        elif found.body == "refused":
             for key in ("content_types", "json_schema", "json_limits", "formats"):
                 if key in found.model_fields_set:
                     message = f"there is never a body, so `{key}` has no effect; remove it"
@@ -86,7 +92,7 @@ class Validations:
 
     def _described(self, at: Location, found: RequestValidation) -> None:
         """What an operation of a description asks for."""
-        for key in ("body", "content_types", "json_schema"):
+        for key in ("body", "content_types", "json_schema", "graphql"):
             if key in found.model_fields_set:
                 message = f"the description says that already; remove `{key}`, or `openapi`"
                 self._fault((*at, key), "key_unused", message, True)
@@ -219,11 +225,19 @@ class Validations:
 
     def check(self, policy: Policy) -> None:
         """Whether a route fits the operations that it is validated by."""
+        self._graphql(policy)
         for found in (policy.request_validation, policy.response_validation):
             operation = self.operations.get(found[0]) if found else None
             if found and operation:
                 self._fits(policy, found[0], operation)
         self._answers(policy)
+
+    def _graphql(self, policy: Policy) -> None:
+        found = policy.request_validation
+        others = sorted(set(policy.methods) - {"GET", "HEAD", "POST"})
+        if found and found[1].graphql is not None and others:
+            message = f"`{policy.name}` takes {listed(others)}, and GraphQL is asked with GET and POST only; take it out of `methods`"
+            self._fault(("routes", policy.name), "graphql_method", message, True)
 
     def _answers(self, policy: Policy) -> None:
         if policy.response_validation is None or (policy.action.get("forward") and not policy.websocket):

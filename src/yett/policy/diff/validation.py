@@ -24,7 +24,9 @@ BODIES = {"required": ["with one"], "refused": ["without one"], "optional": ["wi
 # What the data plane takes where nothing is said (`crates/yett-core/src/ir/validation.rs`).
 FORM = {"fields": 100, "field": 64 * 1024, "file": 2**64 - 1}
 JSON = ("depth", "keys", "items", "string", "number")
-PARTS = {"body", "bodies", "json", "formats", "parameters", "query", "headers", "form"}
+GRAPHQL = ("depth", "aliases", "directives", "cost", "batch")
+GRAPHQL_OTHERS = ("operations", "root_fields", "introspection", "list_arguments", "persisted")
+PARTS = {"body", "bodies", "json", "formats", "parameters", "query", "headers", "form", "graphql"}
 
 
 def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
@@ -50,6 +52,7 @@ def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
     for key in FORM:
         yield from bound(f"form.{key}", f"the largest `{key}` of forms", forms[0][key], forms[1][key])
     yield from rest("form", "bounds of forms", forms[0], forms[1], FORM)
+    yield from _graphql(old.get("graphql"), new.get("graphql"))
     yield from rest("", "what requests have to be", old, new, PARTS)
 
 
@@ -91,11 +94,38 @@ def _parameters(old: list[Document], new: list[Document]) -> Iterator[Change]:
         yield moves("parameters.order", "parameters are checked in another order", [*map(list, before)], [*map(list, after)])  # fmt: skip
 
 
-def _names(key: str, old: list[str] | None, new: list[str] | None) -> Iterator[Change]:
+def _graphql(old: Document | None, new: Document | None) -> Iterator[Change]:
+    if old == new:
+        return
+    if old is None or new is None:
+        strict, loose = "GraphQL queries are bounded now", "GraphQL queries are not looked at any more"
+        yield from switched("graphql", strict, loose, old, new)
+        return
+    for key in GRAPHQL:
+        yield from bound(f"graphql.{key}", f"the largest `{key}` of GraphQL", old[key], new[key])
+    for key, what in (("operations", "kinds of operations"), ("root_fields", "root fields")):
+        yield from _names(f"graphql.{key}", old.get(key), new.get(key), f"{what} of GraphQL")
+    told = [not one.get("introspection", False) for one in (old, new)]
+    yield from flag("graphql.introspection", "the schema is not told any more", "the schema is told", *told)
+    # Without an argument that was counted a query costs less than before.
+    pair = old["list_arguments"], new["list_arguments"]
+    if set(pair[0]) != set(pair[1]):
+        counted = narrows if set(pair[0]) <= set(pair[1]) else widens
+        yield counted("graphql.list_arguments", "other arguments say how long a list is", *pair)
+    pair = old["persisted"], new["persisted"]
+    if pair == ("allow", "refuse"):
+        yield narrows("graphql.persisted", "documents that the service has are not asked for any more", *pair)
+    elif pair[0] != pair[1]:
+        yield unknown("graphql.persisted", "what becomes of documents that the service has", *pair)
+    yield from rest("graphql", "what GraphQL requests may ask for", old, new, {*GRAPHQL, *GRAPHQL_OTHERS})
+
+
+def _names(key: str, old: list[str] | None, new: list[str] | None, what: str = "") -> Iterator[Change]:
     """Names that are let through; any, where there is no list."""
+    what = what or f"names in {key}"
     if old is None or new is None:
         if old != new:
             make, text = (narrows, "only known ones pass") if old is None else (widens, "any of them passes")
-            yield make(key, f"names in {key}: {text}", old, new)
+            yield make(key, f"{what}: {text}", old, new)
         return
-    yield from subset(key, f"names in {key}", old, new)
+    yield from subset(key, what, old, new)

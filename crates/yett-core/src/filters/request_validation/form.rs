@@ -33,13 +33,21 @@ pub struct Form {
     json: JsonBounds,
     /// Whether fields that are not known are read; what becomes of them is the schema's to say.
     open: bool,
+    /// Whether nothing is known of them: any field and file passes within the bounds, as often as it likes.
+    loose: bool,
 }
 
 impl Form {
     /// Knows these fields; others are texts where `open`.
     #[must_use]
     pub fn new(fields: impl Iterator<Item = (Box<str>, FormField)>, bounds: FormBounds, json: JsonBounds, open: bool) -> Self {
-        Self { fields: fields.collect(), bounds, json, open }
+        Self { fields: fields.collect(), bounds, json, open, loose: false }
+    }
+
+    /// Knows the bounds only.
+    #[must_use]
+    pub fn loose(bounds: FormBounds, json: JsonBounds) -> Self {
+        Self { fields: Box::default(), bounds, json, open: true, loose: true }
     }
 
     fn field(&self, name: &str) -> Option<&FormField> {
@@ -111,7 +119,7 @@ impl Form {
             }
         }
         match field {
-            Some(field) if field.file => {
+            _ if field.map_or(self.loose && head.file, |field| field.file) => {
                 if body.len() as u64 > self.bounds.file {
                     return Err(Fault::TooMuch(FieldError::of(
                         "part",
@@ -174,6 +182,7 @@ impl<'f> Found<'f> {
         let list = field.is_some_and(|field| field.list);
         match (self.map.get_mut(name), list) {
             (Some(Value::Array(items)), true) => items.push(value),
+            (Some(_), _) if self.form.loose => {}
             (Some(_), _) => return Err(Fault::Part(FieldError::of("part", name, "stands more than once"))),
             (None, true) => drop(self.map.insert(name.to_owned(), Value::Array(vec![value]))),
             (None, false) => drop(self.map.insert(name.to_owned(), value)),

@@ -1,6 +1,8 @@
 //! A look over the bytes of a JSON document before anything else reads them (RFC 8259, strictly): one value, no name
 //! twice, within bounds. Builds nothing: what it remembers are the places of the names of open objects.
 
+pub mod document;
+
 use smallvec::SmallVec;
 
 use crate::body::step;
@@ -34,12 +36,45 @@ pub struct Fault {
     pub at: usize,
 }
 
-/// A string as written: its bytes between the quotes, and whether there is an escape in it.
+/// A string as written: its bytes between the quotes, whether there is an escape in it, and what it was called by whoever is told.
 #[derive(Debug, Clone, Copy)]
 struct Text {
     start: usize,
     end: usize,
     escaped: bool,
+    called: u32,
+}
+
+/// A value that is neither array nor object.
+#[derive(Debug, Clone, Copy)]
+enum Scalar {
+    Null,
+    True,
+    False,
+    /// Whether it is written without a fraction and without an exponent.
+    Number(bool),
+}
+
+/// Who is told what a scan finds, in the order of the text.
+trait Listener {
+    /// An array or object begins at this byte.
+    fn opened(&mut self, at: usize, object: bool);
+    /// The innermost one ends before this byte; its names in their order (of bytes) where they were sorted.
+    fn closed(&mut self, end: usize, sorted: &[Text]);
+    /// A string, and whether it is a name; how to call it.
+    fn string(&mut self, text: Text, name: bool) -> u32;
+    /// Another scalar, from byte to byte.
+    fn scalar(&mut self, kind: Scalar, start: usize, end: usize);
+}
+
+/// Nobody.
+impl Listener for () {
+    fn opened(&mut self, _at: usize, _object: bool) {}
+    fn closed(&mut self, _end: usize, _sorted: &[Text]) {}
+    fn string(&mut self, _text: Text, _name: bool) -> u32 {
+        0
+    }
+    fn scalar(&mut self, _kind: Scalar, _start: usize, _end: usize) {}
 }
 
 /// What is open.
@@ -51,7 +86,8 @@ enum Open {
     Array,
 }
 
-struct Scanner<'a> {
+struct Scanner<'a, L> {
+    listener: L,
     text: &'a [u8],
     at: usize,
     bounds: &'a JsonBounds,
@@ -69,14 +105,22 @@ const FEW: usize = 8;
 /// # Errors
 /// The first fault.
 pub fn scan(text: &[u8], bounds: &JsonBounds) -> Result<(), Fault> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(Fault { wrong: Wrong::Malformed, at: error.valid_up_to() });
-    }
-    let mut scanner = Scanner { text, at: 0, bounds, keys: 0, items: 0, names: SmallVec::new(), open: SmallVec::new() };
-    scanner.document()
+    listen(utf8(text)?, bounds, ())
 }
 
-impl Scanner<'_> {
+fn utf8(text: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(text).map_err(|error| Fault { wrong: Wrong::Malformed, at: error.valid_up_to() })
+}
+
+/// The same, with somebody who hears what there is; the last thing that is heard may be wrong.
+fn listen<L: Listener>(text: &str, bounds: &JsonBounds, listener: L) -> Result<L, Fault> {
+    let (names, open) = (SmallVec::new(), SmallVec::new());
+    let mut scanner = Scanner { listener, text: text.as_bytes(), at: 0, bounds, keys: 0, items: 0, names, open };
+    scanner.document()?;
+    Ok(scanner.listener)
+}
+
+impl<L: Listener> Scanner<'_, L> {
     fn fault<T>(&self, wrong: Wrong) -> Result<T, Fault> {
         Err(Fault { wrong, at: self.at })
     }
@@ -115,10 +159,14 @@ impl Scanner<'_> {
                     self.once(first)?;
                     self.at += 1;
                     self.open.pop();
+                    let names = self.names.get(first..).filter(|names| names.len() > FEW).unwrap_or_default();
+                    self.listener.closed(self.at, names);
+                    self.names.truncate(first);
                 }
                 (Open::Array, Some(b']')) => {
                     self.at += 1;
                     self.open.pop();
+                    self.listener.closed(self.at, &[]);
                 }
                 _ => return self.fault(Wrong::Malformed),
             }
@@ -134,6 +182,7 @@ impl Scanner<'_> {
         loop {
             match self.skip() {
                 Some(b'{') => {
+                    self.listener.opened(self.at, true);
                     self.enter(Open::Object(self.names.len()))?;
                     if self.skip() == Some(b'}') {
                         return Ok(());
@@ -141,17 +190,18 @@ impl Scanner<'_> {
                     self.name()?;
                 }
                 Some(b'[') => {
+                    self.listener.opened(self.at, false);
                     self.enter(Open::Array)?;
                     if self.skip() == Some(b']') {
                         return Ok(());
                     }
                     self.item()?;
                 }
-                Some(b'"') => return self.string().map(|_| ()),
+                Some(b'"') => return self.string(false).map(|_| ()),
                 Some(b'-' | b'0'..=b'9') => return self.number(),
-                Some(b't') => return self.word(b"true"),
-                Some(b'f') => return self.word(b"false"),
-                Some(b'n') => return self.word(b"null"),
+                Some(b't') => return self.word(b"true", Scalar::True),
+                Some(b'f') => return self.word(b"false", Scalar::False),
+                Some(b'n') => return self.word(b"null", Scalar::Null),
                 _ => return self.fault(Wrong::Malformed),
             }
         }
@@ -180,7 +230,7 @@ impl Scanner<'_> {
         if self.keys > self.bounds.keys {
             return self.fault(Wrong::Keys);
         }
-        let name = self.string()?;
+        let name = self.string(true)?;
         self.names.push(name);
         if self.skip() != Some(b':') {
             return self.fault(Wrong::Malformed);
@@ -189,27 +239,28 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<Text, Fault> {
+    fn string(&mut self, name: bool) -> Result<Text, Fault> {
         let begin = self.at;
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
         loop {
+            self.at += plain(self.text.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(0..=0x1f) | None => return self.fault(Wrong::Malformed),
-                Some(_) => self.at += 1,
+                _ => return self.fault(Wrong::Malformed),
             }
         }
-        let text = Text { start, end: self.at, escaped };
+        let mut text = Text { start, end: self.at, escaped, called: 0 };
         if (self.at - start) as u64 > self.bounds.string {
             return Err(Fault { wrong: Wrong::String, at: begin });
         }
         self.at += 1;
+        text.called = self.listener.string(text, name);
         Ok(text)
     }
 
@@ -255,7 +306,8 @@ impl Scanner<'_> {
                 return self.fault(Wrong::Malformed);
             }
         }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
+        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        if exponent {
             whole = false;
             self.at += 1;
             self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
@@ -268,32 +320,38 @@ impl Scanner<'_> {
             // Always within 64 bits.
             true if text.len() <= 18 => true,
             true => text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok(),
+            // Below 10^300.
+            false if !exponent && text.len() <= 300 => true,
             false => text.parse::<f64>().is_ok_and(f64::is_finite),
         };
         if text.len() > self.bounds.number as usize || !fits {
             return Err(Fault { wrong: Wrong::Number, at: start });
         }
+        self.listener.scalar(Scalar::Number(whole), start, self.at);
         Ok(())
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if self.text.get(self.at..self.at + word.len()) != Some(word) {
+    fn word(&mut self, word: &[u8], kind: Scalar) -> Result<(), Fault> {
+        let start = self.at;
+        if self.text.get(start..start + word.len()) != Some(word) {
             return self.fault(Wrong::Malformed);
         }
         self.at += word.len();
+        self.listener.scalar(kind, start, self.at);
         Ok(())
     }
 
-    /// No name of the object that ends here stands twice; then its names are forgotten.
+    /// No name of the object that ends here stands twice. More than a few are sorted then.
     fn once(&mut self, first: usize) -> Result<(), Fault> {
         let text = self.text;
         let names = self.names.get_mut(first..).unwrap_or_default();
         let of = |name: &Text| text.get(name.start..name.end).unwrap_or_default();
         let twice = if names.iter().any(|name| name.escaped) {
-            let mut read: Vec<(String, usize)> = names.iter().map(|name| (unescaped(of(name)), name.start)).collect();
-            read.sort_unstable();
+            let mut read: Vec<(String, Text)> = names.iter().map(|name| (unescaped(of(name)), *name)).collect();
+            read.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(one.1.start.cmp(&other.1.start)));
+            names.iter_mut().zip(&read).for_each(|(name, (_, sorted))| *name = *sorted);
             read.windows(2).find_map(|pair| match pair {
-                [one, other] if one.0 == other.0 => Some(other.1),
+                [one, other] if one.0 == other.0 => Some(other.1.start),
                 _ => None,
             })
         } else if names.len() <= FEW {
@@ -309,9 +367,29 @@ impl Scanner<'_> {
         if let Some(start) = twice {
             return Err(Fault { wrong: Wrong::Duplicate, at: start.saturating_sub(1) });
         }
-        self.names.truncate(first);
         Ok(())
     }
+}
+
+/// How many bytes from the first on are neither a quote nor a backslash nor a control character.
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Bit 7 of each byte of `word` that is below `bound`, the lowest one exactly: a borrow only passes beyond it.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES.wrapping_mul(bound)) & !word & HIGHS;
+    let (words, rest) = text.as_chunks::<8>();
+    let mut count = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ ONES.wrapping_mul(u64::from(b'"'));
+        let backslash = word ^ ONES.wrapping_mul(u64::from(b'\\'));
+        let found = below(word, 0x20) | below(quote, 1) | below(backslash, 1);
+        if found != 0 {
+            return count + found.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    count + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len())
 }
 
 /// The 16 bits of `\uXXXX` at this place.

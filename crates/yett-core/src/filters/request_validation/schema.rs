@@ -1,6 +1,7 @@
 //! JSON Schema 2020-12: compiled at load, without the network and with a linear regex engine; errors without values.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+use jsonschema::json::{Json, SerdeJson};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
@@ -14,9 +15,15 @@ const THOROUGH_BYTES: usize = 16 * 1024;
 /// Unknown properties of one document that are named.
 const MAX_UNKNOWN: usize = 10_000;
 
-/// A compiled schema.
-#[derive(Debug)]
-pub struct Schema(Validator);
+/// A compiled schema, of values in a representation: [`Documents`](super::json::document::Documents) that are read where they stand,
+/// or those of `serde_json`.
+pub struct Schema<F: Json = SerdeJson>(Validator<F>);
+
+impl<F: Json> std::fmt::Debug for Schema<F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Schema").field(&self.0).finish()
+    }
+}
 
 /// Why a schema does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +34,13 @@ pub struct SchemaFault {
     pub message: String,
 }
 
-impl Schema {
+impl<F: Json> Schema<F> {
     /// Compiles it. `formats` says whether `format` is checked, or a remark only.
     ///
     /// # Errors
     /// It is no schema, or refers to another document, or has a pattern that cannot be matched in linear time.
     pub fn build(schema: &Value, formats: bool) -> Result<Self, SchemaFault> {
-        let options = jsonschema::options()
+        let options = jsonschema::options_for::<F>()
             .with_draft(Draft::Draft202012)
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
@@ -43,14 +50,14 @@ impl Schema {
 
     /// Whether a value is what the schema asks for.
     #[must_use]
-    pub fn fits(&self, value: &Value) -> bool {
+    pub fn fits(&self, value: F::Node<'_>) -> bool {
         self.0.is_valid(value)
     }
 
     /// Properties that it does not know, or that it forbids by name: where their object stands, and their names. `None` where
     /// something else is wrong, too, or so many that nobody would look at all of them.
     #[must_use]
-    pub fn unknown(&self, value: &Value) -> Option<Vec<(String, String)>> {
+    pub fn unknown<'a>(&'a self, value: F::Node<'a>) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
         for error in self.0.iter_errors(value) {
             match error.kind() {
@@ -77,8 +84,8 @@ impl Schema {
     /// # Errors
     /// What is wrong, at most [`MAX_ERRORS`] parts. Of a long document the first one only: looking for all of them
     /// would cost more than the document.
-    pub fn check(&self, value: &Value, bytes: usize) -> Result<(), Box<[FieldError]>> {
-        if self.0.is_valid(value) {
+    pub fn check<'a>(&'a self, value: F::Node<'a>, bytes: usize) -> Result<(), Box<[FieldError]>> {
+        if self.0.is_valid(value.clone()) {
             return Ok(());
         }
         let errors: Vec<FieldError> = if bytes <= THOROUGH_BYTES {
@@ -97,7 +104,7 @@ impl Schema {
 pub fn check(text: &[u8], formats: bool) -> Result<(), SchemaFault> {
     let schema: Value = serde_json::from_slice(text)
         .map_err(|_| SchemaFault { pointer: String::new(), message: "this is no JSON".to_owned() })?;
-    Schema::build(&schema, formats).map(|_| ())
+    Schema::<SerdeJson>::build(&schema, formats).map(|_| ())
 }
 
 fn fault(error: &ValidationError<'_>) -> SchemaFault {

@@ -2,15 +2,25 @@
 
 use serde_json::{Map, Value};
 
+use crate::filters::request_validation::json::document::{Document, Documents};
 use crate::filters::request_validation::schema::Schema;
+use crate::ir::JsonBounds;
 
 /// Rounds: unknown properties are taken out from the inside, a level at a time.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 65;
 
-/// Makes the value fit by removing unknown properties; false where that is not enough.
-pub(super) fn strip(schema: &Schema, value: &mut Value) -> bool {
+/// The document without its unknown properties, and without blanks; `None` where it does not fit even then.
+pub(super) fn strip(schema: &Schema<Documents>, text: &[u8], bounds: &JsonBounds) -> Option<Vec<u8>> {
+    let mut value: Value = serde_json::from_slice(text).ok()?;
+    let mut kept: Option<Vec<u8>> = None;
     for _ in 0..ROUNDS {
-        let Some(unknown) = schema.unknown(value) else { return false };
+        let unknown = {
+            let document = Document::read(kept.as_deref().unwrap_or(text), bounds).ok()?;
+            if kept.is_some() && schema.fits(document.root()) {
+                return kept;
+            }
+            schema.unknown(document.root()).filter(|unknown| !unknown.is_empty())?
+        };
         // The innermost first: around something that does not fit yet, more may look unknown than is.
         let depth = |pointer: &str| pointer.bytes().filter(|byte| *byte == b'/').count();
         let deepest = unknown.iter().map(|(pointer, _)| depth(pointer)).max().unwrap_or(0);
@@ -19,14 +29,9 @@ pub(super) fn strip(schema: &Schema, value: &mut Value) -> bool {
                 fields.remove(name);
             }
         }
-        if schema.fits(value) {
-            return true;
-        }
-        if unknown.is_empty() {
-            return false;
-        }
+        kept = Some(cut(text, &value)?);
     }
-    false
+    None
 }
 
 /// The document without the properties that `kept`, read from it and stripped, has lost; without blanks. `None` where the
@@ -160,11 +165,12 @@ mod tests {
 
     use super::{cut, strip};
     use crate::filters::request_validation::schema::Schema;
+    use crate::ir::JsonBounds;
 
     fn stripped(schema: Value, text: &str) -> Option<String> {
         let schema = Schema::build(&schema, true).unwrap();
-        let mut value = serde_json::from_str(text).unwrap();
-        strip(&schema, &mut value).then(|| String::from_utf8(cut(text.as_bytes(), &value).unwrap()).unwrap())
+        let bounds = JsonBounds { depth: 64, keys: 1000, items: 1000, string: 1000, number: 40 };
+        strip(&schema, text.as_bytes(), &bounds).map(|kept| String::from_utf8(kept).unwrap())
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Where the Redis is: its address, or the Sentinels that know which one is the master now.
+//!
+//! Sentinels are asked before every connection, one after the other until one answers; whom they name is asked for its role, so
+//! that a Sentinel that is behind does not lead to a replica. One that answered is asked first the next time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError,
+    TlsCertificates, Value,
+};
+
+use crate::ir;
+
+/// Time for a Sentinel to answer.
+const ASK: Duration = Duration::from_millis(500);
+
+/// How the Redis is found.
+pub(super) struct Place {
+    tls: bool,
+    ca: Option<Vec<u8>>,
+    settings: RedisConnectionInfo,
+    /// Its address, or that of a Sentinel.
+    first: Client,
+    sentinels: Option<Sentinels>,
+}
+
+struct Sentinels {
+    master: String,
+    further: Vec<Client>,
+    /// Which one answered last.
+    last: AtomicUsize,
+}
+
+impl Place {
+    /// # Errors
+    /// In words: what cannot be an address.
+    pub(super) fn build(spec: &ir::Redis, password: Option<&[u8]>) -> Result<Self, String> {
+        let mut settings = RedisConnectionInfo::default()
+            .set_db(spec.database.into())
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        if let Some(username) = &spec.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = password {
+            let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
+            settings = settings.set_password(password);
+        }
+        let ca = spec.ca.as_ref().map(|pem| pem.clone().into_bytes());
+        let bare = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let sentinels = match &spec.sentinel {
+            None => None,
+            Some(sentinel) => {
+                let client = |one: &ir::SentinelAddress| client(&one.host, one.port, spec.tls, ca.as_deref(), bare.clone());
+                let further = sentinel.further.iter().map(client).collect::<Result<_, _>>()?;
+                Some(Sentinels { master: sentinel.master.clone(), further, last: AtomicUsize::new(0) })
+            }
+        };
+        let own = if sentinels.is_some() { bare } else { settings.clone() };
+        let first = client(&spec.host, spec.port, spec.tls, ca.as_deref(), own)?;
+        Ok(Self { tls: spec.tls, ca, settings, first, sentinels })
+    }
+
+    /// A connection, to the master where there are Sentinels.
+    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> Option<MultiplexedConnection> {
+        let Some(sentinels) = &self.sentinels else {
+            return self.first.get_multiplexed_async_connection_with_config(config).await.ok();
+        };
+        let (host, port) = sentinels.ask(&self.first).await?;
+        let client = client(&host, port, self.tls, self.ca.as_deref(), self.settings.clone()).ok()?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(config).await.ok()?;
+        let role = tokio::time::timeout(ASK, redis::cmd("ROLE").query_async::<Vec<Value>>(&mut connection)).await;
+        matches!(role.ok()?.ok()?.first()?, Value::BulkString(role) if role.as_slice() == b"master").then_some(connection)
+    }
+}
+
+impl Sentinels {
+    async fn ask(&self, first: &Client) -> Option<(String, u16)> {
+        let all: Vec<&Client> = std::iter::once(first).chain(&self.further).collect();
+        let last = self.last.load(Ordering::Relaxed);
+        for (at, sentinel) in all.iter().enumerate().cycle().skip(last).take(all.len()) {
+            if let Ok(Some(found)) = tokio::time::timeout(ASK, self.ask_one(sentinel)).await {
+                self.last.store(at, Ordering::Relaxed);
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    async fn ask_one(&self, sentinel: &Client) -> Option<(String, u16)> {
+        let mut connection = sentinel.get_multiplexed_async_connection().await.ok()?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
+        command.query_async(&mut connection).await.ok()?
+    }
+}
+
+fn client(host: &str, port: u16, tls: bool, ca: Option<&[u8]>, settings: RedisConnectionInfo) -> Result<Client, String> {
+    let address = match tls {
+        true => ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None },
+        false => ConnectionAddr::Tcp(host.to_owned(), port),
+    };
+    let info = address.into_connection_info().map_err(words)?.set_redis_settings(settings);
+    let made = match tls {
+        false => Client::open(info),
+        true => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: ca.map(<[u8]>::to_vec) }),
+    };
+    made.map_err(words)
+}
+
+/// What went wrong, without what was configured.
+fn words(error: RedisError) -> String {
+    format!("Redis cannot be used: {}", error.category())
+}
