@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
+    from yett.config.filters.quota import Quota, QuotaClass
     from yett.config.filters.rate_limit import LimitClass, LimitSchedule, LimitWindow, RateLimit
     from yett.config.filters.redirect import Redirect
     from yett.config.filters.request_headers import RequestHeaders
@@ -150,6 +151,8 @@ __all__ = [
     "Process",
     "ProxyProtocol",
     "PublishedKeys",
+    "Quota",
+    "QuotaClass",
     "RateLimit",
     "Redirect",
     "Redis",
@@ -215,6 +218,8 @@ _WHERE = {
     "LimitClass": "yett.config.filters.rate_limit",
     "LimitSchedule": "yett.config.filters.rate_limit",
     "LimitWindow": "yett.config.filters.rate_limit",
+    "Quota": "yett.config.filters.quota",
+    "QuotaClass": "yett.config.filters.quota",
     "RateLimit": "yett.config.filters.rate_limit",
     "Redirect": "yett.config.filters.redirect",
     "RequestHeaders": "yett.config.filters.request_headers",

@@ -145,6 +145,12 @@ class Gateway:
 
         Returns `{"revocations", "held", "room"}`, or `{"acknowledged", "id", "kept", "problem"}`: JSON. Waits for the stores."""
 
+    def quotas(self, request: bytes, /) -> bytes:
+        """Show use of quotas, or give a key its whole quota again: `{"by": …, "show": {"quota", "key", "above", "top"}}` or
+        `{"by": …, "reset": {"quota", "scope", "key"}}`.
+
+        Returns `{"rows", "more", "held", "room", "overflowed", "unwritten_ms"}`, or `{"reset", "problem"}`: JSON. Waits for the disk."""
+
     def reopen_logs(self) -> None:
         """Open access log files again, after they were moved away."""
 

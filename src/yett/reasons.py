@@ -95,6 +95,8 @@ REASONS: tuple[str, ...] = (
     "external_unavailable",
     "rate_limited",
     "concurrency_limited",
+    "quota_exceeded",
+    "quota_unavailable",
     "limit_undecided",
     "websocket_limit",
     "content_type_unsupported",

@@ -165,6 +165,8 @@ def test_public_names_are_pinned() -> None:
         "Process",
         "ProxyProtocol",
         "PublishedKeys",
+        "Quota",
+        "QuotaClass",
         "RateLimit",
         "Redirect",
         "Redis",

@@ -229,6 +229,7 @@ impl Engine {
         let mut alone = |question: &Question| {
             let before = self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let mut now = moment(question.time_ms);
+            self.shared.quotas.forget();
             now.monotonic_ns = now.monotonic_ns.saturating_add(before.saturating_mul(self.rest_ns));
             self.answer(question, &callers, &mut state, now).unwrap_or_else(|error| Answer::Not { error })
         };

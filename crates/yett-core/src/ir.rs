@@ -15,6 +15,7 @@ mod machines;
 mod oidc;
 mod outbound;
 mod providers;
+mod quota;
 mod service_token;
 mod shadow_limits;
 mod validation;
@@ -36,6 +37,7 @@ pub use machines::*;
 pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
 pub use providers::*;
+pub use quota::{Period, Quota, QuotaLoss};
 pub use service_token::{ServiceToken, TokenGrant};
 pub use shadow_limits::{ShadowLimit, TriedLimit, TriedRates};
 pub use validation::*;
@@ -246,6 +248,9 @@ pub struct Process {
     pub introspection_cache: u32,
     /// Keys of all rate limit tables together.
     pub limit_keys: u32,
+    /// Keys of quotas.
+    #[serde(default = "quota_keys")]
+    pub quota_keys: u32,
     /// Revocations that are held at once.
     #[serde(default = "revocations")]
     pub revocations: u32,
@@ -258,6 +263,10 @@ pub struct Process {
 
 const fn default_introspection_cache() -> u32 {
     10_000
+}
+
+fn quota_keys() -> u32 {
+    100_000
 }
 
 fn revocations() -> u32 {
@@ -945,6 +954,9 @@ pub struct Route {
     /// Requests at once, group's first.
     #[serde(default)]
     pub concurrency_limits: Vec<ConcurrencyLimit>,
+    /// So much in each period, group's first.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,

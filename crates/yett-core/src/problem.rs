@@ -194,6 +194,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::TenantMismatch
         | Reason::RateLimited
         | Reason::ConcurrencyLimited
+        | Reason::QuotaExceeded
+        | Reason::QuotaUnavailable
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
         | Reason::ParameterUnknown

@@ -186,6 +186,8 @@ reasons! {
     // limit
     RateLimited "rate_limited" 429 Policy Later "too many requests";
     ConcurrencyLimited "concurrency_limited" 429 Policy Later "too many requests at once";
+    QuotaExceeded "quota_exceeded" 429 Policy Later "the quota of this period is used up";
+    QuotaUnavailable "quota_unavailable" 503 Gateway Later "what was used of a quota cannot be written down";
     LimitUndecided "limit_undecided" 403 Policy No "whom or what a limit counts could not be decided";
     WebsocketLimit "websocket_limit" 503 Gateway Later "too many WebSocket connections are open";
     // validate

@@ -33,6 +33,8 @@ pub struct Shared {
     pub limits: Tables,
     /// Requests under way, by limit; they outlive a reload.
     pub under_way: crate::filters::concurrency_limit::UnderWay,
+    /// Use of quotas; it outlives a reload, and on disk the process.
+    pub quotas: Arc<crate::filters::quota::book::Book>,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
     /// WebSocket connections, by route; they outlive a reload.
@@ -96,6 +98,7 @@ impl Shared {
         Self {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
+            quotas: Arc::default(),
             address_lists: address_lists::Registry::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),

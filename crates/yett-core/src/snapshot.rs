@@ -26,6 +26,7 @@ use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::mirror::Mirror;
+use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
@@ -173,6 +174,8 @@ pub struct Route {
     pub rate_limits: RateLimits,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
+    /// So much in each period.
+    pub quotas: Quotas,
     /// Limits that are tried out: counted and reported, never enforced.
     pub shadow_limits: ShadowLimits,
     /// What is done with an allowed request.

@@ -33,6 +33,7 @@ GROUPS = {
     "keys": "keys",
     "identity": "identity",
     "limits": "limits",
+    "quota": "quota",
     "certs": "certs",
     "import": "import_",
     "demo": "demo",

@@ -85,6 +85,14 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
     "keys assertion create": (("yett keys assertion create --file identity.keys.pem",), CODES),
     "keys assertion rotate": (("yett keys assertion rotate --file identity.keys.pem --publish 1h",), CODES),
     "identity jwks": (("yett identity jwks gateway.yaml --output identity.jwks.json",), CODES),
+    "quota show": (
+        ("yett quota show gateway.yaml", "yett quota show gateway.yaml --above 80%", "yett quota show gateway.yaml --key acme --format json"),
+        "0 shown (with --above: nobody is), 1 somebody is above it, or nobody answers, 2 wrong usage.",
+    ),
+    "quota reset": (
+        ("yett quota reset per-partner acme gateway.yaml",),
+        "0 it begins anew, 1 it does not (or nobody answers), 2 wrong usage.",
+    ),
     "limits suggest": (
         ("yett limits suggest access.jsonl --config gateway.yaml", "yett limits suggest access.jsonl --format yaml"),
         "0 suggested, 1 too little to go by (or the configuration does not load), 2 wrong usage.",

@@ -24,6 +24,7 @@ from yett.config.providers.api_key import ApiKey
 from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
+from yett.config.rates import quotas
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
@@ -53,6 +54,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     check_acme(merger)
     check_spiffe(merger, policies)
     check_state(merger)
+    quotas.check_state(merger)
     check_decision_log(merger)
     _admin(merger)
     for name, provider in gateway.identity_providers.items():

@@ -50,6 +50,7 @@ from yett.config.providers.jwt import Jwt
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.providers.signed_request import SignedRequest
+from yett.config.rates import quotas
 from yett.config.rates.shadow import enforced, of_listener
 from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
@@ -206,6 +207,7 @@ def build(
             "buffered_bytes": units.size_bytes(process.buffered_bytes), "verdict_cache": process.verdict_cache,
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
             **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
+            **({"quota_keys": process.quota_keys} if process.quota_keys != 100_000 else {}),
             **({"revocations": process.revocations} if process.revocations != 100_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
@@ -490,6 +492,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
+        **({"quotas": policy.quotas} if policy.quotas else {}),
         **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
         **({"shadow_limits": policy.shadow_limits} if policy.shadow_limits else {}),
         "action": policy.action,
@@ -554,6 +557,7 @@ def weakened(gateway: Gateway) -> list[str]:
             for name, item in items.items()
             if item.external_authorization and item.external_authorization.plaintext
         ]
+    found += quotas.weakened(gateway)
     if gateway.access_log == "off":
         found.append("the access log is off")
     return found

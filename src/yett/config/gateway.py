@@ -48,6 +48,8 @@ class Process(Model):
     """Answers about active tokens that are remembered, and as many about others."""
     limit_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all limits together."""
+    quota_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
+    """Keys of all quotas together."""
     revocations: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Revocations that are held at once; when it is full, another one is refused."""
     drain: Duration = "30s"

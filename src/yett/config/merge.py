@@ -67,6 +67,7 @@ class Policy:
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
+    quotas: list[dict[str, Any]] = field(default_factory=list)
     shadow_limits: list[dict[str, Any]] = field(default_factory=list)
     """Limits that are tried out; nothing that enforces reads them."""
     limit_classes: list[dict[str, Any]] = field(default_factory=list)

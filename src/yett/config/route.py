@@ -17,6 +17,7 @@ from yett.config.filters.cors import Cors
 from yett.config.filters.csrf import Csrf
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.mirror import Mirror
+from yett.config.filters.quota import Quotas
 from yett.config.filters.rate_limit import RateLimits
 from yett.config.filters.redirect import Redirect
 from yett.config.filters.request_headers import RequestHeaders
@@ -137,6 +138,8 @@ class Group(Model):
     """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
+    quota: Quotas = Field(default_factory=dict)
+    """So much in each hour, day, week or month, by caller."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
     rewrite: Rewrite | None = None
@@ -216,6 +219,8 @@ class Route(Model):
     """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)
     """Limits by caller, or `{none: "reason"}`."""
+    quota: Quotas = Field(default_factory=dict)
+    """So much in each hour, day, week or month, by caller."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
     rewrite: Rewrite | None = None

@@ -169,6 +169,10 @@ class Plane:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""
         return bytes(self._gateway.revocations(document))
 
+    def quotas(self, document: bytes) -> bytes:
+        """Shows use of quotas, or gives a key its whole quota again; see `Gateway.quotas` of the native module."""
+        return bytes(self._gateway.quotas(document))
+
     def summary(self) -> str:
         """One line for the service manager."""
         refused = "" if self.last is None or self.last.ok else "; the last reload was refused, see the log"

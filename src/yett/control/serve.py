@@ -208,6 +208,9 @@ class _Commands:
             case "revocations":
                 document = json.dumps({"by": "cli", **_object(request.get("request"))}).encode()
                 return dict(json.loads(await asyncio.to_thread(self._plane.revocations, document)))
+            case "quotas":
+                document = json.dumps({"by": "cli", **_object(request.get("request"))}).encode()
+                return dict(json.loads(await asyncio.to_thread(self._plane.quotas, document)))
             case "takeover":
                 return await self._handover.give(conversation, request)
             case other:

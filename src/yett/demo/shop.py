@@ -119,7 +119,10 @@ class Shop:
         partner, hashes = self.state / "partner.key", self.state / "partners.keys.yaml"
         if not partner.exists() or not hashes.exists():
             hashes.unlink(missing_ok=True)
-            key = keys.create(hashes, keys.NewKey(name="partner", scopes=["orders.read"], tenant="acme"))
+            key = keys.create(
+                hashes,
+                keys.NewKey(name="partner", scopes=["orders.read"], tenant="acme", partner="north-wind"),
+            )
             write_private(partner, key + "\n")
 
 

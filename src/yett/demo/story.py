@@ -257,6 +257,15 @@ STEPS = (
         reason="rate_limited",
         times=6,
     ),
+    Step(
+        "a partner beyond its 60 requests of this month",
+        429,
+        "GET",
+        "/tenants/acme/orders?of=today",
+        "key",
+        reason="quota_exceeded",
+        times=61,
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
-from yett.config.rates.text import at_once_text, pace_text, shadow_text
+from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed
@@ -34,6 +34,7 @@ KEYS = {
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
+    "quotas": ("quota",),
     "priority": ("priority",),
     "hidden": ("hidden",),
     "rewrite": ("rewrite",),
@@ -156,6 +157,8 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in route.get("address_filters", ()):
         lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
         yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+    for quota in route.get("quotas", ()):
+        yield "quotas", f"{quota['name']}: {quota_text(quota)}"
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:

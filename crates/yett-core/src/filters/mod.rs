@@ -13,6 +13,7 @@ pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
 pub mod mirror;
+pub mod quota;
 pub mod rate_limit;
 pub mod redirect;
 pub mod request_headers;

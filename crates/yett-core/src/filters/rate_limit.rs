@@ -15,10 +15,10 @@ mod together;
 mod together_tests;
 
 pub use after::{Declared, Ended, Owed, Owing};
-pub use measure::{Key, Undecided};
+pub use measure::{Cost, Key, Undecided};
 pub use shared::{Answered, Asked};
 pub use sharing::{Sharing, note};
-pub use together::{RateLimits, Reports};
+pub use together::{Classes, RateLimits, Reports};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

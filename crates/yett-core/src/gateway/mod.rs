@@ -236,6 +236,12 @@ impl Gateway {
         shared.service_runtime.block_on(shared.revocations.serve(request)).body.to_string()
     }
 
+    /// Shows use of quotas, or gives a key its whole quota again: the document of `quota::desk`, and the answer, as JSON.
+    #[must_use]
+    pub fn quotas(&self, request: &[u8]) -> String {
+        crate::filters::quota::desk::serve(&self.inner.shared, request).to_string()
+    }
+
     /// Reopens access log files.
     pub fn reopen_logs(&self) {
         self.inner.log.reopen();
@@ -325,6 +331,8 @@ impl Gateway {
                 inner.shared.events.push("error", "worker_stuck", &[("detail", "a worker did not end in time")]);
             }
         }
+        // Nobody is charged any more.
+        inner.shared.quotas.close();
         *lock(&inner.admin) = None;
         *control = Control::stopped();
         inner.log.stop(GRACE);

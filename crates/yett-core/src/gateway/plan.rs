@@ -1,11 +1,13 @@
 //! What an apply prepares before anything changes: everything that can fail happens here.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::adopt::{self, Adopted, Given};
 use super::error;
+use crate::filters::quota::disk::Disk;
 use crate::ir;
 use crate::observe::access_log::Target;
 use crate::observe::admin::{Admin, Probe, Token};
@@ -90,6 +92,7 @@ pub(super) struct Plan {
     admin: AdminPlan,
     logs: Targets,
     stores: Opened,
+    quotas: Option<(PathBuf, Arc<Disk>)>,
 }
 
 /// Where logs go from now on, where that changed.
@@ -126,6 +129,7 @@ impl Plan {
         let logs = Targets { access, decisions: decision_log(control, ir, &mut errors) };
         let stores = shared.stores.opened().change(ir.state.as_ref(), secrets, &shared.service_runtime);
         let stores = stores.map_err(|(key, message)| errors.push(error(&format!("/state/{key}"), &message))).ok();
+        let quotas = quotas(ir, shared).map_err(|message| errors.push(error("/state/directory", &message))).ok();
         // Nothing listens before all of it can be served.
         if errors.is_empty() {
             for (index, known) in listeners.iter().enumerate() {
@@ -134,7 +138,7 @@ impl Plan {
                 }
             }
         }
-        let (Some(tls), Some(stores), true) = (tls, stores, errors.is_empty()) else { return Err(errors) };
+        let (Some(tls), Some(stores), Some(quotas), true) = (tls, stores, quotas, errors.is_empty()) else { return Err(errors) };
         let admin = match admin {
             AdminPlan::New(address, mut admin) => {
                 admin.serve(probe, &shared.service_runtime).map_err(|message| vec![error("/admin/address", &message)])?;
@@ -142,7 +146,7 @@ impl Plan {
             }
             other => other,
         };
-        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, logs, stores })
+        Ok(Self { snapshot, tls: Arc::new(tls), listeners, admin, logs, stores, quotas })
     }
 
     /// Every address that is ours, so that no service resolves to one.
@@ -174,6 +178,10 @@ impl Plan {
         shared.stores.set(self.stores);
         crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
+        shared.quotas.configure(ir);
+        if let Some((directory, disk)) = &self.quotas {
+            shared.quotas.keep(directory, disk);
+        }
         shared.revocations.configure(ir.process.revocations, ir.state.as_ref().and_then(|state| state.redis.as_ref()));
         let entries = usize::try_from(self.snapshot.ir.process.verdict_cache).unwrap_or(usize::MAX);
         let installed = Arc::new(Installed {
@@ -191,6 +199,17 @@ impl Plan {
         control.decision_log = self.snapshot.ir.decision_log.as_ref().map(|log| log.file.clone());
         (installed, self.logs)
     }
+}
+
+/// Where use is kept, if there are quotas.
+fn quotas(ir: &ir::Ir, shared: &Arc<Shared>) -> Result<Option<(PathBuf, Arc<Disk>)>, String> {
+    if ir.routes.iter().all(|route| route.quotas.is_empty()) {
+        return Ok(None);
+    }
+    let directory = ir.state.as_ref().and_then(|state| state.directory.as_ref());
+    let directory = Path::new(directory.ok_or("a quota needs a directory, in which it survives a restart")?);
+    let disk = shared.quotas.open(directory, Arc::downgrade(shared))?;
+    Ok(Some((directory.to_owned(), disk)))
 }
 
 fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, errors: &mut Vec<LoadError>) -> Vec<Known> {

@@ -104,6 +104,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     external_checks(&mut out, shared);
     shadow(&mut out, shared);
     state(&mut out, shared);
+    quotas(&mut out, shared);
     address_lists(&mut out, shared);
     responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
@@ -201,6 +202,30 @@ fn shadow(out: &mut String, shared: &Shared) {
         for (outcome, count) in record.counts() {
             let _ = writeln!(out, "{name}{{route=\"{route}\",rule=\"{rule}\",outcome=\"{outcome}\"}} {count}");
         }
+    }
+}
+
+/// Use of quotas; nothing where there never was any.
+fn quotas(out: &mut String, shared: &Shared) {
+    let book = &shared.quotas;
+    let (held, room) = book.size();
+    if held == 0 && book.warned().is_empty() {
+        return;
+    }
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    single(out, "yett_quota_keys", "keys that have used something of a quota", "gauge", count(held));
+    single(out, "yett_quota_keys_limit", "keys of quotas that there is room for", "gauge", count(room));
+    let help = "requests charged to the entry that keys of a quota share for which there was no room";
+    single(out, "yett_quota_overflow_total", help, "counter", book.overflowed.get());
+    let name = "yett_quota_unwritten_seconds";
+    head(out, name, "how long use of quotas has been waiting to be written", "gauge");
+    let waiting = book.unwritten_for_ms(crate::server::clock::monotonic_ns());
+    let _ = writeln!(out, "{name} {}.{:03}", waiting / 1000, waiting % 1000);
+    let name = "yett_quota_thresholds_total";
+    head(out, name, "keys that passed a threshold of a quota, once each period", "counter");
+    for (names, percent, count) in book.warned() {
+        let (quota, scope) = (Label(&names.name), Label(&names.scope));
+        let _ = writeln!(out, "{name}{{quota=\"{quota}\",scope=\"{scope}\",percent=\"{percent}\"}} {count}");
     }
 }
 

@@ -62,8 +62,14 @@ pub(super) fn limit(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
         None => route.concurrency_limits.enter(exchange, ask.as_ref()),
         Some(_) => Ok(held),
     };
+    // What finds no room in a quota costs no rate, and what is refused by a rate nothing of a quota.
     let entered = places.and_then(|places| {
+        let classes = || route.rate_limits.classes(ask.as_ref());
+        let quotas = route.quotas.look(exchange, ask.as_ref(), classes, now, &mut reports)?;
         let asked = route.rate_limits.admit(exchange, ask.as_ref(), now, answered.as_deref(), &mut reports)?;
+        if asked.is_none() {
+            quotas.take(now, &mut reports)?;
+        }
         Ok((places, asked))
     });
     exchange.limits = reports;

@@ -36,6 +36,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         rate_limits: vec![],
         limit_classes: vec![],
         concurrency_limits: vec![],
+        quotas: vec![],
         shadow_limits: vec![],
         action: ir::Action::Forward(vec![]),
         rewrite: None,

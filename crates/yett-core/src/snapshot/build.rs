@@ -23,6 +23,7 @@ use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
+use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::RateLimits;
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
@@ -604,6 +605,14 @@ impl Context<'_> {
                 None
             }
         };
+        let quotas = Quotas::build(&spec.quotas, &spec.limit_classes, &shared.quotas, readable.as_ref());
+        let quotas = match quotas {
+            Ok(quotas) => Some(quotas),
+            Err(messages) => {
+                errors.0.extend(messages.into_iter().map(|message| LoadError { pointer: at("quotas"), message }));
+                None
+            }
+        };
         let tried = shadow_limits(&spec.shadow_limits, &spec.name, readable.as_ref(), shared, || at("shadow_limits"), errors);
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
@@ -650,6 +659,7 @@ impl Context<'_> {
         own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
+        own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
@@ -682,6 +692,7 @@ impl Context<'_> {
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
+            quotas: quotas?,
             shadow_limits: tried,
             action: action?,
             rewrite: rewrite?,

@@ -81,16 +81,7 @@ impl Sqlite {
     /// In words: the directory or the file cannot be used, or is open to others.
     pub fn open(directory: &Path) -> Result<Self, String> {
         let shown = directory.display();
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| format!("the directory `{shown}` cannot be made: {error}"))?;
-        let mode =
-            std::fs::metadata(directory).map_err(|error| format!("`{shown}` cannot be used: {error}"))?.permissions().mode();
-        if mode & 0o022 != 0 {
-            return Err(format!("others may write in `{shown}`; take that away with `chmod 700 {shown}`"));
-        }
+        private_directory(directory)?;
         let connection = connect(&directory.join("state.db")).map_err(|error| format!("the state in `{shown}` {error}"))?;
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
@@ -131,8 +122,29 @@ fn within_deadline<T: Send + 'static>(answered: oneshot::Receiver<T>) -> Reply<T
     })
 }
 
-/// The file, readable by its owner only, with its tables.
-fn connect(file: &Path) -> Result<Connection, String> {
+/// The directory, made with mode 0700 where it is missing.
+///
+/// # Errors
+/// In words: it cannot be used, or others may write in it.
+pub(crate) fn private_directory(directory: &Path) -> Result<(), String> {
+    let shown = directory.display();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| format!("the directory `{shown}` cannot be made: {error}"))?;
+    let mode = std::fs::metadata(directory).map_err(|error| format!("`{shown}` cannot be used: {error}"))?.permissions().mode();
+    if mode & 0o022 != 0 {
+        return Err(format!("others may write in `{shown}`; take that away with `chmod 700 {shown}`"));
+    }
+    Ok(())
+}
+
+/// The file, made with mode 0600 where it is missing.
+///
+/// # Errors
+/// In words that follow its name: it cannot be opened, or is open to others.
+pub(crate) fn private_file(file: &Path) -> Result<(), String> {
     let created = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -145,6 +157,12 @@ fn connect(file: &Path) -> Result<Connection, String> {
     if mode & 0o077 != 0 {
         return Err(format!("is open to others; take that away with `chmod 600 {}`", file.display()));
     }
+    Ok(())
+}
+
+/// The file, readable by its owner only, with its tables.
+fn connect(file: &Path) -> Result<Connection, String> {
+    private_file(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(file, flags)?;

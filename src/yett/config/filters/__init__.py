@@ -32,6 +32,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("external_authorization", "authorize", ("group", "route"), "one"),
     Filter("concurrency_limit", "limit", ("group", "route"), "all"),
     Filter("rate_limit", "limit", ("group", "route"), "all"),
+    Filter("quota", "limit", ("group", "route"), "all"),
     Filter("request_validation", "validate", ("group", "route"), "one"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
+from yett.config.rates import quotas
 from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 from yett.config.rates.shadow import enforced, rates, tried
 from yett.config.rates.shared import Sharing
 
 if TYPE_CHECKING:
     from yett.config.filters.address_limit import AddressLimit
+    from yett.config.filters.authorize import Rule
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.rate_limit import LimitSchedule, RateLimit
     from yett.config.merge import Merger, Policy
@@ -63,14 +66,15 @@ class Limits:
                 if source.startswith("group "):
                     shared[name] = made
                 for one in made:
-                    self._named(str(one["name"]), source, place)
+                    self.named(str(one["name"]), source, place)
             for name, limit in part.address_limit.items():
                 self._add(self.policy.address_limits, "address_limit", name, limit, source)
-                self._named(name, source, (*where, "address_limit", name))
+                self.named(name, source, (*where, "address_limit", name))
             for name, many in part.concurrency_limit.items():
                 self._add(self.policy.concurrency_limits, "concurrency_limit", name, many, source)
                 self._concurrency(many, (*where, "concurrency_limit", name))
-                self._named(name, source, (*where, "concurrency_limit", name), self._at_once)
+                self.named(name, source, (*where, "concurrency_limit", name), self._at_once)
+        quotas.merged(self)
         self._chosen()
 
     def _add(
@@ -89,12 +93,12 @@ class Limits:
             self.policy.shadow_limits.append(tried(source, key, name, made))
 
     def _concurrency(self, item: ConcurrencyLimit, place: Location) -> None:
-        self._callers(item.key, place)
+        self.callers(item.key, place)
         if item.fair and self.policy.access == "public":
             message = "a public route knows no callers who could share; remove `fair`"
             self.merger.fault((*place, "fair"), "limit_without_caller", message)
 
-    def _named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
+    def named(self, name: str, source: str, place: Location, names: dict[str, str] | None = None) -> None:
         """Names of rates stand in one header; those of requests at once do not."""
         known = self._names if names is None else names
         if name in known:
@@ -110,9 +114,15 @@ class Limits:
         self, name: str, item: RateLimit, place: Location, source: str, rules: list[dict[str, Any]]
     ) -> dict[str, str]:
         """The names of the classes in the document; their rules are added to those given."""
+        return self.classes_of(item.classes, f"{source}: rate_limit.{name}", place, rules)
+
+    def classes_of(
+        self, classes: Mapping[str, Rule], source: str, place: Location, rules: list[dict[str, Any]]
+    ) -> dict[str, str]:
+        """The same, of classes that stand in a limit of this source."""
         found = {}
-        for label, rule in item.classes.items():
-            found[label] = f"{source}: rate_limit.{name}.{label}"
+        for label, rule in classes.items():
+            found[label] = f"{source}.{label}"
             where = (*place, "classes", label)
             if self.policy.access == "public":
                 self.merger.fault(
@@ -195,21 +205,29 @@ class Limits:
         return bool((cost.after and "after" in before) or cost.methods or before.get("methods"))
 
     def _check(self, item: RateLimit, made: list[dict[str, Any]], place: Location) -> None:
-        self._callers(item.key, place)
+        self.callers(item.key, place)
+        self.cost(item.cost, place)
         if self.policy.access == "public":
-            if item.cost is not None and item.cost.cel:
-                message = "a public route knows no callers, of whom an expression could say the cost; write a number"
-                self.merger.fault((*place, "cost"), "limit_without_caller", message)
             return
-        if item.cost is not None and item.cost.cel:
-            wanted = "a whole number, such as `request.size / 1024 + 1`"
-            self._expression(item.cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
         self._zones(item.schedule, (*place, "schedule"))
         for label, one in item.classes.items():
             self._zones(one.schedule, (*place, "classes", label, "schedule"))
         self._fits(made, (*place, "cost"))
 
-    def _callers(self, key: LimitKey | None, place: Location) -> None:
+    def cost(self, cost: LimitCost | None, place: Location) -> None:
+        """Whether an expression comes to a cost."""
+        if cost is None or not cost.cel:
+            return
+        if self.policy.access == "public":
+            message = (
+                "a public route knows no callers, of whom an expression could say the cost; write a number"
+            )
+            self.merger.fault((*place, "cost"), "limit_without_caller", message)
+            return
+        wanted = "a whole number, such as `request.size / 1024 + 1`"
+        self._expression(cost.cel, ">= 0", (*place, "cost", "cel"), wanted)
+
+    def callers(self, key: LimitKey | None, place: Location) -> None:
         """Whether the route knows whose the bucket is."""
         if self.policy.access == "public" and (key is None or key.what in {*CALLER, "cel"}):
             self.merger.fault(
@@ -259,23 +277,23 @@ class Limits:
 
     def _chosen(self) -> None:
         """Whoever chooses the key chooses the bucket: another limit has to bound that."""
-        limits = self.policy.rate_limits
+        limits = (*self.policy.rate_limits, *self.policy.quotas)
         sure = any(
             isinstance(one["key"], str) and "class" not in one and "during" not in one for one in limits
         )
         if sure or self.policy.address_limits:
             return
         for part, where, _ in self.parts:
-            names = [
-                name
-                for name, item in part.rate_limit.items()
-                if item.enforced and item.key and item.key.what in {"header", "cel"}
-            ]
+            keyed = (
+                *(("rate_limit", name, item.key) for name, item in part.rate_limit.items() if item.enforced),
+                *(("quota", name, item.key) for name, item in part.quota.items()),
+            )
+            names = [(kind, name) for kind, name, key in keyed if key and key.what in {"header", "cel"}]
             if names:
                 beside = "key: route" if self.policy.access == "public" else "key: principal"
                 self.merger.fault(
-                    (*where, "rate_limit", names[0], "key"),
+                    (*where, *names[0], "key"),
                     "limit_key_chosen",
-                    f"callers may choose what {listed(names)} is keyed by, and each value has a bucket of its own; "
+                    f"callers may choose what {listed([name for _, name in names])} is keyed by, and each value has a bucket of its own; "
                     f"add a limit with `{beside}` beside it",
                 )

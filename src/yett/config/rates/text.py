@@ -49,6 +49,13 @@ def limit_text(limit: dict[str, Any]) -> str:
     return "".join(f", {part}" for part in found)
 
 
+def quota_text(quota: dict[str, Any]) -> str:
+    """`100000 each month (Europe/Berlin), by partner, not for batch, told at 80%`."""
+    warned = ", ".join(f"{one}%" for one in quota.get("warn", ()))
+    found = f"{quota['amount']} each {quota['period']} ({quota['zone']}), by {key_text(quota['key'])}{limit_text(quota)}"
+    return found + (f", told at {warned}" if warned else "")
+
+
 def cost_text(cost: dict[str, Any]) -> str:
     """`POST costs 5, others 1`."""
     if "value" in cost:

@@ -33,6 +33,7 @@ REASONS = {
     "tenant": {"tenant_mismatch", "tenant_missing", "tenant_ambiguous"},
     "rate_limits": {"rate_limited"},
     "address_limits": {"address_limited"},
+    "quotas": {"quota_exceeded"},
     "access": {"credential_missing"},
     "authenticate": {
         "provider_not_accepted",
@@ -112,6 +113,9 @@ class Examples:
         wanted = REASONS.get(key)
         if key in {"rate_limits", "address_limits"} and isinstance(change.old, dict):
             found = self._search(route, change, times=min(change.old["burst"] + 1, ROW))
+        elif key == "quotas" and change.part == "quotas" and isinstance(change.old, dict | int):
+            amount = change.old["amount"] if isinstance(change.old, dict) else change.old
+            found = self._search(route, change, times=min(amount + 1, ROW))
         elif key == "body":
             large = change.old + 1 if change.old < BODY else None
             found = self._search(route, change, body=large) if large else {}

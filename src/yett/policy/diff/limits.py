@@ -34,7 +34,7 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
             less = slower and other["burst"] <= one["burst"]
             text = f"the limit `{key[0]}`: {_pace(one)} before, {_pace(other)} now"
             yield (narrows if less else widens)(f"{where}.{key[0]}", text, one, other)
-        yield from _cost(f"{where}.{key[0]}.cost", key[0], one.get("cost", ONE), other.get("cost", ONE))
+        yield from costs(f"{where}.{key[0]}.cost", key[0], one.get("cost", ONE), other.get("cost", ONE))
         if one.get("jitter_s") != other.get("jitter_s"):
             text = f"the limit `{key[0]}`: `Retry-After` has another jitter"
             yield moves(f"{where}.{key[0]}.jitter", text, one.get("jitter_s"), other.get("jitter_s"))
@@ -85,7 +85,7 @@ def classes(old: list[Document], new: list[Document]) -> Iterator[Change]:
         yield moves("rate_limits.classes", "it has other classes of callers", sorted(before), sorted(after))
 
 
-def _cost(where: str, name: str, old: Document, new: Document) -> Iterator[Change]:
+def costs(where: str, name: str, old: Document, new: Document) -> Iterator[Change]:
     if old == new:
         return
     text = f"the limit `{name}`: {cost_text(old)} before, {cost_text(new)} now"

@@ -22,11 +22,12 @@ from yett.policy.diff.change import (
     widens,
 )
 from yett.policy.diff.limits import classes, concurrency, limits
+from yett.policy.diff.quotas import quotas
 
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "shadow_limits", "body_limit",
+    "assurance", "address_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "quotas", "shadow_limits", "body_limit",
     "websocket", "cors", "csrf",
     "response_tenant", "classification", "hidden",
     "request_validation",
@@ -54,6 +55,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     for key in ("address_limits", "rate_limits"):
         yield from limits(key, old[key], new[key])
     yield from concurrency(old.get("concurrency_limits", []), new.get("concurrency_limits", []))
+    yield from quotas(old.get("quotas", []), new.get("quotas", []))
     yield from classes(old.get("limit_classes", []), new.get("limit_classes", []))
     validated = old.get("request_validation"), new.get("request_validation")
     yield from at("request_validation", validation.compare(*validated))

@@ -182,7 +182,7 @@ def _neutral(route: Document, name: str) -> Document:
     """A route whose limits and rules stand where those of another name stand."""
     own = str(route["name"])
     found = dict(route)
-    for key in ("rate_limits", "address_limits", "concurrency_limits"):
+    for key in ("rate_limits", "address_limits", "concurrency_limits", "quotas"):
         if key in route:
             found[key] = [_limit(one, own, name) for one in route[key]]
     if "shadow_limits" in route:

@@ -89,6 +89,8 @@ def _rules(document: dict[str, Any]) -> Iterator[str]:
             yield _rule(limit["name"], "address_limited")
         for limit in route.get("concurrency_limits", ()):
             yield _rule(limit["name"], "concurrency_limited")
+        for quota in route.get("quotas", ()):
+            yield _rule(quota["name"], "quota_exceeded")
         for limit in route["rate_limits"]:
             yield _rule(limit["name"], "rate_limited")
 

@@ -58,9 +58,11 @@ pub(super) struct Charge<'a> {
 
 /// The classes that a caller is in; what cannot be decided is both, so that it is limited by either side.
 #[derive(Debug, Clone, Copy)]
-struct Classes {
-    maybe_in: u64,
-    maybe_out: u64,
+pub struct Classes {
+    /// Bits of those that the caller may be in.
+    pub maybe_in: u64,
+    /// Bits of those that it may not be in.
+    pub maybe_out: u64,
 }
 
 impl Entry {
@@ -231,7 +233,8 @@ impl RateLimits {
         Ok(charges)
     }
 
-    fn classes(&self, ask: Option<&Ask<'_>>) -> Classes {
+    /// The classes that the caller is in.
+    pub(crate) fn classes(&self, ask: Option<&Ask<'_>>) -> Classes {
         let mut found = Classes { maybe_in: 0, maybe_out: 0 };
         for (at, class) in (0_u32..).zip(&self.classes) {
             let bit = 1_u64.checked_shl(at).unwrap_or(0);

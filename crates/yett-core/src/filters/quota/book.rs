@@ -1,0 +1,508 @@
+//! Use, by quota and key, for the whole process: what is counted in memory, and what of it is still to be written.
+//!
+//! An entry is never dropped before its period ends. When there is no place for another, further keys of a quota share one
+//! entry, which stays theirs until its period ends, so that nobody who has used it up gets a fresh one in between.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::disk::Disk;
+use super::period::Span;
+use crate::ir;
+use crate::shared::{Counter, Shared};
+
+const SHARDS: usize = 64;
+/// Keys before the first configuration says otherwise.
+const DEFAULT_KEYS: usize = 100_000;
+/// Warnings that wait to be logged; the counters have all of them.
+const WARNINGS: usize = 1024;
+/// How long use may be unwritten before `state_loss` says what happens, milliseconds.
+pub const PATIENCE_MS: u64 = 10_000;
+
+/// A quota and whose use it is: the first half of a SHA-256.
+pub type Id = u128;
+
+/// A quota: `group:billing`, `per-partner`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Names {
+    /// Where it stands.
+    pub scope: Arc<str>,
+    /// What it is called.
+    pub name: Arc<str>,
+}
+
+/// Use of one key.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The quota.
+    pub names: Names,
+    /// What the key is: `partner`, `tenant` …; `others` for the one that is shared.
+    pub by: Box<str>,
+    /// Whose it is, for people.
+    pub whose: Box<str>,
+    /// The period that it was used in.
+    pub span: Span,
+    /// All that was used in it.
+    pub used: u64,
+    /// What of that is not written yet.
+    pub pending: i64,
+}
+
+/// What is written, or was read.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Whose.
+    pub id: Id,
+    /// As in memory. Where it is to be written `used` does not count, where it was read `pending` does not.
+    pub entry: Entry,
+}
+
+impl Entry {
+    /// Begins the period. What was used in a later one stays used: the clock went back. A request of the second before stays in the
+    /// one that has begun meanwhile.
+    pub fn enter(&mut self, span: Span) {
+        if self.span.start_s < span.start_s {
+            self.used = 0;
+            self.pending = 0;
+        }
+        if self.span.start_s != span.end_s {
+            self.span = span;
+        }
+    }
+
+    fn charge(&mut self, span: Span, cost: u64, amount: u64) -> Result<u64, u64> {
+        self.enter(span);
+        if cost == 0 {
+            return Ok(self.used);
+        }
+        let used = self.used.checked_add(cost).filter(|used| *used <= amount).ok_or(self.used)?;
+        self.used = used;
+        self.pending = self.pending.saturating_add_unsigned(cost);
+        Ok(used)
+    }
+}
+
+/// Whose use is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Its own entry.
+    pub id: Id,
+    /// The one that keys without a place share.
+    pub others: Id,
+    /// The quota.
+    pub names: &'a Names,
+}
+
+/// What a configuration says of a quota, for people.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Requests in a period.
+    pub amount: u64,
+    /// Percentages at which it is told.
+    pub warn: Vec<u8>,
+    /// How long a period is.
+    pub period: ir::Period,
+    /// Where it begins.
+    pub zone: String,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<Id, Entry>,
+    /// Entries with something to write.
+    dirty: HashSet<Id>,
+}
+
+impl Shard {
+    fn note(&mut self, id: Id, before: i64) {
+        if before == 0 {
+            self.dirty.insert(id);
+        }
+    }
+}
+
+/// A threshold that was passed.
+#[derive(Debug)]
+pub struct Warning {
+    /// The quota.
+    pub names: Names,
+    /// What the key is.
+    pub by: Box<str>,
+    /// Whose.
+    pub whose: Box<str>,
+    /// The threshold, percent.
+    pub percent: u8,
+    /// Use and amount then.
+    pub used: (u64, u64),
+    /// When the period ends.
+    pub end_s: u64,
+}
+
+#[derive(Debug, Default)]
+struct Warnings {
+    waiting: Vec<Warning>,
+    counts: BTreeMap<(Names, u8), u64>,
+}
+
+/// All use of the process.
+#[derive(Debug)]
+pub struct Book {
+    shards: [Mutex<Shard>; SHARDS],
+    held: AtomicUsize,
+    keys: AtomicUsize,
+    /// Requests that were charged to a shared entry.
+    pub overflowed: Counter,
+    warnings: Mutex<Warnings>,
+    known: Mutex<BTreeMap<Names, Known>>,
+    disk: Mutex<Option<(PathBuf, Arc<Disk>)>>,
+    /// Since when something is unwritten, milliseconds of the monotonic clock; 0 where nothing is.
+    unwritten_ms: AtomicU64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            held: AtomicUsize::new(0),
+            keys: AtomicUsize::new(DEFAULT_KEYS),
+            overflowed: Counter::default(),
+            warnings: Mutex::default(),
+            known: Mutex::default(),
+            disk: Mutex::default(),
+            unwritten_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Book {
+    fn shard(&self, id: Id) -> MutexGuard<'_, Shard> {
+        let [first, ..] = id.to_le_bytes();
+        let at = usize::from(first) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+        lock(&self.shards[at])
+    }
+
+    /// Changes the bound; nothing that is held is dropped.
+    pub fn set_keys(&self, keys: u32) {
+        self.keys.store(usize::try_from(keys).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// Keys that are held, and for how many there is room.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.held.load(Ordering::Relaxed), self.keys.load(Ordering::Relaxed))
+    }
+
+    /// What the configuration that serves now says.
+    pub fn configure(&self, ir: &ir::Ir) {
+        let known = ir.routes.iter().flat_map(|route| &route.quotas).map(|quota| {
+            let names = Names { scope: quota.scope.as_str().into(), name: quota.name.as_str().into() };
+            let said = Known { amount: quota.amount, warn: quota.warn.clone(), period: quota.period, zone: quota.zone.clone() };
+            (names, said)
+        });
+        *lock(&self.known) = known.collect();
+        self.set_keys(ir.process.quota_keys);
+    }
+
+    /// What is known of a quota.
+    #[must_use]
+    pub fn known(&self, names: &Names) -> Option<Known> {
+        lock(&self.known).get(names).cloned()
+    }
+
+    /// Use of a place in a period, charging nothing.
+    #[must_use]
+    pub fn used(&self, place: &Place<'_>, span: Span) -> u64 {
+        // The shared one counts for new keys once there was no place for one of them.
+        self.used_by(place.id, span).or_else(|| self.used_by(place.others, span)).unwrap_or(0)
+    }
+
+    fn used_by(&self, id: Id, span: Span) -> Option<u64> {
+        let mut shard = self.shard(id);
+        let entry = shard.entries.get_mut(&id)?;
+        entry.enter(span);
+        Some(entry.used)
+    }
+
+    /// Charges a place: what is used then, or the use where it does not fit. `who` says for people what the key is, and whose.
+    pub fn charge(
+        &self,
+        place: &Place<'_>,
+        span: Span,
+        cost: u64,
+        amount: u64,
+        who: impl FnOnce() -> (Box<str>, Box<str>),
+    ) -> Result<u64, u64> {
+        if let Some(result) = self.charge_held(place.id, span, cost, amount) {
+            return result;
+        }
+        if cost == 0 {
+            return Ok(self.used(place, span));
+        }
+        let shared = self.used_by(place.others, span).is_some_and(|used| used > 0);
+        let (id, (by, whose)) = if shared || !self.has_place() {
+            self.overflowed.increment();
+            (place.others, ("others".into(), "all who found no place".into()))
+        } else {
+            (place.id, who())
+        };
+        let mut shard = self.shard(id);
+        if !shard.entries.contains_key(&id) && id != place.others {
+            self.held.fetch_add(1, Ordering::Relaxed);
+        }
+        let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0 };
+        let entry = shard.entries.entry(id).or_insert_with(fresh);
+        let before = entry.pending;
+        let result = entry.charge(span, cost, amount);
+        if result.is_ok() {
+            shard.note(id, before);
+        }
+        result
+    }
+
+    fn charge_held(&self, id: Id, span: Span, cost: u64, amount: u64) -> Option<Result<u64, u64>> {
+        let mut shard = self.shard(id);
+        let entry = shard.entries.get_mut(&id)?;
+        entry.enter(span);
+        let before = entry.pending;
+        let result = entry.charge(span, cost, amount);
+        if result.is_ok() && cost > 0 {
+            shard.note(id, before);
+        }
+        Some(result)
+    }
+
+    /// Whether one more key may be held. Requests that ask at once may each hold one more.
+    fn has_place(&self) -> bool {
+        let (held, keys) = self.size();
+        held < keys
+    }
+
+    /// Gives back what was charged just now.
+    pub fn give_back(&self, place: &Place<'_>, span: Span, cost: u64) {
+        for id in [place.id, place.others] {
+            let mut shard = self.shard(id);
+            if let Some(entry) = shard.entries.get_mut(&id) {
+                if entry.span == span {
+                    let before = entry.pending;
+                    entry.used = entry.used.saturating_sub(cost);
+                    entry.pending = entry.pending.saturating_sub_unsigned(cost);
+                    shard.note(id, before);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Says that a threshold was passed.
+    pub fn warn(&self, warning: Warning) {
+        let mut warnings = lock(&self.warnings);
+        let count = warnings.counts.entry((warning.names.clone(), warning.percent)).or_default();
+        *count = count.saturating_add(1);
+        if warnings.waiting.len() < WARNINGS {
+            warnings.waiting.push(warning);
+        }
+    }
+
+    /// Takes the warnings that wait.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut lock(&self.warnings).waiting)
+    }
+
+    /// How often each threshold was passed, since start.
+    #[must_use]
+    pub fn warned(&self) -> Vec<(Names, u8, u64)> {
+        lock(&self.warnings).counts.iter().map(|((names, percent), count)| (names.clone(), *percent, *count)).collect()
+    }
+
+    /// Forgets everything: for tools, which ask each question as if it were the first.
+    pub fn forget(&self) {
+        if self.held.swap(0, Ordering::Relaxed) > 0 {
+            self.shards.iter().for_each(|shard| *lock(shard) = Shard::default());
+        }
+    }
+
+    /// All entries whose period has not ended.
+    #[must_use]
+    pub fn entries(&self, now_s: u64) -> Vec<(Id, Entry)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            found.extend(shard.entries.iter().filter(|(_, entry)| entry.span.end_s > now_s).map(|(id, e)| (*id, e.clone())));
+        }
+        found
+    }
+}
+
+/// What the thread that writes asks for.
+impl Book {
+    /// What is to be written; it counts as unwritten until [`Book::written`].
+    pub(super) fn unwritten(&self, now_s: u64) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let dirty = std::mem::take(&mut shard.dirty);
+            for id in dirty {
+                match shard.entries.get(&id) {
+                    Some(entry) if entry.pending != 0 && entry.span.end_s > now_s => {
+                        rows.push(Row { id, entry: entry.clone() });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        rows
+    }
+
+    /// They could not be written: they are tried again.
+    pub(super) fn not_written(&self, rows: &[Row]) {
+        for row in rows {
+            let mut shard = self.shard(row.id);
+            if shard.entries.get(&row.id).is_some_and(|entry| entry.pending != 0) {
+                shard.dirty.insert(row.id);
+            }
+        }
+    }
+
+    /// They are on disk: what remains to be written of each is what came since.
+    pub(super) fn written(&self, rows: &[Row]) {
+        for row in rows {
+            let mut shard = self.shard(row.id);
+            let Some(entry) = shard.entries.get_mut(&row.id) else { continue };
+            // A period that began meanwhile began with nothing to write.
+            if entry.span == row.entry.span {
+                entry.pending = entry.pending.saturating_sub(row.entry.pending);
+                if entry.pending != 0 {
+                    shard.dirty.insert(row.id);
+                }
+            }
+        }
+    }
+
+    /// Takes what is on disk: of other processes too, with what is still to be written here.
+    pub(super) fn read(&self, rows: Vec<Row>, now_s: u64) {
+        for row in rows.into_iter().filter(|row| row.entry.span.end_s > now_s) {
+            let mut shard = self.shard(row.id);
+            match shard.entries.get_mut(&row.id) {
+                None => {
+                    if &*row.entry.by != "others" {
+                        self.held.fetch_add(1, Ordering::Relaxed);
+                    }
+                    shard.entries.insert(row.id, Entry { pending: 0, ..row.entry });
+                }
+                Some(entry) if entry.span.start_s < row.entry.span.start_s && entry.span.end_s <= row.entry.span.start_s => {
+                    *entry = Entry { pending: 0, ..row.entry };
+                }
+                Some(entry) if entry.span.start_s > row.entry.span.start_s => {}
+                Some(entry) => entry.used = row.entry.used.saturating_add_signed(entry.pending),
+            }
+        }
+    }
+
+    /// Everything that is in memory is new to a disk: all of it is to be written that the disk has not.
+    pub(super) fn move_to(&self, rows: Vec<Row>, now_s: u64) {
+        let there: HashMap<Id, &Row> = rows.iter().map(|row| (row.id, row)).collect();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let mut dirty = HashSet::new();
+            for (id, entry) in &mut shard.entries {
+                let written = there.get(id).filter(|row| row.entry.span == entry.span).map_or(0, |row| row.entry.used);
+                entry.used = entry.used.max(written);
+                entry.pending = i64::try_from(entry.used.saturating_sub(written)).unwrap_or(i64::MAX);
+                if entry.pending != 0 {
+                    dirty.insert(*id);
+                }
+            }
+            shard.dirty = dirty;
+        }
+        self.read(rows, now_s);
+    }
+
+    /// Drops what has ended.
+    pub(super) fn sweep(&self, now_s: u64) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let mut own = 0_usize;
+            shard.entries.retain(|_, entry| {
+                let stays = entry.span.end_s > now_s;
+                own = own.saturating_add(usize::from(!stays && &*entry.by != "others"));
+                stays
+            });
+            self.held.fetch_sub(own, Ordering::Relaxed);
+        }
+    }
+
+    /// An operator gives a key its whole quota again.
+    pub(super) fn reset(&self, id: Id) {
+        let mut shard = self.shard(id);
+        if let Some(entry) = shard.entries.get_mut(&id) {
+            // What was charged since it was written counts.
+            entry.used = u64::try_from(entry.pending).unwrap_or(0);
+        }
+    }
+
+    /// Something is to be written from now on; or nothing is any more.
+    pub(super) fn set_unwritten(&self, since_ms: Option<u64>) {
+        match since_ms {
+            None => self.unwritten_ms.store(0, Ordering::Relaxed),
+            Some(now_ms) => {
+                let _ = self.unwritten_ms.compare_exchange(0, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How long something is unwritten, milliseconds.
+    #[must_use]
+    pub fn unwritten_for_ms(&self, monotonic_ns: u64) -> u64 {
+        match self.unwritten_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            since => (monotonic_ns / 1_000_000).saturating_sub(since),
+        }
+    }
+}
+
+/// Where it is kept.
+impl Book {
+    /// The disk of a directory: the one that is open, or a new one.
+    ///
+    /// # Errors
+    /// In words: it cannot be opened, or what is in it is damaged.
+    pub fn open(&self, directory: &Path, shared: Weak<Shared>) -> Result<Arc<Disk>, String> {
+        if let Some((open, disk)) = &*lock(&self.disk)
+            && open == directory
+        {
+            return Ok(Arc::clone(disk));
+        }
+        Disk::open(directory, shared).map(Arc::new)
+    }
+
+    /// From now on it is kept there. What is on it counts from the first request on.
+    pub fn keep(&self, directory: &Path, disk: &Arc<Disk>) {
+        let mut kept = lock(&self.disk);
+        if kept.as_ref().is_some_and(|(_, other)| Arc::ptr_eq(other, disk)) {
+            return;
+        }
+        let before = kept.replace((directory.to_owned(), Arc::clone(disk)));
+        drop(kept);
+        // The one before writes what it has to, then all of it is new to the other.
+        drop(before);
+        disk.begin();
+    }
+
+    /// The disk that it is kept on.
+    pub(super) fn disk(&self) -> Option<Arc<Disk>> {
+        lock(&self.disk).as_ref().map(|(_, disk)| Arc::clone(disk))
+    }
+
+    /// Writes what is left, and closes the file.
+    pub fn close(&self) {
+        let disk = lock(&self.disk).take();
+        drop(disk);
+    }
+}
