@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -226,6 +226,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(below=TREES, above=TREES)
 def test_what_the_overlay_says_counts_and_nothing_else_changes(below: Any, above: Any) -> None:
     def leaves(value: Any, at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
