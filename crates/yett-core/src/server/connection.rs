@@ -166,7 +166,7 @@ mod tests {
             size_of::<F>()
         }
         let plain = size(super::serve::<TcpStream>);
-        assert!(plain <= 2336, "{plain} bytes for a connection");
+        assert!(plain <= 2416, "{plain} bytes for a connection");
         assert!(
             size_of::<crate::exchange::Exchange>() <= 1536,
             "{} bytes for an exchange",
