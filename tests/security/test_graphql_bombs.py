@@ -87,3 +87,55 @@ def test_many_requests_together(gateway, origin):
         answer = gate.request("POST", "/graphql", JSON, json.dumps(batch).encode())
         assert (answer.status, answer.reason) == (400, "graphql_too_complex")
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "#\u2028mutation M{drop ...X} fragment X on Mutation\n{__typename}",
+        "{ok #\u2029 __schema{types{name}}\n}",
+        "{ok #\x85 drop\n}",
+        "{ok} fragment F on Query {a " + "@x" * 20_000 + "}",
+    ],
+    ids=["a line ends at U+2028", "at U+2029", "at U+0085", "a fragment that nothing uses"],
+)
+def test_what_a_service_reads_in_another_way(shop, query):
+    gate, service = shop
+    answer = gate.request("POST", "/graphql", JSON, json.dumps({"query": query}).encode())
+    assert (answer.status, answer.reason) == (400, "graphql_malformed")
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("name", ["Query", "%20query", "query[]", "OPERATIONNAME", "query%00x", "que%ff"])
+def test_a_name_that_a_service_takes_for_query(gateway, origin, name):
+    service = origin()
+    gate = gateway(
+        configs.public(service, methods={"any_of": ["GET", "POST"]}, request_validation={"graphql": {}})
+    )
+    for method, path, body in (
+        ("POST", f"/graphql?{name}=mutation%7Bdrop%7D", b'{"query": "{ok}"}'),
+        ("GET", f"/graphql?query=%7Bok%7D&{name}=%7Bdrop%7D", None),
+    ):
+        headers = JSON if body is not None else {}
+        answer = gate.request(method, path, headers, body)
+        assert (answer.status, answer.reason) == (400, "graphql_malformed"), method
+    assert service.requests == []
+    assert gate.request("POST", "/graphql?other=1", JSON, b'{"query": "{ok}"}').status == 200
+
+
+def test_a_query_beside_the_name_of_another(gateway, origin):
+    service = origin()
+    asked = [
+        {"query": "{ok}", "id": "stored"},
+        {"query": "{ok}", "documentId": "stored"},
+        {"query": "{ok}", "extensions": {"persistedQuery": {"sha256Hash": "00"}}},
+    ]
+    for persisted, refused in (("refuse", asked), ("allow", asked[:2])):
+        gate = gateway(
+            configs.public(service, methods="POST", request_validation={"graphql": {"persisted": persisted}})
+        )
+        for body in refused:
+            answer = gate.request("POST", "/graphql", JSON, json.dumps(body).encode())
+            assert (answer.status, answer.reason) == (403, "graphql_not_allowed"), (persisted, body)
+        assert service.requests == []
+    assert gate.request("POST", "/graphql", JSON, json.dumps(asked[2]).encode()).status == 200

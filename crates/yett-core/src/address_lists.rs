@@ -122,8 +122,7 @@ impl ListFile {
     fn refresh(&self, shared: &Shared) {
         let stamp = std::fs::metadata(&self.path).map(|found| Stamp::of(&found)).ok();
         let mut seen = self.seen();
-        let told = seen.1.is_some();
-        if seen.0 == stamp && (stamp.is_some() || told) {
+        if seen.0 == stamp && stamp.is_some() {
             return;
         }
         let path = self.path.to_string_lossy();
@@ -140,11 +139,14 @@ impl ListFile {
                 *seen = (Some(stamp), None);
                 shared.events.push("info", "address_list_read", &[("file", &path), ("entries", &entries)]);
             }
-            Err(fault) => {
-                self.failures.increment();
-                let kept = if self.is_known() { "what was read before goes on to count" } else { "nothing was read before" };
-                shared.events.push("warning", "address_list_failed", &[("file", &path), ("fault", &fault), ("kept", kept)]);
-                *seen = (stamp, Some(fault));
+            Err(Fault { what, lasts }) => {
+                // Told once; a file that is not there, or could not be opened, is tried again each second.
+                if seen.1.as_ref() != Some(&what) || lasts {
+                    self.failures.increment();
+                    let kept = if self.is_known() { "what was read before goes on to count" } else { "nothing was read before" };
+                    shared.events.push("warning", "address_list_failed", &[("file", &path), ("fault", &what), ("kept", kept)]);
+                }
+                *seen = (stamp.filter(|_| lasts), Some(what));
             }
         }
     }
@@ -168,24 +170,35 @@ impl ListFile {
     }
 }
 
+/// Why a file was not taken.
+struct Fault {
+    what: String,
+    /// It is what the file contains: reading it again says the same.
+    lasts: bool,
+}
+
 /// A whole file, as it was at one moment.
-fn read(path: &Path) -> Result<(Ranges, Stamp), String> {
-    let fault = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        _ => "it cannot be read".to_owned(),
+fn read(path: &Path) -> Result<(Ranges, Stamp), Fault> {
+    let lasting = |what: String| Fault { what, lasts: true };
+    let passing = |what: &str| Fault { what: what.to_owned(), lasts: false };
+    let fault = |error: std::io::Error| {
+        passing(match error.kind() {
+            std::io::ErrorKind::NotFound => "it does not exist",
+            std::io::ErrorKind::PermissionDenied => "it may not be read",
+            _ => "it cannot be read",
+        })
     };
     if !std::fs::metadata(path).map_err(fault)?.is_file() {
-        return Err("it is no file".to_owned());
+        return Err(passing("it is no file"));
     }
     let file = File::open(path).map_err(fault)?;
     let before = Stamp::of(&file.metadata().map_err(fault)?);
     if before.length > MAX_FILE {
-        return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
+        return Err(lasting(format!("it is larger than {} MiB", MAX_FILE >> 20)));
     }
-    let ranges = Ranges::read(BufReader::with_capacity(1 << 16, file))?;
+    let ranges = Ranges::read(BufReader::with_capacity(1 << 16, file)).map_err(lasting)?;
     if Stamp::of(&std::fs::metadata(path).map_err(fault)?) != before {
-        return Err("it changed while it was read".to_owned());
+        return Err(passing("it changed while it was read"));
     }
     Ok((ranges, before))
 }
@@ -229,9 +242,12 @@ async fn watch(file: Weak<ListFile>, shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let (Some(file), Some(shared)) = (file.upgrade(), shared.upgrade()) else { return };
+        let events = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || file.refresh(&shared)).await;
-        if looked.is_err() {
-            return;
+        match looked {
+            Err(error) if error.is_cancelled() => return,
+            Err(_) => events.events.push("error", "address_list_failed", &[("fault", "a bug in the gateway; it is tried again")]),
+            Ok(()) => {}
         }
     }
 }

@@ -206,10 +206,10 @@ class _Commands:
             case "key_uses":
                 return {"uses": await asyncio.to_thread(self._uses.known)}
             case "revocations":
-                document = json.dumps({"by": "cli", **_object(request.get("request"))}).encode()
+                document = json.dumps({**_object(request.get("request")), "by": "cli"}).encode()
                 return dict(json.loads(await asyncio.to_thread(self._plane.revocations, document)))
             case "quotas":
-                document = json.dumps({"by": "cli", **_object(request.get("request"))}).encode()
+                document = json.dumps({**_object(request.get("request")), "by": "cli"}).encode()
                 return dict(json.loads(await asyncio.to_thread(self._plane.quotas, document)))
             case "takeover":
                 return await self._handover.give(conversation, request)

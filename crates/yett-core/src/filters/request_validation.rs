@@ -139,6 +139,7 @@ impl RequestValidation {
         // A body that was held is of known length.
         let empty = exchange.body.is_none() && request.framing == Framing::Empty;
         if let Some(graphql) = &self.graphql {
+            graphql::plain_names(exchange.query())?;
             let get = matches!(request.method, Method::Get | Method::Head);
             let values = |name: &str| -> Vec<Option<String>> { query_values(exchange.query(), name).collect() };
             match (get, empty) {

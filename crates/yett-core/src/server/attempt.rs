@@ -55,6 +55,7 @@ impl<C: Client> Lane<C> {
         if let Err(reason) = self.assert_identity(job) {
             return Once::Ended(reason.into());
         }
+        attempted.asked = true;
         let request = &self.exchange.request;
         let framing = request.framing;
         let host: &[u8] = match &service.host {
@@ -153,6 +154,7 @@ impl<C: Client> Lane<C> {
                 && tries.holds(length)
                 && let Err(failure) = transfer.hold(usize::try_from(length).unwrap_or(usize::MAX)).await
             {
+                attempted.service_ns += monotonic_ns().saturating_sub(first_byte);
                 return Once::Ended(failed(&endpoint, failure, transfer.up));
             }
         }
@@ -225,7 +227,7 @@ impl<C: Client> Lane<C> {
         let keep_alive = complete.keep_alive;
         transfer.waited = timed.then(|| Waited::new(if is_held { monotonic_ns() } else { first_byte.max(time) }));
         let body = transfer.body().await;
-        attempted.service_ns += transfer.waited.map_or(0, |waited| waited.total());
+        attempted.service_ns += transfer.waited.map_or(0, |waited| waited.ended(monotonic_ns()));
         let moved = transfer.down_moved;
         if let (Some(copied), Ok(())) = (transfer.down.copy.take(), &body) {
             judged::watched(job, &self.exchange, &copied);

@@ -37,6 +37,8 @@ pub struct Attempted {
     pub first_byte_ns: u64,
     /// Whether a kept connection was used.
     pub reused: bool,
+    /// Whether anything of the request went to a service.
+    pub asked: bool,
     /// What the last answer says of its cost.
     pub declared: Declared,
     /// Nanoseconds in which the service was waited for, where a cost is by them.

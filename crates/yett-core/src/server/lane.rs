@@ -186,8 +186,8 @@ impl<C: Client> Lane<C> {
             }
         };
         if !self.exchange.owing.is_empty() {
-            let Attempted { declared, service_ns, .. } = &attempted;
-            let ended = Ended { asked: self.body_taken, declared, bytes: passed, service_ns: *service_ns };
+            let Attempted { asked, declared, service_ns, .. } = &attempted;
+            let ended = Ended { asked: *asked, declared, bytes: passed, service_ns: *service_ns };
             pipeline::settle(&view.snapshot, &mut self.exchange, &ended, now());
         }
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);

@@ -86,9 +86,10 @@ impl Waited {
         (self.since, self.service) = (now, service);
     }
 
-    /// Nanoseconds.
+    /// Nanoseconds, with those since it was last noted whom it is waited for.
     #[must_use]
-    pub fn total(&self) -> u64 {
+    pub fn ended(mut self, now: u64) -> u64 {
+        self.note(now, self.service);
         self.total
     }
 }

@@ -10,6 +10,12 @@ from yett.config import units
 from yett.config.base import listed, nearest, refuse
 
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
+# They say something to clients, or to checks of the answer, and the one with the cost is taken out.
+_RESERVED = re.compile(
+    r"access-control-.*|age|allow|authorization|cache-control|connection|content-.*|cross-origin-.*|date|dpop-nonce|etag|expires"
+    r"|last-modified|link|location|permissions-policy|ratelimit.*|referrer-policy|retry-after|set-cookie|strict-transport-security"
+    r"|trailer|transfer-encoding|upgrade|vary|via|www-authenticate|x-content-type-options|x-frame-options|x-request-id"
+)
 _MOST = 1_000_000_000
 _WAYS = ("header", "bytes", "time")
 _KEYS = (*_WAYS, "missing", "keep", "reserve", "most")
@@ -114,6 +120,8 @@ def _header(value: dict[str, Any]) -> None:
             f"`{name}` is not the name of a header; use letters, digits and `-`",
             ("after", "header"),
         )
+    if _RESERVED.fullmatch(name.lower()):
+        raise _refuse(f"`{name}` says something else; let the service say the cost in a header of its own", "header")
     if "missing" not in value:
         raise _refuse("say what an answer without the header costs, such as `missing: 1`", "header")
     if not isinstance(value.get("keep", False), bool):

@@ -13,6 +13,8 @@ from yett.config.words import Location, listed
 KEY = "x-yett-cost"
 BURST = 40
 """Of the limit, where no operation costs much."""
+MOST = 1_000
+"""Of one operation: the limit of the group lets each through twice, and all others as often as that comes to."""
 
 
 def cost(operation: dict[str, Any], at: Location) -> Any:
@@ -32,6 +34,9 @@ def cost(operation: dict[str, Any], at: Location) -> Any:
         raise Faulty((*at, KEY, *context.get("at", ())), str(context.get("message"))) from None
     if found.methods or found.cel or found.most == 0:
         text = f"`{KEY}` is a whole number of requests, such as `5`, or `{{after: …}}` as in a configuration"
+        raise Faulty((*at, KEY), text)
+    if found.most > MOST:
+        text = f"`{found.most}` is more than an import takes, {MOST:,}: its limit would let every other operation through as often"
         raise Faulty((*at, KEY), text)
     return value
 

@@ -116,10 +116,8 @@ struct Shard {
 }
 
 impl Shard {
-    fn note(&mut self, id: Id, before: i64) {
-        if before == 0 {
-            self.dirty.insert(id);
-        }
+    fn note(&mut self, id: Id) {
+        self.dirty.insert(id);
     }
 }
 
@@ -151,6 +149,8 @@ struct Warnings {
 pub struct Book {
     shards: [Mutex<Shard>; SHARDS],
     held: AtomicUsize,
+    /// Of them, by quota.
+    by_quota: Mutex<HashMap<Names, usize>>,
     keys: AtomicUsize,
     /// Requests that were charged to a shared entry.
     pub overflowed: Counter,
@@ -166,6 +166,7 @@ impl Default for Book {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             held: AtomicUsize::new(0),
+            by_quota: Mutex::default(),
             keys: AtomicUsize::new(DEFAULT_KEYS),
             overflowed: Counter::default(),
             warnings: Mutex::default(),
@@ -201,13 +202,17 @@ impl Book {
 
     /// What the configuration that serves now says.
     pub fn configure(&self, ir: &ir::Ir) {
-        let known = ir.routes.iter().flat_map(|route| &route.quotas).map(|quota| {
+        self.know(ir.routes.iter().flat_map(|route| &route.quotas));
+        self.set_keys(ir.process.quota_keys);
+    }
+
+    pub(super) fn know<'q>(&self, quotas: impl IntoIterator<Item = &'q ir::Quota>) {
+        let known = quotas.into_iter().map(|quota| {
             let names = Names { scope: quota.scope.as_str().into(), name: quota.name.as_str().into() };
             let said = Known { amount: quota.amount, warn: quota.warn.clone(), period: quota.period, zone: quota.zone.clone() };
             (names, said)
         });
         *lock(&self.known) = known.collect();
-        self.set_keys(ir.process.quota_keys);
     }
 
     /// What is known of a quota.
@@ -246,7 +251,7 @@ impl Book {
             return Ok(self.used(place, span));
         }
         let shared = self.used_by(place.others, span).is_some_and(|used| used > 0);
-        let (id, (by, whose)) = if shared || !self.has_place() {
+        let (id, (by, whose)) = if shared || !self.has_place(place.names) {
             self.overflowed.increment();
             (place.others, ("others".into(), "all who found no place".into()))
         } else {
@@ -254,14 +259,13 @@ impl Book {
         };
         let mut shard = self.shard(id);
         if !shard.entries.contains_key(&id) && id != place.others {
-            self.held.fetch_add(1, Ordering::Relaxed);
+            self.hold(place.names);
         }
         let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0 };
         let entry = shard.entries.entry(id).or_insert_with(fresh);
-        let before = entry.pending;
         let result = entry.charge(span, cost, amount);
         if result.is_ok() {
-            shard.note(id, before);
+            shard.note(id);
         }
         result
     }
@@ -270,18 +274,27 @@ impl Book {
         let mut shard = self.shard(id);
         let entry = shard.entries.get_mut(&id)?;
         entry.enter(span);
-        let before = entry.pending;
         let result = entry.charge(span, cost, amount);
         if result.is_ok() && cost > 0 {
-            shard.note(id, before);
+            shard.note(id);
         }
         Some(result)
     }
 
-    /// Whether one more key may be held. Requests that ask at once may each hold one more.
-    fn has_place(&self) -> bool {
+    /// Whether one more key of a quota may be held: half of the places are for whoever comes first, the others for quotas that
+    /// have less than their share. So the keys of one, which may be header fields of anybody, do not take the places of all
+    /// others. Requests that ask at once may each hold one more.
+    fn has_place(&self, names: &Names) -> bool {
         let (held, keys) = self.size();
-        held < keys
+        let own = || lock(&self.by_quota).get(names).copied().unwrap_or(0);
+        held < keys && (held < keys / 2 || own() < (keys / lock(&self.known).len().max(1)).max(1))
+    }
+
+    fn hold(&self, names: &Names) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        let mut all = lock(&self.by_quota);
+        let own = all.entry(names.clone()).or_default();
+        *own = own.saturating_add(1);
     }
 
     /// Gives back what was charged just now.
@@ -290,10 +303,9 @@ impl Book {
             let mut shard = self.shard(id);
             if let Some(entry) = shard.entries.get_mut(&id) {
                 if entry.span == span {
-                    let before = entry.pending;
                     entry.used = entry.used.saturating_sub(cost);
                     entry.pending = entry.pending.saturating_sub_unsigned(cost);
-                    shard.note(id, before);
+                    shard.note(id);
                 }
                 return;
             }
@@ -325,6 +337,7 @@ impl Book {
     pub fn forget(&self) {
         if self.held.swap(0, Ordering::Relaxed) > 0 {
             self.shards.iter().for_each(|shard| *lock(shard) = Shard::default());
+            lock(&self.by_quota).clear();
         }
     }
 
@@ -375,8 +388,8 @@ impl Book {
         for row in rows {
             let mut shard = self.shard(row.id);
             let Some(entry) = shard.entries.get_mut(&row.id) else { continue };
-            // A period that began meanwhile began with nothing to write.
-            if entry.span == row.entry.span {
+            // A period that began meanwhile began with nothing to write; one that a reload made longer did not.
+            if entry.span.start_s <= row.entry.span.start_s {
                 entry.pending = entry.pending.saturating_sub(row.entry.pending);
                 if entry.pending != 0 {
                     shard.dirty.insert(row.id);
@@ -392,7 +405,7 @@ impl Book {
             match shard.entries.get_mut(&row.id) {
                 None => {
                     if &*row.entry.by != "others" {
-                        self.held.fetch_add(1, Ordering::Relaxed);
+                        self.hold(&row.entry.names);
                     }
                     shard.entries.insert(row.id, Entry { pending: 0, ..row.entry });
                 }
@@ -428,13 +441,25 @@ impl Book {
     pub(super) fn sweep(&self, now_s: u64) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let mut own = 0_usize;
+            let mut gone: HashMap<Names, usize> = HashMap::new();
             shard.entries.retain(|_, entry| {
                 let stays = entry.span.end_s > now_s;
-                own = own.saturating_add(usize::from(!stays && &*entry.by != "others"));
+                if !stays && &*entry.by != "others" {
+                    let count = gone.entry(entry.names.clone()).or_default();
+                    *count = count.saturating_add(1);
+                }
                 stays
             });
-            self.held.fetch_sub(own, Ordering::Relaxed);
+            let mut all = lock(&self.by_quota);
+            for (names, count) in gone {
+                self.held.fetch_sub(count, Ordering::Relaxed);
+                if let Some(own) = all.get_mut(&names) {
+                    *own = own.saturating_sub(count);
+                    if *own == 0 {
+                        all.remove(&names);
+                    }
+                }
+            }
         }
     }
 
@@ -492,7 +517,10 @@ impl Book {
         drop(kept);
         // The one before writes what it has to, then all of it is new to the other.
         drop(before);
-        disk.begin();
+        if !disk.begin() {
+            // Since the start: `state_loss` says what happens until it is read.
+            self.set_unwritten(Some(1));
+        }
     }
 
     /// The disk that it is kept on.

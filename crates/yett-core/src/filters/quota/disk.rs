@@ -95,11 +95,12 @@ impl Disk {
     }
 
     /// Takes what is on it into memory, and writes from now on.
-    pub fn begin(&self) {
+    ///
+    /// False where that has not happened within the time: what is used is not known then.
+    #[must_use]
+    pub fn begin(&self) -> bool {
         let (answer, answered) = sync_channel(1);
-        if self.send(Job::Begin(answer)) {
-            let _ = answered.recv_timeout(PATIENCE);
-        }
+        self.send(Job::Begin(answer)) && answered.recv_timeout(PATIENCE).is_ok()
     }
 
     /// Gives keys their whole quota again, on disk first.
@@ -152,7 +153,7 @@ fn connect(file: &Path) -> Result<Connection, String> {
         Ok(found) => return Err(damaged(found)),
         Err(error) => return Err(damaged(error)),
     }
-    rows(&connection, -1).map_err(damaged)?;
+    each(&connection, -1, |_| ()).map_err(damaged)?;
     Ok(connection)
 }
 
@@ -226,7 +227,7 @@ impl Desk {
 
     /// What is there counts; what is in memory and not there is to be written.
     fn begin(&mut self, shared: &Shared) {
-        match rows(&self.connection, -1) {
+        match rows(&self.connection, -1, now_s()) {
             Ok((found, version)) => {
                 self.version = version;
                 shared.quotas.move_to(found, now_s());
@@ -277,7 +278,7 @@ impl Desk {
                 add(&transaction, row, version)?;
             }
         }
-        let (found, version) = rows(&transaction, self.version)?;
+        let (found, version) = rows(&transaction, self.version, now_s())?;
         transaction.commit()?;
         self.version = version;
         self.data_version = data_version;
@@ -406,19 +407,29 @@ fn find(connection: &Connection, id: Id) -> Result<Option<Row>, Failed> {
     found.map(|row| row.map(|(row, _)| row)).transpose()
 }
 
-/// Rows that are newer than a version, and the newest version.
-fn rows(connection: &Connection, version: i64) -> Result<(Vec<Row>, i64), Failed> {
+/// Rows that are newer than a version and whose period has not ended, and the newest version.
+fn rows(connection: &Connection, version: i64, now_s: u64) -> Result<(Vec<Row>, i64), Failed> {
+    let mut found = Vec::new();
+    let newest = each(connection, version, |row| {
+        if row.entry.span.end_s > now_s {
+            found.push(row);
+        }
+    })?;
+    Ok((found, newest))
+}
+
+/// Each row that is newer than a version, one at a time; the newest version.
+fn each(connection: &Connection, version: i64, mut take: impl FnMut(Row)) -> Result<i64, Failed> {
     let sql = format!("SELECT {COLUMNS} FROM used WHERE version > ?1");
     let mut statement = connection.prepare(&sql)?;
-    let mut found = Vec::new();
     let mut newest = version.max(0);
     let mut all = statement.query([version])?;
     while let Some(row) = all.next()? {
         let (row, version) = read(row)?;
         newest = newest.max(version);
-        found.push(row);
+        take(row);
     }
-    Ok((found, newest))
+    Ok(newest)
 }
 
 fn read(row: &rusqlite::Row<'_>) -> Result<(Row, i64), Failed> {

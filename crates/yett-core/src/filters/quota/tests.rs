@@ -179,6 +179,28 @@ fn a_full_table_lets_nobody_through_early() {
 }
 
 #[test]
+fn keys_of_one_quota_do_not_take_the_places_of_another() {
+    let book = Book::default();
+    let span = Span { start_s: 0, end_s: 100 };
+    let (crowd, partners) = (names(), Names { scope: "route:b".into(), name: "q".into() });
+    let two = [spec("q", 1, ir::Period::Day), ir::Quota { scope: "route:b".into(), ..spec("q", 1, ir::Period::Day) }];
+    book.know(&two);
+    book.set_keys(100);
+    let who = || ("header".into(), "x".into());
+    for id in 0..1000 {
+        let _ = book.charge(&Place { id, others: 7 << 64, names: &crowd }, span, 1, 1, who);
+    }
+    assert_eq!(book.size().0, 50);
+    for id in 2000..2050 {
+        assert!(book.charge(&Place { id, others: 8 << 64, names: &partners }, span, 1, 1, who).is_ok(), "{id}");
+    }
+    assert_eq!(book.size().0, 100);
+    book.sweep(100);
+    assert_eq!(book.size().0, 0);
+    assert!(book.charge(&Place { id: 1, others: 7 << 64, names: &crowd }, Span { start_s: 100, end_s: 200 }, 1, 1, who).is_ok());
+}
+
+#[test]
 fn parallel_requests_get_exactly_the_amount() {
     let book = Book::default();
     let (names, span) = (names(), Span { start_s: 0, end_s: 100 });

@@ -107,7 +107,7 @@ fn caller<'a>(key: &ir::LimitKey, principal: &'a Principal) -> Whom<'a> {
     };
     let client = text(&principal.client).unwrap_or_default();
     let tenant = text(&principal.tenant).unwrap_or_default();
-    found.unwrap_or_else(|| Whom::Caller("principal", [provider, principal.subject.as_bytes(), client, tenant]))
+    found.unwrap_or(Whom::Caller("principal", [provider, principal.subject.as_bytes(), client, tenant]))
 }
 
 /// The beginning of the digests of a quota.

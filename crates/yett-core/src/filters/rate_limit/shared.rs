@@ -67,7 +67,12 @@ impl Asked {
     /// The store's answer, for the pipeline.
     #[must_use]
     pub fn answered(&self, answer: Result<Charged, Unavailable>) -> Answered {
-        Answered { at: self.at, answer: answer.map_or(Answer::Lost, Answer::Charged) }
+        let answer = match answer {
+            Ok(charged) => Answer::Charged(charged),
+            Err(Unavailable::Busy) => Answer::Crowded,
+            Err(_) => Answer::Lost,
+        };
+        Answered { at: self.at, answer }
     }
 
     /// All is counted in the memory of the tool that asks.
@@ -84,6 +89,8 @@ enum Answer {
     Charged(Charged),
     /// It did not answer.
     Lost,
+    /// It was not asked, because too many wait for it. That is a caller's doing, and lets nobody through.
+    Crowded,
     /// A tool asks, and everything is counted in its memory.
     Here,
 }
@@ -149,8 +156,8 @@ impl RateLimits {
                 here.extend(there);
                 charge_here(&mut here, now_ns, reports)?;
             }
-            Some(Answer::Lost) => {
-                here.extend(alone(there)?);
+            Some(lost @ (Answer::Lost | Answer::Crowded)) => {
+                here.extend(alone(there, matches!(lost, Answer::Crowded))?);
                 charge_here(&mut here, now_ns, reports)?;
             }
             Some(Answer::Charged(charged)) => {
@@ -254,11 +261,12 @@ fn settle(there: &[Charge<'_>], charged: &Charged, now_ns: u64, reports: &mut Re
     }
 }
 
-/// What is charged here, while the store does not answer.
-fn alone(there: Charges<'_>) -> Result<Charges<'_>, Refusal> {
+/// What is charged here, while the store does not answer; in a crowd, nobody passes uncounted.
+fn alone(there: Charges<'_>, crowded: bool) -> Result<Charges<'_>, Refusal> {
+    let refuses = |loss| loss == LimitLoss::Refuse || (crowded && loss == LimitLoss::FailOpen);
     for one in &there {
-        if let Some((limit, shared)) = one.shared().filter(|(_, shared)| shared.loss == LimitLoss::Refuse) {
-            one.sharing().count(shared.loss);
+        if let Some((limit, _)) = one.shared().filter(|(_, shared)| refuses(shared.loss)) {
+            one.sharing().count(LimitLoss::Refuse);
             let mut refusal = Refusal::from(Reason::StateUnavailable);
             refusal.rule = Some(limit.name());
             return Err(refusal);

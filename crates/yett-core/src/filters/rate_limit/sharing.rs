@@ -293,6 +293,10 @@ impl Sharing {
 pub fn note(shared: &Shared, answer: Result<(), Unavailable>, now: Now) {
     if let Err(why) = answer {
         shared.store_failures.count(why);
+        if why == Unavailable::Busy {
+            // It was not asked.
+            return;
+        }
     }
     match shared.limits.sharing().heard(answer.is_ok(), now.monotonic_ns) {
         Some(true) => shared.events.push("info", "limits_shared_again", &[]),

@@ -13,6 +13,7 @@ use super::json::document::{Document, Node};
 use super::{Judged, with};
 use crate::body::FieldError;
 use crate::ir;
+use crate::path::decode_query;
 use crate::reason::Reason;
 
 /// What GraphQL requests may ask for.
@@ -124,6 +125,12 @@ impl GraphQl {
         let stored =
             found.contains_key("id") || found.contains_key("documentId") || found.get("extensions").is_some_and(persisted);
         let pointer = format!("{at}/query");
+        // Some services take the one that they have, and do not look at the query beside its name.
+        let named = found.contains_key("id") || found.contains_key("documentId");
+        if stored && found.contains_key("query") && (named || self.spec.persisted == ir::Persisted::Refuse) {
+            let detail = "a request brings a document, or names one that the service has".to_owned();
+            return Err(wrong((Reason::GraphqlNotAllowed, detail), at));
+        }
         let Some(query) = found.get("query").and_then(|query| query.as_string()) else {
             return match (stored, self.spec.persisted) {
                 (true, ir::Persisted::Refuse) => Err(wrong(
@@ -175,8 +182,12 @@ impl GraphQl {
         self.allowed(&read, named, get).map_err(|(reason, place, what)| (reason, at(place, what)))?;
         let fragments = Fragments::of(&read).map_err(|(place, what)| (Reason::GraphqlMalformed, at(place, what)))?;
         let too_complex = |place: usize, what: String| Err((Reason::GraphqlTooComplex, at(place, &what)));
+        if let Some(place) = fragments.unused(&read) {
+            return Err((Reason::GraphqlMalformed, at(place, "nothing uses this fragment")));
+        }
+        let mut looked = HashSet::new();
         for operation in read.definitions.iter().filter(|one| one.kind.is_some()) {
-            if let Some(place) = self.unknown_root(operation, &fragments) {
+            if let Some(place) = self.unknown_root(operation, &fragments, &mut looked) {
                 return Err((Reason::GraphqlNotAllowed, at(place, "this field is not asked for here")));
             }
             let all = fragments.sums(operation);
@@ -225,10 +236,16 @@ impl GraphQl {
         }
     }
 
-    /// The first root field that is not listed, in the operation or the fragments that it stands for.
-    fn unknown_root(&self, operation: &Definition<'_>, fragments: &Fragments<'_, '_>) -> Option<usize> {
+    /// The first root field that is not listed, in the operation or the fragments that it stands for. Of `looked`, those that
+    /// other operations stand for, all are listed.
+    fn unknown_root(
+        &self,
+        operation: &Definition<'_>,
+        fragments: &Fragments<'_, '_>,
+        looked: &mut HashSet<usize>,
+    ) -> Option<usize> {
         let known = self.roots.as_ref()?;
-        let (mut seen, mut left) = (HashSet::new(), vec![operation]);
+        let mut left = vec![operation];
         while let Some(one) = left.pop() {
             let strange = |name: &str| !known.contains(name) && !name.starts_with("__");
             if let Some((_, at)) = one.roots.iter().find(|(name, _)| strange(name)) {
@@ -237,7 +254,7 @@ impl GraphQl {
             let used = one.spreads.iter().filter(|spread| spread.level == 0);
             left.extend(
                 used.filter_map(|spread| fragments.named.get(spread.name))
-                    .filter(|(index, _)| seen.insert(*index))
+                    .filter(|(index, _)| looked.insert(*index))
                     .map(|(_, one)| *one),
             );
         }
@@ -251,6 +268,21 @@ pub(super) fn unsaid(values: impl Fn(&str) -> Vec<Option<String>>) -> Judged<()>
         Some(name) => Err(parameter(name, "stands in the body, and not in the address")),
         None => Ok(()),
     }
+}
+
+/// Whether the address has no name that a service may take for one of [`NAMES`] and another does not: in other letters
+/// (ASP.NET), after blanks or before `[` (PHP), or that cannot be decoded.
+pub(super) fn plain_names(query: &[u8]) -> Judged<()> {
+    for pair in query.split(|byte| matches!(byte, b'&' | b';')).filter(|pair| !pair.is_empty()) {
+        let raw = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let Some(name) = decode_query(raw) else { return Err(parameter("query", "stands beside a name that cannot be read")) };
+        let bare = name.trim_start_matches(|c: char| c <= ' ').split(['[', '\0']).next().unwrap_or_default().trim_end();
+        let alike = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(bare));
+        if let Some(known) = alike.filter(|known| *known != name) {
+            return Err(parameter(known, "is written in another way than it has to be"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether `extensions` name a document by its hash.
@@ -326,6 +358,23 @@ impl<'t, 'r> Fragments<'t, 'r> {
             Some(one) => Err((one.at, "this fragment leads to itself")),
             None => Ok(fragments),
         }
+    }
+
+    /// The first that no operation uses, also not by others: services look at it before they find that (GraphQL section 5.5.1.4),
+    /// and no bound counts it.
+    fn unused(&self, read: &Read<'_>) -> Option<usize> {
+        let mut used = HashSet::new();
+        let mut left: Vec<&Definition<'_>> = read.definitions.iter().filter(|one| one.kind.is_some()).collect();
+        while let Some(one) = left.pop() {
+            for spread in &one.spreads {
+                if let Some((index, fragment)) = self.named.get(spread.name)
+                    && used.insert(*index)
+                {
+                    left.push(fragment);
+                }
+            }
+        }
+        self.named.values().filter(|(index, _)| !used.contains(index)).map(|(_, one)| one.at).min()
     }
 
     /// What a definition comes to, with the fragments in it.

@@ -171,9 +171,15 @@ fn is_name(byte: u8) -> bool {
     byte == b'_' || byte.is_ascii_alphanumeric()
 }
 
-/// Where a control character stands that is no part of any document.
+/// Where a character stands that is no part of any document, or that ends a line for some readers (graphql-java: U+2028,
+/// U+2029) and for others not: a comment would hide from the one what the other carries out.
 pub(super) fn control(text: &str) -> Option<usize> {
-    text.bytes().position(|byte| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f)
+    let strange = |c: char| match c {
+        '\t' | '\n' | '\r' => false,
+        '\u{7f}' | '\u{85}' | '\u{2028}' | '\u{2029}' => true,
+        other => other < ' ',
+    };
+    text.char_indices().find(|(_, c)| strange(*c)).map(|(at, _)| at)
 }
 
 /// Line and column of a byte, in characters from 1.

@@ -98,7 +98,7 @@ fn fragments_that_lead_to_themselves_are_refused() {
     for query in [
         "{ ...A } fragment A on T { ...A }",
         "{ ...A } fragment A on T { a ...B } fragment B on T { b { ...C } } fragment C on T { ... { ...A } }",
-        "{ a } fragment A on T { ...B } fragment B on T { ...A }",
+        "{ a ...A } fragment A on T { ...B } fragment B on T { ...A }",
     ] {
         assert!(asked(json!({}), query).contains("leads to itself"), "{query}");
     }
@@ -166,7 +166,7 @@ fn what_is_not_open_is_refused() {
     let roots = || json!({"root_fields": ["shop", "buy"]});
     for (more, query, wrong) in [
         (json!({}), "{ a { x: __schema { types { name } } } }", "graphql_not_allowed /query: line 1, column 7: the schema"),
-        (json!({}), "{ a } fragment F on Query { __type(name: \"T\") { name } }", "graphql_not_allowed"),
+        (json!({}), "{ a ...F } fragment F on Query { __type(name: \"T\") { name } }", "graphql_not_allowed"),
         (json!({"introspection": true}), "{ __schema { types { name } } }", ""),
         (json!({}), "subscription { a }", "graphql_not_allowed /query: line 1, column 1: operations of this kind"),
         (json!({"operations": ["query"]}), "mutation { a }", "graphql_not_allowed"),

@@ -3,6 +3,7 @@
 //! Nothing is copied but strings with escapes. A value takes 24 bytes, a name as well, and one of a large object four more.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use jsonschema::JsonType;
@@ -316,9 +317,15 @@ impl<'a> json::Node<'a, Documents> for Node<'a> {
             (Value::String(expected), _) => self.text() == Some(expected.as_str()),
             (Value::Null, kind) => kind == Kind::Null,
             (Value::Bool(expected), kind) => kind == if *expected { Kind::True } else { Kind::False },
-            (Value::Number(_), Kind::Integer | Kind::Number)
-            | (Value::Array(_), Kind::Array)
-            | (Value::Object(_), Kind::Object) => json::cmp::equal(&self.to_value(), expected),
+            (Value::Number(_), Kind::Integer | Kind::Number) => json::cmp::equal(&self.to_value(), expected),
+            // Where they stand: an `enum` of many would read a large value as often.
+            (Value::Array(expected), Kind::Array) => self.as_array().is_some_and(|own| {
+                json::Array::len(&own) == expected.len() && own.values().zip(expected).all(|(one, other)| one.equals_value(other))
+            }),
+            (Value::Object(expected), Kind::Object) => self.as_object().is_some_and(|own| {
+                let alike = |(name, one): (&str, Node<'a>)| expected.get(name).is_some_and(|other| one.equals_value(other));
+                json::Object::len(&own) == expected.len() && Members(own.values()).all(alike)
+            }),
             _ => false,
         }
     }
@@ -422,6 +429,61 @@ impl<'a> json::Array<'a, Documents> for Inside<'a> {
     fn elements(&self) -> Values<'a> {
         self.values()
     }
+
+    // The library's own hashes arrays without where they begin and end: many trees of empty arrays would be compared in pairs.
+    fn is_unique(&self) -> bool {
+        let mut seen = HashSet::with_capacity(json::Array::len(self));
+        self.values().all(|one| {
+            let mut text = Vec::new();
+            canonical(&json::Node::to_value(&one), &mut text);
+            seen.insert(text)
+        })
+    }
+}
+
+/// The same bytes for values that JSON Schema takes for equal (section 4.2.2), and for no others.
+fn canonical(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(b'n'),
+        Value::Bool(true) => out.push(b't'),
+        Value::Bool(false) => out.push(b'f'),
+        Value::Number(number) => out.extend_from_slice(exact(number).as_bytes()),
+        Value::String(text) => said(text, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            items.iter().for_each(|item| canonical(item, out));
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push(b'{');
+            for (name, member) in members {
+                said(name, out);
+                canonical(member, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+fn said(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// 1 and 1.0 are one number, and so are 0 and -0.0.
+fn exact(number: &serde_json::Number) -> String {
+    if let Some(whole) = number.as_u64() {
+        return format!("#{whole};");
+    }
+    if let Some(whole) = number.as_i64() {
+        return format!("#{whole};");
+    }
+    let real = number.as_f64().unwrap_or(f64::NAN);
+    if real.fract() == 0.0 && real.abs() < 2.0_f64.powi(100) { format!("#{real:.0};") } else { format!("~{:x};", real.to_bits()) }
+        .replace("#-0;", "#0;")
 }
 
 #[cfg(test)]

@@ -180,3 +180,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn equal_items_are_found_and_no_others() {
+    for (text, unique) in [
+        ("[1, 1.0]", false),
+        ("[0, -0.0]", false),
+        ("[10, 1e1]", false),
+        ("[1, true, \"1\", null, [1], {\"1\": 1}, 1.5, -1]", true),
+        ("[{\"a\": 1, \"b\": [2]}, {\"b\": [2.0], \"a\": 1}]", false),
+        ("[{\"a\": 1}, {\"a\": 2}, {\"a\": {}}, {\"a\": []}]", true),
+        ("[[], [[]], [[], []], [[[]]], [[[]], []], [[], [[]]]]", true),
+        ("[[[], [[]]], [[], [[]]]]", false),
+        ("[\"a\", \"\\u0061\"]", false),
+        ("[\"a\\\"b\", [\"a\", \"b\"]]", true),
+        ("[]", true),
+    ] {
+        let document = Document::read(text.as_bytes(), &BOUNDS).unwrap();
+        let array = jsonschema::json::Node::as_array(&document.root()).unwrap();
+        assert_eq!(jsonschema::json::Array::is_unique(&array), unique, "{text}");
+    }
+}
