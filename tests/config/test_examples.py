@@ -34,7 +34,11 @@ def test_loads(path: Path) -> None:
     assert compiled.policies or any(listener.passthrough for listener in compiled.gateway.listeners.values())
 
 
-@pytest.mark.parametrize("path", EXAMPLES + GOOD, ids=lambda path: path.stem)
+# An overlay is a part of a configuration, for which there is no schema.
+WHOLE = [path for path in EXAMPLES + GOOD if "\nbase:" not in path.read_text()]
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
 def test_editors_accept_it(path: Path) -> None:
     value = json.loads(_core.parse_yaml(path.read_bytes()))["value"]
     jsonschema.Draft202012Validator(json_schema()).validate(value)

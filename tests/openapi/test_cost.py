@@ -70,7 +70,11 @@ def test_a_public_operation_has_nobody_to_charge(tmp_path):
         ("x-yett-cost", {"after": {"header": "x-cost"}}, "say what an answer without the header costs"),
         ("x-yett-cost", 1001, "is more than an import takes"),
         ("x-yett-cost", {"after": {"header": "Location", "missing": 1}}, "`Location` says something else"),
-        ("x-yett-cost", {"after": {"header": "content-security-policy", "missing": 1}}, "says something else"),
+        (
+            "x-yett-cost",
+            {"after": {"header": "content-security-policy", "missing": 1}},
+            "says something else",
+        ),
         ("x-yett-costs", 5, "`x-yett-costs` is not read here; there is `x-yett-cost` here"),
     ],
 )

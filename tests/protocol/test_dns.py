@@ -118,7 +118,7 @@ def test_a_metadata_address_spoils_the_name(run, origin, hosts):
     assert asked(process) == [(200, None)]
     hosts.are(first.address, "169.254.169.254")
     eventually(lambda: asked(process) == [(502, "service_address_forbidden")])
-    assert first.open_connections == 0
+    eventually(lambda: first.open_connections == 0, what="the idle connection is dropped")
     before = len(first.requests)
     assert asked(process, 3) == [(502, "service_address_forbidden")] * 3
     assert len(first.requests) == before

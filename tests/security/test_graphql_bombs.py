@@ -114,9 +114,9 @@ def test_a_name_that_a_service_takes_for_query(gateway, origin, name):
     )
     for method, path, body in (
         ("POST", f"/graphql?{name}=mutation%7Bdrop%7D", b'{"query": "{ok}"}'),
-        ("GET", f"/graphql?query=%7Bok%7D&{name}=%7Bdrop%7D", None),
+        ("GET", f"/graphql?query=%7Bok%7D&{name}=%7Bdrop%7D", b""),
     ):
-        headers = JSON if body is not None else {}
+        headers = JSON if body else {}
         answer = gate.request(method, path, headers, body)
         assert (answer.status, answer.reason) == (400, "graphql_malformed"), method
     assert service.requests == []

@@ -108,7 +108,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
     "certs check": (("yett certs check gateway.yaml --connect",), CODES),
     "certs rehearse": (("yett certs rehearse gateway.yaml",), "0 all as expected, 1 a surprise, 2 wrong usage."),
     "demo prepare": (
-        ("yett demo prepare", "yett test examples/shop --coverage"),
+        ("yett demo prepare",),
         "0 made or there already, 1 the shop is not here, 2 wrong usage.",
     ),
     "demo token": (

@@ -121,7 +121,9 @@ def _header(value: dict[str, Any]) -> None:
             ("after", "header"),
         )
     if _RESERVED.fullmatch(name.lower()):
-        raise _refuse(f"`{name}` says something else; let the service say the cost in a header of its own", "header")
+        raise _refuse(
+            f"`{name}` says something else; let the service say the cost in a header of its own", "header"
+        )
     if "missing" not in value:
         raise _refuse("say what an answer without the header costs, such as `missing: 1`", "header")
     if not isinstance(value.get("keep", False), bool):
