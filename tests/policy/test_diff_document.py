@@ -269,6 +269,15 @@ def test_a_renamed_route_moves_with_its_limits(whole: Document) -> None:
     assert Kind.WIDENS in kinds(whole, new)
 
 
+@pytest.mark.parametrize("condition", ["route.name == 'x'", "route['name'] == 'x'", "route .name == 'x'"])
+def test_a_renamed_route_whose_condition_reads_its_name_widens(whole: Document, condition: str) -> None:
+    whole["routes"] = whole["routes"][:1]
+    whole["routes"][0]["deny"] = [{"source": "deny.d", "when": condition}]
+    new = copy.deepcopy(whole)
+    new["routes"][0]["name"] = "renamed"
+    assert Kind.WIDENS in kinds(whole, new)
+
+
 def routed(whole: Document, **routes: Document) -> Document:
     """The same with these routes: what their `match` says beside GET /a on any host."""
     made = copy.deepcopy(whole)
