@@ -51,6 +51,26 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// What tells it from every other one in limits that outlive the process or are shared: provider, issuer, subject, client and
+    /// tenant. Of machines the client counts in place of the subject: its keys and certificates share its limits.
+    #[must_use]
+    pub fn limit_parts(&self) -> [&[u8]; 5] {
+        let subject = match self.method {
+            AuthenticationMethod::Mtls | AuthenticationMethod::SignedRequest | AuthenticationMethod::ClientAssertion => "",
+            AuthenticationMethod::Jwt
+            | AuthenticationMethod::Introspection
+            | AuthenticationMethod::Oidc
+            | AuthenticationMethod::ApiKey => &self.subject,
+        };
+        [
+            self.provider.as_bytes(),
+            self.issuer.as_bytes(),
+            subject.as_bytes(),
+            self.client.as_deref().unwrap_or_default().as_bytes(),
+            self.tenant.as_deref().unwrap_or_default().as_bytes(),
+        ]
+    }
+
     /// One of whom nothing is known but who vouched and how; for `..Principal::blank(…)`.
     #[must_use]
     pub fn blank(provider: Arc<str>, method: AuthenticationMethod) -> Self {

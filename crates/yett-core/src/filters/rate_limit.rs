@@ -15,7 +15,7 @@ mod together;
 mod together_tests;
 
 pub use after::{Declared, Ended, Owed, Owing};
-pub use measure::{Cost, Key, Undecided};
+pub use measure::{Cost, Key, Named, Undecided};
 pub use shared::{Answered, Asked};
 pub use sharing::{Sharing, note};
 pub use together::{Classes, RateLimits, Reports};

@@ -8,9 +8,9 @@ use super::book::Id;
 use crate::cel::Value;
 use crate::exchange::Exchange;
 use crate::filters::authorize::Ask;
-use crate::filters::rate_limit::{Key, Undecided};
+use crate::filters::rate_limit::{Key, Named, Undecided};
 use crate::ir;
-use crate::principal::{AuthenticationMethod, Principal};
+use crate::principal::Principal;
 
 /// Characters of a text for people.
 const SHOWN: usize = 120;
@@ -22,6 +22,8 @@ pub enum Whom<'a> {
     Everyone,
     /// Something that is known of the verified caller: its word, and what of it is the key.
     Caller(&'static str, [&'a [u8]; 4]),
+    /// The caller itself.
+    Principal(&'a Principal),
     /// What the field holds, which may be secret: only its digest is kept.
     Header(Vec<&'a [u8]>),
     /// What an expression came to.
@@ -48,6 +50,7 @@ impl<'a> Whom<'a> {
         match self {
             Self::Everyone => "route",
             Self::Caller(by, _) => by,
+            Self::Principal(_) => "principal",
             Self::Header(_) => "header",
             Self::Value(_) => "cel",
         }
@@ -61,6 +64,7 @@ impl<'a> Whom<'a> {
         match self {
             Self::Everyone => {}
             Self::Caller(_, parts) => parts.iter().for_each(|one| part(&mut digest, one)),
+            Self::Principal(principal) => principal.limit_parts().iter().for_each(|one| part(&mut digest, one)),
             Self::Header(values) => values.iter().for_each(|one| part(&mut digest, one)),
             Self::Value(text) => part(&mut digest, text.as_bytes()),
         }
@@ -79,35 +83,37 @@ impl<'a> Whom<'a> {
                 let value = std::str::from_utf8(value).map_or_else(|_| format!("sha256:{:016x}", id >> 64), printable);
                 format!("{}/{value}", printable(&String::from_utf8_lossy(provider))).into()
             }
-            Self::Caller(_, parts) => {
-                let words: Vec<String> =
-                    parts.iter().filter(|part| !part.is_empty()).map(|part| printable(&String::from_utf8_lossy(part))).collect();
-                words.join("/").into()
+            Self::Caller(_, parts) => words(parts),
+            Self::Principal(principal) => {
+                let text = |value: &'a Option<Box<str>>| value.as_deref().unwrap_or_default().as_bytes();
+                let subject = principal.subject.as_bytes();
+                words(&[principal.provider.as_bytes(), subject, text(&principal.client), text(&principal.tenant)])
             }
         }
     }
 }
 
-/// The most precise that is known, as for `rate_limit`: whoever has no session, key, partner or tenant is a principal.
+/// Those that are not empty.
+fn words(parts: &[&[u8]]) -> Box<str> {
+    let words: Vec<String> =
+        parts.iter().filter(|part| !part.is_empty()).map(|part| printable(&String::from_utf8_lossy(part))).collect();
+    words.join("/").into()
+}
+
+/// As for `rate_limit`.
 fn caller<'a>(key: &ir::LimitKey, principal: &'a Principal) -> Whom<'a> {
-    let provider = principal.provider.as_bytes();
-    let text = |value: &'a Option<Box<str>>| value.as_deref().map(str::as_bytes);
-    // What a provider names is unique with that provider only.
-    let own = |by, value: Option<&'a [u8]>| value.map(|value| Whom::Caller(by, [provider, value, b"", b""]));
-    let shared = |by, value: Option<&'a [u8]>| value.map(|value| Whom::Caller(by, [value, b"", b"", b""]));
-    let token = |by| own(by, text(&principal.token_id).or(principal.credential.as_ref().map(|digest| &digest[..])));
-    let found = match key {
-        ir::LimitKey::Client => own("client", text(&principal.client)),
-        ir::LimitKey::Session => own("session", text(&principal.session)),
-        ir::LimitKey::Key if principal.method == AuthenticationMethod::ApiKey => token("key"),
-        ir::LimitKey::Token => token("token"),
-        ir::LimitKey::Partner => shared("partner", text(&principal.partner)),
-        ir::LimitKey::Tenant => shared("tenant", text(&principal.tenant)),
-        _ => None,
-    };
-    let client = text(&principal.client).unwrap_or_default();
-    let tenant = text(&principal.tenant).unwrap_or_default();
-    found.unwrap_or(Whom::Caller("principal", [provider, principal.subject.as_bytes(), client, tenant]))
+    match Named::of(key, principal) {
+        Named::Own(kind, value) => {
+            let by = match key {
+                ir::LimitKey::Key => "key",
+                ir::LimitKey::Token => "token",
+                _ => kind,
+            };
+            Whom::Caller(by, [principal.provider.as_bytes(), value, b"", b""])
+        }
+        Named::Shared(kind, value) => Whom::Caller(kind, [value, b"", b"", b""]),
+        Named::Principal => Whom::Principal(principal),
+    }
 }
 
 /// The beginning of the digests of a quota.
@@ -203,6 +209,24 @@ mod tests {
         assert_eq!((whom.by(), &*whom.text(0)), ("principal", "partners/job/app"));
         let token = caller(&LimitKey::Token, &known);
         assert_eq!(token.by(), "principal");
+    }
+
+    #[test]
+    fn principals_are_those_of_other_limits() {
+        let quota = begin("route:a", "q");
+        let machine = |subject: &str| Principal {
+            subject: subject.into(),
+            client: Some("reports".into()),
+            ..Principal::blank("machines".into(), AuthenticationMethod::Mtls)
+        };
+        let id = |one: &Principal| caller(&LimitKey::Principal, one).id(&quota);
+        assert_eq!(id(&machine("certificate 1")), id(&machine("certificate 2")), "a new certificate is no new quota");
+        let person = |issuer: &str| Principal {
+            subject: "alice".into(),
+            issuer: issuer.into(),
+            ..Principal::blank("people".into(), AuthenticationMethod::Jwt)
+        };
+        assert_ne!(id(&person("https://a.example")), id(&person("https://b.example")));
     }
 
     #[test]

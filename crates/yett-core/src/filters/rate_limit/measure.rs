@@ -66,26 +66,42 @@ impl Key {
     }
 }
 
-/// The most precise that is known: whoever has no session, key, partner or tenant is a principal.
+/// What of a verified caller a key names: a word for its kind, and the value.
+#[derive(Debug, Clone, Copy)]
+pub enum Named<'a> {
+    /// What a provider names is unique with that provider only.
+    Own(&'static str, &'a [u8]),
+    /// The same whoever names it.
+    Shared(&'static str, &'a [u8]),
+    /// The most precise that is known: whoever has no session, key, partner or tenant is a principal.
+    Principal,
+}
+
+impl<'a> Named<'a> {
+    /// Of a caller.
+    pub fn of(key: &ir::LimitKey, principal: &'a Principal) -> Self {
+        let own = |kind, value: &'a Option<Box<str>>| value.as_deref().map(|value| Self::Own(kind, value.as_bytes()));
+        let shared = |kind, value: &'a Option<Box<str>>| value.as_deref().map(|value| Self::Shared(kind, value.as_bytes()));
+        let credential = || principal.credential.as_ref().map(|digest| Self::Own("credential", digest));
+        let found = match key {
+            ir::LimitKey::Client => own("client", &principal.client),
+            ir::LimitKey::Session => own("session", &principal.session),
+            ir::LimitKey::Key if principal.method != AuthenticationMethod::ApiKey => None,
+            ir::LimitKey::Key | ir::LimitKey::Token => own("token", &principal.token_id).or_else(credential),
+            ir::LimitKey::Partner => shared("partner", &principal.partner),
+            ir::LimitKey::Tenant => shared("tenant", &principal.tenant),
+            _ => None,
+        };
+        found.unwrap_or(Self::Principal)
+    }
+}
+
 fn caller(key: &ir::LimitKey, principal: &Principal, hash: &KeyedHash) -> u64 {
-    let shared = |value: &Option<Box<str>>| value.as_deref().map(|value| hash.hash(value.as_bytes()));
-    // What a provider names is unique with that provider only.
-    let own = |value: &[u8]| hash.hash(principal.provider.as_bytes()).rotate_left(17) ^ hash.hash(value);
-    let token = || match (&principal.token_id, &principal.credential) {
-        (Some(id), _) => Some(own(id.as_bytes())),
-        (None, Some(digest)) => Some(own(digest)),
-        (None, None) => None,
-    };
-    let found = match key {
-        ir::LimitKey::Client => principal.client.as_deref().map(|client| own(client.as_bytes())),
-        ir::LimitKey::Session => principal.session.as_deref().map(|session| own(session.as_bytes())),
-        ir::LimitKey::Key if principal.method != AuthenticationMethod::ApiKey => None,
-        ir::LimitKey::Key | ir::LimitKey::Token => token(),
-        ir::LimitKey::Partner => shared(&principal.partner),
-        ir::LimitKey::Tenant => shared(&principal.tenant),
-        _ => None,
-    };
-    found.unwrap_or(principal.key)
+    match Named::of(key, principal) {
+        Named::Own(_, value) => hash.hash(principal.provider.as_bytes()).rotate_left(17) ^ hash.hash(value),
+        Named::Shared(_, value) => hash.hash(value),
+        Named::Principal => principal.key,
+    }
 }
 
 /// What a request costs.
