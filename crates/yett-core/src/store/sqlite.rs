@@ -160,18 +160,25 @@ pub(crate) fn private_file(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// A private file that other processes may have open as well: written in whole transactions, on disk before they end, and of at most
+/// so many pages.
+pub(crate) fn open_database(file: &Path, max_pages: u32) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "max_page_count", max_pages)?;
+    Ok(connection)
+}
+
 /// The file, readable by its owner only, with its tables.
 fn connect(file: &Path) -> Result<Connection, String> {
     private_file(file)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(file, flags)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "trusted_schema", "OFF")?;
+        let connection = open_database(file, MAX_PAGES)?;
         connection.pragma_update(None, "secure_delete", "ON")?;
-        connection.pragma_update(None, "max_page_count", MAX_PAGES)?;
         connection.execute_batch(SCHEMA)?;
         connection.query_row("SELECT count(*) FROM log WHERE until_ms < 0", [], |_| Ok(()))?;
         Ok(connection)

@@ -9,21 +9,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::book::{Book, Entry, Id, Names, Row};
 use super::period::Span;
 use crate::providers::jwk::sha256;
 use crate::server::{clock, signals};
 use crate::shared::Shared;
-use crate::store::sqlite::{private_directory, private_file};
+use crate::store::sqlite::{open_database, private_directory, private_file};
 
 /// How often what was used is written.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// How often what has ended is dropped.
 const SWEEP: Duration = Duration::from_secs(10);
-/// How long another process may hold the file.
-const BUSY: Duration = Duration::from_millis(1000);
 /// How long an operator waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long rows stay after their period: a clock that went ahead may come back.
@@ -125,17 +123,7 @@ fn connect(file: &Path) -> Result<Connection, String> {
         return Err(damaged("the file is empty"));
     }
     private_file(file)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(file, flags)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "trusted_schema", "OFF")?;
-        connection.pragma_update(None, "max_page_count", MAX_PAGES)?;
-        Ok(connection)
-    };
-    let connection = open().map_err(damaged)?;
+    let connection = open_database(file, MAX_PAGES).map_err(damaged)?;
     let form: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(damaged)?;
     if form > FORM {
         return Err(
