@@ -362,11 +362,11 @@ impl Headers {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn headers(fields: &[(&str, &str)]) -> Headers {
+    pub(crate) fn headers(fields: &[(&str, &str)]) -> Headers {
         let mut headers = Headers::default();
         for (name, value) in fields {
             headers.push(name.as_bytes(), value.as_bytes()).unwrap();

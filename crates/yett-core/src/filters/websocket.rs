@@ -203,15 +203,7 @@ fn token(item: &[u8]) -> &[u8] {
 mod tests {
     use super::{accept, is_accepted, is_key, is_upgrade};
     use crate::exchange::ResponseHead;
-    use crate::headers::Headers;
-
-    fn headers(fields: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::default();
-        for (name, value) in fields {
-            headers.push(name.as_bytes(), value.as_bytes()).unwrap();
-        }
-        headers
-    }
+    use crate::headers::tests::headers;
 
     #[test]
     fn the_example_of_the_rfc() {

@@ -148,19 +148,11 @@ impl After {
 #[cfg(test)]
 mod tests {
     use super::{After, Ended, Fields, Said};
-    use crate::headers::Headers;
+    use crate::headers::tests::headers;
     use crate::ir::CostAfter;
 
     fn by_header(name: &str, keep: bool) -> CostAfter {
         CostAfter { header: Some(name.into()), missing: 3, keep, ..CostAfter::default() }
-    }
-
-    fn headers(fields: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::default();
-        for (name, value) in fields {
-            headers.push(name.as_bytes(), value.as_bytes()).unwrap();
-        }
-        headers
     }
 
     #[test]
