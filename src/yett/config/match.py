@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from yett.config import template
 from yett.config.base import Location, Model, nearest, refuse
 from yett.config.headers import FieldName, FieldValue
-from yett.config.types import quantified
+from yett.config.types import ONE_OR_SEVERAL, SEVERAL, quantified
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -78,24 +78,16 @@ def _path(value: Any) -> Any:
     return value
 
 
-_STRINGS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SEVERAL = {
-    "type": "object",
-    "required": ["any_of"],
-    "additionalProperties": False,
-    "properties": {"any_of": _STRINGS},
-}
-
 Hosts = Annotated[
     tuple[str, ...] | Literal["any"],
     BeforeValidator(_hosts),
-    WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]}),
+    WithJsonSchema(ONE_OR_SEVERAL),
 ]
 """`any`, one host, or `{any_of: […]}`; exact, or `*.example.com`."""
 Methods = Annotated[
     tuple[str, ...],
     BeforeValidator(_methods),
-    WithJsonSchema({"anyOf": [{"enum": list(METHODS)}, _SEVERAL]}),
+    WithJsonSchema({"anyOf": [{"enum": list(METHODS)}, SEVERAL]}),
 ]
 """One method, or `{any_of: […]}`."""
 PathTemplate = Annotated[str, BeforeValidator(_path), WithJsonSchema({"type": "string", "pattern": "^/"})]

@@ -98,17 +98,15 @@ def _any_of(value: Any) -> Any:
     return quantified(value, ("any_of",))[1]
 
 
-_ANY_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object", "required": ["any_of"], "additionalProperties": False,
-            "properties": {"any_of": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
-        },
-    ]
+SEVERAL: dict[str, Any] = {
+    "type": "object", "required": ["any_of"], "additionalProperties": False,
+    "properties": {"any_of": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
 }  # fmt: skip
+"""JSON Schema of `{any_of: [a, b]}`."""
+ONE_OR_SEVERAL: dict[str, Any] = {"anyOf": [{"type": "string"}, SEVERAL]}
+"""JSON Schema of one item, or `{any_of: [a, b]}`."""
 
-OneOrAny = Annotated[tuple[str, ...], BeforeValidator(_any_of), WithJsonSchema(_ANY_SCHEMA)]
+OneOrAny = Annotated[tuple[str, ...], BeforeValidator(_any_of), WithJsonSchema(ONE_OR_SEVERAL)]
 """One item, or `{any_of: [a, b]}`."""
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -187,6 +188,12 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+async def _asked(desk: Callable[[bytes], bytes], request: dict[str, Any]) -> dict[str, Any]:
+    """What a desk of the data plane answers to a person at the command line."""
+    document = json.dumps({**_object(request.get("request")), "by": "cli"}).encode()
+    return dict(json.loads(await asyncio.to_thread(desk, document)))
+
+
 class _Commands:
     """What the control socket answers."""
 
@@ -206,11 +213,9 @@ class _Commands:
             case "key_uses":
                 return {"uses": await asyncio.to_thread(self._uses.known)}
             case "revocations":
-                document = json.dumps({**_object(request.get("request")), "by": "cli"}).encode()
-                return dict(json.loads(await asyncio.to_thread(self._plane.revocations, document)))
+                return await _asked(self._plane.revocations, request)
             case "quotas":
-                document = json.dumps({**_object(request.get("request")), "by": "cli"}).encode()
-                return dict(json.loads(await asyncio.to_thread(self._plane.quotas, document)))
+                return await _asked(self._plane.quotas, request)
             case "takeover":
                 return await self._handover.give(conversation, request)
             case other:

@@ -13,7 +13,7 @@ from yett.config.base import Model, refuse
 from yett.config.headers import plain_names
 from yett.config.match import Methods
 from yett.config.origin import origin_fault, pattern_fault
-from yett.config.types import quantified
+from yett.config.types import ONE_OR_SEVERAL, quantified
 
 MAX_AGE = "24h"
 """Browsers remember a preflight for at most so long."""
@@ -90,14 +90,7 @@ def _max_age(value: str) -> str:
     return value
 
 
-_ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SEVERAL = {
-    "type": "object",
-    "required": ["any_of"],
-    "additionalProperties": False,
-    "properties": {"any_of": _ITEMS},
-}
-_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]})
+_SCHEMA = WithJsonSchema(ONE_OR_SEVERAL)
 
 
 class Cors(Model):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from yett.config.base import Model, refuse
 from yett.config.origin import origin_fault, pattern_fault
-from yett.config.types import quantified
+from yett.config.types import ONE_OR_SEVERAL, quantified
 
 
 def _origins(value: Any) -> Any:
@@ -24,21 +24,10 @@ def _origins(value: Any) -> Any:
     return items
 
 
-_ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SEVERAL = {
-    "type": "object",
-    "required": ["any_of"],
-    "additionalProperties": False,
-    "properties": {"any_of": _ITEMS},
-}
-
-
 class Csrf(Model):
     """From whose pages a request that may change something may come."""
 
-    origins: Annotated[
-        tuple[str, ...], BeforeValidator(_origins), WithJsonSchema({"anyOf": [{"type": "string"}, _SEVERAL]})
-    ] = ()
+    origins: Annotated[tuple[str, ...], BeforeValidator(_origins), WithJsonSchema(ONE_OR_SEVERAL)] = ()
     """Pages that may write beside those of the same host: `https://app.example.com`, or `https://*.example.com` for one label."""
     referer: bool = False
     """Whether `Referer` counts where a browser sends neither `Sec-Fetch-Site` nor `Origin`."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from yett.config.base import Model, listed, refuse
 from yett.config.headers import owned, plain_names
 from yett.config.media_types import type_fault
-from yett.config.types import Items, PublicFile, Text, quantified
+from yett.config.types import ONE_OR_SEVERAL, Items, PublicFile, Text, quantified
 from yett.config.units import Size, size_bytes
 from yett.config.validation.graphql import NAMES, GraphQL
 
@@ -29,17 +29,7 @@ def _types(value: Any) -> Any:
     return items
 
 
-_TYPES_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object", "required": ["any_of"], "additionalProperties": False,
-            "properties": {"any_of": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
-        },
-    ]
-}  # fmt: skip
-
-ContentTypes = Annotated[tuple[str, ...], BeforeValidator(_types), WithJsonSchema(_TYPES_SCHEMA)]
+ContentTypes = Annotated[tuple[str, ...], BeforeValidator(_types), WithJsonSchema(ONE_OR_SEVERAL)]
 """One content type, or `{any_of: [a, b]}`; `image/*` is every image."""
 
 

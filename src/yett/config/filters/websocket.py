@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from yett.config import units
 from yett.config.base import Model, refuse
 from yett.config.origin import origin_fault
-from yett.config.types import quantified
+from yett.config.types import ONE_OR_SEVERAL, quantified
 
 
 def _origins(value: Any) -> Any:
@@ -24,17 +24,9 @@ def _origins(value: Any) -> Any:
     return items
 
 
-_ITEMS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object", "required": ["any_of"], "additionalProperties": False,
-            "properties": {"any_of": _ITEMS},
-        },
-    ]
-}  # fmt: skip
-Origins = Annotated[Literal["any"] | tuple[str, ...], BeforeValidator(_origins), WithJsonSchema(_SCHEMA)]
+Origins = Annotated[
+    Literal["any"] | tuple[str, ...], BeforeValidator(_origins), WithJsonSchema(ONE_OR_SEVERAL)
+]
 
 
 class WebSocket(Model):

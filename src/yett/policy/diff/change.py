@@ -132,6 +132,11 @@ def named(parts: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {part["name"]: part for part in parts}
 
 
+def counted(parts: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Limits by their names, where they are counted and whose they are."""
+    return {(part["name"], part["scope"], json.dumps(part["key"])): part for part in parts}
+
+
 def quoted(names: Iterable[str]) -> str:
     """All of them: what is cut off cannot be judged."""
     return ", ".join(f"`{name}`" for name in sorted(names))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from yett.config.rates.measure import key_text
 from yett.config.rates.text import cost_text
-from yett.policy.diff.change import Change, at, bound, moves, narrows, rest, switched, unknown, widens
+from yett.policy.diff.change import (
+    Change,
+    at,
+    bound,
+    counted,
+    moves,
+    narrows,
+    rest,
+    switched,
+    unknown,
+    widens,
+)
 
 Document = dict[str, Any]
 KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s", "shared")
@@ -20,9 +30,7 @@ ONE = {"default": 1}
 def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Rates and bursts, by name, where they are counted and whose they are. Callers, times and classes are not compared: where
     they differ, it may widen."""
-    before, after = (
-        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
-    )
+    before, after = counted(old), counted(new)
     for key, one in before.items():
         other = after.get(key)
         if other is None:
@@ -47,9 +55,7 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
 
 def concurrency(old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Requests at once, by name, where they are counted and whose they are."""
-    before, after = (
-        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
-    )
+    before, after = counted(old), counted(new)
     for key, one in before.items():
         where, what = f"concurrency_limits.{key[0]}", f"the limit `{key[0]}` of requests at once"
         other = after.get(key)

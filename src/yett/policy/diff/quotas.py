@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from yett.config.rates.text import quota_text
-from yett.policy.diff.change import Change, at, bound, flag, moves, narrows, rest, widens
+from yett.policy.diff.change import Change, at, bound, counted, flag, moves, narrows, rest, widens
 from yett.policy.diff.limits import ONE, costs
 
 Document = dict[str, Any]
@@ -17,9 +16,7 @@ KNOWN = ("name", "scope", "key", "amount", "period", "zone", "cost", "warn", "st
 def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Amounts and periods, by name, where they are counted and whose they are. A larger amount widens, and so does another
     period: what was used in the one before does not count in it."""
-    before, after = (
-        {(one["name"], one["scope"], json.dumps(one["key"])): one for one in these} for these in (old, new)
-    )
+    before, after = counted(old), counted(new)
     for key, one in before.items():
         where, what = f"quotas.{key[0]}", f"the quota `{key[0]}`"
         other = after.get(key)
