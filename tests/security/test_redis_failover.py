@@ -52,10 +52,16 @@ def shared(service: Origin, master: Redis, sentinel: Sentinel) -> Config:
     }
 
 
-def charged(gates: list[Gateway]) -> None:
-    """Two of three."""
+def charged(gateway: Make, service: Any, pair: tuple[Redis, Redis], sentinel: Sentinel) -> list[Gateway]:
+    """Two gateways that used two of three requests, which the replica knows of."""
+    master, replica = pair
+    gates = [gateway(shared(service, master, sentinel)) for _ in range(2)]
     for gate in gates:
         eventually(lambda gate=gate: gate.get("/a").status == 200, 30, "the connection to the master")
+    eventually(
+        lambda: replica.ask("EVAL", DUMP, "0") == master.ask("EVAL", DUMP, "0") != "", 30, "the replica"
+    )
+    return gates
 
 
 def test_a_bucket_outlives_its_master(
@@ -63,11 +69,7 @@ def test_a_bucket_outlives_its_master(
 ) -> None:
     master, replica = pair
     service = origin()
-    gates = [gateway(shared(service, master, sentinel)) for _ in range(2)]
-    charged(gates)
-    eventually(
-        lambda: replica.ask("EVAL", DUMP, "0") == master.ask("EVAL", DUMP, "0") != "", 30, "the replica"
-    )
+    gates = charged(gateway, service, pair, sentinel)
     master.stop()
     for gate in gates:
         eventually(lambda gate=gate: gate.get("/a").status != 503, 90, "the new master")
@@ -81,11 +83,7 @@ def test_a_master_that_is_a_replica_now_is_left(
 ) -> None:
     master, replica = pair
     service = origin()
-    gates = [gateway(shared(service, master, sentinel)) for _ in range(2)]
-    charged(gates)
-    eventually(
-        lambda: replica.ask("EVAL", DUMP, "0") == master.ask("EVAL", DUMP, "0") != "", 30, "the replica"
-    )
+    gates = charged(gateway, service, pair, sentinel)
     eventually(
         lambda: sentinel.ask("SENTINEL", "FAILOVER", "shop") == "OK", 60, "a replica that may take over"
     )

@@ -40,24 +40,24 @@ def cors(old: Document | None, new: Document | None) -> Iterator[Change]:
     yield from rest("", "what foreign pages may do", old, new, _KNOWN)
 
 
+def _beyond(these: set[str], others: set[str]) -> set[str]:
+    """Those that none of the others covers."""
+    return {
+        one
+        for one in these
+        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in others)
+    }
+
+
 def _origins(old: list[str], new: list[str]) -> Iterator[Change]:
     """Pages of other origins; `any` is all but those without one."""
     before, after = set(old), set(new)
     if before == after:
         return
     pair = sorted(before), sorted(after)
-    fresh = {
-        one
-        for one in after
-        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in before)
-    }
+    fresh, gone = _beyond(after, before), _beyond(before, after)
     if fresh:
         yield widens("origins", f"pages of {quoted(fresh)} may use it, too", *pair)
-    gone = {
-        one
-        for one in before
-        if not any(covers(wide, one) or (wide == "any" and one != "null") for wide in after)
-    }
     if gone:
         yield narrows("origins.less", f"pages of {quoted(gone)} may not use it any more", *pair)
     if not fresh and not gone:
