@@ -115,6 +115,8 @@ REASONS: tuple[str, ...] = (
     "graphql_too_complex",
     "graphql_not_allowed",
     "schema_mismatch",
+    "attack_suspected",
+    "attack_undecided",
     "service_token_unavailable",
     "service_token_refused",
     "no_healthy_endpoint",

@@ -218,6 +218,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::JsonDuplicateName
         | Reason::JsonTooComplex
         | Reason::SchemaMismatch
+        | Reason::AttackSuspected
+        | Reason::AttackUndecided
         | Reason::ServiceTokenUnavailable
         | Reason::ServiceTokenRefused
         | Reason::NoHealthyEndpoint

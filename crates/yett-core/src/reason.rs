@@ -207,6 +207,8 @@ reasons! {
     GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
     GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
+    AttackSuspected "attack_suspected" 403 Client No "a part of the request looks like an attack";
+    AttackUndecided "attack_undecided" 403 Client No "the request cannot be looked through for attacks";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";
     ServiceTokenRefused "service_token_refused" 502 Provider No "a token for the service was refused";

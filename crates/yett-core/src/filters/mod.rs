@@ -2,6 +2,7 @@
 pub mod address_filter;
 pub mod address_limit;
 pub mod assurance;
+pub mod attack_filter;
 pub mod authorize;
 pub mod concurrency_limit;
 pub mod cors;

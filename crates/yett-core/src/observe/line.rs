@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use std::net::IpAddr;
 
+use crate::body::Place;
 use crate::exchange::{Exchange, Now};
 
 use super::{PassthroughRecord, Record};
@@ -94,6 +95,7 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     }
     if let Some(exchange) = record.exchange {
         shadow(out, exchange);
+        attack(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
@@ -144,6 +146,34 @@ fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
     if begun {
         out.push(b']');
     }
+}
+
+/// What looked like an attack: where, and of which class, never what it was.
+fn attack(out: &mut Vec<u8>, exchange: &Exchange) {
+    let Some(suspicion) = &exchange.attack else { return };
+    key(out, "attack");
+    out.push(b'[');
+    for (index, found) in suspicion.found.iter().enumerate() {
+        out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
+        out.extend_from_slice(b"\"class\":\"");
+        out.extend_from_slice(found.finding.class.code().as_bytes());
+        out.push(b'"');
+        text(out, "rule", found.finding.rule.as_bytes());
+        number(out, "score", u64::from(found.finding.score));
+        match &found.place {
+            Place::Body(pointer) => {
+                text(out, "in", b"body");
+                text(out, "pointer", pointer.as_bytes());
+            }
+            Place::Parameter(kind, name) => {
+                text(out, "in", kind.as_bytes());
+                some(out, "parameter", name.as_bytes());
+            }
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    some(out, "attack_undecided", suspicion.undecided.unwrap_or_default().as_bytes());
 }
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {

@@ -108,6 +108,35 @@ pub fn scan(text: &[u8], bounds: &JsonBounds) -> Result<(), Fault> {
     listen(utf8(text)?, bounds, ())
 }
 
+/// Each string of a document, unescaped, with its first byte and whether it is a name.
+///
+/// # Errors
+/// The first fault; strings before it were heard.
+pub fn strings(text: &[u8], bounds: &JsonBounds, heard: impl FnMut(&str, usize, bool)) -> Result<(), Fault> {
+    let text = utf8(text)?;
+    listen(text, bounds, Strings { text, heard }).map(drop)
+}
+
+struct Strings<'t, F> {
+    text: &'t str,
+    heard: F,
+}
+
+impl<F: FnMut(&str, usize, bool)> Listener for Strings<'_, F> {
+    fn opened(&mut self, _at: usize, _object: bool) {}
+    fn closed(&mut self, _end: usize, _sorted: &[Text]) {}
+    fn string(&mut self, text: Text, name: bool) -> u32 {
+        let said = self.text.get(text.start..text.end).unwrap_or_default();
+        if text.escaped {
+            (self.heard)(&unescaped(said.as_bytes()), text.start, name);
+        } else {
+            (self.heard)(said, text.start, name);
+        }
+        0
+    }
+    fn scalar(&mut self, _kind: Scalar, _start: usize, _end: usize) {}
+}
+
 fn utf8(text: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(text).map_err(|error| Fault { wrong: Wrong::Malformed, at: error.valid_up_to() })
 }
