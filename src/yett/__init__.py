@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
+    from yett.config.filters.attack_filter import AttackException, AttackFilter
     from yett.config.filters.csrf import Csrf
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion
@@ -87,6 +88,8 @@ __all__ = [
     "ApiKey",
     "AssertionClient",
     "Assurance",
+    "AttackException",
+    "AttackFilter",
     "Authorize",
     "Callers",
     "Ceiling",
@@ -238,6 +241,8 @@ _WHERE = {
     "AddressFilter": "yett.config.filters.address_filter",
     "AddressList": "yett.config.address_list",
     "Cors": "yett.config.filters.cors",
+    "AttackException": "yett.config.filters.attack_filter",
+    "AttackFilter": "yett.config.filters.attack_filter",
     "Csrf": "yett.config.filters.csrf",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",

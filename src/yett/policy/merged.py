@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from yett.config.filters.attack_filter import CLASSES
 from yett.config.base import Location, listed, nearest
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
@@ -45,6 +46,7 @@ KEYS = {
     "cors": ("cors",),
     "csrf": ("csrf",),
     "mirror": ("mirror",),
+    "attack_filter": ("attack_filter",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
     "timeouts": ("timeouts",),
@@ -180,6 +182,8 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "csrf",
             f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
         )
+    if route.get("attack_filter"):
+        yield "attack_filter", attack_text(route["attack_filter"])
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:
@@ -188,6 +192,14 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         changed = [name for kind in ("remove", "set", "add") for name in route[key].get(kind, ())]
         if changed:
             yield key, ", ".join(changed)
+
+
+def attack_text(found: dict[str, Any]) -> str:
+    """What becomes of attacks, from which score, and where they are in order."""
+    spared = [f"{one['in']} {one.get('name', '')}".strip() for one in found.get("exceptions", ())]
+    classes = "all classes" if len(found["classes"]) == len(CLASSES) else ", ".join(found["classes"])
+    text = f"{'refuses' if found['enforce'] else 'reports'} {classes} from score {found['threshold']}"
+    return text + (f"; with exceptions for {', '.join(spared)}" if spared else "")
 
 
 def cors_text(cors: dict[str, Any]) -> str:

@@ -59,9 +59,8 @@ fn named(name: &str) -> Option<&'static str> {
         ["metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal", "metadata.tencentyun.com"];
     const LOCAL: [&str; 6] =
         ["localhost", "localtest.me", "lvh.me", "host.docker.internal", "localhost.localdomain", "kubernetes.default"];
-    const ENDS: [&str; 9] = [
-        ".localhost", ".internal", ".cluster.local", ".consul", ".svc", ".localtest.me", ".lvh.me", ".vcap.me", ".localdomain",
-    ];
+    const ENDS: [&str; 9] =
+        [".localhost", ".internal", ".cluster.local", ".consul", ".svc", ".localtest.me", ".lvh.me", ".vcap.me", ".localdomain"];
     if METADATA.contains(&name) {
         return Some("ssrf-metadata");
     }
@@ -86,7 +85,9 @@ fn legacy(name: &str) -> Option<(Ipv4Addr, bool)> {
     for part in name.split('.') {
         let number = match part.strip_prefix("0x") {
             Some(digits) => u32::from_str_radix(digits, 16).ok()?,
-            None if part.len() > 1 && part.starts_with('0') => u32::from_str_radix(part.trim_start_matches('0'), 8).or(if part.bytes().all(|b| b == b'0') { Ok(0) } else { Err(()) }).ok()?,
+            None if part.len() > 1 && part.starts_with('0') => u32::from_str_radix(part.trim_start_matches('0'), 8)
+                .or(if part.bytes().all(|b| b == b'0') { Ok(0) } else { Err(()) })
+                .ok()?,
             None => part.parse().ok()?,
         };
         parts.push(number);
@@ -114,10 +115,18 @@ fn judged(address: IpAddr, odd: bool) -> Option<&'static str> {
     match address {
         IpAddr::V4(four) => {
             let octets = four.octets();
-            let metadata = four.is_link_local() || octets == [100, 100, 100, 200] || octets == [192, 0, 0, 192] || octets == [168, 63, 129, 16];
+            let metadata = four.is_link_local()
+                || octets == [100, 100, 100, 200]
+                || octets == [192, 0, 0, 192]
+                || octets == [168, 63, 129, 16];
             if metadata {
                 Some("ssrf-metadata")
-            } else if four.is_loopback() || four.is_private() || four.is_unspecified() || octets[0] == 0 || octets[0] == 100 && octets[1] & 0xc0 == 64 {
+            } else if four.is_loopback()
+                || four.is_private()
+                || four.is_unspecified()
+                || octets[0] == 0
+                || octets[0] == 100 && octets[1] & 0xc0 == 64
+            {
                 Some("ssrf-internal-address")
             } else {
                 odd.then_some("ssrf-odd-address")

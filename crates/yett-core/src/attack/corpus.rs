@@ -210,7 +210,9 @@ fn mixed(text: &str, class: &str, chance: &mut Chance) -> String {
 /// Ordinary requests, so many.
 pub(crate) fn ordinary(count: usize) -> impl Iterator<Item = Ordinary> {
     let lines = |text: &'static str| text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>();
-    let unescaped = |line: &str| line.replace("\\\\", "\u{1}").replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t").replace('\u{1}', "\\");
+    let unescaped = |line: &str| {
+        line.replace("\\\\", "\u{1}").replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t").replace('\u{1}', "\\")
+    };
     let prose: Vec<String> = lines(ordinary!("prose")).iter().map(|line| (*line).to_owned()).collect();
     let code: Vec<String> = lines(ordinary!("code")).iter().map(|line| unescaped(line)).collect();
     let held_out: Vec<String> = lines(ordinary!("held_out")).iter().map(|line| unescaped(line)).collect();
@@ -276,8 +278,24 @@ const URLS: [&str; 10] = [
     "https://example.com/a/../b",
 ];
 const SEARCHES: [&str; 18] = [
-    "men's shoes", "\"red shoes\"", "c++", "c#", "rock 'n' roll", "50% off", "a & b", "x > y", "1/2 inch", "5\" screen", "price:>10",
-    "o'neill wetsuit", "select committee", "union jack", "drop shipping", "where the wild things are", "and then there were none", "tom & jerry",
+    "men's shoes",
+    "\"red shoes\"",
+    "c++",
+    "c#",
+    "rock 'n' roll",
+    "50% off",
+    "a & b",
+    "x > y",
+    "1/2 inch",
+    "5\" screen",
+    "price:>10",
+    "o'neill wetsuit",
+    "select committee",
+    "union jack",
+    "drop shipping",
+    "where the wild things are",
+    "and then there were none",
+    "tom & jerry",
 ];
 
 fn request(index: usize, chance: &mut Chance, text: &dyn Fn(&mut Chance) -> String) -> Ordinary {
@@ -305,7 +323,10 @@ fn request(index: usize, chance: &mut Chance, text: &dyn Fn(&mut Chance) -> Stri
     if chance.below(2) == 0 {
         query.push(("q", (*chance.of(&SEARCHES)).to_owned()));
         query.push(("sort", ["price,-name", "name|id", "-created_at", "name asc"][chance.below(4)].to_owned()));
-        query.push(("filter", ["price>10 and stock<5", "tag eq 'new'", "status:paid OR status:sent", "(a,b)"][chance.below(4)].to_owned()));
+        query.push((
+            "filter",
+            ["price>10 and stock<5", "tag eq 'new'", "status:paid OR status:sent", "(a,b)"][chance.below(4)].to_owned(),
+        ));
     }
     let mail = format!("jane.o'neil+{index}@example.com");
     let body = match chance.below(8) {
@@ -344,7 +365,8 @@ fn form(pairs: &[(&str, &str)]) -> String {
 }
 
 fn multipart(parts: &[(&str, &str)]) -> String {
-    let each = |(name, value): &(&str, &str)| format!("--b7\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let each =
+        |(name, value): &(&str, &str)| format!("--b7\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     let file = "--b7\r\nContent-Disposition: form-data; name=\"file\"; filename=\"Jane's photo (1).png\"\r\nContent-Type: image/png\r\n\r\n\u{1}PNG' OR 1=1\r\n";
     format!("{}{file}--b7--\r\n", parts.iter().map(each).collect::<String>())
 }

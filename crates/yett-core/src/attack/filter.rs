@@ -1,7 +1,7 @@
 //! Who is told what is found: only of classes that somebody asked for.
 
-use super::class::{Class, Classes};
 use super::Findings;
+use super::class::{Class, Classes};
 
 pub(super) struct Filter<'a> {
     pub(super) classes: Classes,

@@ -32,10 +32,12 @@ const COMMANDS: &str = "(?:/(?:usr/)?(?:local/)?s?bin/)?(?:cat|ls|dir|type|head|
     ssh|scp|ftp|tftp|bash|sh|zsh|ksh|dash|python[23]?|perl|ruby|php|node|lua|powershell|cmd(?:\\.exe)?|certutil|bitsadmin|reg|sc|\
     wmic|mkfifo|mknod|kill|reboot|shutdown|crontab|openssl|socat|busybox|exec|eval|sudo|timeout|nohup|xargs|tee|printf|netstat|\
     ifconfig|expr|getent)";
-const ARGUMENT: &str = "\\s+(?:[-/~.$*?<>\"'\\\\]|\\d|[a-z0-9-]+\\.[a-z0-9.-]*[a-z0-9]|[a-z]:\\\\|[a-z]+://|\\w+\\s*(?:$|[;|&>`)\"'#]))";
+const ARGUMENT: &str =
+    "\\s+(?:[-/~.$*?<>\"'\\\\]|\\d|[a-z0-9-]+\\.[a-z0-9.-]*[a-z0-9]|[a-z]:\\\\|[a-z]+://|\\w+\\s*(?:$|[;|&>`)\"'#]))";
 const BARE: &str = "(?:/(?:usr/)?s?bin/)?(?:id|ls|dir|ps|env|pwd|who|ver|hostname|whoami|uname|ifconfig|ipconfig|netstat|systeminfo|\
     tasklist|printenv)\\s*(?:$|[;|&#`)\"'\\n<>])";
-const SURE: &str = "(?:/(?:usr/)?s?bin/)?(?:whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist|printenv)\\s*(?:$|[;|&#`)\"'\\n<>])";
+const SURE: &str =
+    "(?:/(?:usr/)?s?bin/)?(?:whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist|printenv)\\s*(?:$|[;|&#`)\"'\\n<>])";
 
 pub(super) fn rules() -> Vec<Rule> {
     let lists = [
@@ -59,7 +61,14 @@ pub(super) fn rules() -> Vec<Rule> {
         (Class::Scanner, &[Kind::Agent][..], probes::AGENTS),
     ];
     let each = |(class, kinds, rows): (Class, &'static [Kind], &'static [Row])| {
-        rows.iter().map(move |(id, score, literals, pattern)| Rule { class, id, score: *score, kinds, literals, pattern: filled(pattern) })
+        rows.iter().map(move |(id, score, literals, pattern)| Rule {
+            class,
+            id,
+            score: *score,
+            kinds,
+            literals,
+            pattern: filled(pattern),
+        })
     };
     lists.into_iter().flat_map(each).collect()
 }

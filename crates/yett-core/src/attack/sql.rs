@@ -123,7 +123,8 @@ fn as_it_is(text: &[u8]) -> Found {
         Token::Open => {
             let all = read(Tokens::new(text));
             let inner = opened(&all);
-            matches!(inner, [Token::Word(b"select"), ..]).then(|| if dangerous(inner) { ("sql-subquery", 5) } else { ("sql-subquery", 2) })
+            matches!(inner, [Token::Word(b"select"), ..])
+                .then(|| if dangerous(inner) { ("sql-subquery", 5) } else { ("sql-subquery", 2) })
         }
         _ => None,
     }
@@ -141,7 +142,11 @@ fn closed<'s, 't>(mut tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
 }
 
 fn opened<'s, 't>(mut tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
-    while let [Token::Open | Token::Math(b'!' | b'~' | b'-' | b'+') | Token::Word(b"not" | b"binary" | b"all" | b"distinct"), rest @ ..] = tokens {
+    while let [
+        Token::Open | Token::Math(b'!' | b'~' | b'-' | b'+') | Token::Word(b"not" | b"binary" | b"all" | b"distinct"),
+        rest @ ..,
+    ] = tokens
+    {
         tokens = rest;
     }
     tokens
@@ -164,7 +169,9 @@ fn behind(tokens: &[Token<'_>], from: From) -> Found {
         Token::Word(b"having") => having(rest, from),
         Token::Word(b"limit") if from != From::Word => limit(rest),
         Token::Word(b"procedure") => matches!(rest, [Token::Word(b"analyse"), Token::Open, ..]).then_some(("sql-function", 5)),
-        Token::Word(b"into") => matches!(rest, [Token::Word(b"outfile" | b"dumpfile"), Token::Text, ..]).then_some(("sql-file", 5)),
+        Token::Word(b"into") => {
+            matches!(rest, [Token::Word(b"outfile" | b"dumpfile"), Token::Text, ..]).then_some(("sql-file", 5))
+        }
         Token::Word(b"like" | b"rlike" | b"regexp" | b"in" | b"between" | b"is" | b"sounds") | Token::Compare => {
             compared(rest, from, matches!(first, Token::Compare))
         }
@@ -175,7 +182,8 @@ fn behind(tokens: &[Token<'_>], from: From) -> Found {
                 return Some(("sql-subquery", 5));
             }
             // `'+'a` does no harm; `'-0--` does.
-            (from == From::Quote && operand == Operand::Literal && matches!(after, [Token::Comment(0..=2)])).then_some(("sql-comment", 5))
+            (from == From::Quote && operand == Operand::Literal && matches!(after, [Token::Comment(0..=2)]))
+                .then_some(("sql-comment", 5))
         }
         _ => None,
     }
@@ -225,7 +233,11 @@ fn condition(tokens: &[Token<'_>], from: From) -> Found {
             _ => None,
         },
         [Token::Logic, ..] if from == From::Quote && literal(left) => Some(("sql-tautology", 4)),
-        [Token::Word(word), ..] if from == From::Quote && literal(left) && (is_logic(word) || matches!(*word, b"limit" | b"order" | b"group" | b"union")) => {
+        [Token::Word(word), ..]
+            if from == From::Quote
+                && literal(left)
+                && (is_logic(word) || matches!(*word, b"limit" | b"order" | b"group" | b"union")) =>
+        {
             Some(("sql-tautology", if matches!(tokens, [Token::Text, ..]) { 3 } else { 5 }))
         }
         _ => None,
@@ -266,7 +278,18 @@ fn ends(table: &[Token<'_>]) -> bool {
     match table {
         [Token::Word(_), Token::Word(next), ..] => matches!(
             *next,
-            b"where" | b"limit" | b"order" | b"group" | b"having" | b"join" | b"inner" | b"left" | b"as" | b"union" | b"into" | b"for"
+            b"where"
+                | b"limit"
+                | b"order"
+                | b"group"
+                | b"having"
+                | b"join"
+                | b"inner"
+                | b"left"
+                | b"as"
+                | b"union"
+                | b"into"
+                | b"for"
         ),
         _ => true,
     }
@@ -278,11 +301,33 @@ fn statement(tokens: &[Token<'_>]) -> Found {
     let Token::Word(verb) = first else { return None };
     let known = |list: &[&[u8]]| matches!(rest, [Token::Word(word), ..] if list.contains(word));
     let sure = match *verb {
-        b"drop" | b"create" | b"alter" => known(&[b"table", b"database", b"schema", b"view", b"user", b"index", b"role", b"procedure", b"function", b"trigger", b"login"])
-            && matches!(rest, [_, Token::Word(_), ..]),
+        b"drop" | b"create" | b"alter" => {
+            known(&[
+                b"table",
+                b"database",
+                b"schema",
+                b"view",
+                b"user",
+                b"index",
+                b"role",
+                b"procedure",
+                b"function",
+                b"trigger",
+                b"login",
+            ]) && matches!(rest, [_, Token::Word(_), ..])
+        }
         b"truncate" => known(&[b"table"]),
-        b"insert" | b"merge" | b"replace" => known(&[b"into"]) && matches!(rest, [_, Token::Word(_), Token::Open | Token::Word(b"values" | b"select" | b"set" | b"using"), ..]),
-        b"delete" => known(&[b"from"]) && matches!(rest, [_, Token::Word(_)] | [_, Token::Word(_), Token::Word(b"where") | Token::Semicolon | Token::Comment(_), ..]),
+        b"insert" | b"merge" | b"replace" => {
+            known(&[b"into"])
+                && matches!(rest, [_, Token::Word(_), Token::Open | Token::Word(b"values" | b"select" | b"set" | b"using"), ..])
+        }
+        b"delete" => {
+            known(&[b"from"])
+                && matches!(
+                    rest,
+                    [_, Token::Word(_)] | [_, Token::Word(_), Token::Word(b"where") | Token::Semicolon | Token::Comment(_), ..]
+                )
+        }
         b"update" => matches!(rest, [Token::Word(_), Token::Word(b"set"), Token::Word(_), Token::Compare, ..]),
         b"select" => match rest {
             [Token::Number | Token::Variable | Token::Math(b'*') | Token::Text, ..] => true,
@@ -290,11 +335,17 @@ fn statement(tokens: &[Token<'_>]) -> Found {
             [Token::Word(_), Token::Word(b"from"), ..] => true,
             _ => false,
         },
-        b"exec" | b"execute" => matches!(rest, [Token::Open | Token::Variable, ..]) || matches!(rest, [Token::Word(name), ..] if name.starts_with(b"xp_") || name.starts_with(b"sp_") || memchr::memmem::find(name, b"xp_").is_some()),
+        b"exec" | b"execute" => {
+            matches!(rest, [Token::Open | Token::Variable, ..])
+                || matches!(rest, [Token::Word(name), ..] if name.starts_with(b"xp_") || name.starts_with(b"sp_") || memchr::memmem::find(name, b"xp_").is_some())
+        }
         b"declare" => matches!(rest, [Token::Variable, ..]),
         b"waitfor" => known(&[b"delay", b"time"]),
         b"shutdown" => matches!(rest, [] | [Token::Comment(_) | Token::Semicolon, ..] | [Token::Word(b"with"), ..]),
-        b"grant" | b"revoke" => rest.iter().any(|token| *token == Token::Word(b"on")) && rest.iter().any(|token| matches!(token, Token::Word(b"to" | b"from"))),
+        b"grant" | b"revoke" => {
+            rest.iter().any(|token| *token == Token::Word(b"on"))
+                && rest.iter().any(|token| matches!(token, Token::Word(b"to" | b"from")))
+        }
         b"copy" => rest.iter().any(|token| matches!(token, Token::Word(b"program"))),
         b"load" => known(&[b"data"]),
         b"call" => matches!(rest, [Token::Word(_), Token::Open, ..]),
@@ -312,7 +363,8 @@ fn order(tokens: &[Token<'_>], from: From) -> Found {
         [Token::Word(_), Token::Comment(0..=2)] if from == From::Quote => return Some(("sql-order", 5)),
         _ => return None,
     };
-    let ends = matches!(closed(after), [] | [Token::Comment(_) | Token::Comma | Token::Semicolon | Token::Word(b"asc" | b"desc"), ..]);
+    let ends =
+        matches!(closed(after), [] | [Token::Comment(_) | Token::Comma | Token::Semicolon | Token::Word(b"asc" | b"desc"), ..]);
     ends.then_some(("sql-order", if from == From::Word { 3 } else { 5 }))
 }
 
@@ -375,35 +427,89 @@ fn behind_arguments<'s, 't>(mut tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
 /// Whether a function is called that nobody calls but to wait, to be told of an error, or to reach out.
 fn dangerous(tokens: &[Token<'_>]) -> bool {
     tokens.windows(2).any(|pair| match pair {
-        [Token::Word(name), Token::Open] => matches!(
-            *name,
-            b"sleep"
-                | b"pg_sleep"
-                | b"benchmark"
-                | b"extractvalue"
-                | b"updatexml"
-                | b"load_file"
-                | b"randomblob"
-                | b"xmltype"
-                | b"name_const"
-                | b"sysdate"
-                | b"user"
-                | b"database"
-                | b"version"
-        ) || [b"dbms_".as_slice(), b"utl_", b"xp_", b"ctxsys."].iter().any(|begin| name.starts_with(begin)),
+        [Token::Word(name), Token::Open] => {
+            matches!(
+                *name,
+                b"sleep"
+                    | b"pg_sleep"
+                    | b"benchmark"
+                    | b"extractvalue"
+                    | b"updatexml"
+                    | b"load_file"
+                    | b"randomblob"
+                    | b"xmltype"
+                    | b"name_const"
+                    | b"sysdate"
+                    | b"user"
+                    | b"database"
+                    | b"version"
+            ) || [b"dbms_".as_slice(), b"utl_", b"xp_", b"ctxsys."].iter().any(|begin| name.starts_with(begin))
+        }
         [Token::Word(b"concat"), _] => false,
         _ => false,
-    }) || matches!(tokens, [Token::Word(b"select"), Token::Word(b"concat" | b"char" | b"chr"), Token::Open, Token::Number | Token::Word(_), ..])
+    }) || matches!(
+        tokens,
+        [Token::Word(b"select"), Token::Word(b"concat" | b"char" | b"chr"), Token::Open, Token::Number | Token::Word(_), ..]
+    )
 }
 
 fn is_function(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 55] = [
-        b"sleep", b"pg_sleep", b"benchmark", b"extractvalue", b"updatexml", b"substring", b"substr", b"mid", b"ascii", b"ord",
-        b"char", b"chr", b"length", b"len", b"char_length", b"concat", b"concat_ws", b"convert", b"cast", b"count", b"database",
-        b"user", b"version", b"current_user", b"system_user", b"session_user", b"if", b"ifnull", b"iif", b"nullif", b"exp",
-        b"rand", b"floor", b"row", b"md5", b"sha1", b"hex", b"unhex", b"load_file", b"elt", b"make_set", b"randomblob",
-        b"xmltype", b"name_const", b"json_keys", b"sqlite_version", b"group_concat", b"string_agg", b"least", b"greatest",
-        b"coalesce", b"nvl", b"bitand", b"lower", b"schema",
+        b"sleep",
+        b"pg_sleep",
+        b"benchmark",
+        b"extractvalue",
+        b"updatexml",
+        b"substring",
+        b"substr",
+        b"mid",
+        b"ascii",
+        b"ord",
+        b"char",
+        b"chr",
+        b"length",
+        b"len",
+        b"char_length",
+        b"concat",
+        b"concat_ws",
+        b"convert",
+        b"cast",
+        b"count",
+        b"database",
+        b"user",
+        b"version",
+        b"current_user",
+        b"system_user",
+        b"session_user",
+        b"if",
+        b"ifnull",
+        b"iif",
+        b"nullif",
+        b"exp",
+        b"rand",
+        b"floor",
+        b"row",
+        b"md5",
+        b"sha1",
+        b"hex",
+        b"unhex",
+        b"load_file",
+        b"elt",
+        b"make_set",
+        b"randomblob",
+        b"xmltype",
+        b"name_const",
+        b"json_keys",
+        b"sqlite_version",
+        b"group_concat",
+        b"string_agg",
+        b"least",
+        b"greatest",
+        b"coalesce",
+        b"nvl",
+        b"bitand",
+        b"lower",
+        b"schema",
     ];
     NAMES.contains(&name) || [b"dbms_".as_slice(), b"utl_", b"ctxsys.", b"xp_"].iter().any(|begin| name.starts_with(begin))
 }

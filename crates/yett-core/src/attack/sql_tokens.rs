@@ -115,9 +115,8 @@ impl<'t> Iterator for Tokens<'t> {
                 return Some(Token::Number);
             }
             [b'a'..=b'z' | b'_' | b'$' | b'`' | 0x80.., ..] => {
-                let word = self.take_while(|byte| {
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.' | b'`') || byte >= 0x80
-                });
+                let word = self
+                    .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.' | b'`') || byte >= 0x80);
                 return Some(Token::Word(word));
             }
             [b'[', b'a'..=b'z', ..] => (Token::Other, 1),

@@ -156,9 +156,10 @@ fn entity(rest: &[u8]) -> Option<(Said, usize)> {
     if count == 0 {
         return None;
     }
-    let code = digits.iter().take(count).try_fold(0_u32, |sum, digit| {
-        sum.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?)
-    })?;
+    let code = digits
+        .iter()
+        .take(count)
+        .try_fold(0_u32, |sum, digit| sum.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?))?;
     let end = skipped + count;
     Some((character(code), end + usize::from(rest.get(end) == Some(&b';'))))
 }

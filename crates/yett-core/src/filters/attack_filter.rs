@@ -224,7 +224,9 @@ impl Search<'_> {
             Place::Body(name) | Place::Parameter(_, name) => &**name,
         };
         let own = self.filter.exceptions.iter().any(|one| {
-            one.place == part && one.classes.has(finding.class) && if part == AttackPlace::Body { fits(&one.name, name) } else { *one.name == *name }
+            one.place == part
+                && one.classes.has(finding.class)
+                && if part == AttackPlace::Body { fits(&one.name, name) } else { *one.name == *name }
         });
         own || is_loopback_redirect(name, finding)
     }

@@ -84,7 +84,8 @@ pub(super) fn head(exchange: &Exchange, to: &mut impl Reading) {
 fn pairs(text: &[u8], between: u8, site: for<'s> fn(&'s str) -> Site<'s>, to: &mut impl Reading) {
     for pair in text.split(|byte| *byte == between).filter(|pair| !pair.is_empty()) {
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let mut next = || halves.next().map(|half| decode_query(half).unwrap_or_else(|| String::from_utf8_lossy(half).into_owned()));
+        let mut next =
+            || halves.next().map(|half| decode_query(half).unwrap_or_else(|| String::from_utf8_lossy(half).into_owned()));
         let (name, value) = (next().unwrap_or_default(), next());
         let name = name.trim();
         let site = site(name);
@@ -126,7 +127,9 @@ fn kind(exchange: &Exchange) -> Option<Body> {
         "application/x-www-form-urlencoded" => Body::Form,
         "multipart/form-data" => Body::Multipart(found.boundary),
         xml if xml.ends_with("+xml") || matches!(xml, "application/xml" | "text/xml") => Body::Xml,
-        "application/graphql" | "application/x-ndjson" | "application/x-yaml" | "application/yaml" | "application/javascript" => Body::Text,
+        "application/graphql" | "application/x-ndjson" | "application/x-yaml" | "application/yaml" | "application/javascript" => {
+            Body::Text
+        }
         text if text.starts_with("text/") => Body::Text,
         _ => return None,
     })
