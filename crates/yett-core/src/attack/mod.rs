@@ -185,15 +185,25 @@ impl Engine {
         if !matches!(kind, Kind::Value | Kind::File | Kind::Referer | Kind::Agent) {
             return;
         }
+        // `java` and `script` on two lines are one word to a browser, and so are the halves around a NUL.
+        if text.iter().any(u8::is_ascii_control) && memchr::memchr2(b'<', b':', text).is_some() {
+            let joined: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
+            self.run(&joined, Class::Xss, &mut filter);
+        }
         sql::examine(text, &mut filter);
         ldap::examine(text, &mut filter);
         if let Some(joined) = shell::joined(text) {
-            for one in self.rules.iter().filter(|one| one.rule.class == Class::Command) {
-                if filter.wants(Class::Command, one.rule.score) && one.expression.is_match(&joined) {
-                    filter.add(Class::Command, one.rule.id, one.rule.score);
-                }
-            }
+            self.run(&joined, Class::Command, &mut filter);
         }
         address::examine(text, kind, &mut filter);
+    }
+
+    /// All expressions of a class, for a text that was put together.
+    fn run(&self, text: &[u8], class: Class, filter: &mut Filter<'_>) {
+        for one in self.rules.iter().filter(|one| one.rule.class == class) {
+            if filter.wants(class, one.rule.score) && one.expression.is_match(text) {
+                filter.add(class, one.rule.id, one.rule.score);
+            }
+        }
     }
 }

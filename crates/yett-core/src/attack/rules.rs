@@ -31,7 +31,7 @@ const COMMANDS: &str = "(?:/(?:usr/)?(?:local/)?s?bin/)?(?:cat|ls|dir|type|head|
     chmod|chown|touch|find|grep|awk|sed|base64|ps|uname|id|net|env|echo|sleep|ping|nslookup|dig|host|curl|wget|nc|ncat|netcat|telnet|\
     ssh|scp|ftp|tftp|bash|sh|zsh|ksh|dash|python[23]?|perl|ruby|php|node|lua|powershell|cmd(?:\\.exe)?|certutil|bitsadmin|reg|sc|\
     wmic|mkfifo|mknod|kill|reboot|shutdown|crontab|openssl|socat|busybox|exec|eval|sudo|timeout|nohup|xargs|tee|printf|netstat|\
-    ifconfig|expr|getent)";
+    ifconfig|expr|getent|netsh|systeminfo|sysinfo)";
 const ARGUMENT: &str =
     "\\s+(?:[-/~.$*?<>\"'\\\\]|\\d|[a-z0-9-]+\\.[a-z0-9.-]*[a-z0-9]|[a-z]:\\\\|[a-z]+://|\\w+\\s*(?:$|[;|&>`)\"'#]))";
 const BARE: &str = "(?:/(?:usr/)?s?bin/)?(?:id|ls|dir|ps|env|pwd|who|ver|hostname|whoami|uname|ifconfig|ipconfig|netstat|systeminfo|\

@@ -109,8 +109,15 @@ fn as_it_is(text: &[u8]) -> Found {
         other => other,
     };
     match first {
-        Token::Number => behind(&read(tokens), From::Number),
-        Token::Variable => behind(&read(tokens), From::Number),
+        Token::Number | Token::Variable | Token::Text => {
+            let all = read(tokens);
+            let mut rest = all.as_slice();
+            // `1-0 union …`
+            while let [Token::Math(_), Token::Number | Token::Variable | Token::Text, after @ ..] = rest {
+                rest = after;
+            }
+            behind(rest, if first == Token::Text { From::Word } else { From::Number })
+        }
         Token::Word(word) if is_logic(word) || matches!(word, b"union" | b"order" | b"having" | b"if" | b"case" | b"rlike") => {
             let all = read(Tokens::new(text));
             if word == b"if" { dangerous(&all).then_some(("sql-function", 5)) } else { behind(&all, From::Word) }
@@ -208,12 +215,15 @@ fn condition(tokens: &[Token<'_>], from: From) -> Found {
     match after {
         [Token::Compare | Token::Word(b"like" | b"rlike" | b"regexp" | b"in" | b"between" | b"is" | b"sounds"), rest @ ..] => {
             let word = matches!(after, [Token::Word(_), ..]);
-            let Some((right, _)) = operand(rest) else {
+            let Some((right, end)) = operand(rest) else {
                 // `' or '1'='`: the quote of the statement makes the rest.
                 return (from == From::Quote && literal(left)).then_some(("sql-tautology", 5));
             };
             if matches!(right, Operand::Query | Operand::Function) {
                 return Some(("sql-subquery", 5));
+            }
+            if from == From::Quote && matches!(closed(end), [Token::Comment(0..=2)]) {
+                return Some(("sql-tautology", 5));
             }
             let literals = usize::from(literal(left)) + usize::from(literal(right));
             let needed = match from {
@@ -261,6 +271,8 @@ fn compared(tokens: &[Token<'_>], from: From, sign: bool) -> Found {
 fn union(tokens: &[Token<'_>], from: From) -> Found {
     let [Token::Word(b"select" | b"values"), list @ ..] = opened(tokens) else { return None };
     let list = opened(list);
+    // Nobody writes a parenthesis there but for SQL.
+    let from = if matches!(tokens, [Token::Open, ..]) { From::Number } else { from };
     let sure = match list {
         [Token::Number | Token::Text | Token::Variable | Token::Word(b"null" | b"top"), ..] => true,
         [Token::Math(b'*'), ..] => true,

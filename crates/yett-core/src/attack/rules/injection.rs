@@ -3,6 +3,7 @@
 use super::Row;
 
 pub(super) const SQL: &[Row] = &[
+    ("sql-operator", 5, &["'", "\""], r#"^\s*['"]\s*[-+*&^|=/%<>]{1,3}\s*['"]\s*$"#),
     ("sql-time", 5, &["waitfor"], r"[;)'\s]waitfor\s+delay\s*'\d"),
     ("sql-time", 5, &["benchmark"], r"\bbenchmark\s*\(\s*\d{4,}\s*,"),
     ("sql-time", 5, &["sleep"], r"\(\s*select\s*\(?\s*sleep\s*\(|\bif\s*\([^)]{1,60},\s*sleep\s*\("),
@@ -131,6 +132,6 @@ pub(super) const CRLF: &[Row] = &[
         &[":"],
         r"^[^\s:]*(?:\s+http/\d\.\d)?[\r\n]+\s*(?:set-cookie|location|content-type|content-length|transfer-encoding|access-control-[a-z-]+|refresh|x-[a-z-]+|host|cookie|authorization|bcc|cc|to|subject|link|cache-control|content-disposition|content-security-policy)\s*:",
     ),
-    ("crlf-response", 5, &["http/"], r"^[^\s]*[\r\n]+(?:[a-z-]+:[^\r\n]*[\r\n]+)*http/\d(?:\.\d)?\s+\d{3}\s+\w"),
+    ("crlf-response", 5, &["http/"], r"^[\w/.=%&?@+-]*[\r\n]+(?:[a-z-]+:[^\r\n]*[\r\n]+)*http/\d(?:\.\d)?\s+\d{3}\s+\w"),
     ("crlf-body", 5, &["<"], r"^[^\s<]*\r\n(?:[a-z-]+:[^\r\n]*\r\n)*\r\n\s*<(?:html|script|svg|body|img|h1|iframe)"),
 ];

@@ -3,6 +3,25 @@
 use super::Row;
 
 pub(super) const XSS: &[Row] = &[
+    (
+        "xss-script",
+        5,
+        &["<script"],
+        r"<script\b[^>]*>[^<]*\b(?:alert|prompt|confirm|eval|document|window|fetch|location|atob)\s*[(.=`\[]",
+    ),
+    (
+        "xss-style",
+        5,
+        &["<style", "style"],
+        r#"<style\b[^>]*(?:javascript|>[^<]*(?:@im|expression|javascript|behaviou?r\s*:|-moz-binding|-o-link))|<[a-z][^>]*style\s*=[^>]*(?:expr[^>]*ession\s*\(|behaviou?r\s*:\s*url|-o-link)"#,
+    ),
+    (
+        "xss-frame",
+        5,
+        &["<layer", "<xml", "<bgsound", "<isindex"],
+        r"<(?:layer|xml|bgsound|isindex)\b[^>]*\b(?:src|action|formaction)\s*=",
+    ),
+    ("xss-utf7", 5, &["+adw-"], r"\+adw-[a-z/!]"),
     ("xss-script", 5, &["<script"], r#"<script\b[^>]*\bsrc\s*="#),
     (
         "xss-script",
@@ -45,7 +64,7 @@ pub(super) const XSS: &[Row] = &[
         "xss-base",
         5,
         &["<base", "<meta", "<link"],
-        r#"<base\b[^>]*\bhref\s*=|<meta\b[^>]*http-equiv\s*=\s*["']?(?:refresh|set-cookie|content-security)|<link\b[^>]*\bhref\s*=\s*["']?(?://|javascript|data|http)"#,
+        r#"<base\b[^>]*\bhref\s*=|<meta\b[^>]*http-equiv\s*=\s*["']?(?:refresh|set-cookie|link|content-security)|<link\b[^>]*\bhref\s*=\s*["']?(?://|javascript|data|http)"#,
     ),
     (
         "xss-style",

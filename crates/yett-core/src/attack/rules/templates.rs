@@ -64,7 +64,7 @@ pub(super) const TEMPLATE: &[Row] = &[
 ];
 
 pub(super) const LOOKUP: &[Row] = &[
-    ("lookup-jndi", 5, &["jndi"], r"\$\{[^\n]*jndi\s*:"),
+    ("lookup-jndi", 5, &["jndi"], r"\$\{[^\n}]*jndi\s*:"),
     ("lookup-nested", 5, &["${"], r"\$\{[^}\n]*\$\{\s*(?:lower|upper|env|sys|date|ctx|main|java|base64|:|[\w:]{1,30}:-)"),
     ("lookup-nested", 5, &["${"], r"\$\{[\w:]*:-[^}]{0,4}\}[^\n]*:"),
     ("lookup-nested", 5, &["${env::", "${::"], r"\$\{(?:env:|:)?:-"),
