@@ -341,12 +341,11 @@ fn statement(tokens: &[Token<'_>]) -> Found {
                 )
         }
         b"update" => matches!(rest, [Token::Word(_), Token::Word(b"set"), Token::Word(_), Token::Compare, ..]),
-        b"select" => match rest {
-            [Token::Number | Token::Variable | Token::Math(b'*') | Token::Text, ..] => true,
-            [Token::Word(_), Token::Open | Token::Comma, ..] => true,
-            [Token::Word(_), Token::Word(b"from"), ..] => true,
-            _ => false,
-        },
+        b"select" => matches!(
+            rest,
+            [Token::Number | Token::Variable | Token::Math(b'*') | Token::Text, ..]
+                | [Token::Word(_), Token::Open | Token::Comma | Token::Word(b"from"), ..]
+        ),
         b"exec" | b"execute" => {
             matches!(rest, [Token::Open | Token::Variable, ..])
                 || matches!(rest, [Token::Word(name), ..] if name.starts_with(b"xp_") || name.starts_with(b"sp_") || memchr::memmem::find(name, b"xp_").is_some())
@@ -355,8 +354,7 @@ fn statement(tokens: &[Token<'_>]) -> Found {
         b"waitfor" => known(&[b"delay", b"time"]),
         b"shutdown" => matches!(rest, [] | [Token::Comment(_) | Token::Semicolon, ..] | [Token::Word(b"with"), ..]),
         b"grant" | b"revoke" => {
-            rest.iter().any(|token| *token == Token::Word(b"on"))
-                && rest.iter().any(|token| matches!(token, Token::Word(b"to" | b"from")))
+            rest.contains(&Token::Word(b"on")) && rest.iter().any(|token| matches!(token, Token::Word(b"to" | b"from")))
         }
         b"copy" => rest.iter().any(|token| matches!(token, Token::Word(b"program"))),
         b"load" => known(&[b"data"]),
@@ -371,7 +369,7 @@ fn order(tokens: &[Token<'_>], from: From) -> Found {
     let after = match opened(rest) {
         [Token::Number, after @ ..] => after,
         [Token::Word(b"select"), ..] => return Some(("sql-subquery", 5)),
-        [Token::Word(_), after @ ..] if matches!(after, [Token::Word(b"having"), ..]) => return Some(("sql-order", 5)),
+        [Token::Word(_), Token::Word(b"having"), ..] => return Some(("sql-order", 5)),
         [Token::Word(_), Token::Comment(0..=2)] if from == From::Quote => return Some(("sql-order", 5)),
         _ => return None,
     };

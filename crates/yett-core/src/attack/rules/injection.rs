@@ -3,7 +3,7 @@
 use super::Row;
 
 pub(super) const SQL: &[Row] = &[
-    ("sql-operator", 5, &["'", "\""], r#"^\s*['"]\s*[-+*&^|=/%<>]{1,3}\s*['"]\s*$"#),
+    ("sql-operator", 5, &["'"], r"^\s*'\s*[-+*&^|=/%<>]{1,3}\s*'\s*$"),
     ("sql-time", 5, &["waitfor"], r"[;)'\s]waitfor\s+delay\s*'\d"),
     ("sql-time", 5, &["benchmark"], r"\bbenchmark\s*\(\s*\d{4,}\s*,"),
     ("sql-time", 5, &["sleep"], r"\(\s*select\s*\(?\s*sleep\s*\(|\bif\s*\([^)]{1,60},\s*sleep\s*\("),

@@ -39,7 +39,7 @@ pub(super) const TEMPLATE: &[Row] = &[
         "template-java",
         5,
         &["java.lang", "java.io", "java.util", "getclass", "forname", "getruntime", "freemarker", ".class."],
-        r"(?:[$#*%@]\{|\{\{|<#|#set|<%|\$class|\$\w+\.|\bt\()[^\n]*(?:java\.(?:lang|io|util|net)\.|getclass\s*\(|forname\s*\(|getruntime|freemarker\.template|\.class\.)",
+        r"(?:[$#*%@]\{|\{\{|<#|#set|<%|\$class|\$\w+\.|\bt\()[^\n}]*(?:java\.(?:lang|io|util|net)\.|getclass\s*\(|forname\s*\(|getruntime|freemarker\.template|\.class\.)",
     ),
     (
         "template-java",
