@@ -142,6 +142,11 @@ impl Engine {
         if kind == Kind::Value && value.len() < base64::FEWEST && view::is_word(value) {
             return;
         }
+        // Words of which only SQL could be made, or an object that is written as one.
+        let several = value.len() < base64::FEWEST || memchr::memchr2(b' ', b',', value).is_some();
+        if kind == Kind::Value && several && view::is_words(value) {
+            return sql::examine(&view::begin(value), &mut Filter { classes, findings });
+        }
         self.piece(value, kind, classes, findings);
     }
 

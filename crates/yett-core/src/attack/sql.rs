@@ -125,6 +125,15 @@ fn as_it_is(text: &[u8]) -> Found {
         // Statements of a script are no way out of one.
         Token::Word(b"begin" | b"commit" | b"rollback" | b"go" | b"end" | b"start" | b"select") => None,
         Token::Word(b"null" | b"true" | b"false") => behind(&read(tokens), From::Number),
+        // `pg_sleep(5)#`, and nothing else
+        Token::Word(name) if dangerous(&[first, Token::Open]) => {
+            let all = read(tokens);
+            let rest = if let [Token::Open, inner @ ..] = all.as_slice() { behind_arguments(inner) } else { return None };
+            let alone = matches!(rest, [] | [Token::Comment(0..=2) | Token::Semicolon]);
+            let sure = !rest.is_empty() || matches!(name, b"pg_sleep" | b"benchmark" | b"randomblob");
+            let argued = all.len() > 2;
+            (alone && argued).then_some(("sql-function", if sure && name != b"user" { 5 } else { 3 }))
+        }
         Token::Word(_) => behind(&read(tokens), From::Word),
         Token::Close | Token::Semicolon | Token::Logic => behind(&read(Tokens::new(text)), From::Word),
         Token::Open => {
@@ -171,6 +180,9 @@ fn behind(tokens: &[Token<'_>], from: From) -> Found {
             // `'; select …` of a script that is broken over lines
             matches!(rest, [Token::Word(b"waitfor"), ..]).then_some(("sql-stacked", 5))
         }),
+        Token::Word(b"exec" | b"execute" | b"insert" | b"grant" | b"delete" | b"drop") if from == From::Quote => {
+            statement(tokens)
+        }
         Token::Word(b"waitfor") => matches!(rest, [Token::Word(b"delay" | b"time"), Token::Text, ..]).then_some(("sql-time", 5)),
         Token::Word(b"order" | b"group") => order(rest, from),
         Token::Word(b"having") => having(rest, from),
@@ -369,19 +381,21 @@ fn order(tokens: &[Token<'_>], from: From) -> Found {
     let after = match opened(rest) {
         [Token::Number, after @ ..] => after,
         [Token::Word(b"select"), ..] => return Some(("sql-subquery", 5)),
+        [Token::Word(_), Token::Open, ..] if dangerous(rest) => return Some(("sql-function", 5)),
         [Token::Word(_), Token::Word(b"having"), ..] => return Some(("sql-order", 5)),
         [Token::Word(_), Token::Comment(0..=2)] if from == From::Quote => return Some(("sql-order", 5)),
         _ => return None,
     };
     let ends =
         matches!(closed(after), [] | [Token::Comment(_) | Token::Comma | Token::Semicolon | Token::Word(b"asc" | b"desc"), ..]);
-    ends.then_some(("sql-order", if from == From::Word { 3 } else { 5 }))
+    let hides = matches!(closed(after), [Token::Comment(0..=2)]);
+    ends.then_some(("sql-order", if from == From::Word && !hides { 3 } else { 5 }))
 }
 
 fn having(tokens: &[Token<'_>], from: From) -> Found {
     let (left, after) = operand(tokens)?;
     let compared = matches!(closed(after), [Token::Compare, ..]);
-    (from != From::Word && compared && left != Operand::Name).then_some(("sql-order", 5))
+    (compared && (left == Operand::Literal || from != From::Word && left != Operand::Name)).then_some(("sql-order", 5))
 }
 
 fn limit(tokens: &[Token<'_>]) -> Found {

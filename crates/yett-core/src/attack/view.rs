@@ -8,6 +8,11 @@ pub(super) fn is_word(value: &[u8]) -> bool {
     value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
+/// Whether it is such words, and blanks and commas between them.
+pub(super) fn is_words(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ' | b','))
+}
+
 /// In lower case.
 pub(super) fn begin(value: &[u8]) -> Vec<u8> {
     value.to_ascii_lowercase()

@@ -40,9 +40,9 @@ pub(super) const NOSQL: &[Row] = &[
         r#"^\s*\[\s*\{\s*["']?\$(?:match|lookup|group|project|out|merge|unionwith)["']?\s*:"#,
     ),
     ("nosql-operator", 5, &["[$"], r"^[\w.\[\]-]*\[\$(?:gte?|lte?|ne|eq|n?in|regex|where|exists|or|and|not|nor)\]\s*="),
-    ("nosql-operator", 5, &["$"], r#"^[^\s"'{]*["']?\s*\}?\s*,\s*["']?\$(?:or|and|where|nor|ne|gt|regex)["']?\s*:"#),
+    ("nosql-operator", 5, &["$"], r#"^[^\s"'{]*["']?\s*\}?\s*,\s*["']?\$(?:or|and|where|nor|ne|gt|regex|comment)["']?\s*:"#),
     ("nosql-operator", 5, &["$where"], r#"^\w{1,20},\s*["']?\$where"#),
-    ("nosql-script", 5, &["return"], r"^[^\s'\x22]*['\x22]?\s*\)?\s*;\s*return\s+(?:true|this\.|1\b|\()"),
+    ("nosql-script", 5, &["return"], r"^[^\s'\x22]*['\x22]?\s*\)?\s*;\s*return\s*(?:\s(?:true|this\.|1\b)|\(|['\x22])"),
     ("nosql-script", 5, &["this."], r"^[^'\x22]*['\x22]\s*\)?\s*(?:\|\||&&|;)\s*\(?this\.\w"),
     ("nosql-script", 5, &["this."], r"^(?:function\s*\(\s*\)\s*\{\s*)?(?:return\s+)?this\.\w+(?:\.\w+)?\s*(?:[=!<>]=|[<>])"),
     ("nosql-script", 5, &["=="], r"^[^'\x22]*['\x22]\s*\)?\s*(?:\|\||&&)\s*['\x22]?(\w{1,20})['\x22]?\s*={2,3}\s*['\x22]?\w"),
@@ -66,6 +66,24 @@ pub(super) const NOSQL_NAMES: &[Row] = &[(
 )];
 
 pub(super) const COMMAND: &[Row] = &[
+    (
+        "command-separator",
+        5,
+        &["/bin/", "/sbin/", "usr/bin/"],
+        r#"^[^\s=`<>]*["')]*\s*(?:;|\|\|?|&&?)\s*/?(?:usr/)?(?:local/)?s?bin/\w+"#,
+    ),
+    (
+        "command-separator",
+        5,
+        &["net "],
+        r#"^[^\s=`<>]*["')]*\s*(?:;|\|\|?|&&?)\s*net\s+(?:user|localgroup|view|share|start|stop|group)\b"#,
+    ),
+    (
+        "command-windows",
+        5,
+        &["%systemroot%", "\\repair\\sam", "c:\\"],
+        r"(?:;|\||&|^)\s*(?:type|dir|del|copy|more)\s+(?:%\w+%\\|c:\\)",
+    ),
     ("command-separator", 5, &[";", "|", "&"], r#"^[^\s=`<>{}()\[\]]*["']?\s*(?:;|\|\|?|&&?)\s*["']?{C}"#),
     (
         "command-separator",
@@ -108,6 +126,7 @@ pub(super) const COMMAND: &[Row] = &[
 ];
 
 pub(super) const LDAP: &[Row] = &[
+    ("ldap-filter", 5, &["(|(", "(&(", "(!("], r"^[\w*]*\*\s*\([|&!]\s*\(\w+[~<>]?="),
     ("ldap-filter", 5, &["*()"], r"^[\w*]*\*\(\)\s*[|&]"),
     ("ldap-filter", 5, &["(&)", "(|)"], r"^[\w*]{1,40}\)\s*\((?:&|\|)\)"),
 ];
