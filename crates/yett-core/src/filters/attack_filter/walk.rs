@@ -6,7 +6,7 @@ use crate::body::{FieldError, Place};
 use crate::exchange::Exchange;
 use crate::filters::request_validation::content::ContentType;
 use crate::filters::request_validation::form::{self, Fault, Head};
-use crate::filters::request_validation::json;
+use crate::filters::request_validation::json::{self, Way};
 use crate::headers::Known;
 use crate::ir::JsonBounds;
 use crate::path::decode_query;
@@ -28,8 +28,7 @@ pub(super) enum Site<'a> {
     Header(&'a str),
     Cookie(&'a str),
     Form(&'a str),
-    /// A JSON document, and a byte of it.
-    Json(&'a [u8], usize),
+    Json(&'a Way<'a>),
     Text,
 }
 
@@ -41,7 +40,7 @@ impl Site<'_> {
             Self::Header(name) => FieldError::of("header", name, "").place,
             Self::Cookie(name) => FieldError::of("cookie", name, "").place,
             Self::Form(name) => FieldError::of("part", name, "").place,
-            Self::Json(text, at) => FieldError::at(&json::pointer(text, *at), "").place,
+            Self::Json(way) => FieldError::at(&way.pointer(), "").place,
             Self::Text => FieldError::at("", "").place,
         }
     }
@@ -53,7 +52,7 @@ impl Site<'_> {
             Self::Header(_) => AttackPlace::Header,
             Self::Cookie(_) => AttackPlace::Cookie,
             Self::Form(_) => AttackPlace::Form,
-            Self::Json(..) | Self::Text => AttackPlace::Body,
+            Self::Json(_) | Self::Text => AttackPlace::Body,
         }
     }
 }
@@ -165,8 +164,8 @@ pub(super) fn body(exchange: &Exchange, to: &mut impl Reading) {
 }
 
 fn document(data: &[u8], to: &mut impl Reading) {
-    let heard = |text: &str, at: usize, name: bool| {
-        let site = Site::Json(data, at);
+    let heard = |text: &str, way: &Way<'_>, name: bool| {
+        let site = Site::Json(way);
         if name { named(text, &site, to) } else { to.value(text.as_bytes(), Kind::Value, &site) }
     };
     if json::strings(data, &JSON, heard).is_err() {
