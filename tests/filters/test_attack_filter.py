@@ -184,12 +184,12 @@ def test_reported_is_logged_and_counted_and_passes(shop: Shop) -> None:
 def test_bodies_that_are_passed_on_are_whole(shop: Shop) -> None:
     body = json.dumps({"text": "y" * 3000}).encode()
     assert shop.gate.post("/strict/a", body, JSON).status == 200
-    assert shop.service.last().body == body
+    assert shop.service.last.body == body
     shop.service.forget()
 
 
-def test_explained(tmp_path: Any, origin: Callable[..., Origin], gateway: Callable[..., Gateway]) -> None:
-    gate = gateway(configs.public(origin(), attack_filter={"mode": "report"}))
-    engine = Engine(*compiled(gate.write(configs.public(origin(), attack_filter={"mode": "report"}))))
-    answer = engine.ask(Question("GET", "http://gateway.test/?q=" + quote(INJECTION)))
+def test_explained(origin: Callable[..., Origin], gateway: Callable[..., Gateway]) -> None:
+    config = configs.public(origin(), attack_filter={"mode": "report"})
+    engine = Engine(*compiled(gateway(config).write(config)))
+    answer = engine.decide(Question("GET", "http://gateway.test/?q=" + quote(INJECTION)))
     assert answer["attack"][0]["rule"] == "sql-tautology"

@@ -115,7 +115,7 @@ fn ordinary(threshold: u8) -> Result<(), Box<dyn Error>> {
 /// A JSON body of 1 KiB, and the least that a request is looked at for.
 fn cost() -> Result<(), Box<dyn Error>> {
     let item = r#"{"sku": "AB-1042", "name": "Mug, blue", "note": "It's for O'Brien", "price": 12.5}"#;
-    let body = format!("{{\"id\": \"018f3c\", \"items\": [{}]}}", vec![item; 12].join(", "));
+    let body = format!("{{\"id\": \"018f3c\", \"items\": [{}]}}", [item; 12].join(", "));
     for (name, body) in [("a JSON body of 1 KiB", Some(("application/json", body))), ("no body", None)] {
         let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
         let request = corpus::Ordinary {

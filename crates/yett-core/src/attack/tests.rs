@@ -36,18 +36,20 @@ fn attacks_of_every_class_and_encoding_are_found() {
         let (mut found, mut count) = (0, 0);
         for class in Class::ALL {
             let of_class = all.iter().filter(|one| one.held_out == held_out && one.class == class.code());
-            let (mut own, mut own_count) = (0, 0);
+            let (mut missed, mut own) = (Vec::new(), 0);
             for one in of_class {
                 let kind = match one.kind {
                     "path" => Kind::Path,
                     "agent" => Kind::Agent,
                     _ => Kind::Value,
                 };
-                own += usize::from(score(&one.text, kind).0.iter().any(|one| one.score >= 5));
-                own_count += 1;
+                if !score(&one.text, kind).0.iter().any(|one| one.score >= 5) {
+                    missed.push((one.encoding, &one.text));
+                }
+                own += 1;
             }
-            assert!(percent(own, own_count) >= 90.0, "{}: {own} of {own_count}, held out: {held_out}", class.code());
-            (found, count) = (found + own, count + own_count);
+            assert!(percent(missed.len(), own) <= 10.0, "{} of {own}, held out: {held_out}: {missed:?}", class.code());
+            (found, count) = (found + own - missed.len(), count + own);
         }
         assert!(percent(found, count) >= 95.0, "{found} of {count}, held out: {held_out}");
     }
@@ -83,18 +85,14 @@ fn ordinary_requests_pass() {
         beyond_passes: false,
     };
     let filter = AttackFilter::build(&spec, &Arc::default()).unwrap();
-    let (mut refused, mut seen) = (0, 0);
+    let mut refused = Vec::new();
     for request in corpus::ordinary(COUNT) {
         let mut exchange = exchange(&request);
         if filter.judge(&mut exchange).is_err() {
-            refused += 1;
-            if seen < 5 {
-                seen += 1;
-                eprintln!("{:?} {request:?}", exchange.attack);
-            }
+            refused.push((exchange.attack, request.held_out, request));
         }
     }
-    assert!(percent(refused, COUNT) <= 0.05, "{refused} of {COUNT}");
+    assert!(percent(refused.len(), COUNT) <= 0.05, "{} of {COUNT}: {:?}", refused.len(), refused.first());
 }
 
 #[test]
