@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from yett.config.filters.address_filter import AddressFilter
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
+    from yett.config.filters.attack_filter import AttackException, AttackFilter
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
-    from yett.config.filters.attack_filter import AttackException, AttackFilter
     from yett.config.filters.csrf import Csrf
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.identity_assertion import IdentityAssertion

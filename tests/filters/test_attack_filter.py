@@ -106,13 +106,19 @@ def test_names_are_looked_at_too(shop: Shop) -> None:
 
 def test_what_only_looks_alike_passes(shop: Shop) -> None:
     gate = shop.gate
-    text = {"name": "O'Brien", "note": "SELECT name FROM shops WHERE town = '' OR open = 1", "link": "https://example.com/?a=1"}
+    text = {
+        "name": "O'Brien",
+        "note": "SELECT name FROM shops WHERE town = '' OR open = 1",
+        "link": "https://example.com/?a=1",
+    }
     shop.passes(gate.get("/strict/O%27Brien?q=rock+%27n%27+roll&filter=price%3E10+and+stock%3C5"))
     shop.passes(gate.post("/strict/a", json.dumps(text).encode(), JSON))
     # a program on a person's machine has itself called back (RFC 8252)
     shop.passes(gate.get("/strict/a?redirect_uri=http%3A%2F%2F127.0.0.1%3A51004%2Fcallback"))
     # what is in a file is not looked at
-    file = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\n\' OR 1=1 --\r\n--b--\r\n'
+    file = (
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\n\' OR 1=1 --\r\n--b--\r\n'
+    )
     shop.passes(gate.post("/strict/a", file, PARTS))
     shop.passes(gate.post("/strict/a", INJECTION.encode(), [("Content-Type", "image/png")]))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from yett.config.filters.attack_filter import CLASSES
 from yett.config.base import Location, listed, nearest
+from yett.config.filters.attack_filter import CLASSES
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
@@ -174,16 +174,15 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("live_check", "assurance", "websocket", "mirror", "security_headers"):
         if route.get(key):
             yield key, "yes"
-    if route.get("cors"):
-        yield "cors", cors_text(route["cors"])
+    for key, text in (("cors", cors_text), ("attack_filter", attack_text)):
+        if route.get(key):
+            yield key, text(route[key])
     if route.get("csrf"):
         pages = ", ".join(["the same host", *route["csrf"]["origins"]])
         yield (
             "csrf",
             f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
         )
-    if route.get("attack_filter"):
-        yield "attack_filter", attack_text(route["attack_filter"])
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]
     if route["rewrite"]:

@@ -46,7 +46,7 @@ Classes = Annotated[tuple[str, ...], BeforeValidator(_classes), WithJsonSchema(_
 
 def _pointer(value: str) -> str:
     if value and not value.startswith("/"):
-        message = f"`{value}` is no JSON Pointer; write `/{value}`, with `*` for any item, or `\"\"` for a body of text"
+        message = f'`{value}` is no JSON Pointer; write `/{value}`, with `*` for any item, or `""` for a body of text'
         raise refuse("pointer_invalid", message)
     return value
 
@@ -82,7 +82,8 @@ class AttackException(Model):
         if len(self._places()) != 1:
             said = listed(self._places()) if self._places() else "none"
             raise refuse(
-                "place_count", f"an exception is for one place, and there is {said}; write one of {listed(PLACES)}"
+                "place_count",
+                f"an exception is for one place, and there is {said}; write one of {listed(PLACES)}",
             )
         return self
 
