@@ -13,6 +13,7 @@ use crate::decisions::{Captured, Recorded};
 use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
+use crate::filters::login_guard::Attempt;
 use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::{Answered, Asked, Owing, Reports};
 use crate::filters::websocket::Place;
@@ -361,6 +362,8 @@ pub struct Exchange {
     pub limits: Reports,
     /// What it costs once its answer has ended; set by limit.
     pub owing: Owing,
+    /// Its attempt to log in, where that is guarded; set by guard.
+    pub attempt: Option<Box<Attempt>>,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// The path and query to forward; set by forward preparation.
@@ -442,6 +445,7 @@ impl Exchange {
             sessions: None,
             limits: SmallVec::new(),
             owing: Owing::new(),
+            attempt: None,
             limits_answered: None,
             forward_target: Vec::new(),
             service: None,
@@ -491,6 +495,7 @@ impl Exchange {
         self.sessions = None;
         self.limits.clear();
         self.owing.clear();
+        self.attempt = None;
         self.limits_answered = None;
         self.forward_target.clear();
         self.service = None;
@@ -613,6 +618,7 @@ pub enum Phase {
     Limit,
     Validate,
     AuthorizeBody,
+    Guard,
     Prepare,
     Done,
 }
@@ -683,6 +689,11 @@ pub enum Need {
         limit: u64,
         /// Milliseconds at most from the head of the request on; 0 leaves it to the route's `total` and to pauses.
         within_ms: u64,
+    },
+    /// Some time, as long as the client stays.
+    Pause {
+        /// Milliseconds.
+        ms: u64,
     },
     /// These revocations: whether they were acknowledged is in `exchange.revoked`.
     Revoke(Box<[Revocation]>),

@@ -25,6 +25,7 @@ use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::RateLimits;
@@ -176,6 +177,8 @@ pub struct Route {
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.
     pub quotas: Quotas,
+    /// Where people log in.
+    pub login_guard: Option<LoginGuard>,
     /// Limits that are tried out: counted and reported, never enforced.
     pub shadow_limits: ShadowLimits,
     /// What is done with an allowed request.
