@@ -118,6 +118,7 @@ def test_a_suspicious_attempt_waits_and_gets_in(gateway: Gateways, origin: Origi
     assert gate.metric("yett_login_waiting") == 0
     line = gate.log_line(matching=lambda one: one.get("login", {}).get("answer") == "slowed")
     assert line["duration_us"] >= 1_000_000 and line["login"]["outcome"] == "passed"
+    login(gate, "mistaken-4", "x", OFFICE)
     with Wire(gate.address(), source=(OFFICE, 0)) as wire:
         body = b"user=someone&password=x"
         head = f"POST /login HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: {FORM}\r\nContent-Length: {len(body)}\r\n\r\n"

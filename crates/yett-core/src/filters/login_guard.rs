@@ -268,7 +268,6 @@ impl LoginGuard {
     ///
     /// # Errors
     /// `login_banned`
-    #[expect(clippy::result_large_err, reason = "made only for a refusal, and taken apart by the one caller")]
     pub fn screen(&self, exchange: &Exchange, now: Now) -> Result<(), Refusal> {
         if self.shadow.is_some() || self.excepts(exchange.client) || !self.is_attempt(exchange) {
             return Ok(());

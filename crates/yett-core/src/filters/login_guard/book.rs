@@ -216,10 +216,13 @@ impl Book {
     }
 }
 
+/// Pairs, each with the moment of its last success.
+type Successes = [(u64, u64); WAYS];
+
 /// From which addresses which accounts have succeeded: what was longest ago gives way.
 #[derive(Debug)]
 pub struct Known {
-    shards: [Mutex<Vec<[(u64, u64); WAYS]>>; SHARDS],
+    shards: [Mutex<Vec<Successes>>; SHARDS],
 }
 
 /// How long a success counts, milliseconds.
@@ -268,7 +271,7 @@ impl Known {
         });
     }
 
-    fn group<R>(&self, pair: u64, work: impl FnOnce(&mut [(u64, u64); WAYS]) -> R) -> Option<R> {
+    fn group<R>(&self, pair: u64, work: impl FnOnce(&mut Successes) -> R) -> Option<R> {
         let mut shard = lock(self.shards.get(usize::try_from(pair % SHARDS as u64).ok()?)?);
         let count = shard.len() as u64;
         let at = usize::try_from(((pair >> 32) * count) >> 32).ok()?;
