@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from yett.config.filters.cors import Cors
     from yett.config.filters.csrf import Csrf
     from yett.config.filters.external_authorization import ExternalAuthorization
+    from yett.config.filters.geo_filter import GeoFilter
     from yett.config.filters.identity_assertion import IdentityAssertion
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.quota import Quota, QuotaClass
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.filters.websocket import WebSocket
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LoadShedding, LogFile, Process
+    from yett.config.geo import Geo
     from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.identity import Identity, PublishedKeys
     from yett.config.introspection_endpoint import IntrospectionEndpoint
@@ -113,6 +115,8 @@ __all__ = [
     "ExternalAuthorization",
     "FormLimits",
     "Gateway",
+    "Geo",
+    "GeoFilter",
     "GraphQL",
     "Group",
     "HashKey",
@@ -213,6 +217,7 @@ _WHERE = {
     "Times": "yett.config.authorization.attributes",
     "IdentityAssertion": "yett.config.filters.identity_assertion",
     "ExternalAuthorization": "yett.config.filters.external_authorization",
+    "GeoFilter": "yett.config.filters.geo_filter",
     "Mirror": "yett.config.filters.mirror",
     "ConcurrencyLimit": "yett.config.filters.concurrency_limit",
     "LimitClass": "yett.config.filters.rate_limit",
@@ -244,6 +249,7 @@ _WHERE = {
     "DecisionLog": "yett.config.decision_log",
     "Defaults": "yett.config.gateway",
     "Gateway": "yett.config.gateway",
+    "Geo": "yett.config.geo",
     "LogFile": "yett.config.gateway",
     "LoadShedding": "yett.config.gateway",
     "Process": "yett.config.gateway",

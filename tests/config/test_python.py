@@ -128,6 +128,8 @@ def test_public_names_are_pinned() -> None:
         "FormLimits",
         "Gateway",
         "GraphQL",
+        "Geo",
+        "GeoFilter",
         "Group",
         "HashKey",
         "HealthCheck",

@@ -16,6 +16,7 @@ use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::{Answered, Asked, Owing, Reports};
 use crate::filters::websocket::Place;
+use crate::geo::Located;
 use crate::headers::Headers;
 use crate::origin::{Named, Page};
 use crate::path::CanonicalPath;
@@ -327,6 +328,10 @@ pub struct Exchange {
     pub authority: Vec<u8>,
     /// The client, after trusted proxies; set by receive.
     pub client: IpAddr,
+    /// What databases say of its address, where there are any; set by screen.
+    pub geo: Option<Located>,
+    /// Whether where it comes from lets in some callers only; set by screen and route.
+    pub geo_waits: bool,
     /// Scheme that the client used, after trusted proxies.
     pub https: bool,
     /// Set by receive.
@@ -426,6 +431,8 @@ impl Exchange {
             authority: Vec::new(),
             client,
             https,
+            geo: None,
+            geo_waits: false,
             request_id: RequestId::new(),
             traceparent: [0; 55],
             route: None,
@@ -475,6 +482,8 @@ impl Exchange {
         self.authority.clear();
         self.client = self.connection.peer.ip().to_canonical();
         self.https = self.connection.tls;
+        self.geo = None;
+        self.geo_waits = false;
         self.request_id.clear();
         self.traceparent = [0; 55];
         self.route = None;

@@ -37,6 +37,8 @@ pub struct Shared {
     pub quotas: Arc<crate::filters::quota::book::Book>,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
+    /// Databases that say where addresses are; they outlive a reload.
+    pub geo: crate::geo::Registry,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -100,6 +102,7 @@ impl Shared {
             under_way: Default::default(),
             quotas: Arc::default(),
             address_lists: address_lists::Registry::default(),
+            geo: Default::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

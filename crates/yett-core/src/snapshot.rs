@@ -23,6 +23,7 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::geo_filter::GeoFilter;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::mirror::Mirror;
@@ -38,6 +39,7 @@ use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
+use crate::geo::Geo;
 use crate::ir;
 use crate::protected_resource::ProtectedResources;
 use crate::providers::dpop::Dpop;
@@ -115,6 +117,8 @@ pub struct Snapshot {
     pub protected: ProtectedResources,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
+    /// Where addresses are, where a database says so.
+    pub geo: Option<Geo>,
     /// What was revoked.
     pub revocations: Arc<Revocations>,
     /// Who pushes security events, and where to.
@@ -168,6 +172,8 @@ pub struct Route {
     pub well_known: bool,
     /// Who may come in by address.
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
@@ -284,6 +290,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Who may come in by address.
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
     /// Those that are tried out.

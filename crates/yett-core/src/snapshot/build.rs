@@ -21,6 +21,7 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
@@ -35,6 +36,7 @@ use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
+use crate::geo::Geo;
 use crate::ir::{self, Ir};
 use crate::protected_resource::{PREFIX, ProtectedResources, scopes};
 use crate::providers::dpop::Dpop;
@@ -111,6 +113,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
             provider.map(Provider::issuers).unwrap_or_default()
         }),
         challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
+        geo: ir.geo.as_ref().map(|spec| Geo::build(spec, shared)),
         ir: Arc::new(ir),
         routes,
         providers,
@@ -221,7 +224,8 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.external_authorization,
             &spec.cors,
             &spec.csrf,
-            &spec.address_filters
+            &spec.address_filters,
+            &spec.geo_filters
         )
     );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
@@ -312,6 +316,7 @@ fn listeners(ir: &Ir, lists: &Lists, shared: &Arc<Shared>, errors: &mut Errors) 
                 || format!("/listeners/{index}/address_filters"),
                 errors,
             ),
+            geo_filters: geo_filters(&spec.geo_filters, ir, lists, || format!("/listeners/{index}/geo_filters"), errors),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
             shadow_limits: shadow_limits(
                 &spec.shadow_limits,
@@ -472,6 +477,16 @@ fn address_filters(
     specs.iter().filter_map(|spec| errors.take(&pointer, AddressFilter::build(spec, lists))).collect()
 }
 
+fn geo_filters(
+    specs: &[ir::GeoFilter],
+    ir: &Ir,
+    lists: &Lists,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> Vec<GeoFilter> {
+    specs.iter().filter_map(|spec| errors.take(&pointer, GeoFilter::build(spec, ir.geo.as_ref(), lists))).collect()
+}
+
 fn address_limits(
     specs: &[ir::RateLimit],
     shared: &Arc<Shared>,
@@ -576,6 +591,7 @@ impl Context<'_> {
             _ => Vec::new(),
         };
         let address_filters = address_filters(&spec.address_filters, self.lists, || at("address_filters"), errors);
+        let geo_filters = geo_filters(&spec.geo_filters, self.ir, self.lists, || at("geo_filters"), errors);
         let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
         let readable = match &spec.access {
             ir::Access::Authenticated(authenticated) => Some(self.readable(spec, authenticated, &variables)),
@@ -667,6 +683,10 @@ impl Context<'_> {
                 .to_owned();
             errors.0.push(LoadError { pointer: at("access"), message });
         }
+        if access_public && geo_filters.iter().any(GeoFilter::waits) {
+            let message = "a public route knows no callers whom `geo_filter` could except".to_owned();
+            errors.0.push(LoadError { pointer: at("geo_filters"), message });
+        }
         if spec.hidden && spec.matches.path.starts_with(PREFIX) {
             let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");
             errors.0.push(LoadError { pointer: at("match"), message });
@@ -689,6 +709,7 @@ impl Context<'_> {
             scope: scope(spec),
             well_known: spec.matches.path.starts_with(PREFIX),
             address_filters,
+            geo_filters,
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
@@ -783,6 +804,7 @@ impl Context<'_> {
         Readable {
             claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
             headers: Vec::new(),
+            geo: self.ir.geo.as_ref().map(ir::Geo::readable).unwrap_or_default(),
             body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
