@@ -35,8 +35,7 @@ impl<T: Number> Sorted<T> {
             meets
         });
         ranges.shrink_to_fit();
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Self::default() };
-        let steps = Steps::of(first.0, last.0, ranges.len(), ranges.iter().map(|range| range.0));
+        let steps = Steps::of(ranges.len(), |place| ranges.get(place).map(|range| range.0));
         Self { ranges, steps }
     }
 

@@ -83,8 +83,7 @@ impl<T: Number> Builder<T> {
         let (mut starts, mut values) = (self.starts, self.values);
         starts.shrink_to_fit();
         values.shrink_to_fit();
-        let (Some(first), Some(last)) = (starts.first().copied(), starts.last().copied()) else { return Table::default() };
-        let steps = Steps::of(first, last, starts.len(), starts.iter().copied());
+        let steps = Steps::of(starts.len(), |place| starts.get(place).copied());
         Table { starts, values, steps }
     }
 }
