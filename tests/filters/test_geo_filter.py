@@ -151,6 +151,9 @@ def test_exceptions_by_caller(shop: Shop) -> None:
     config["identity_providers"] = {"keys": {"type": "api_key", "keys": str(keys.path)}}
     config["groups"] = {"g": {"hosts": "any", "geo_filter": {"countries": {"deny": "KP"}}}}
     excepting = {"countries": {"deny": "KP"}, "except": {"callers": {"keys": "traveller"}}}
+    records = shop.directory / "decisions.jsonl"
+    (shop.directory / "hash.key").write_text("0123456789abcdef")
+    config["decision_log"] = {"file": str(records), "hash_key": {"file": str(shop.directory / "hash.key")}}
     own = {"access": "authenticated", "authenticate": "keys", "tenant": {"none": "a test"}}
     config["routes"]["desk"] = configs.route("/desk", geo_filter=excepting, **own)
     config["routes"]["strict"] = configs.route("/strict", group="g", geo_filter=excepting, **own)
@@ -170,7 +173,11 @@ def test_exceptions_by_caller(shop: Shop) -> None:
     # What the group says has no such exception.
     assert ask("strict", "198.51.100.1", traveller) == FILTERED
     assert len(shop.service.requests) == before + 3
-    line = shop.gate.log_line(subject="other", reason="geo_filtered")
+    # A record could not be judged again, since it does not say where an address was.
+    assert ask("desk", "192.0.2.2", other)[0] == 200
+    eventually(lambda: '"192.0.2.2"' in records.read_text(), 60, "the record of the last one")
+    assert "geo_" not in records.read_text() and "192.0.2.1" in records.read_text()
+    line = shop.gate.log_line(lambda one: one.get("subject") == "other" and one["client"] == "198.51.100.1")
     assert line["rule"] == "route desk: countries"
 
 

@@ -169,9 +169,8 @@ def _place(geo: dict[str, Any] | None) -> str:
     """What databases said of the address; nothing where there are none."""
     if geo is None:
         return ""
-    shown = [
-        f"{key} {str(value).lower() if isinstance(value, bool) else value}" for key, value in geo.items()
-    ]
+    kinds = [(key, geo[key]) for key in ("country", "continent", "asn", "hosting") if key in geo]
+    shown = [f"{key} {str(value).lower() if isinstance(value, bool) else value}" for key, value in kinds]
     return ", ".join(shown) or "no database knows where the address is"
 
 

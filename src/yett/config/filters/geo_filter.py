@@ -13,15 +13,14 @@ from yett.config.geo import Asn
 from yett.config.types import OneOrAny, one_or_list
 
 
-def _known(codes: tuple[str, ...]) -> tuple[str, ...]:
-    for index, code in enumerate(codes):
-        message = fault(code)
-        if message:
-            raise refuse("country_unknown", message, (index,))
-    return codes
+def _known(code: str) -> str:
+    message = fault(code)
+    if message:
+        raise refuse("country_unknown", message)
+    return code
 
 
-Codes = Annotated[tuple[str, ...], BeforeValidator(one_or_list), AfterValidator(_known)]
+Codes = Annotated[tuple[Annotated[str, AfterValidator(_known)], ...], BeforeValidator(one_or_list)]
 Asns = Annotated[tuple[Asn, ...], BeforeValidator(one_or_list)]
 
 

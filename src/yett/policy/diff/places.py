@@ -65,7 +65,7 @@ def _choice(source: str, key: str, what: str, old: Document | None, new: Documen
     kind = next(iter(old))
     sets = [set(one[kind]) for one in (old, new)]
     added, removed = ({str(item) for item in one} for one in (sets[1] - sets[0], sets[0] - sets[1]))
-    pair = sorted(sets[0]), sorted(sets[1])
+    pair = sorted(sets[0], key=str), sorted(sets[1], key=str)
     if added:
         make, text = (widens, "may come in, too") if kind == "allow" else (narrows, "are kept out")
         yield make(f"{key}.{kind}", f"{source}: {what} {quoted(added)} {text}", *pair)
@@ -88,12 +88,13 @@ def databases(old: Document | None, new: Document | None) -> Iterator[Change]:
         if old.get(key) != new.get(key):
             yield widens(f"geo.{key}", f"geo: `{key}` is another database", old.get(key), new.get(key))
     hosting = [set(one.get("hosting_asns", [])) for one in (old, new)]
+    pair = sorted(hosting[0], key=str), sorted(hosting[1], key=str)
     if hosting[0] - hosting[1]:
         text = "geo: fewer autonomous systems are those of hosting providers"
-        yield widens("geo.hosting_asns", text, sorted(hosting[0]), sorted(hosting[1]))
+        yield widens("geo.hosting_asns", text, *pair)
     if hosting[1] - hosting[0]:
         text = "geo: more autonomous systems are those of hosting providers"
-        yield narrows("geo.hosting_asns.more", text, sorted(hosting[0]), sorted(hosting[1]))
+        yield narrows("geo.hosting_asns.more", text, *pair)
     if old.get("unavailable") != new.get("unavailable"):
         make = widens if new.get("unavailable") == "unknown" else narrows
         text = f"geo: databases that were never read are {new.get('unavailable') or 'refusing'}"
