@@ -115,13 +115,16 @@ def costs(where: str, name: str, old: Document, new: Document) -> Iterator[Chang
 
 def free(where: str, what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
     """Repeats that cost nothing: more of them, or for longer, widen."""
-    if old == new:
-        return
-    said = [repeats_text({"idempotency": one}) if one else "each repeat costs" for one in (old, new)]
     bounds = [(one["repeats"], one["within_ms"]) if one else (0, 0) for one in (old, new)]
-    fewer = all(now <= before for before, now in zip(*bounds, strict=True))
-    text = f"{what}: {said[1]}, before: {said[0]}"
-    yield (narrows if fewer else widens)(where, text, old, new)
+    if bounds[0] != bounds[1]:
+        said = [repeats_text({"idempotency": one}) if one else "each repeat costs" for one in (old, new)]
+        fewer = all(now <= before for before, now in zip(*bounds, strict=True))
+        text = f"{what}: {said[1]}, before: {said[0]}"
+        yield (narrows if fewer else widens)(where, text, old, new)
+    if old and new:
+        yield from at(
+            where, rest("", f"which repeats cost nothing in {what}", old, new, ("repeats", "within_ms"))
+        )
 
 
 def _shared(where: str, name: str, old: Document | None, new: Document | None) -> Iterator[Change]:
