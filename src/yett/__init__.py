@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from yett.config.providers.mtls import Mtls
     from yett.config.providers.oidc import Oidc, OidcEndpoints, Session
     from yett.config.providers.signed_request import SignedRequest, SigningKey
+    from yett.config.rates.repeats import Idempotency
     from yett.config.resilience import CircuitBreaker, Retry, ServiceLimits
     from yett.config.route import Group, PathRules, Route, RouteLimits, RouteTimeouts
     from yett.config.security_events import SecurityEvents
@@ -124,6 +125,7 @@ __all__ = [
     "Hsts",
     "Http2",
     "HttpsRedirect",
+    "Idempotency",
     "Identity",
     "IdentityAssertion",
     "Introspection",
@@ -255,6 +257,7 @@ _WHERE = {
     "Process": "yett.config.gateway",
     "HealthCheck": "yett.config.health",
     "OutlierDetection": "yett.config.health",
+    "Idempotency": "yett.config.rates.repeats",
     "Identity": "yett.config.identity",
     "PublishedKeys": "yett.config.identity",
     "Certificate": "yett.config.listener",

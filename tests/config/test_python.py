@@ -136,6 +136,7 @@ def test_public_names_are_pinned() -> None:
         "Hsts",
         "Http2",
         "HttpsRedirect",
+        "Idempotency",
         "Identity",
         "IdentityAssertion",
         "Introspection",

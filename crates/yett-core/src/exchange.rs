@@ -14,7 +14,7 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::Mirrored;
-use crate::filters::rate_limit::{Answered, Asked, Owing, Reports};
+use crate::filters::rate_limit::{Answered, Asked, Owing, Repeat, Reports};
 use crate::filters::websocket::Place;
 use crate::geo::Located;
 use crate::headers::Headers;
@@ -368,6 +368,8 @@ pub struct Exchange {
     pub owing: Owing,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
+    /// Whether it repeats another; decided by limit, once, and only where it has an Idempotency-Key that counts.
+    pub repeat: Option<Box<Repeat>>,
     /// The path and query to forward; set by forward preparation.
     pub forward_target: Vec<u8>,
     /// Index of the chosen service; set by forward preparation.
@@ -450,6 +452,7 @@ impl Exchange {
             limits: SmallVec::new(),
             owing: Owing::new(),
             limits_answered: None,
+            repeat: None,
             forward_target: Vec::new(),
             service: None,
             service_token: None,
@@ -501,6 +504,7 @@ impl Exchange {
         self.limits.clear();
         self.owing.clear();
         self.limits_answered = None;
+        self.repeat = None;
         self.forward_target.clear();
         self.service = None;
         self.service_token = None;

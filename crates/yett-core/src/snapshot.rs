@@ -28,7 +28,7 @@ use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
-use crate::filters::rate_limit::RateLimits;
+use crate::filters::rate_limit::{RateLimits, RouteRepeats};
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
@@ -182,6 +182,8 @@ pub struct Route {
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.
     pub quotas: Quotas,
+    /// Repeats that its limits and quotas charge once.
+    pub repeats: Option<RouteRepeats>,
     /// Limits that are tried out: counted and reported, never enforced.
     pub shadow_limits: ShadowLimits,
     /// What is done with an allowed request.

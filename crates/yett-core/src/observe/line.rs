@@ -101,6 +101,9 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         }
     }
     if let Some(exchange) = record.exchange {
+        if let Some(claim) = exchange.repeat.as_ref().and_then(|repeat| repeat.claim()) {
+            number(out, "repeat", claim.number.into());
+        }
         shadow(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {

@@ -89,6 +89,11 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
         "gauge",
         shared.limits.live(crate::server::clock::now()),
     );
+    let repeats = shared.limits.repeats();
+    let help = "requests that repeated another with the same Idempotency-Key, which limits charge once";
+    single(&mut out, "yett_limit_repeats_total", help, "counter", repeats.found());
+    let help = "requests with an Idempotency-Key whose repeats cost as others do, because the table of them was full";
+    single(&mut out, "yett_limit_repeats_forgotten_total", help, "counter", repeats.forgotten());
     let held = shared.under_way.held();
     single(&mut out, "yett_concurrency_held", "places that requests hold of limits of concurrency", "gauge", held);
     single(&mut out, "yett_workers", "worker threads", "gauge", u64::try_from(gauges.workers).unwrap_or(0));

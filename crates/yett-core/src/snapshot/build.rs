@@ -25,7 +25,7 @@ use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
-use crate::filters::rate_limit::RateLimits;
+use crate::filters::rate_limit::{RateLimits, RouteRepeats};
 use crate::filters::redirect::Redirect;
 use crate::filters::request_headers::RequestHeaders;
 use crate::filters::request_validation::RequestValidation;
@@ -629,6 +629,11 @@ impl Context<'_> {
                 None
             }
         };
+        let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
+        if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
+            let message = "repeats are those of a caller, and a public route has none".to_owned();
+            errors.0.push(LoadError { pointer: at("rate_limits"), message });
+        }
         let tried = shadow_limits(&spec.shadow_limits, &spec.name, readable.as_ref(), shared, || at("shadow_limits"), errors);
         let action = self.action(spec, &variables, &at, errors);
         let rewrite = spec.rewrite.as_ref().map(|r| Rewrite::build(&r.path, &variables, &spec.path_allow)).transpose();
@@ -677,6 +682,7 @@ impl Context<'_> {
         own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
+        own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
@@ -714,6 +720,7 @@ impl Context<'_> {
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
             quotas: quotas?,
+            repeats,
             shadow_limits: tried,
             action: action?,
             rewrite: rewrite?,

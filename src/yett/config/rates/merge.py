@@ -9,7 +9,7 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates import quotas
+from yett.config.rates import quotas, repeats
 from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 from yett.config.rates.shadow import enforced, rates, tried
 from yett.config.rates.shared import Sharing
@@ -58,6 +58,7 @@ class Limits:
                     self.merger.fault((*place, key), code, message)
                 if item.cost is not None and item.cost.after:
                     self._counted(made, item.enforced, (*place, "cost", "after"))
+                repeats.check(self.merger, self.policy.access == "public", item, place, item.enforced)
                 if item.enforced:
                     self.policy.rate_limits += made
                     self.policy.limit_classes += classes
