@@ -43,7 +43,7 @@ fn admit(
 }
 
 /// Whether an address may use a route, and then how often.
-pub(super) fn enter(route: &Route, exchange: &mut Exchange, now: Now) -> Step {
+pub(super) fn admit_to(route: &Route, exchange: &mut Exchange, now: Now) -> Step {
     let (addresses, places) = (&route.address_filters, &route.geo_filters);
     admit(addresses, places, &route.address_limits, &route.shadow_limits, exchange, now)
 }

@@ -33,7 +33,7 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
-            match limit::enter(route, exchange, now) {
+            match limit::admit_to(route, exchange, now) {
                 Step::Continue => match upgrade(route, exchange) {
                     Step::Continue => cors::check(route, exchange),
                     other => other,
