@@ -162,6 +162,9 @@ pub struct Decision {
     path: String,
     /// The client after trusted proxies.
     client: IpAddr,
+    /// What databases say of its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    geo: Option<Value>,
     request_id: String,
     principal: Option<Value>,
     /// Whom further providers of `all_of` vouched for.
@@ -396,6 +399,7 @@ impl Engine {
             host: exchange.host.clone(),
             path: String::from_utf8_lossy(exchange.path.raw()).into_owned(),
             client: exchange.client,
+            geo: exchange.geo.map(|geo| geo.shown()),
             request_id: String::from_utf8_lossy(&exchange.request_id).into_owned(),
             principal: exchange.principal.as_deref().map(principal),
             vouched: exchange.vouched.iter().map(|one| principal(one)).collect(),

@@ -8,6 +8,7 @@ mod addresses;
 mod authorize;
 mod browsers;
 mod decision_log;
+mod geo;
 mod identity;
 mod introspection;
 mod limits;
@@ -31,6 +32,7 @@ pub use addresses::*;
 pub use authorize::*;
 pub use browsers::*;
 pub use decision_log::DecisionLog;
+pub use geo::*;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use limits::*;
@@ -54,6 +56,9 @@ pub struct Ir {
     /// Lists of addresses that filters name.
     #[serde(default)]
     pub address_lists: Vec<AddressList>,
+    /// Databases that say where addresses are.
+    #[serde(default)]
+    pub geo: Option<Geo>,
     /// Always [`IR_VERSION`].
     pub version: u32,
     /// The `environment:` key.
@@ -345,6 +350,9 @@ pub struct Listener {
     /// Who may come in by address.
     #[serde(default)]
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    #[serde(default)]
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
     /// Those that are tried out.
@@ -956,6 +964,9 @@ pub struct Route {
     /// Who may come in by address, group's first.
     #[serde(default)]
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    #[serde(default)]
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.

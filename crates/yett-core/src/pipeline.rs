@@ -75,13 +75,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
             // Before any rule, so that a foreign page learns nothing of what its visitor may do.
-            Phase::Authorize => match cors::may_write(snapshot, exchange) {
-                Step::Continue => match login::assured(snapshot, state, exchange, now) {
-                    Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
-                    other => (other, Phase::Limit),
-                },
-                other => (other, Phase::Limit),
-            },
+            Phase::Authorize => (may(snapshot, state, exchange, now), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Validate),
             // After the limits: reading and judging a body costs more than counting it.
@@ -132,6 +126,21 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
             },
         },
     }
+}
+
+/// What the caller may do from there, from that page, with that login.
+fn may(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
+    let mut step = limit::placed(snapshot, exchange);
+    if matches!(step, Step::Continue) {
+        step = cors::may_write(snapshot, exchange);
+    }
+    if matches!(step, Step::Continue) {
+        step = login::assured(snapshot, state, exchange, now);
+    }
+    if matches!(step, Step::Continue) {
+        step = authorize::authorize(snapshot, exchange, now);
+    }
+    step
 }
 
 /// Whether whoever was vouched for still counts, and has the key that the token is bound to.

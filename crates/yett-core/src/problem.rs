@@ -154,6 +154,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ContentDigestMismatch
         | Reason::AddressFiltered
         | Reason::AddressListUnavailable
+        | Reason::GeoFiltered
+        | Reason::GeoUnknown
+        | Reason::GeoUnavailable
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid

@@ -109,6 +109,9 @@ reasons! {
     // screen
     AddressFiltered "address_filtered" 403 Policy No "this address may not come in here";
     AddressListUnavailable "address_list_unavailable" 503 Configuration Later "who may come in by address is not known";
+    GeoFiltered "geo_filtered" 403 Policy No "nobody may come in here from there";
+    GeoUnknown "geo_unknown" 403 Policy No "it is not known where this address is";
+    GeoUnavailable "geo_unavailable" 503 Configuration Later "where addresses are is not known";
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";

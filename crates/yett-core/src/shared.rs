@@ -39,6 +39,8 @@ pub struct Shared {
     pub logins: Arc<crate::filters::login_guard::Logins>,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
+    /// Databases that say where addresses are; they outlive a reload.
+    pub geo: crate::geo::Registry,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -103,6 +105,7 @@ impl Shared {
             quotas: Arc::default(),
             logins: Arc::default(),
             address_lists: address_lists::Registry::default(),
+            geo: Default::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

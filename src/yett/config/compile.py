@@ -14,6 +14,7 @@ from yett.config import (
     decision_log,
     dpop,
     endpoint,
+    geo,
     jwt_document,
     oidc_check,
     policy_tests,
@@ -201,6 +202,7 @@ def build(
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **decision_log.compiled(gateway, directory),
         **address_list.compiled(gateway.address_lists, directory),
+        **({"geo": gateway.geo.compiled(directory)} if gateway.geo else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -275,6 +277,9 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
             {"address_filters": [listener.address_filter.compiled(f"listener {name}")]}
             if listener.address_filter
             else {}
+        ),
+        **(
+            {"geo_filters": [listener.geo_filter.compiled(f"listener {name}")]} if listener.geo_filter else {}
         ),
         "address_limits": [
             limit.compiled(label, f"listener:{name}")
@@ -490,6 +495,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
         **({"address_filters": policy.address_filters} if policy.address_filters else {}),
+        **({"geo_filters": policy.geo_filters} if policy.geo_filters else {}),
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
@@ -542,6 +548,7 @@ def weakened(gateway: Gateway) -> list[str]:
     ]
     found += state_part.weakened(gateway.state) if gateway.state else []
     found += address_list.weakened(gateway.address_lists)
+    found += geo.weakened(gateway.geo)
     for name, item in gateway.services.items():
         assertion = item.identity_assertion
         if assertion and assertion.headers:

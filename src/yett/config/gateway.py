@@ -12,6 +12,7 @@ from yett.config.base import Model, refuse
 from yett.config.decision_log import DecisionLog
 from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
+from yett.config.geo import Geo
 from yett.config.identity import Identity
 from yett.config.lint import Lint
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
@@ -162,6 +163,8 @@ class Gateway(Model):
     """How sensitive data can be, the lowest first, such as `[public, internal, confidential]`."""
     address_lists: dict[Name, AddressList] = Field(default_factory=dict)
     """Lists of addresses, which `address_filter` names."""
+    geo: Geo | None = None
+    """Databases that say where addresses are, which `geo_filter` and conditions ask."""
     groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]

@@ -64,6 +64,7 @@ class Policy:
     classification: str | None = None
     hidden: bool = False
     address_filters: list[dict[str, Any]] = field(default_factory=list)
+    geo_filters: list[dict[str, Any]] = field(default_factory=list)
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -199,6 +200,9 @@ class Merger:
         policy.sender_constrained = dpop.meet(demands)
         policy.address_filters = [
             part.address_filter.compiled(source) for part, _, source in parts if part.address_filter
+        ]
+        policy.geo_filters = [
+            part.geo_filter.compiled(source) for part, _, source in parts if part.geo_filter
         ]
         self._assurance(policy, parts)
         Limits(self, policy, at, parts).run()

@@ -32,6 +32,7 @@ KEYS = {
     "shadow": ("authorize", "deny", "address_limit", "rate_limit", "concurrency_limit"),
     "external_authorization": ("external_authorization",),
     "address_filters": ("address_filter",),
+    "geo_filters": ("geo_filter",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
@@ -96,7 +97,7 @@ def _of(part: str, key: str, value: str, origin: str) -> bool:
         (one for one in KEYS[part] if value.startswith(f"{origin}: {one}.")), "authorize"
     ):
         return False
-    return part not in {"deny", "authorize", "shadow", "address_filters"} or value.startswith(
+    return part not in {"deny", "authorize", "shadow", "address_filters", "geo_filters"} or value.startswith(
         (f"{origin}:", f"{origin} ")
     )
 
@@ -159,6 +160,8 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in route.get("address_filters", ()):
         lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
         yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+    for one in route.get("geo_filters", ()):
+        yield "geo_filters", f"{one['source']}: {geo_text(one)}"
     for quota in route.get("quotas", ()):
         yield "quotas", f"{quota['name']}: {quota_text(quota)}"
     if route.get("login_guard"):
@@ -192,6 +195,17 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         changed = [name for kind in ("remove", "set", "add") for name in route[key].get(kind, ())]
         if changed:
             yield key, ", ".join(changed)
+
+
+def geo_text(one: dict[str, Any]) -> str:
+    """Who may come in from where."""
+    found = [f"{key} {_values(one[key])}" for key in ("countries", "asns") if key in one]
+    found += ["no hosting providers"] if one.get("hosting") else []
+    found += [f"{key} addresses may" for key in ("unknown", "private") if one.get(key)]
+    for key in ("except_addresses", "except_callers"):
+        if key in one:
+            found.append(f"{key.replace('_', ' ')} {_values(one[key])}")
+    return "; ".join(found)
 
 
 def cors_text(cors: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ pub mod concurrency_limit;
 pub mod cors;
 pub mod csrf;
 pub mod external_authorization;
+pub mod geo_filter;
 pub mod header_edits;
 pub mod identity_assertion;
 pub mod keyed_hash;

@@ -58,6 +58,14 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     let client = record.exchange.map_or_else(|| record.connection.peer.ip().to_canonical(), |exchange| exchange.client);
     address(out, client);
     out.push(b'"');
+    if let Some(geo) = record.exchange.and_then(|exchange| exchange.geo) {
+        if let Some(country) = geo.country.known() {
+            text(out, "country", country.as_str().as_bytes());
+        }
+        if let Some(asn) = geo.asn.known() {
+            number(out, "asn", u64::from(asn));
+        }
+    }
     if let Some(exchange) = record.exchange {
         text(out, "method", exchange.request.method.as_str().as_bytes());
         some(out, "host", exchange.host.as_bytes());
@@ -93,6 +101,9 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         }
     }
     if let Some(exchange) = record.exchange {
+        if let Some(claim) = exchange.repeat.as_ref().and_then(|repeat| repeat.claim()) {
+            number(out, "repeat", claim.number.into());
+        }
         shadow(out, exchange);
         login(out, exchange);
     }

@@ -33,7 +33,7 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
-            match limit::admit(&route.address_filters, &route.address_limits, &route.shadow_limits, exchange, now) {
+            match limit::admit_to(route, exchange, now) {
                 Step::Continue => match upgrade(route, exchange) {
                     Step::Continue => match cors::check(route, exchange) {
                         Step::Continue => guard::screen(route, exchange, now),

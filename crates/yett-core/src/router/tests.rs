@@ -51,6 +51,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         cors: None,
         csrf: None,
         address_filters: Vec::new(),
+        geo_filters: Vec::new(),
         request_validation: None,
         response_validation: None,
         body_limit: 0,

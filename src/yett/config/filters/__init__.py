@@ -23,6 +23,7 @@ class Filter:
 
 FILTERS: tuple[Filter, ...] = (
     Filter("address_filter", "screen", ("listener", "group", "route"), "all"),
+    Filter("geo_filter", "screen", ("listener", "group", "route"), "all"),
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("cors", "route", ("group", "route"), "one"),
