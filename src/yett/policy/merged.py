@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +172,7 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What most routes have none of."""
-    for key in ("client_certificate", "hidden"):
-        if route.get(key):
-            yield key, "yes"
-    for key in ("sender_constrained", "priority"):
-        if route.get(key):
-            yield key, str(route[key])
-    for key in ("live_check", "assurance", "websocket", "mirror", "security_headers"):
-        if route.get(key):
-            yield key, "yes"
-    for key, text in (("cors", cors_text), ("attack_filter", attack_text)):
+    for key, text in _TEXTS.items():
         if route.get(key):
             yield key, text(route[key])
     if route.get("csrf"):
@@ -223,6 +214,17 @@ def cors_text(cors: dict[str, Any]) -> str:
     """Whose pages may do what."""
     with_ = ", with credentials" if cors["credentials"] else ""
     return f"pages of {', '.join(cors['origins'])}: {', '.join(cors['methods'])}{with_}"
+
+
+def _yes(_: Any) -> str:
+    return "yes"
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "client_certificate": _yes, "hidden": _yes, "sender_constrained": str, "priority": str, "live_check": _yes, "assurance": _yes,
+    "websocket": _yes, "mirror": _yes, "security_headers": _yes, "cors": cors_text, "attack_filter": attack_text,
+}  # fmt: skip
+"""Parts that one word or sentence says, in their order."""
 
 
 def rule_text(rule: dict[str, Any]) -> str:
