@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from yett.config.filters.external_authorization import ExternalAuthorization
     from yett.config.filters.geo_filter import GeoFilter
     from yett.config.filters.identity_assertion import IdentityAssertion
+    from yett.config.filters.login_guard import (
+        FailedField,
+        LoginFailed,
+        LoginGuard,
+        LoginPart,
+        LoginThresholds,
+    )
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.quota import Quota, QuotaClass
     from yett.config.filters.rate_limit import LimitClass, LimitSchedule, LimitWindow, RateLimit
@@ -114,6 +121,7 @@ __all__ = [
     "DpopNonce",
     "Endpoint",
     "ExternalAuthorization",
+    "FailedField",
     "FormLimits",
     "Gateway",
     "Geo",
@@ -142,6 +150,10 @@ __all__ = [
     "LiveCheck",
     "LoadShedding",
     "LogFile",
+    "LoginFailed",
+    "LoginGuard",
+    "LoginPart",
+    "LoginThresholds",
     "Machine",
     "Match",
     "Mirror",
@@ -221,6 +233,11 @@ _WHERE = {
     "ExternalAuthorization": "yett.config.filters.external_authorization",
     "GeoFilter": "yett.config.filters.geo_filter",
     "Mirror": "yett.config.filters.mirror",
+    "FailedField": "yett.config.filters.login_guard",
+    "LoginFailed": "yett.config.filters.login_guard",
+    "LoginGuard": "yett.config.filters.login_guard",
+    "LoginPart": "yett.config.filters.login_guard",
+    "LoginThresholds": "yett.config.filters.login_guard",
     "ConcurrencyLimit": "yett.config.filters.concurrency_limit",
     "LimitClass": "yett.config.filters.rate_limit",
     "LimitSchedule": "yett.config.filters.rate_limit",

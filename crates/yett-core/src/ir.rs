@@ -12,6 +12,7 @@ mod geo;
 mod identity;
 mod introspection;
 mod limits;
+mod login_guard;
 mod machines;
 mod oidc;
 mod outbound;
@@ -35,6 +36,7 @@ pub use geo::*;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use limits::*;
+pub use login_guard::*;
 pub use machines::*;
 pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
@@ -256,6 +258,9 @@ pub struct Process {
     /// Keys of quotas.
     #[serde(default = "quota_keys")]
     pub quota_keys: u32,
+    /// Addresses, accounts and the like that guarded logins count; and as many pairs that succeeded.
+    #[serde(default = "login_keys")]
+    pub login_keys: u32,
     /// Revocations that are held at once.
     #[serde(default = "revocations")]
     pub revocations: u32,
@@ -272,6 +277,10 @@ const fn default_introspection_cache() -> u32 {
 
 fn quota_keys() -> u32 {
     100_000
+}
+
+fn login_keys() -> u32 {
+    crate::filters::login_guard::DEFAULT_KEYS
 }
 
 fn revocations() -> u32 {
@@ -968,6 +977,9 @@ pub struct Route {
     /// So much in each period, group's first.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+    /// Where people log in; absent where nobody watches that.
+    #[serde(default)]
+    pub login_guard: Option<LoginGuard>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,

@@ -9,6 +9,7 @@ mod connection;
 mod cors;
 mod events;
 mod forwarding;
+mod guard;
 mod hidden;
 mod hygiene;
 mod limit;
@@ -24,6 +25,7 @@ pub mod trailers;
 mod validate;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
+use crate::filters::login_guard::Told;
 use crate::filters::rate_limit::Ended;
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
@@ -79,7 +81,9 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // After the limits: reading and judging a body costs more than counting it.
             Phase::Validate => (validate::validate(snapshot, exchange), Phase::AuthorizeBody),
             // On the validated value only.
-            Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Prepare),
+            Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Guard),
+            // Last, so that only what a service would try counts as an attempt.
+            Phase::Guard => (guard::guard(snapshot, exchange, now), Phase::Prepare),
             Phase::Prepare => {
                 // Before its fields are made those that are forwarded.
                 if let Some(records) = snapshot.records.as_ref().filter(|_| exchange.captured.is_none()) {
@@ -153,6 +157,11 @@ fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
 /// Charges what a request costs beyond what it was let in for, once its answer has ended, however it did.
 pub fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
     limit::settle(snapshot, exchange, ended, now);
+}
+
+/// Says of an attempt to log in what came of it.
+pub fn told(snapshot: &Snapshot, exchange: &mut Exchange, asked: bool, told: Option<Told>, now: Now) {
+    guard::told(snapshot, exchange, asked, told, now);
 }
 
 /// The respond phase, for answers of services: hygiene, edits, RateLimit fields, request id.

@@ -211,6 +211,10 @@ reasons! {
     GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
     GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
+    // guard
+    LoginUnreadable "login_unreadable" 400 Client No "the account cannot be read from the request";
+    LoginLimited "login_limited" 429 Policy Later "too many attempts have failed; wait before the next one";
+    LoginBanned "login_banned" 429 Policy Later "too many attempts from here have failed; nobody new is let in from here for a while";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";
     ServiceTokenRefused "service_token_refused" 502 Provider No "a token for the service was refused";

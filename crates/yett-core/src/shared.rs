@@ -35,6 +35,8 @@ pub struct Shared {
     pub under_way: crate::filters::concurrency_limit::UnderWay,
     /// Use of quotas; it outlives a reload, and on disk the process.
     pub quotas: Arc<crate::filters::quota::book::Book>,
+    /// What guarded logins count, remember and ban; it outlives a reload.
+    pub logins: Arc<crate::filters::login_guard::Logins>,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
     /// Databases that say where addresses are; they outlive a reload.
@@ -101,6 +103,7 @@ impl Shared {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
             quotas: Arc::default(),
+            logins: Arc::default(),
             address_lists: address_lists::Registry::default(),
             geo: Default::default(),
             websockets: OpenConnections::default(),

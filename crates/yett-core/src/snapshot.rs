@@ -26,6 +26,7 @@ use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::geo_filter::GeoFilter;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -182,6 +183,8 @@ pub struct Route {
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.
     pub quotas: Quotas,
+    /// Where people log in.
+    pub login_guard: Option<LoginGuard>,
     /// Repeats that its limits and quotas charge once.
     pub repeats: Option<RouteRepeats>,
     /// Limits that are tried out: counted and reported, never enforced.

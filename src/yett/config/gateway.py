@@ -51,6 +51,8 @@ class Process(Model):
     """Keys of all limits together."""
     quota_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all quotas together."""
+    login_keys: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    """Addresses, accounts and the like that guarded logins count, and as many pairs that got in."""
     revocations: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Revocations that are held at once; when it is full, another one is refused."""
     drain: Duration = "30s"

@@ -17,6 +17,7 @@ from yett.config.filters.cors import Cors
 from yett.config.filters.csrf import Csrf
 from yett.config.filters.external_authorization import ExternalAuthorization
 from yett.config.filters.geo_filter import GeoFilter
+from yett.config.filters.login_guard import LoginGuard
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.quota import Quotas
 from yett.config.filters.rate_limit import RateLimits
@@ -248,6 +249,8 @@ class Route(Model):
     """What pages of other origins may do."""
     csrf: Csrf | None = None
     """From whose pages requests that may change something may come."""
+    login_guard: LoginGuard | None = None
+    """Guesses at logins, sign-ups and the like: slowed, refused and banned by what failed before."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None

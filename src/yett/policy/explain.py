@@ -20,6 +20,7 @@ PHASES = (
     "limit",
     "validate",
     "authorize_body",
+    "guard",
     "prepare",
 )
 """In the order in which they decide; then the request is forwarded."""
@@ -116,7 +117,7 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         if phase == stopped:
             break
-        if phase != "authorize_body":
+        if phase not in {"authorize_body", "guard"}:
             yield _row(phase, "ok", _passed(phase, decision))
         if phase == "authorize":
             yield from _rules(decision)
@@ -134,6 +135,10 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
         yield _row(stopped, "answer", f"the gateway answers {decision['status']} by itself")
     else:
         yield from _refused(stopped, decision)
+    login = decision.get("login")
+    if login:
+        parts = ", ".join(f"{name} {points}" for name, points in login["parts"].items()) or "nothing known"
+        yield _row("login", login["answer"], f"score {login['score']}: {parts}")
     yield from _shadow(decision)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
+from yett.config.filters import login_guard
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
@@ -45,6 +46,7 @@ KEYS = {
     "websocket": ("websocket",),
     "cors": ("cors",),
     "csrf": ("csrf",),
+    "login_guard": ("login_guard",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -162,6 +164,8 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "geo_filters", f"{one['source']}: {geo_text(one)}"
     for quota in route.get("quotas", ()):
         yield "quotas", f"{quota['name']}: {quota_text(quota)}"
+    if route.get("login_guard"):
+        yield "login_guard", login_guard.text(route["login_guard"])
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:

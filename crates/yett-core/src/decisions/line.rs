@@ -48,7 +48,7 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
             Some(Verdict::Deny(refusal))
         }
         (Phase::Limit | Phase::Validate, _) if reads_body() => None,
-        (Phase::Limit | Phase::Validate | Phase::Prepare | Phase::Done, _) => Some(Verdict::Allow),
+        (Phase::Limit | Phase::Validate | Phase::Guard | Phase::Prepare | Phase::Done, _) => Some(Verdict::Allow),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod identity_assertion;
 pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
+pub mod login_guard;
 pub mod mirror;
 pub mod quota;
 pub mod rate_limit;

@@ -239,6 +239,12 @@ impl Gateway {
         shared.service_runtime.block_on(shared.revocations.serve(request)).body.to_string()
     }
 
+    /// Shows bans of guarded logins, or lifts one: the document of `login_guard::desk`, and the answer, as JSON.
+    #[must_use]
+    pub fn bans(&self, request: &[u8]) -> String {
+        crate::filters::login_guard::desk::serve(&self.inner.shared, request).to_string()
+    }
+
     /// Shows use of quotas, or gives a key its whole quota again: the document of `quota::desk`, and the answer, as JSON.
     #[must_use]
     pub fn quotas(&self, request: &[u8]) -> String {

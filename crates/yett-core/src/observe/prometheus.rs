@@ -110,6 +110,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     shadow(&mut out, shared);
     state(&mut out, shared);
     quotas(&mut out, shared);
+    logins(&mut out, shared);
     address_lists(&mut out, shared);
     geo(&mut out, shared);
     responses(&mut out, shared);
@@ -233,6 +234,34 @@ fn quotas(out: &mut String, shared: &Shared) {
         let (quota, scope) = (Label(&names.name), Label(&names.scope));
         let _ = writeln!(out, "{name}{{quota=\"{quota}\",scope=\"{scope}\",percent=\"{percent}\"}} {count}");
     }
+}
+
+/// Guarded logins; nothing where there are none.
+fn logins(out: &mut String, shared: &Shared) {
+    let logins = &shared.logins;
+    let watches = logins.watches();
+    if watches.is_empty() {
+        return;
+    }
+    let name = "yett_login_attempts_total";
+    head(out, name, "attempts to log in, by what came of them", "counter");
+    for watch in &watches {
+        for (outcome, count) in watch.all() {
+            let _ = writeln!(out, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", Label(&watch.route));
+        }
+    }
+    let now_ms = crate::server::clock::monotonic_ns() / 1_000_000;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let (held, room) = logins.book.size(now_ms);
+    single(out, "yett_login_keys", "addresses, accounts and the like that guarded logins count now", "gauge", held);
+    single(out, "yett_login_keys_limit", "keys of guarded logins that there is room for", "gauge", room);
+    let help = "counts that keys without a place share";
+    single(out, "yett_login_overflow_total", help, "counter", logins.book.overflowed.get());
+    single(out, "yett_login_bans", "addresses that are banned now", "gauge", count(logins.bans.active(now_ms)));
+    single(out, "yett_login_bans_total", "bans that have begun", "counter", logins.bans.begun.get());
+    let help = "addresses that were not banned because there are too many bans; they are limited";
+    single(out, "yett_login_bans_missing_total", help, "counter", logins.bans.without_room.get());
+    single(out, "yett_login_waiting", "attempts to log in that are slowed down now", "gauge", count(logins.waiting()));
 }
 
 /// Files of addresses; nothing where there are none.

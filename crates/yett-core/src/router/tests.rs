@@ -37,6 +37,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         limit_classes: vec![],
         concurrency_limits: vec![],
         quotas: vec![],
+        login_guard: None,
         shadow_limits: vec![],
         action: ir::Action::Forward(vec![]),
         rewrite: None,

@@ -23,6 +23,7 @@ use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -629,6 +630,12 @@ impl Context<'_> {
                 None
             }
         };
+        let login_guard = spec.login_guard.as_ref().map(|one| LoginGuard::build(one, &spec.name, shared)).transpose();
+        let login_guard = errors.take(|| at("login_guard"), login_guard);
+        if spec.login_guard.is_some() && (spec.websocket.is_some() || !matches!(&spec.action, ir::Action::Forward(_))) {
+            let message = "a guarded login needs a service that says whether it succeeded".to_owned();
+            errors.0.push(LoadError { pointer: at("login_guard"), message });
+        }
         let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
         if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "repeats are those of a caller, and a public route has none".to_owned();
@@ -680,6 +687,7 @@ impl Context<'_> {
         own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
+        own_headers.extend(login_guard.iter().flatten().flat_map(LoginGuard::headers).map(lower));
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
@@ -720,6 +728,7 @@ impl Context<'_> {
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
             quotas: quotas?,
+            login_guard: login_guard?,
             repeats,
             shadow_limits: tried,
             action: action?,
