@@ -37,4 +37,5 @@ pub mod shared;
 pub mod snapshot;
 pub mod store;
 pub mod upstream;
+mod words;
 pub mod yaml;
