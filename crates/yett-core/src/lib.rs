@@ -14,6 +14,7 @@ pub mod filters;
 #[cfg(test)]
 mod fuzz;
 pub mod gateway;
+pub mod geo;
 pub mod grpc;
 pub mod headers;
 pub mod http1;
@@ -38,4 +39,5 @@ pub mod snapshot;
 pub mod store;
 pub mod upstream;
 mod words;
+pub mod watched;
 pub mod yaml;

@@ -26,9 +26,10 @@ impl AddressLimit {
             || limit.during.is_some()
             || !limit.outside.is_empty()
             || limit.shared.is_some()
+            || limit.idempotency.is_some()
         {
             return Err(format!(
-                "limit `{}` is by address: it knows no classes, costs and schedules, and is not shared",
+                "limit `{}` is by address: it knows no classes, costs, schedules and repeats, and is not shared",
                 limit.name
             ));
         }

@@ -89,6 +89,9 @@ impl ShadowLimits {
                 ir::TriedLimit::Address(limit) => AddressLimit::build(limit, &tables.rates, seed)
                     .map(|limit| addresses.push(Tried { limit, record }))
                     .map_err(|error| vec![error]),
+                ir::TriedLimit::Rate(rates) if rates.limits.iter().any(|limit| limit.idempotency.is_some()) => {
+                    Err(vec!["a limit in shadow reads no bodies, so it knows no repeats".to_owned()])
+                }
                 ir::TriedLimit::Rate(rates) => RateLimits::build(&rates.limits, &rates.classes, &tables.rates, seed, readable)
                     .map(|limits| callers.push(Tried { limit: Caller::Rates(limits), record })),
                 ir::TriedLimit::Concurrency(limit) => {

@@ -22,7 +22,7 @@ use self::whom::Whom;
 use crate::exchange::{Exchange, LimitReport, Now, Refusal};
 use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::Readable;
-use crate::filters::rate_limit::{Classes, Cost, Key, Reports, Undecided};
+use crate::filters::rate_limit::{Classes, Cost, Free, Key, Reports, Undecided};
 use crate::ir;
 use crate::reason::Reason;
 
@@ -39,6 +39,8 @@ struct Quota {
     amount: u64,
     key: Key,
     cost: Cost,
+    /// Repeats that cost nothing.
+    free: Option<Free>,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
     except: u64,
@@ -108,6 +110,7 @@ impl Quota {
             amount: spec.amount,
             key: Key::build(&spec.key, readable).map_err(named)?,
             cost: Cost::build(spec.cost.as_ref(), spec.amount, readable).map_err(named)?,
+            free: spec.idempotency.as_ref().map(Free::build).transpose().map_err(named)?,
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             periods: Periods::build(spec.period, &spec.zone).map_err(named)?,
@@ -201,6 +204,7 @@ impl Quotas {
             let undecided = |Undecided| quota.refuse(Reason::LimitUndecided);
             let whom = Whom::of(&quota.key, exchange, ask).map_err(undecided)?;
             let cost = quota.cost.of(exchange, ask).map_err(undecided)?.min(quota.amount);
+            let cost = if quota.free.is_some_and(|free| free.covers(exchange)) { 0 } else { cost };
             let id = whom.id(&quota.digest.0);
             charges.all.push(Charge { quota, whom, id, cost, span: quota.span(now.unix_ms) });
         }

@@ -7,6 +7,7 @@
 mod after;
 mod calendar;
 mod measure;
+mod repeats;
 mod shared;
 mod shared_key;
 mod sharing;
@@ -16,6 +17,7 @@ mod together_tests;
 
 pub use after::{Declared, Ended, Owed, Owing};
 pub use measure::{Cost, Key, Named, Undecided};
+pub use repeats::{Free, Repeat, Repeats, RouteRepeats};
 pub use shared::{Answered, Asked};
 pub use sharing::{Sharing, note};
 pub use together::{Classes, RateLimits, Reports};
@@ -46,6 +48,7 @@ pub struct Tables {
     next_id: AtomicU64,
     overflowed: Arc<AtomicU64>,
     sharing: Arc<Sharing>,
+    repeats: Arc<Repeats>,
 }
 
 /// What all compiled forms of one limit share.
@@ -68,6 +71,7 @@ impl Tables {
             next_id: AtomicU64::new(1),
             overflowed: Arc::new(AtomicU64::new(0)),
             sharing: Arc::new(Sharing::new(keys)),
+            repeats: Arc::default(),
         }
     }
 
@@ -75,6 +79,12 @@ impl Tables {
     #[must_use]
     pub fn sharing(&self) -> &Arc<Sharing> {
         &self.sharing
+    }
+
+    /// Requests that may be repeated.
+    #[must_use]
+    pub fn repeats(&self) -> &Arc<Repeats> {
+        &self.repeats
     }
 
     /// Changes the bound (reload); live entries are kept as far as they fit. Nothing happens when it is the same.

@@ -38,9 +38,22 @@ pub struct RateLimit {
     /// At most so many seconds are added to Retry-After, so that callers do not come back together.
     #[serde(default)]
     pub jitter_s: u32,
+    /// Which repeats with the same Idempotency-Key cost nothing; none where nothing is said.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
     /// How instances share it; where nothing is said, each counts for itself.
     #[serde(default)]
     pub shared: Option<SharedLimit>,
+}
+
+/// Repeats of a request that was charged, with the same Idempotency-Key, which cost nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idempotency {
+    /// So many: 1 or 2.
+    pub repeats: u8,
+    /// Milliseconds after the request that was charged: at most 60,000.
+    pub within_ms: u64,
 }
 
 /// A limit that instances share by `state.redis`.

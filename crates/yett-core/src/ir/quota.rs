@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{LimitCost, LimitKey};
+use super::{Idempotency, LimitCost, LimitKey};
 
 /// So many requests in each period of the calendar.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Quota {
     /// What a request costs; 1 where nothing is said.
     #[serde(default)]
     pub cost: Option<LimitCost>,
+    /// Which repeats with the same Idempotency-Key cost nothing; none where nothing is said.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
     /// The class of callers that it is for, by its source in `limit_classes`; everybody where nothing is said.
     #[serde(default)]
     pub class: Option<String>,

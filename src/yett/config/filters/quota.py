@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from yett.config.base import Model, refuse
 from yett.config.filters.authorize import Rule
 from yett.config.rates.measure import Cost, Key, LimitKey, key_document
+from yett.config.rates.repeats import Idempotency
 from yett.config.types import Name, Text
 
 _MOST = 1_000_000_000_000_000
@@ -83,6 +84,8 @@ class Quota(Model):
     """Whose it is, as in `rate_limit`: `principal` (the default), `partner`, `tenant`, `client`, `{cel: TEXT}`, `route` …"""
     cost: Cost | None = None
     """What a request counts for, as in `rate_limit`; 1 otherwise."""
+    idempotency: Idempotency | None = None
+    """Repeats of a request with the same `Idempotency-Key` that count for nothing, as in `rate_limit`."""
     classes: dict[Name, QuotaClass] = Field(default_factory=dict)
     """Classes of callers with an amount of their own."""
     warn: Thresholds = ()
@@ -96,6 +99,7 @@ class Quota(Model):
             "scope": scope, "period": self.period, "zone": self.zone, "key": key_document(self.key or LimitKey("principal")),
             "state_loss": self.state_loss,
             **({"cost": self.cost.compiled()} if self.cost is not None else {}),
+            **({"idempotency": self.idempotency.compiled()} if self.idempotency is not None else {}),
             **({"warn": [int(one.rstrip("%")) for one in self.warn]} if self.warn else {}),
         }  # fmt: skip
         others = {"except": sorted(sources.values())} if sources else {}

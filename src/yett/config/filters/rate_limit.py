@@ -11,6 +11,7 @@ from yett.config import units
 from yett.config.base import Model, refuse
 from yett.config.filters.authorize import Rule
 from yett.config.rates.measure import Cost, Key, LimitCost, LimitKey, key_document
+from yett.config.rates.repeats import Idempotency
 from yett.config.rates.schedule import Cron
 from yett.config.rates.shared import Sharing
 from yett.config.shadow import Tried
@@ -147,6 +148,9 @@ class RateLimit(Tried, _Paced):
     cost: Cost | None = None
     """What a request costs: `5`, `{GET: 1, POST: 5, default: 2}`, `{cel: TEXT}` or, once its answer has ended,
     `{after: {header: x-cost, missing: 1}}`, `{after: {bytes: 64KiB}}`, `{after: {time: 100ms}}`; 1 otherwise."""
+    idempotency: Idempotency | None = None
+    """Repeats of a request with the same `Idempotency-Key` that cost nothing: `{repeats: 2, within: 60s}`; each costs where nothing
+    is said."""
     classes: dict[Name, LimitClass] = Field(default_factory=dict)
     """Classes of callers with a rate and a burst of their own."""
     schedule: dict[Name, LimitSchedule] = Field(default_factory=dict)
@@ -188,6 +192,8 @@ class RateLimit(Tried, _Paced):
         shared: dict[str, Any] = Sharing(self.shared, self.state_loss, redis).compiled()
         if self.cost is not None:
             shared["cost"] = self.cost.compiled()
+        if self.idempotency is not None:
+            shared["idempotency"] = self.idempotency.compiled()
         if self.jitter is not None:
             shared["jitter_s"] = units.milliseconds(self.jitter) // 1000
         others = {"except": sorted(sources.values())} if sources else {}

@@ -9,7 +9,7 @@ from yett.config import template, unlimited
 from yett.config.authorization import condition
 from yett.config.authorization.compiled import Authorization
 from yett.config.base import Location, listed
-from yett.config.rates import quotas
+from yett.config.rates import quotas, repeats
 from yett.config.rates.measure import CALLER, LimitCost, LimitKey
 from yett.config.rates.shadow import enforced, rates, tried
 from yett.config.rates.shared import Sharing
@@ -58,6 +58,7 @@ class Limits:
                     self.merger.fault((*place, key), code, message)
                 if item.cost is not None and item.cost.after:
                     self._counted(made, item.enforced, (*place, "cost", "after"))
+                repeats.check(self.merger, self.policy.access == "public", item, place, item.enforced)
                 if item.enforced:
                     self.policy.rate_limits += made
                     self.policy.limit_classes += classes
@@ -264,8 +265,10 @@ class Limits:
         found = template.read(self.policy.path)
         variables = [] if isinstance(found, str) else list(found.variables)
         claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
-        fault = condition.check(text, claims, [], variables)
-        typed = condition.check(f"({text}) {compared}", claims, [], variables)
+        geo = self.merger.gateway.geo
+        known = geo.readable if geo else []
+        fault = condition.check(text, claims, [], variables, geo=known)
+        typed = condition.check(f"({text}) {compared}", claims, [], variables, geo=known)
         if typed is None:
             return
         # Of no type at all, it is wrong by itself; otherwise only its type is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yett.config.authorization import condition
+from yett.config.rates import repeats
 
 if TYPE_CHECKING:
     from yett.config.base import Location
@@ -28,6 +29,7 @@ def _one(limits: Limits, item: Quota, name: str, source: str, place: Location) -
     policy.quotas += made
     limits.callers(item.key, place)
     limits.cost(item.cost, place)
+    repeats.check(merger, policy.access == "public", item, place, True)
     if item.cost is not None and item.cost.after:
         message = "a quota is charged before a service is asked; write a number, or one for each method, or an expression"
         merger.fault((*place, "cost", "after"), "cost_invalid", message, True)

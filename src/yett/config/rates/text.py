@@ -7,6 +7,7 @@ from typing import Any
 
 from yett.config.rates.after import after_text
 from yett.config.rates.measure import key_text
+from yett.config.rates.repeats import repeats_text
 
 
 def pace_text(limit: dict[str, Any]) -> str:
@@ -35,6 +36,8 @@ def shadow_text(limit: dict[str, Any]) -> Iterator[str]:
 def limit_text(limit: dict[str, Any]) -> str:
     """What a limit has beside its rate and key: costs, classes, times; begins with a comma where there is something."""
     found = [cost_text(limit["cost"])] if "cost" in limit else []
+    if "idempotency" in limit:
+        found.append(repeats_text(limit))
     if "shared" in limit:
         mode, loss = limit["shared"]["mode"], limit["shared"]["state_loss"]
         found.append(f"shared by instances ({mode}; while Redis does not answer: {loss})")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from yett.config.rates.measure import key_text
+from yett.config.rates.repeats import repeats_text
 from yett.config.rates.text import cost_text
 from yett.policy.diff.change import (
     Change,
@@ -21,7 +22,7 @@ from yett.policy.diff.change import (
 )
 
 Document = dict[str, Any]
-KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s", "shared")
+KNOWN = ("name", "scope", "key", "count", "period_ms", "burst", "cost", "jitter_s", "shared", "idempotency")
 MODES = (None, "cached", "exact")
 LOSSES = ("fail_open", "local", "refuse")
 ONE = {"default": 1}
@@ -46,6 +47,8 @@ def limits(where: str, old: list[Document], new: list[Document]) -> Iterator[Cha
         if one.get("jitter_s") != other.get("jitter_s"):
             text = f"the limit `{key[0]}`: `Retry-After` has another jitter"
             yield moves(f"{where}.{key[0]}.jitter", text, one.get("jitter_s"), other.get("jitter_s"))
+        repeats = (one.get("idempotency"), other.get("idempotency"))
+        yield from free(f"{where}.{key[0]}.idempotency", f"the limit `{key[0]}`", *repeats)
         yield from _shared(f"{where}.{key[0]}.shared", key[0], one.get("shared"), other.get("shared"))
         yield from at(f"{where}.{key[0]}", rest("", f"the limit `{key[0]}`", one, other, KNOWN))
     for key, one in after.items():
@@ -108,6 +111,20 @@ def costs(where: str, name: str, old: Document, new: Document) -> Iterator[Chang
     )
     dearer = known and all(before <= after for before, after in zip(*said, strict=True))
     yield (narrows if dearer else widens)(where, text, old, new)
+
+
+def free(where: str, what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
+    """Repeats that cost nothing: more of them, or for longer, widen."""
+    bounds = [(one["repeats"], one["within_ms"]) if one else (0, 0) for one in (old, new)]
+    if bounds[0] != bounds[1]:
+        said = [repeats_text({"idempotency": one}) if one else "each repeat costs" for one in (old, new)]
+        fewer = all(now <= before for before, now in zip(*bounds, strict=True))
+        text = f"{what}: {said[1]}, before: {said[0]}"
+        yield (narrows if fewer else widens)(where, text, old, new)
+    if old and new:
+        yield from at(
+            where, rest("", f"which repeats cost nothing in {what}", old, new, ("repeats", "within_ms"))
+        )
 
 
 def _shared(where: str, name: str, old: Document | None, new: Document | None) -> Iterator[Change]:

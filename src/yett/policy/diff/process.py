@@ -21,7 +21,15 @@ from yett.policy.diff.change import (
 from yett.policy.diff.listeners import address
 
 Document = dict[str, Any]
-SIZES = ("verdict_cache", "introspection_cache", "limit_keys", "quota_keys", "revocations", "drain_ms")
+SIZES = (
+    "verdict_cache",
+    "introspection_cache",
+    "limit_keys",
+    "quota_keys",
+    "login_keys",
+    "revocations",
+    "drain_ms",
+)
 # What the data plane takes where nothing is said (`crates/yett-core/src/ir.rs`).
 DPOP: Document = {"algorithms": ["ES256", "EdDSA", "ES384", "PS256", "RS256"], "max_age_s": 60, "leeway_s": 5}
 

@@ -7,10 +7,23 @@ from typing import Any
 
 from yett.config.rates.text import quota_text
 from yett.policy.diff.change import Change, at, bound, counted, flag, moves, narrows, rest, widens
-from yett.policy.diff.limits import ONE, costs
+from yett.policy.diff.limits import ONE, costs, free
 
 Document = dict[str, Any]
-KNOWN = ("name", "scope", "key", "amount", "period", "zone", "cost", "warn", "state_loss", "class", "except")
+KNOWN = (
+    "name",
+    "scope",
+    "key",
+    "amount",
+    "period",
+    "zone",
+    "cost",
+    "warn",
+    "state_loss",
+    "class",
+    "except",
+    "idempotency",
+)
 
 
 def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
@@ -29,6 +42,7 @@ def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
                 text = f"{what}: {quota_text(one)} before, {quota_text(other)} now"
                 yield widens(f"{where}.{part}", text, one.get(part), other.get(part))
         yield from costs(f"{where}.cost", key[0], one.get("cost", ONE), other.get("cost", ONE))
+        yield from free(f"{where}.idempotency", what, one.get("idempotency"), other.get("idempotency"))
         if one.get("warn") != other.get("warn"):
             yield moves(f"{where}.warn", f"{what} has other thresholds", one.get("warn"), other.get("warn"))
         strict = f"{what} refuses while use cannot be written down"

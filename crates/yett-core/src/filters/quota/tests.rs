@@ -35,6 +35,7 @@ fn spec(name: &str, amount: u64, period: ir::Period) -> ir::Quota {
         class: None,
         except: vec![],
         warn: vec![],
+        idempotency: None,
         state_loss: ir::QuotaLoss::Refuse,
     }
 }

@@ -131,6 +131,8 @@ impl RateLimits {
         }
         let (mut here, there): (Charges<'_>, Charges<'_>) =
             self.charges(exchange, ask, now)?.into_iter().partition(|one| one.shared().is_none());
+        // A repeat that costs nothing asks nobody: it passes whatever the store does.
+        let (free, there): (Charges<'_>, Charges<'_>) = there.into_iter().partition(|one| one.free);
         let now_ns = now.monotonic_ns;
         match answered.map(|answered| &answered.answer) {
             _ if there.is_empty() => charge_here(&mut here, now_ns, reports)?,
@@ -165,6 +167,10 @@ impl RateLimits {
                 charge_here(&mut here, now_ns, reports)?;
                 there.iter().for_each(|one| refill(one, exchange, ask, now_ns));
             }
+        }
+        for one in &free {
+            let (ahead_ns, credit_ns) = known(one, now_ns);
+            reports.push(one.entry.limit.report(ahead_ns.saturating_sub(credit_ns)));
         }
         Ok(None)
     }
@@ -220,24 +226,28 @@ fn refill(charge: &Charge<'_>, exchange: &Exchange, ask: Option<&Ask<'_>>, now_n
 
 /// Refuses what has no room by what is known here: the store need not be asked.
 fn refused_here(here: &[Charge<'_>], there: &[Charge<'_>], now_ns: u64, reports: &mut Reports) -> Result<(), Refusal> {
-    let known = |one: &Charge<'_>| match one.shared() {
-        None => (one.ahead(now_ns), 0),
-        Some((limit, shared)) => {
-            let (ahead_ns, credit_ns) = limit.sharing.known(shared.known(one.bucket), now_ns);
-            (ahead_ns.min(limit.rate.depth_ns), credit_ns)
-        }
-    };
     let mut longest: Option<(u64, &Charge<'_>, u64)> = None;
-    for one in here.iter().chain(there) {
-        let (ahead_ns, credit_ns) = known(one);
+    for one in here.iter().chain(there).filter(|one| !one.free) {
+        let (ahead_ns, credit_ns) = known(one, now_ns);
         let wait = if credit_ns >= one.cost_ns && credit_ns > 0 { 0 } else { one.entry.limit.wait_ns(ahead_ns, one.cost_ns) };
         if wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
             longest = Some((wait, one, ahead_ns));
         }
     }
     let Some((_, one, ahead_ns)) = longest else { return Ok(()) };
-    reports.extend(here.iter().chain(there).map(|one| one.entry.limit.report(known(one).0)));
+    reports.extend(here.iter().chain(there).map(|one| one.entry.limit.report(known(one, now_ns).0)));
     Err(one.entry.limit.refuse(one.bucket, ahead_ns, one.cost_ns, now_ns))
+}
+
+/// How far ahead a bucket stands as far as is known here, and what was leased of it.
+fn known(one: &Charge<'_>, now_ns: u64) -> (u64, u64) {
+    match one.shared() {
+        None => (one.ahead(now_ns), 0),
+        Some((limit, shared)) => {
+            let (ahead_ns, credit_ns) = limit.sharing.known(shared.known(one.bucket), now_ns);
+            (ahead_ns.min(limit.rate.depth_ns), credit_ns)
+        }
+    }
 }
 
 /// What the store said.

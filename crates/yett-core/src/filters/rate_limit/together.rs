@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::after::{After, Declared, Ended, Fields, Owed, Owing};
 use super::calendar::Calendar;
 use super::measure::{Cost, Key, Undecided};
+use super::repeats::Free;
 use super::{RateLimit, Tables};
 use crate::exchange::{Exchange, LimitReport, Now, Refusal};
 use crate::filters::authorize::Ask;
@@ -39,6 +40,8 @@ pub(super) struct Entry {
     pub(super) key: Key,
     cost: Cost,
     after: Option<After>,
+    /// Repeats that cost nothing.
+    free: Option<Free>,
     /// Bits of the class that it is for; all where it is for everybody.
     class: u64,
     except: u64,
@@ -51,6 +54,8 @@ pub(super) struct Charge<'a> {
     pub(super) entry: &'a Entry,
     pub(super) bucket: u64,
     cost: u64,
+    /// Whether it is a repeat that costs nothing here.
+    pub(super) free: bool,
     pub(super) cost_ns: u64,
     /// How far ahead of now the bucket stands, once it has been charged.
     charged_ns: Option<u64>,
@@ -92,6 +97,7 @@ impl Entry {
                 Some(after) => Some(After::build(after, spec.burst, fields).map_err(named)?),
                 None => None,
             },
+            free: spec.idempotency.as_ref().map(Free::build).transpose().map_err(named)?,
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             during: spec.during.as_ref().map(Calendar::build).transpose().map_err(named)?,
@@ -227,8 +233,10 @@ impl RateLimits {
             };
             let key = entry.key.of(exchange, ask, &self.hash).map_err(undecided)?;
             let cost = entry.cost.of(exchange, ask).map_err(undecided)?;
-            let (bucket, cost_ns) = (entry.limit.bucket(key), entry.limit.cost_ns(cost));
-            charges.push(Charge { entry, bucket, cost, cost_ns, charged_ns: None });
+            let free = entry.free.is_some_and(|free| free.covers(exchange));
+            let bucket = entry.limit.bucket(key);
+            let cost_ns = if free { 0 } else { entry.limit.cost_ns(cost) };
+            charges.push(Charge { entry, bucket, cost, free, cost_ns, charged_ns: None });
         }
         Ok(charges)
     }
@@ -299,7 +307,7 @@ pub(super) fn charge_here(charges: &mut [Charge<'_>], now_ns: u64, reports: &mut
 /// The refusal with the longest wait, if one has no room; then all are told of as they stand.
 fn refused(charges: &[Charge<'_>], now_ns: u64, reports: &mut Reports) -> Option<Refusal> {
     let mut longest: Option<(u64, &Charge<'_>, u64)> = None;
-    for charge in charges {
+    for charge in charges.iter().filter(|charge| !charge.free) {
         let ahead = charge.ahead(now_ns);
         let wait = charge.entry.limit.wait_ns(ahead, charge.cost_ns);
         if charge.cost_ns > 0 && wait > 0 && longest.is_none_or(|(other, ..)| wait > other) {
