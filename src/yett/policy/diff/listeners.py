@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff import addresses, shadow
+from yett.policy.diff import addresses, places, shadow
 from yett.policy.diff.change import (
     Change,
     at,
@@ -67,6 +67,8 @@ def _listener(what: str, old: Document, new: Document, taken: dict[str, str]) ->
             yield widens(key, f"{what} believes others about the client's address", before, after)
     found = addresses.filters(old.get("address_filters", []), new.get("address_filters", []))
     yield from at("address_filters", found)
+    found = places.filters(old.get("geo_filters", []), new.get("geo_filters", []))
+    yield from at("geo_filters", found)
     yield from limits("address_limits", old["address_limits"], new["address_limits"])
     yield from shadow.limits(old.get("shadow_limits", []), new.get("shadow_limits", []))
     for key in LIMITS:
@@ -85,7 +87,7 @@ def _listener(what: str, old: Document, new: Document, taken: dict[str, str]) ->
             gone = after is None and key != "http2"
             yield (narrows if gone else widens)(key, f"{what}: `{key}` is different", before, after)
     known = {
-        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_filters", "address_limits", "shadow_limits", "limits", "timeouts", "http2",
+        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_filters", "geo_filters", "address_limits", "shadow_limits", "limits", "timeouts", "http2",
         "redirect", "passthrough",
     }  # fmt: skip
     yield from rest("", what, old, new, known)

@@ -23,7 +23,7 @@ from yett.policy.diff.listeners import address
 Document = dict[str, Any]
 SIZES = ("verdict_cache", "introspection_cache", "drain_ms")
 # Whoever finds no room shares what is limited with others.
-KEYS = {"limit_keys": "rate and address limits", "quota_keys": "quotas"}
+KEYS = {"limit_keys": "rate and address limits", "quota_keys": "quotas", "login_keys": "guarded logins"}
 ROOM = 100_000
 """What the data plane takes where nothing is said, of keys and revocations (`crates/yett-core/src/ir.rs`)."""
 # What the data plane takes where nothing is said (`crates/yett-core/src/ir.rs`).

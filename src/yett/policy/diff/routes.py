@@ -194,7 +194,7 @@ def _neutral(route: Document, name: str) -> Document:
             found[key] = [_limit(one, own, name) for one in route[key]]
     if "shadow_limits" in route:
         found["shadow_limits"] = [_tried(one, own, name) for one in route["shadow_limits"]]
-    for key in ("tenants", "deny", "limit_classes", "address_filters"):
+    for key in ("tenants", "deny", "limit_classes", "address_filters", "geo_filters"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "shadow" in route:
