@@ -234,7 +234,6 @@ def _facts(old: Document, new: Document) -> Iterator[Change]:
         yield widens("facts", text, *pair)
     elif set(changed) - {"name"}:
         yield moves("facts", f"{listed(changed)} of the route is different", *pair)
-    shown = [bool(one.get("hidden")) for one in (old, new)]
-    if shown[0] != shown[1]:
-        text = "who is refused sees " + ("that it is there" if shown[0] else "nothing of it")
-        yield moves("hidden", text, *shown)
+    hidden = [bool(one.get("hidden")) for one in (old, new)]
+    seen = "who is refused sees that it is there"
+    yield from flag("hidden", "who is refused sees nothing of it", seen, *hidden)

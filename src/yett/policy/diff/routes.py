@@ -21,6 +21,7 @@ class Routes:
 
     def __init__(self, old: Document, new: Document) -> None:
         self.old, self.new = named(old["routes"]), named(new["routes"])
+        self.sheds = old["process"].get("load_shedding_ms") is not None
         self.kinds = {
             provider["name"]: provider["type"]
             for document in (old, new)
@@ -75,7 +76,7 @@ class Routes:
         if shrinks & {"hosts", "hosts.less", "match.headers", "match.query"}:
             yield from self._rises(old, new)
         yield from policy.compare(old, new, self.kinds)
-        yield from effects.compare(old, new)
+        yield from effects.compare(old, new, self.sheds)
         known = {*policy.FIELDS, *MATCH, *effects.FIELDS, "name", "group"}
         yield from rest("", "the route", old, new, known)
 
