@@ -256,7 +256,9 @@ def test_addresses_that_may_not_come_in(shop: Shop, at: str) -> None:
     found = shop.replay(lambda config: change(config, {"networks": ["10.0.0.0/8"]}))
     closed = 8 if at == "listener" else 3
     assert found["flips"] == {"allow_to_deny": closed, "deny_to_allow": 0}
-    assert {one["reason"] for one in found["groups"] if one["flip"] == "allow_to_deny"} == {"address_filtered"}
+    assert {one["reason"] for one in found["groups"] if one["flip"] == "allow_to_deny"} == {
+        "address_filtered"
+    }
     assert found["undecidable"] == 0
 
 

@@ -38,6 +38,6 @@ pub mod shared;
 pub mod snapshot;
 pub mod store;
 pub mod upstream;
-mod words;
 pub mod watched;
+mod words;
 pub mod yaml;

@@ -155,7 +155,9 @@ def _excused(old: Compiled, new: Compiled) -> Iterator[Change]:
 def _ordered(old: Gateway, new: Gateway) -> Iterator[Change]:
     """Which authority is asked for certificates, and whether it is the real one."""
     for name in sorted(old.listeners.keys() & new.listeners.keys()):
-        before, after = (one.listeners[name].tls and one.listeners[name].tls.acme for one in (old, new))
+        before, after = (
+            tls.acme if tls else None for tls in (old.listeners[name].tls, new.listeners[name].tls)
+        )
         if before == after:
             continue
         said = [one.model_dump(mode="json") if one else None for one in (before, after)]
