@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, refusals
+from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_lines, refusals
 from yett.cli.test import configuration
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def _show(document: dict[str, Any], lines: Iterable[str], format: Format) -> Non
     if format is Format.JSON:
         print_json(document)
     else:
-        for line in lines:
-            typer.echo(line)
+        print_lines(lines)
 
 
 def _explain(engine: Engine, question: Question, format: Format) -> int:
@@ -100,6 +99,8 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
     asked = engine.from_file(file, offline=True)
     found = past.rebuild(asked.document, past.find(log, request_id))
     decision = policy.explain(asked, found.question, found.unknown)
+    if past.is_open(found, asked.document, decision):
+        decision["outcome"], decision["undecided"] = "unknown", list(found.lacks)
     decision["past"] = {"request_id": request_id, "said": found.said(), "lacks": list(found.lacks)}
     before = (
         f"the log says: {found.said()}",
@@ -107,7 +108,7 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
         "",
     )
     _show(decision, (*before, *policy.lines(decision)), format)
-    return FINDINGS if int(found.line["status"]) >= 400 else 0
+    return FINDINGS if "reason" in found.line else 0
 
 
 def principal_of(engine: Engine, text: str, option: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from yett.config.words import one_line
+
 FINDINGS = 1
 USAGE = 2
 
@@ -45,10 +47,20 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints a report on stdout; what others wrote cannot begin a line of its own, nor command the terminal."""
+    for line in lines:
+        typer.echo(one_line(line))
+
+
 def print_problems(problems: Iterable[Mapping[str, Any]]) -> None:
-    """Prints `file:line:column: message` lines on stderr."""
+    """Prints `file:line:column: message` lines on stderr; below them what makes the files of the demo shop, where those are missing."""
+    unmade = False
     for problem in problems:
         typer.echo(problem["text"], err=True)
+        unmade |= "`.state/" in problem["text"] and "does not exist" in problem["text"]
+    if unmade:
+        typer.echo("in the demo shop, `yett demo prepare` makes what stands in `.state`", err=True)
 
 
 @contextlib.contextmanager
