@@ -11,8 +11,9 @@ use crate::exchange::{ConnectionInfo, Exchange, Framing, Method};
 use crate::filters::attack_filter::AttackFilter;
 use crate::ir;
 
-/// Ordinary requests.
+/// Ordinary requests of the corpus; each seventh is asked here, as these builds are slow, and all of them by the command.
 const COUNT: usize = 50_000;
+const EVERY: usize = 7;
 
 fn score(text: &str, kind: Kind) -> Findings {
     let mut findings = Findings::default();
@@ -86,13 +87,13 @@ fn ordinary_requests_pass() {
     };
     let filter = AttackFilter::build(&spec, &Arc::default()).unwrap();
     let mut refused = Vec::new();
-    for request in corpus::ordinary(COUNT) {
+    for request in corpus::ordinary(COUNT).step_by(EVERY) {
         let mut exchange = exchange(&request);
         if filter.judge(&mut exchange).is_err() {
             refused.push((exchange.attack, request.held_out, request));
         }
     }
-    assert!(percent(refused.len(), COUNT) <= 0.05, "{} of {COUNT}: {:?}", refused.len(), refused.first());
+    assert!(percent(refused.len(), COUNT / EVERY) <= 0.05, "{} of {COUNT} / {EVERY}: {:?}", refused.len(), refused.first());
 }
 
 #[test]
