@@ -315,6 +315,7 @@ impl Engine {
             tls: listener.tls.is_some(),
             sni: question.server_name.as_ref().map(|name| name.to_ascii_lowercase().into()),
             client_certificate: certificate.transpose()?,
+            ja4: None,
         })
     }
 

@@ -49,7 +49,7 @@ fn world(change: impl FnOnce(&mut ir::LoginGuard)) -> World {
 
 fn exchange(address: &str, client: &str, body: &str) -> Exchange {
     let peer = std::net::SocketAddr::new(address.parse().unwrap(), 4000);
-    let info = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let info = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(info));
     exchange.request.method = Method::Post;
     exchange.request.framing = Framing::Length(body.len() as u64);
