@@ -65,10 +65,10 @@ pub struct Watch {
 pub const ANSWERS: [&str; 7] = ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable"];
 
 impl Logins {
-    /// Room for as many keys as it says, where logins are guarded; none otherwise.
-    pub fn configure(&self, ir: &ir::Ir) {
+    /// Room for as many keys as it says, and at most for so many, where logins are guarded; none otherwise.
+    pub fn configure(&self, ir: &ir::Ir, most: u32) {
         let guarded = ir.routes.iter().any(|route| route.login_guard.is_some());
-        self.set_keys(if guarded { ir.process.login_keys } else { 0 });
+        self.set_keys(if guarded { ir.process.login_keys.min(most) } else { 0 });
     }
 
     /// Room for so many.

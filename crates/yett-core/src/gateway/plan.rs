@@ -179,7 +179,7 @@ impl Plan {
         crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
         shared.quotas.configure(ir);
-        shared.logins.configure(ir);
+        shared.logins.configure(ir, u32::MAX);
         if let Some((directory, disk)) = &self.quotas {
             shared.quotas.keep(directory, disk);
         }
