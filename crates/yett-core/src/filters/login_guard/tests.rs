@@ -179,6 +179,28 @@ fn a_login_of_ones_own_in_between_takes_nothing_back() {
 }
 
 #[test]
+fn attempts_of_ones_own_that_are_broken_off_take_nothing_of_others_back() {
+    let mut world = world(|_| ());
+    for n in 0..8 {
+        world.attempt("192.0.2.1", "bot", &format!("u{n}"), &format!("p{n}"), false);
+    }
+    // Many under way for an account of his own; one succeeds, and the others are left before the service is asked.
+    let mut open: Vec<Exchange> = (0..8).map(|_| exchange("192.0.2.1", "bot", "user=mallory&password=mine")).collect();
+    for one in &mut open {
+        world.begin(one);
+    }
+    for (n, one) in open.iter_mut().enumerate() {
+        if let Some(attempt) = &mut one.attempt {
+            world.guard.settle(attempt, n == 0, (n == 0).then_some(Told::Passed), world.now());
+        }
+    }
+    let answers: Vec<Became> =
+        (0..12).map(|n| world.attempt("192.0.2.1", "bot", &format!("v{n}"), &format!("q{n}"), false)).collect();
+    let asked = answers.iter().filter(|one| !matches!(one, Became::Refused(_))).count();
+    assert!(asked <= 4, "{answers:?}");
+}
+
+#[test]
 fn one_password_over_many_accounts_from_many_addresses() {
     let mut world = world(|spec| spec.thresholds.per_fingerprint = 1_000_000);
     let answers: Vec<Became> = (0..60)
