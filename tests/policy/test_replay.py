@@ -243,6 +243,25 @@ def test_what_a_record_lacks_is_undecidable(shop: Shop, when: str, lacks: str) -
     assert found["undecidable"] == sum(one["count"] for one in found["why"])
 
 
+@pytest.mark.parametrize("at", ["listener", "route"])
+def test_addresses_that_may_not_come_in(shop: Shop, at: str) -> None:
+    def change(config: Config, lists: Config) -> None:
+        config["address_lists"] = {"here": lists}
+        main: Config = {"address": "127.0.0.1:0", "plaintext": "test"}
+        config["listeners"] = {"main": main}
+        (main if at == "listener" else config["routes"]["orders"])["address_filter"] = {"allow": "here"}
+
+    found = shop.replay(lambda config: change(config, {"networks": ["127.0.0.0/8"]}))
+    assert (found["undecidable"], found["flips"]) == (0, {"allow_to_deny": 0, "deny_to_allow": 0})
+    found = shop.replay(lambda config: change(config, {"networks": ["10.0.0.0/8"]}))
+    closed = 8 if at == "listener" else 3
+    assert found["flips"] == {"allow_to_deny": closed, "deny_to_allow": 0}
+    assert {one["reason"] for one in found["groups"] if one["flip"] == "allow_to_deny"} == {
+        "address_filtered"
+    }
+    assert found["undecidable"] == 0
+
+
 def test_what_stands_before_what_is_lacking_decides(shop: Shop) -> None:
     def change(config: Config) -> None:
         config["routes"]["orders"]["authorize"] = {"when": "request.method == 'GET' || query.tier == 'a'"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, refusals
+from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, print_lines, refusals
 
 
 def diff(
@@ -23,13 +23,14 @@ def diff(
 
     A changed condition is compared conjunct by conjunct; what cannot be shown to be equal or narrower counts as widening.
     """
+    from yett.config.collector import without_collector
     from yett.policy import diff as differences
     from yett.policy.diff import render
     from yett.policy.diff.change import Kind
 
-    with refusals():
+    with refusals(), without_collector():
         before, after = differences.read(old), differences.read(new)
-    changes = differences.compare(before, after)
+        changes = differences.compare(before, after)
     widening = {one.id for one in changes if one.kind is Kind.WIDENS}
     unknown = [one for one in allow_widening if one not in widening]
     if unknown:
@@ -40,8 +41,7 @@ def diff(
     if format is ReportFormat.JSON:
         print_json(render.document(changes, allow_widening))
     else:
-        for line in (render.lines if format is ReportFormat.TEXT else render.markdown)(
-            changes, allow_widening
-        ):
-            typer.echo(line)
+        print_lines(
+            (render.lines if format is ReportFormat.TEXT else render.markdown)(changes, allow_widening)
+        )
     raise typer.Exit(FINDINGS if widening - set(allow_widening) else 0)

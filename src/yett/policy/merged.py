@@ -185,7 +185,9 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         pages = ", ".join(["the same host", *route["csrf"]["origins"]])
         yield (
             "csrf",
-            f"writes from pages of {pages}" + (", by Referer too" if route["csrf"]["referer"] else ""),
+            f"writes from pages of {pages}"
+            + (", by Referer too" if route["csrf"]["referer"] else "")
+            + (f", token {route['csrf']['token']}" if route["csrf"].get("token") else ""),
         )
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from yett.policy.diff.change import (
     moves,
     named,
     narrows,
+    quoted,
     rest,
     subset,
     switched,
@@ -38,14 +40,26 @@ PAIR = {"chain": None, "key": None}
 def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of listeners."""
     before, after = named(old["listeners"]), named(new["listeners"])
-    yield from each("listeners", "listener", before, after, narrows, _listener)
+    taken = {name: one["address"] for name, one in before.items()}
+    yield from each(
+        "listeners", "listener", before, after, narrows, functools.partial(_listener, taken=taken)
+    )
     for name in after.keys() - before.keys():
         text = f"listener `{name}` is new, on {after[name]['address']}"
         yield widens(f"listeners.{name}", text, None, after[name])
 
 
-def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
-    yield from address("address", f"{what} listens", old["address"], new["address"])
+def _listener(what: str, old: Document, new: Document, taken: dict[str, str]) -> Iterator[Change]:
+    others = [
+        name
+        for name, one in taken.items()
+        if name != old["name"] and _meet(one, new["address"]) and not _meet(one, old["address"])
+    ]
+    if others and old["address"] != new["address"]:
+        text = f"{what} listens on {new['address']}, where {quoted(others)} did: other routes stand there now"
+        yield widens("address", text, old["address"], new["address"])
+    else:
+        yield from address("address", f"{what} listens", old["address"], new["address"])
     yield from at("tls", _tls(what, old["tls"], new["tls"]))
     for key in ("trusted_proxies", "proxy_protocol"):
         before, after = old.get(key), new.get(key)
@@ -88,11 +102,24 @@ def address(where: str, what: str, old: str, new: str) -> Iterator[Change]:
     yield make(where, f"{what} on {new}, before on {old}", old, new)
 
 
+def _meet(one: str, other: str) -> bool:
+    """Whether a client of one address and port may have come to the other one; port 0 is any that is free."""
+    (host, _, port), (others, _, theirs) = one.rpartition(":"), other.rpartition(":")
+    hosts = [_host(name) for name in (host, others)]
+    anywhere = any(name is not None and name.is_unspecified for name in hosts)
+    return port == theirs != "0" and (host == others or anywhere)
+
+
 def _loopback(host: str) -> bool:
+    found = _host(host)
+    return found is not None and found.is_loopback
+
+
+def _host(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(name.strip("[]"))
     except ValueError:
-        return False
+        return None
 
 
 def _tls(what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
