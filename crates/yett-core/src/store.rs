@@ -69,11 +69,13 @@ pub enum Unavailable {
     Failed,
     /// Its bound is reached; nothing that still counts is dropped for something new.
     Full,
+    /// Its clock says another time than that of this machine.
+    Clock,
 }
 
 impl Unavailable {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Busy, Self::Slow, Self::Failed, Self::Full];
+    pub const ALL: [Self; 5] = [Self::Busy, Self::Slow, Self::Failed, Self::Full, Self::Clock];
 
     /// The word in logs and metrics.
     #[must_use]
@@ -83,13 +85,14 @@ impl Unavailable {
             Self::Slow => "slow",
             Self::Failed => "failed",
             Self::Full => "full",
+            Self::Clock => "clock",
         }
     }
 }
 
 /// Operations without an answer, by cause.
 #[derive(Debug, Default)]
-pub struct Failures([Counter; 4]);
+pub struct Failures([Counter; 5]);
 
 impl Failures {
     /// Counts one more.
@@ -262,10 +265,22 @@ pub trait Store: Send + Sync + fmt::Debug {
         ready(Ok(()))
     }
 
-    /// Charges all of these, or none where one has no room. Atomic over all instances.
-    fn charge(&self, charges: &[limits::Charge]) -> Reply<limits::Charged> {
-        let _ = charges;
+    /// Charges all of these buckets and quotas, or none where one has no room. Atomic over all instances.
+    fn charge(&self, charges: &[limits::Charge], uses: &[limits::Use]) -> Reply<limits::Charged> {
+        let _ = (charges, uses);
         // What nobody shares is charged in memory.
+        ready(Err(Unavailable::Failed))
+    }
+
+    /// What each key has used of a quota in a period.
+    fn used(&self, keys: limits::UseKeys) -> Reply<Vec<limits::UsedBy>> {
+        let _ = keys;
+        ready(Err(Unavailable::Failed))
+    }
+
+    /// Gives a key its whole quota again: what it had used, if that is known.
+    fn reset_used(&self, keys: limits::UseKeys, id: String) -> Reply<Option<u64>> {
+        let _ = (keys, id);
         ready(Err(Unavailable::Failed))
     }
 

@@ -17,7 +17,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, PushKind, RedisError, Value};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::limits::{self, Charge, Charged, Script};
+use super::limits::{self, Charge, Charged, Script, Use, UseKeys, UsedBy};
 use super::sentinel::Place;
 use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
 use crate::ir;
@@ -28,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(400);
 /// Time for reading a page of the log.
 const READ: Duration = Duration::from_millis(1000);
+/// Time for all that is used of a quota.
+const SHOW: Duration = Duration::from_secs(10);
 /// Pauses between attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1000));
 /// Entries of the log in one answer.
@@ -246,14 +248,44 @@ impl Inner {
     }
 
     /// Runs the script of limits, which a server that restarted does not have any more.
-    async fn charge(&self, connection: &mut MultiplexedConnection, charges: &[Charge]) -> Result<Charged, Unavailable> {
-        let run = |by_name| self.limit_script.run(by_name, charges, |key| self.key(key));
+    async fn charge(
+        &self,
+        connection: &mut MultiplexedConnection,
+        charges: &[Charge],
+        uses: &[Use],
+    ) -> Result<Charged, Unavailable> {
+        let run = |by_name| self.limit_script.run(by_name, charges, uses, |key| self.key(key));
         let mut answer = run(true).query_async::<Vec<Value>>(connection).await;
         if answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
             answer = run(false).query_async(connection).await;
         }
         let values = answer.map_err(|error| self.failed(&error))?;
-        limits::read(&values, charges.len()).ok_or(Unavailable::Failed)
+        limits::read(&values, charges.len(), uses.len())
+    }
+
+    /// All that is used in a period, page by page, so that nobody waits for all of it.
+    async fn used(&self, connection: &mut MultiplexedConnection, keys: UseKeys) -> Result<Vec<UsedBy>, Unavailable> {
+        let (used, whose) = (self.key(&keys.used), self.key(&keys.whose));
+        let mut found = std::collections::HashMap::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(&used).arg(cursor).arg("COUNT").arg(PAGE);
+            let (next, page): (u64, Vec<(String, u64)>) =
+                scan.query_async(connection).await.map_err(|error| self.failed(&error))?;
+            if !page.is_empty() {
+                let mut texts = redis::cmd("HMGET");
+                texts.arg(&whose).arg(page.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
+                let texts: Vec<Option<String>> = texts.query_async(connection).await.map_err(|error| self.failed(&error))?;
+                for ((id, used), text) in page.into_iter().zip(texts) {
+                    found.insert(id, (used, text.unwrap_or_default()));
+                }
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(found.into_iter().map(|(id, (used, text))| UsedBy { id, used, text }).collect());
+            }
+        }
     }
 
     fn append_command(&self, entry: &Entry) -> Cmd {
@@ -492,17 +524,33 @@ impl Store for Redis {
         })
     }
 
-    fn charge(&self, charges: &[Charge]) -> Reply<Charged> {
+    fn charge(&self, charges: &[Charge], uses: &[Use]) -> Reply<Charged> {
         let Ok(place) = Arc::clone(&self.inner.limit_room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
         let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
         let (answer, answered) = oneshot::channel();
-        let (inner, charges) = (Arc::clone(&self.inner), charges.to_vec());
+        let (inner, charges, uses) = (Arc::clone(&self.inner), charges.to_vec(), uses.to_vec());
         self.runtime.spawn(async move {
             let _place = place;
-            let asked = inner.charge(&mut connection, &charges);
+            let asked = inner.charge(&mut connection, &charges, &uses);
             let _ = answer.send(tokio::time::timeout(inner.deadline, asked).await.unwrap_or(Err(Unavailable::Slow)));
         });
         Box::pin(async move { answered.await.unwrap_or(Err(Unavailable::Failed)) })
+    }
+
+    fn used(&self, keys: UseKeys) -> Reply<Vec<UsedBy>> {
+        let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let asked = inner.used(&mut connection, keys);
+            tokio::time::timeout(SHOW, asked).await.unwrap_or(Err(Unavailable::Slow))
+        })
+    }
+
+    fn reset_used(&self, keys: UseKeys, id: String) -> Reply<Option<u64>> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(limits::RESET).arg(1).arg(self.inner.key(&keys.used)).arg(id);
+        let reply = self.ask_within::<i64>(READ, command);
+        Box::pin(async move { Ok(u64::try_from(reply.await?).ok()) })
     }
 
     fn replay_survives(&self) -> Survives {

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use super::disk::Disk;
 use super::period::Span;
@@ -33,6 +34,17 @@ pub struct Names {
     pub name: Arc<str>,
 }
 
+/// Use in a period beside the one that is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// The period.
+    pub span: Span,
+    /// All that was used in it.
+    pub used: u64,
+    /// What of that is not written yet.
+    pub pending: i64,
+}
+
 /// Use of one key.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -48,6 +60,10 @@ pub struct Entry {
     pub used: u64,
     /// What of that is not written yet.
     pub pending: i64,
+    /// Whether it is written at all: what instances share is not.
+    pub kept: bool,
+    /// The period before, or a later one where the clock went back.
+    pub other: Option<Used>,
 }
 
 /// What is written, or was read.
@@ -60,16 +76,39 @@ pub struct Row {
 }
 
 impl Entry {
-    /// Begins the period. What was used in a later one stays used: the clock went back. A request of the second before stays in the
-    /// one that has begun meanwhile.
+    /// Goes over to a period: a new one, in which nothing is used yet, or one that is known, with what was used in it: so a clock
+    /// that goes back and forth gives nothing again. In one of the past that is not known, what was used later counts.
     pub fn enter(&mut self, span: Span) {
-        if self.span.start_s < span.start_s {
-            self.used = 0;
-            self.pending = 0;
+        if self.span.start_s == span.start_s {
+            return;
         }
-        if self.span.start_s != span.end_s {
-            self.span = span;
+        let before = Used { span: self.span, used: self.used, pending: self.pending };
+        let later = |one: Used, other: Used| if other.span.start_s > one.span.start_s { other } else { one };
+        let (used, pending, other) = match self.other {
+            Some(other) if other.span.start_s == span.start_s => (other.used, other.pending, before),
+            other if span.start_s > before.span.start_s => {
+                (0, 0, other.filter(|other| other.span.start_s > span.start_s).unwrap_or(before))
+            }
+            other => {
+                let pending = if self.kept { i64::try_from(before.used).unwrap_or(i64::MAX) } else { 0 };
+                (before.used, pending, other.map_or(before, |other| later(before, other)))
+            }
+        };
+        (self.span, self.used, self.pending, self.other) = (span, used, pending, Some(other));
+    }
+
+    /// What is not written yet of a period, if it is known.
+    fn pending_of(&mut self, start_s: u64) -> Option<&mut i64> {
+        if self.span.start_s == start_s {
+            return Some(&mut self.pending);
         }
+        self.other.as_mut().filter(|other| other.span.start_s == start_s).map(|other| &mut other.pending)
+    }
+
+    /// Both periods, each as an entry.
+    fn periods(&self) -> impl Iterator<Item = Self> {
+        let of = |one: Used| Self { span: one.span, used: one.used, pending: one.pending, other: None, ..self.clone() };
+        std::iter::once(Self { other: None, ..self.clone() }).chain(self.other.map(of))
     }
 
     fn charge(&mut self, span: Span, cost: u64, amount: u64) -> Result<u64, u64> {
@@ -79,7 +118,9 @@ impl Entry {
         }
         let used = self.used.checked_add(cost).filter(|used| *used <= amount).ok_or(self.used)?;
         self.used = used;
-        self.pending = self.pending.saturating_add_unsigned(cost);
+        if self.kept {
+            self.pending = self.pending.saturating_add_unsigned(cost);
+        }
         Ok(used)
     }
 }
@@ -93,6 +134,8 @@ pub struct Place<'a> {
     pub others: Id,
     /// The quota.
     pub names: &'a Names,
+    /// Whether its use is written down.
+    pub kept: bool,
 }
 
 /// What a configuration says of a quota, for people.
@@ -106,6 +149,8 @@ pub struct Known {
     pub period: ir::Period,
     /// Where it begins.
     pub zone: String,
+    /// Whether instances share it.
+    pub shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +199,10 @@ pub struct Book {
     keys: AtomicUsize,
     /// Requests that were charged to a shared entry.
     pub overflowed: Counter,
+    /// Whether somebody tells of what instances share.
+    pub(super) served: AtomicBool,
     warnings: Mutex<Warnings>,
+    swept_from: Mutex<Option<Instant>>,
     known: Mutex<BTreeMap<Names, Known>>,
     disk: Mutex<Option<(PathBuf, Arc<Disk>)>>,
     /// Since when something is unwritten, milliseconds of the monotonic clock; 0 where nothing is.
@@ -169,7 +217,9 @@ impl Default for Book {
             by_quota: Mutex::default(),
             keys: AtomicUsize::new(DEFAULT_KEYS),
             overflowed: Counter::default(),
+            served: AtomicBool::new(false),
             warnings: Mutex::default(),
+            swept_from: Mutex::default(),
             known: Mutex::default(),
             disk: Mutex::default(),
             unwritten_ms: AtomicU64::new(0),
@@ -209,10 +259,22 @@ impl Book {
     pub(super) fn know<'q>(&self, quotas: impl IntoIterator<Item = &'q ir::Quota>) {
         let known = quotas.into_iter().map(|quota| {
             let names = Names { scope: quota.scope.as_str().into(), name: quota.name.as_str().into() };
-            let said = Known { amount: quota.amount, warn: quota.warn.clone(), period: quota.period, zone: quota.zone.clone() };
+            let said = Known {
+                amount: quota.amount,
+                warn: quota.warn.clone(),
+                period: quota.period,
+                zone: quota.zone.clone(),
+                shared: quota.shared,
+            };
             (names, said)
         });
         *lock(&self.known) = known.collect();
+    }
+
+    /// The quotas of the configuration that instances share.
+    #[must_use]
+    pub fn shared(&self) -> Vec<(Names, Known)> {
+        lock(&self.known).iter().filter(|(_, known)| known.shared).map(|(names, known)| (names.clone(), known.clone())).collect()
     }
 
     /// What is known of a quota.
@@ -261,13 +323,31 @@ impl Book {
         if !shard.entries.contains_key(&id) && id != place.others {
             self.hold(place.names);
         }
-        let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0 };
+        let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0, kept: place.kept, other: None };
         let entry = shard.entries.entry(id).or_insert_with(fresh);
         let result = entry.charge(span, cost, amount);
-        if result.is_ok() {
+        if result.is_ok() && place.kept {
             shard.note(id);
         }
         result
+    }
+
+    /// What is used of a quota that instances share: counted on from there while they cannot. Without a place it is not known.
+    pub fn learn(&self, place: &Place<'_>, span: Span, used: u64, who: impl FnOnce() -> (Box<str>, Box<str>)) {
+        let mut shard = self.shard(place.id);
+        match shard.entries.get_mut(&place.id) {
+            Some(entry) => {
+                entry.enter(span);
+                entry.used = used;
+            }
+            None if self.has_place(place.names) => {
+                self.hold(place.names);
+                let (by, whose) = who();
+                let entry = Entry { names: place.names.clone(), by, whose, span, used, pending: 0, kept: false, other: None };
+                shard.entries.insert(place.id, entry);
+            }
+            None => {}
+        }
     }
 
     fn charge_held(&self, id: Id, span: Span, cost: u64, amount: u64) -> Option<Result<u64, u64>> {
@@ -275,7 +355,7 @@ impl Book {
         let entry = shard.entries.get_mut(&id)?;
         entry.enter(span);
         let result = entry.charge(span, cost, amount);
-        if result.is_ok() && cost > 0 {
+        if result.is_ok() && cost > 0 && entry.kept {
             shard.note(id);
         }
         Some(result)
@@ -302,8 +382,10 @@ impl Book {
         for id in [place.id, place.others] {
             let mut shard = self.shard(id);
             if let Some(entry) = shard.entries.get_mut(&id) {
-                if entry.span == span {
-                    entry.used = entry.used.saturating_sub(cost);
+                // Another request may have gone over to another period meanwhile.
+                entry.enter(span);
+                entry.used = entry.used.saturating_sub(cost);
+                if entry.kept {
                     entry.pending = entry.pending.saturating_sub_unsigned(cost);
                     shard.note(id);
                 }
@@ -341,13 +423,15 @@ impl Book {
         }
     }
 
-    /// All entries whose period has not ended.
+    /// All entries of this instance whose period has not ended.
     #[must_use]
     pub fn entries(&self, now_s: u64) -> Vec<(Id, Entry)> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            found.extend(shard.entries.iter().filter(|(_, entry)| entry.span.end_s > now_s).map(|(id, e)| (*id, e.clone())));
+            found.extend(
+                shard.entries.iter().filter(|(_, entry)| entry.kept && entry.span.end_s > now_s).map(|(id, e)| (*id, e.clone())),
+            );
         }
         found
     }
@@ -356,18 +440,14 @@ impl Book {
 /// What the thread that writes asks for.
 impl Book {
     /// What is to be written; it counts as unwritten until [`Book::written`].
-    pub(super) fn unwritten(&self, now_s: u64) -> Vec<Row> {
+    pub(super) fn unwritten(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
             let dirty = std::mem::take(&mut shard.dirty);
             for id in dirty {
-                match shard.entries.get(&id) {
-                    Some(entry) if entry.pending != 0 && entry.span.end_s > now_s => {
-                        rows.push(Row { id, entry: entry.clone() });
-                    }
-                    _ => {}
-                }
+                let periods = shard.entries.get(&id).into_iter().flat_map(Entry::periods);
+                rows.extend(periods.filter(|entry| entry.pending != 0).map(|entry| Row { id, entry }));
             }
         }
         rows
@@ -377,7 +457,7 @@ impl Book {
     pub(super) fn not_written(&self, rows: &[Row]) {
         for row in rows {
             let mut shard = self.shard(row.id);
-            if shard.entries.get(&row.id).is_some_and(|entry| entry.pending != 0) {
+            if shard.entries.contains_key(&row.id) {
                 shard.dirty.insert(row.id);
             }
         }
@@ -388,47 +468,57 @@ impl Book {
         for row in rows {
             let mut shard = self.shard(row.id);
             let Some(entry) = shard.entries.get_mut(&row.id) else { continue };
-            // A period that began meanwhile began with nothing to write; one that a reload made longer did not.
-            if entry.span.start_s <= row.entry.span.start_s {
-                entry.pending = entry.pending.saturating_sub(row.entry.pending);
-                if entry.pending != 0 {
-                    shard.dirty.insert(row.id);
-                }
+            let Some(pending) = entry.pending_of(row.entry.span.start_s) else { continue };
+            *pending = pending.saturating_sub(row.entry.pending);
+            if *pending != 0 {
+                shard.dirty.insert(row.id);
             }
         }
     }
 
     /// Takes what is on disk: of other processes too, with what is still to be written here.
     pub(super) fn read(&self, rows: Vec<Row>, now_s: u64) {
-        for row in rows.into_iter().filter(|row| row.entry.span.end_s > now_s) {
-            let mut shard = self.shard(row.id);
+        for row in rows {
+            let (mut shard, span) = (self.shard(row.id), row.entry.span);
             match shard.entries.get_mut(&row.id) {
+                None if span.end_s <= now_s => {}
                 None => {
                     if &*row.entry.by != "others" {
                         self.hold(&row.entry.names);
                     }
                     shard.entries.insert(row.id, Entry { pending: 0, ..row.entry });
                 }
-                Some(entry) if entry.span.start_s < row.entry.span.start_s && entry.span.end_s <= row.entry.span.start_s => {
-                    *entry = Entry { pending: 0, ..row.entry };
+                Some(entry) if entry.span.start_s == span.start_s => {
+                    entry.used = row.entry.used.saturating_add_signed(entry.pending);
                 }
-                Some(entry) if entry.span.start_s > row.entry.span.start_s => {}
-                Some(entry) => entry.used = row.entry.used.saturating_add_signed(entry.pending),
+                Some(entry) => match &mut entry.other {
+                    Some(other) if other.span.start_s == span.start_s => {
+                        other.used = row.entry.used.saturating_add_signed(other.pending);
+                    }
+                    Some(other) if other.pending != 0 || other.span.start_s > span.start_s => {}
+                    // Another process is in another period.
+                    _ => entry.other = Some(Used { span, used: row.entry.used, pending: 0 }),
+                },
             }
         }
     }
 
     /// Everything that is in memory is new to a disk: all of it is to be written that the disk has not.
     pub(super) fn move_to(&self, rows: Vec<Row>, now_s: u64) {
-        let there: HashMap<Id, &Row> = rows.iter().map(|row| (row.id, row)).collect();
+        let there: HashMap<(Id, u64), u64> = rows.iter().map(|row| ((row.id, row.entry.span.start_s), row.entry.used)).collect();
+        let missing = |id: Id, span: Span, used: u64| {
+            let written = there.get(&(id, span.start_s)).copied().unwrap_or(0);
+            (used.max(written), i64::try_from(used.saturating_sub(written)).unwrap_or(i64::MAX))
+        };
         for shard in &self.shards {
             let mut shard = lock(shard);
             let mut dirty = HashSet::new();
-            for (id, entry) in &mut shard.entries {
-                let written = there.get(id).filter(|row| row.entry.span == entry.span).map_or(0, |row| row.entry.used);
-                entry.used = entry.used.max(written);
-                entry.pending = i64::try_from(entry.used.saturating_sub(written)).unwrap_or(i64::MAX);
-                if entry.pending != 0 {
+            for (id, entry) in shard.entries.iter_mut().filter(|(_, entry)| entry.kept) {
+                (entry.used, entry.pending) = missing(*id, entry.span, entry.used);
+                if let Some(other) = &mut entry.other {
+                    (other.used, other.pending) = missing(*id, other.span, other.used);
+                }
+                if entry.pending != 0 || entry.other.is_some_and(|other| other.pending != 0) {
                     dirty.insert(*id);
                 }
             }
@@ -437,8 +527,16 @@ impl Book {
         self.read(rows, now_s);
     }
 
+    /// Nothing is dropped until then: the clock jumped, and may come back.
+    pub(super) fn hold_until(&self, moment: Instant) {
+        *lock(&self.swept_from) = Some(moment);
+    }
+
     /// Drops what has ended.
     pub(super) fn sweep(&self, now_s: u64) {
+        if lock(&self.swept_from).is_some_and(|moment| Instant::now() < moment) {
+            return;
+        }
         for shard in &self.shards {
             let mut shard = lock(shard);
             let mut gone: HashMap<Names, usize> = HashMap::new();
@@ -464,9 +562,10 @@ impl Book {
     }
 
     /// An operator gives a key its whole quota again.
-    pub(super) fn reset(&self, id: Id) {
+    pub(super) fn reset(&self, id: Id, span: Span) {
         let mut shard = self.shard(id);
         if let Some(entry) = shard.entries.get_mut(&id) {
+            entry.enter(span);
             // What was charged since it was written counts.
             entry.used = u64::try_from(entry.pending).unwrap_or(0);
         }
