@@ -126,7 +126,10 @@ class Redis:
 class Sentinel:
     """A real Redis Sentinel that watches one master alone, and calls it `shop`."""
 
-    def __init__(self, master: Redis, directory: Path) -> None:
+    def __init__(
+        self, master: Redis, directory: Path, password: str | None = None, replicas: int = 1
+    ) -> None:
+        self.password = password
         self.port = free_port()
         file = directory / f"sentinel-{self.port}.conf"
         lines = [
@@ -136,14 +139,18 @@ class Sentinel:
             f"sentinel monitor shop 127.0.0.1 {master.port} 1",
             "sentinel down-after-milliseconds shop 500",
             "sentinel failover-timeout shop 5000",
+            *([f"sentinel auth-pass shop {master.password}"] if master.password else []),
+            *([f"requirepass {password}"] if password else []),
         ]
         file.write_text("\n".join(lines) + "\n")
         self.process = subprocess.Popen(["redis-server", str(file), "--sentinel"], stdout=subprocess.DEVNULL)
-        eventually(lambda: self._knows("REPLICAS"), within=60, what="a Sentinel that knows the replica")
+        eventually(
+            lambda: self._knows("REPLICAS", replicas), within=60, what="a Sentinel that knows the replica"
+        )
 
-    def _knows(self, what: str) -> bool:
+    def _knows(self, what: str, count: int) -> bool:
         try:
-            return self.ask("SENTINEL", what, "shop") == "1"
+            return self.ask("SENTINEL", what, "shop") == str(count)
         except OSError:
             return False
 
@@ -153,10 +160,12 @@ class Sentinel:
             socket.create_connection(("127.0.0.1", self.port), timeout=5) as client,
             client.makefile("rwb") as stream,
         ):
-            parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
-            stream.write(b"*%d\r\n%s" % (len(words), parts))
-            stream.flush()
-            return stream.readline().decode().strip()[1:]
+            for command in ([("AUTH", self.password)] if self.password else []) + [words]:
+                parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in command)
+                stream.write(b"*%d\r\n%s" % (len(command), parts))
+                stream.flush()
+                answer = stream.readline().decode().strip()[1:]
+            return answer
 
     def stop(self) -> None:
         """It is gone."""

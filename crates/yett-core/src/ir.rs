@@ -196,6 +196,12 @@ pub struct Sentinel {
     pub master: String,
     /// Further Sentinels.
     pub further: Vec<SentinelAddress>,
+    /// User of their access control list.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Name of the secret that holds their password.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 /// A Sentinel.

@@ -45,6 +45,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
 use crate::ir;
 use crate::providers::jwk::sha256;
@@ -323,11 +324,15 @@ impl Opened {
     /// Key of the state that cannot be used, and why.
     pub fn change(&self, spec: Option<&ir::State>, secrets: &Secrets, runtime: &Handle) -> Result<Self, (&'static str, String)> {
         let redis = spec.and_then(|spec| spec.redis.as_ref());
-        let password = match redis.and_then(|redis| redis.password.as_ref()) {
-            None => None,
-            Some(name) => Some(secrets.get(name).ok_or_else(|| ("redis/password", format!("the secret `{name}` is missing")))?),
+        let of = |name: Option<&String>, key| match name {
+            None => Ok(None),
+            Some(name) => secrets.get(name).map(Some).ok_or_else(|| (key, format!("the secret `{name}` is missing"))),
         };
-        let seal = password.map_or([0; 32], |bytes| sha256(bytes));
+        let sentinel = redis.and_then(|redis| redis.sentinel.as_ref());
+        let password = of(redis.and_then(|redis| redis.password.as_ref()), "redis/password")?;
+        let sentinels = of(sentinel.and_then(|one| one.password.as_ref()), "redis/sentinel/password")?;
+        let digest = |secret: Option<&_>| secret.map_or([0; 32], |bytes: &Zeroizing<Vec<u8>>| sha256(bytes));
+        let seal = sha256(&[digest(password), digest(sentinels)].concat());
         let directory = spec.and_then(|spec| spec.directory.as_ref());
         let old = self.spec.as_ref();
         let disk = match directory {
@@ -344,8 +349,11 @@ impl Opened {
                 self.shared.clone()
             }
             Some(wanted) => {
-                let password = password.map(|bytes| bytes.as_slice());
-                let opened = redis::Redis::open(wanted, password, runtime).map_err(|message| ("redis", message))?;
+                let passwords = redis::Passwords {
+                    redis: password.map(|bytes| bytes.as_slice()),
+                    sentinel: sentinels.map(|bytes| bytes.as_slice()),
+                };
+                let opened = redis::Redis::open(wanted, passwords, runtime).map_err(|message| ("redis", message))?;
                 Some(Arc::new(opened) as Arc<dyn Store>)
             }
         };

@@ -95,6 +95,10 @@ class Sentinel(Model):
         WithJsonSchema({"type": ["string", "object"], "examples": ["sentinel-2.internal:26379"]}),
     ] = ()
     """Sentinels beside that of `url`, as `host:port`."""
+    username: Text | None = None
+    """User of their access control list."""
+    password: Secret | None = None
+    """Their password; that of the Redis itself stands beside `url`."""
 
 
 class Redis(Model):
@@ -168,10 +172,11 @@ def check_state(merger: Merger) -> None:
         )
     if not plain and redis.plaintext is not None:
         merger.fault((*at, "plaintext"), "plaintext_unused", "`rediss://` is TLS; remove `plaintext`")
-    if redis.username is not None and redis.password is None:
-        merger.fault(
-            (*at, "username"), "password_missing", "a user needs a password: `password: {file: path}`"
-        )
+    for place, item in ((at, redis), ((*at, "sentinel"), redis.sentinel)):
+        if item is not None and item.username is not None and item.password is None:
+            merger.fault(
+                (*place, "username"), "password_missing", "a user needs a password: `password: {file: path}`"
+            )
 
 
 def compiled(state: State, places: Places, material: Material) -> dict[str, Any]:
@@ -198,6 +203,12 @@ def compiled(state: State, places: Places, material: Material) -> dict[str, Any]
             document["redis"]["sentinel"] = {
                 "master": redis.sentinel.master,
                 "further": [{"host": host, "port": int(port or 26379)} for host, _, port in further],
+                **({"username": redis.sentinel.username} if redis.sentinel.username else {}),
+                **(
+                    {"password": secret_name((*at, "sentinel", "password"))}
+                    if redis.sentinel.password
+                    else {}
+                ),
             }
     return document
 

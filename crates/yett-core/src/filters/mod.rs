@@ -12,6 +12,8 @@ pub mod identity_assertion;
 pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
+#[cfg(test)]
+mod many_keys_tests;
 pub mod mirror;
 pub mod quota;
 pub mod rate_limit;

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use redis::Value;
 
 use super::limits::{Charge, Charged, Script, Use, UseKeys, read, use_name};
-use super::redis::Redis;
+use super::redis::{Passwords, Redis};
 use super::tests::{Server, eventually, runtime};
 use super::{Key, Space, Store, Unavailable};
 use crate::filters::limit_table::gcra;
@@ -111,7 +111,7 @@ impl Two {
 
     fn open(&self, deadline_ms: u64) -> Redis {
         let spec = crate::ir::Redis { deadline_ms, ..self.server.spec("limits") };
-        Redis::open(&spec, None, self.runtime.handle()).unwrap()
+        Redis::open(&spec, Passwords::default(), self.runtime.handle()).unwrap()
     }
 
     fn charge(&self, store: &Redis, charges: &[Charge]) -> Result<Charged, Unavailable> {

@@ -18,6 +18,7 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, PushKind, RedisError, Va
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::limits::{self, Charge, Charged, Script, Use, UseKeys, UsedBy};
+pub use super::sentinel::Passwords;
 use super::sentinel::Place;
 use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
 use crate::ir;
@@ -114,9 +115,9 @@ impl Redis {
     ///
     /// # Errors
     /// In words: what no server could be reached with.
-    pub fn open(spec: &ir::Redis, password: Option<&[u8]>, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
+    pub fn open(spec: &ir::Redis, passwords: Passwords<'_>, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
         let inner = Arc::new(Inner {
-            place: Place::build(spec, password)?,
+            place: Place::build(spec, passwords)?,
             prefix: spec.prefix.clone(),
             deadline: Duration::from_millis(spec.deadline_ms),
             connection: Mutex::default(),

@@ -27,6 +27,21 @@ pub(super) struct Place {
     sentinels: Option<Sentinels>,
 }
 
+/// What opens the Redis, and what its Sentinels: never one in place of the other.
+#[derive(Clone, Copy, Default)]
+pub struct Passwords<'a> {
+    /// Of the Redis.
+    pub redis: Option<&'a [u8]>,
+    /// Of the Sentinels.
+    pub sentinel: Option<&'a [u8]>,
+}
+
+impl std::fmt::Debug for Passwords<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords")
+    }
+}
+
 struct Sentinels {
     master: String,
     further: Vec<Client>,
@@ -37,29 +52,20 @@ struct Sentinels {
 impl Place {
     /// # Errors
     /// In words: what cannot be an address.
-    pub(super) fn build(spec: &ir::Redis, password: Option<&[u8]>) -> Result<Self, String> {
-        let mut settings = RedisConnectionInfo::default()
-            .set_db(spec.database.into())
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        if let Some(username) = &spec.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = password {
-            let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
-            settings = settings.set_password(password);
-        }
+    pub(super) fn build(spec: &ir::Redis, passwords: Passwords<'_>) -> Result<Self, String> {
+        let settings = settings_of(spec.username.as_deref(), passwords.redis)?.set_db(spec.database.into());
         let ca = spec.ca.as_ref().map(|pem| pem.clone().into_bytes());
-        let bare = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let theirs = spec.sentinel.as_ref().and_then(|sentinel| sentinel.username.as_deref());
+        let theirs = settings_of(theirs, passwords.sentinel)?;
         let sentinels = match &spec.sentinel {
             None => None,
             Some(sentinel) => {
-                let client = |one: &ir::SentinelAddress| client(&one.host, one.port, spec.tls, ca.as_deref(), bare.clone());
+                let client = |one: &ir::SentinelAddress| client(&one.host, one.port, spec.tls, ca.as_deref(), theirs.clone());
                 let further = sentinel.further.iter().map(client).collect::<Result<_, _>>()?;
                 Some(Sentinels { master: sentinel.master.clone(), further, last: AtomicUsize::new(0) })
             }
         };
-        let own = if sentinels.is_some() { bare } else { settings.clone() };
+        let own = if sentinels.is_some() { theirs } else { settings.clone() };
         let first = client(&spec.host, spec.port, spec.tls, ca.as_deref(), own)?;
         Ok(Self { tls: spec.tls, ca, settings, first, sentinels })
     }
@@ -96,6 +102,18 @@ impl Sentinels {
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
         command.query_async(&mut connection).await.ok()?
     }
+}
+
+fn settings_of(username: Option<&str>, password: Option<&[u8]>) -> Result<RedisConnectionInfo, String> {
+    let mut settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    if let Some(username) = username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = password {
+        let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
+        settings = settings.set_password(password);
+    }
+    Ok(settings)
 }
 
 fn client(host: &str, port: u16, tls: bool, ca: Option<&[u8]>, settings: RedisConnectionInfo) -> Result<Client, String> {

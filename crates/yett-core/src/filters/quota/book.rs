@@ -15,6 +15,8 @@ use crate::ir;
 use crate::shared::{Counter, Shared};
 
 const SHARDS: usize = 64;
+/// Periods of a key that are remembered beside the one that is asked of.
+const PERIODS: usize = 3;
 /// Keys before the first configuration says otherwise.
 const DEFAULT_KEYS: usize = 100_000;
 /// Warnings that wait to be logged; the counters have all of them.
@@ -62,8 +64,8 @@ pub struct Entry {
     pub pending: i64,
     /// Whether it is written at all: what instances share is not.
     pub kept: bool,
-    /// The period before, or a later one where the clock went back.
-    pub other: Option<Used>,
+    /// The periods before, or later ones where the clock went back: at most three.
+    pub others: Vec<Used>,
 }
 
 /// What is written, or was read.
@@ -77,24 +79,33 @@ pub struct Row {
 
 impl Entry {
     /// Goes over to a period: a new one, in which nothing is used yet, or one that is known, with what was used in it: so a clock
-    /// that goes back and forth gives nothing again. In one of the past that is not known, what was used later counts.
+    /// that goes back and forth gives nothing again. In one of the past that is not known, what was used last counts.
     pub fn enter(&mut self, span: Span) {
         if self.span.start_s == span.start_s {
             return;
         }
         let before = Used { span: self.span, used: self.used, pending: self.pending };
-        let later = |one: Used, other: Used| if other.span.start_s > one.span.start_s { other } else { one };
-        let (used, pending, other) = match self.other {
-            Some(other) if other.span.start_s == span.start_s => (other.used, other.pending, before),
-            other if span.start_s > before.span.start_s => {
-                (0, 0, other.filter(|other| other.span.start_s > span.start_s).unwrap_or(before))
+        (self.used, self.pending) = match self.others.iter().position(|other| other.span.start_s == span.start_s) {
+            Some(at) => {
+                let known = self.others.swap_remove(at);
+                (known.used, known.pending)
             }
-            other => {
-                let pending = if self.kept { i64::try_from(before.used).unwrap_or(i64::MAX) } else { 0 };
-                (before.used, pending, other.map_or(before, |other| later(before, other)))
-            }
+            None if span.start_s > before.span.start_s => (0, 0),
+            None => (before.used, if self.kept { i64::try_from(before.used).unwrap_or(i64::MAX) } else { 0 }),
         };
-        (self.span, self.used, self.pending, self.other) = (span, used, pending, Some(other));
+        self.span = span;
+        self.know(before);
+    }
+
+    /// Remembers a period beside the one that is asked of; the oldest gives way.
+    fn know(&mut self, period: Used) {
+        self.others.push(period);
+        if self.others.len() > PERIODS {
+            let oldest = self.others.iter().enumerate().min_by_key(|(_, other)| other.span.start_s);
+            if let Some(at) = oldest.map(|(at, _)| at) {
+                self.others.swap_remove(at);
+            }
+        }
     }
 
     /// What is not written yet of a period, if it is known.
@@ -102,13 +113,22 @@ impl Entry {
         if self.span.start_s == start_s {
             return Some(&mut self.pending);
         }
-        self.other.as_mut().filter(|other| other.span.start_s == start_s).map(|other| &mut other.pending)
+        self.others.iter_mut().find(|other| other.span.start_s == start_s).map(|other| &mut other.pending)
     }
 
-    /// Both periods, each as an entry.
+    /// All periods, each as an entry.
     fn periods(&self) -> impl Iterator<Item = Self> {
-        let of = |one: Used| Self { span: one.span, used: one.used, pending: one.pending, other: None, ..self.clone() };
-        std::iter::once(Self { other: None, ..self.clone() }).chain(self.other.map(of))
+        let current = Used { span: self.span, used: self.used, pending: self.pending };
+        std::iter::once(current).chain(self.others.iter().copied()).map(|one| Self {
+            names: self.names.clone(),
+            by: self.by.clone(),
+            whose: self.whose.clone(),
+            span: one.span,
+            used: one.used,
+            pending: one.pending,
+            kept: self.kept,
+            others: Vec::new(),
+        })
     }
 
     fn charge(&mut self, span: Span, cost: u64, amount: u64) -> Result<u64, u64> {
@@ -323,7 +343,8 @@ impl Book {
         if !shard.entries.contains_key(&id) && id != place.others {
             self.hold(place.names);
         }
-        let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0, kept: place.kept, other: None };
+        let fresh =
+            || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0, kept: place.kept, others: Vec::new() };
         let entry = shard.entries.entry(id).or_insert_with(fresh);
         let result = entry.charge(span, cost, amount);
         if result.is_ok() && place.kept {
@@ -343,7 +364,8 @@ impl Book {
             None if self.has_place(place.names) => {
                 self.hold(place.names);
                 let (by, whose) = who();
-                let entry = Entry { names: place.names.clone(), by, whose, span, used, pending: 0, kept: false, other: None };
+                let entry =
+                    Entry { names: place.names.clone(), by, whose, span, used, pending: 0, kept: false, others: Vec::new() };
                 shard.entries.insert(place.id, entry);
             }
             None => {}
@@ -491,13 +513,10 @@ impl Book {
                 Some(entry) if entry.span.start_s == span.start_s => {
                     entry.used = row.entry.used.saturating_add_signed(entry.pending);
                 }
-                Some(entry) => match &mut entry.other {
-                    Some(other) if other.span.start_s == span.start_s => {
-                        other.used = row.entry.used.saturating_add_signed(other.pending);
-                    }
-                    Some(other) if other.pending != 0 || other.span.start_s > span.start_s => {}
-                    // Another process is in another period.
-                    _ => entry.other = Some(Used { span, used: row.entry.used, pending: 0 }),
+                Some(entry) => match entry.others.iter_mut().find(|other| other.span.start_s == span.start_s) {
+                    Some(other) => other.used = row.entry.used.saturating_add_signed(other.pending),
+                    // Another process is, or was, in another period.
+                    None => entry.know(Used { span, used: row.entry.used, pending: 0 }),
                 },
             }
         }
@@ -515,10 +534,10 @@ impl Book {
             let mut dirty = HashSet::new();
             for (id, entry) in shard.entries.iter_mut().filter(|(_, entry)| entry.kept) {
                 (entry.used, entry.pending) = missing(*id, entry.span, entry.used);
-                if let Some(other) = &mut entry.other {
+                for other in &mut entry.others {
                     (other.used, other.pending) = missing(*id, other.span, other.used);
                 }
-                if entry.pending != 0 || entry.other.is_some_and(|other| other.pending != 0) {
+                if entry.pending != 0 || entry.others.iter().any(|other| other.pending != 0) {
                     dirty.insert(*id);
                 }
             }

@@ -469,8 +469,9 @@ fn a_jump_of_the_clock_is_seen() {
 
 #[test]
 fn a_reset_is_of_exactly_one_key() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let shared = Arc::new(Shared::new(runtime.handle().clone(), [1; 32]));
+    let scratch = Scratch::new();
+    let process = Process::new(&scratch.0);
+    let shared = &process.shared;
     shared.quotas.configure(&ir_with(&ir::Quota { zone: here().0.into(), ..spec("q", 20, ir::Period::Month) }));
     let names = names();
     let long = format!("{}…", "x".repeat(120));
@@ -481,7 +482,7 @@ fn a_reset_is_of_exactly_one_key() {
     let used = |id| shared.quotas.used(&place(&names, id), today());
     let reset = |key: &str| {
         let request = serde_json::json!({"by": "cli", "reset": {"quota": "q", "key": key}});
-        desk::serve(&shared, request.to_string().as_bytes())
+        desk::serve(shared, request.to_string().as_bytes())
     };
     let answer = reset(&long);
     assert_eq!(answer["reset"].as_bool(), Some(false));
