@@ -25,6 +25,7 @@
 //! - Keys are digests ([`Key::new`]): no text of a client is ever a key, and all are of one size. Values are at most
 //!   [`MAX_VALUE`] bytes. They are stored as they come: seal what is secret before it is put here.
 
+mod cluster;
 pub mod limits;
 #[cfg(test)]
 mod limits_tests;
@@ -135,6 +136,10 @@ pub enum Space {
 }
 
 impl Space {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 8] =
+        [Self::Proof, Self::Signature, Self::Assertion, Self::Event, Self::Login, Self::Session, Self::SessionIndex, Self::Limit];
+
     /// Its part of a key, one byte on disk and a word in Redis.
     #[must_use]
     pub const fn code(self) -> (u8, &'static str) {

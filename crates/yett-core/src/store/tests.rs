@@ -67,6 +67,7 @@ impl Server {
             stale_ms: 1000,
             state_loss: ir::StateLoss::Refuse,
             sentinel: None,
+            cluster: None,
         }
     }
 

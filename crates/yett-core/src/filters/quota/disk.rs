@@ -477,7 +477,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<(Row, i64), Failed> {
         used,
         pending: 0,
         kept: true,
-        other: None,
+        others: Vec::new(),
     };
     let id = Id::from_be_bytes(id).wrapping_sub(start_s.into());
     Ok((Row { id, entry }, row.get(9)?))
