@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from yett.config.filters.cors import Cors
     from yett.config.filters.csrf import Csrf
     from yett.config.filters.external_authorization import ExternalAuthorization
+    from yett.config.filters.geo_filter import GeoFilter
     from yett.config.filters.identity_assertion import IdentityAssertion
+    from yett.config.filters.login_guard import (
+        FailedField,
+        LoginFailed,
+        LoginGuard,
+        LoginPart,
+        LoginThresholds,
+    )
     from yett.config.filters.mirror import Mirror
     from yett.config.filters.quota import Quota, QuotaClass
     from yett.config.filters.rate_limit import LimitClass, LimitSchedule, LimitWindow, RateLimit
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from yett.config.filters.security_headers import Cookies, Hsts, SecurityHeaders
     from yett.config.filters.websocket import WebSocket
     from yett.config.gateway import Admin, Ceiling, Defaults, Gateway, LoadShedding, LogFile, Process
+    from yett.config.geo import Geo
     from yett.config.health import HealthCheck, OutlierDetection
     from yett.config.identity import Identity, PublishedKeys
     from yett.config.introspection_endpoint import IntrospectionEndpoint
@@ -112,8 +121,11 @@ __all__ = [
     "DpopNonce",
     "Endpoint",
     "ExternalAuthorization",
+    "FailedField",
     "FormLimits",
     "Gateway",
+    "Geo",
+    "GeoFilter",
     "GraphQL",
     "Group",
     "HashKey",
@@ -138,6 +150,10 @@ __all__ = [
     "LiveCheck",
     "LoadShedding",
     "LogFile",
+    "LoginFailed",
+    "LoginGuard",
+    "LoginPart",
+    "LoginThresholds",
     "Machine",
     "Match",
     "Mirror",
@@ -215,7 +231,13 @@ _WHERE = {
     "Times": "yett.config.authorization.attributes",
     "IdentityAssertion": "yett.config.filters.identity_assertion",
     "ExternalAuthorization": "yett.config.filters.external_authorization",
+    "GeoFilter": "yett.config.filters.geo_filter",
     "Mirror": "yett.config.filters.mirror",
+    "FailedField": "yett.config.filters.login_guard",
+    "LoginFailed": "yett.config.filters.login_guard",
+    "LoginGuard": "yett.config.filters.login_guard",
+    "LoginPart": "yett.config.filters.login_guard",
+    "LoginThresholds": "yett.config.filters.login_guard",
     "ConcurrencyLimit": "yett.config.filters.concurrency_limit",
     "LimitClass": "yett.config.filters.rate_limit",
     "LimitSchedule": "yett.config.filters.rate_limit",
@@ -246,6 +268,7 @@ _WHERE = {
     "DecisionLog": "yett.config.decision_log",
     "Defaults": "yett.config.gateway",
     "Gateway": "yett.config.gateway",
+    "Geo": "yett.config.geo",
     "LogFile": "yett.config.gateway",
     "LoadShedding": "yett.config.gateway",
     "Process": "yett.config.gateway",

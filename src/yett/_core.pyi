@@ -145,6 +145,11 @@ class Gateway:
 
         Returns `{"revocations", "held", "room"}`, or `{"acknowledged", "id", "kept", "problem"}`: JSON. Waits for the stores."""
 
+    def bans(self, request: bytes, /) -> bytes:
+        """Show bans of guarded logins, or lift one: `{"by": …, "show": {}}` or `{"by": …, "lift": {"address"}}`.
+
+        Returns `{"rows", "room", "without_room"}`, or `{"lifted", "problem"}`: JSON."""
+
     def quotas(self, request: bytes, /) -> bytes:
         """Show use of quotas, or give a key its whole quota again: `{"by": …, "show": {"quota", "key", "above", "top"}}` or
         `{"by": …, "reset": {"quota", "scope", "key"}}`.

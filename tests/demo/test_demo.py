@@ -33,6 +33,27 @@ def test_check_comes_out_as_said() -> None:
     assert done.stdout.count("401 assertion_") == 2 * sum(step.expect == 401 for step in AROUND)
 
 
+def test_stuffing_is_stopped_and_people_log_in() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "yett", "demo", "--attack", "stuffing"],
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(
+        r"^(\d+) of 450 made-up credentials reached the shop, 0 got in$", done.stdout, re.MULTILINE
+    )
+    assert "60 of 60 logins of people passed" in done.stdout
+    assert "NOT STOPPED" not in done.stdout
+
+
+def test_an_attack_that_is_not_there() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "yett", "demo", "--attack", "everything"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "there is stuffing" in done.stderr
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.timeout(400)  # some eighty programs are started, one after the other
 def test_the_printed_lines_work_as_printed(tmp_path: Path) -> None:
@@ -83,6 +104,7 @@ def test_a_second_start_keeps_what_the_first_made(tmp_path: Path) -> None:
         "identity.keys.pem",
         "orders.key",
         "clients.json",
+        "people.json",
         "partner.key",
         "partners.keys.yaml",
     ):

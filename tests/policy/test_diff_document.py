@@ -57,6 +57,13 @@ def whole() -> Document:
         {"name": "office", "networks": ["192.0.2.0/24", "198.51.100.0/24"]}, {"name": "bad", "file": "/lists/bad", "networks": ["203.0.113.0/24"]},
     ]  # fmt: skip
     route["address_filters"] = [{"source": "route r", "allow": ["office"], "deny": ["bad"]}]
+    made["geo"] = {"country": "/geo/country", "asn": "/geo/asn", "hosting_asns": [64496], "max_age_s": 60}
+    route["geo_filters"] = [
+        {
+            "source": "route r", "countries": {"deny": ["KP"]}, "asns": {"allow": [64500, 64501]}, "hosting": True,
+            "except_addresses": ["office"], "except_callers": {"users": ["ann"]},
+        }
+    ]  # fmt: skip
     route["csrf"] = {"origins": ["https://a.test"], "referer": False}
     route["assurance"] = {"acr": ["high"], "max_age_s": 60}
     route["live_check"] = {"max_age_ms": 1000}
@@ -150,6 +157,19 @@ LOOSER = [
     at(*ROUTE, "address_filters", 0, "allow", ["office", "other"]),
     at(*ROUTE, "address_filters", 0, "allow", ...),
     at(*ROUTE, "address_filters", 0, "deny", []),
+    at(*ROUTE, "geo_filters", ...),
+    at(*ROUTE, "geo_filters", 0, "countries", ...),
+    at(*ROUTE, "geo_filters", 0, "countries", {"allow": ["KP"]}),
+    at(*ROUTE, "geo_filters", 0, "countries", {"deny": ["RU"]}),
+    at(*ROUTE, "geo_filters", 0, "asns", {"allow": [64500, 64501, 64502]}),
+    at(*ROUTE, "geo_filters", 0, "hosting", ...),
+    at(*ROUTE, "geo_filters", 0, "unknown", True),
+    at(*ROUTE, "geo_filters", 0, "private", True),
+    at(*ROUTE, "geo_filters", 0, "except_addresses", ["bad", "office"]),
+    at(*ROUTE, "geo_filters", 0, "except_callers", {"users": ["ann", "bob"]}),
+    at("geo", "country", "/geo/other"),
+    at("geo", "hosting_asns", []),
+    at("geo", "unavailable", "unknown"),
     at("address_lists", 0, "networks", ["192.0.2.0/24", "198.51.100.0/24", "10.0.0.0/8"]),
     at("address_lists", 1, "networks", []),
     at("address_lists", 1, "file", "/lists/other"),
@@ -204,6 +224,11 @@ STRICTER = [
     at(*ROUTE, "address_filters", 0, "deny", ["bad", "worse"]),
     at(*ROUTE, "address_filters", [{"source": "route r", "allow": ["office"], "deny": ["bad"]}, {"source": "group g", "deny": ["bad"]}]),
     at("address_lists", 1, "networks", ["203.0.113.0/24", "10.0.0.0/8"]),
+    at(*ROUTE, "geo_filters", 0, "countries", {"deny": ["KP", "RU"]}),
+    at(*ROUTE, "geo_filters", 0, "asns", {"allow": [64500]}),
+    at(*ROUTE, "geo_filters", 0, "except_addresses", ...),
+    at(*ROUTE, "geo_filters", 0, "except_callers", ...),
+    at("geo", "hosting_asns", [64496, 64497]),
     at(*ROUTE, "csrf", "origins", []),
     at(*ROUTE, "cors", "headers", []),
     at(*ROUTE, "cors", "max_age_s", 600),

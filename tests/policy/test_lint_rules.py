@@ -427,3 +427,67 @@ def test_broad_network_on_a_list(lint: Lint) -> None:
     assert not lint(
         "broad-network", routes={"one": route(address_filter={"deny": "wide"})}, address_lists=LISTS
     )
+
+
+# unused-address-list, graphql-introspection, geo-database-old
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        {"address_filter": {"allow": "office"}},
+        {"address_filter": {"deny": {"any_of": ["wide", "office"]}}},
+        {"geo_filter": {"countries": {"deny": "KP"}, "except": {"addresses": "office"}}},
+    ],
+)
+def test_unused_address_list(lint: Lint, used: dict[str, Any]) -> None:
+    parts: dict[str, Any] = {"geo": {"country": "none.mmdb"}, "address_lists": {"office": LISTS["office"]}}
+    if "wide" in str(used):
+        parts["address_lists"]["wide"] = {"networks": "203.0.113.0/24"}
+    (found,) = lint("unused-address-list", routes={"one": route()}, **{**parts, "address_lists": LISTS})[:1]
+    assert found.where == "address_lists.office"
+    assert not lint("unused-address-list", routes={"one": route(**used)}, **parts)
+    listener = {"main": {"address": "127.0.0.1:8080", "plaintext": "test", **used}}
+    assert not lint("unused-address-list", routes={"one": route()}, listeners=listener, **parts)
+
+
+@pytest.mark.parametrize(
+    ("production", "graphql", "found"),
+    [
+        (True, {"introspection": "allow"}, True),
+        (True, {}, False),
+        (True, {"introspection": "refuse"}, False),
+        (False, {"introspection": "allow"}, False),
+    ],
+)
+def test_graphql_introspection(lint: Lint, production: bool, graphql: dict[str, Any], found: bool) -> None:
+    parts = {"environment": "production"} if production else {}
+    one = route(request_validation={"graphql": graphql})
+    one["match"]["methods"] = "POST"
+    findings = lint("graphql-introspection", routes={"one": one}, **parts)
+    assert [one.where for one in findings] == (
+        ["routes.one.request_validation.graphql.introspection"] if found else []
+    )
+
+
+def test_geo_database_old(lint: Lint, tmp_path: Path) -> None:
+    from tests.support.geo import database
+
+    file = database(
+        tmp_path / "country.mmdb", "country", {"192.0.2.0/24": ("DE", "EU")}, built_s=1_790_000_000
+    )
+    parts: dict[str, Any] = {"routes": {"one": route()}}
+    for geo, found in (
+        ({"country": str(file), "max_age": "7d"}, ["geo.country"]),
+        ({"country": str(file), "max_age": "300d"}, []),
+        ({"asn": str(tmp_path / "none.mmdb")}, []),
+    ):
+        assert [one.where for one in lint("geo-database-old", geo=geo, **parts)] == found
+    for damaged in (
+        b"",
+        b"\xab\xcd\xefMaxMind.com",
+        b"\xab\xcd\xefMaxMind.com\x4bbuild_epoch",
+        b"\x4bbuild_epoch\x09\x02",
+    ):
+        file.write_bytes(damaged)
+        assert not lint("geo-database-old", geo={"country": str(file), "max_age": "7d"}, **parts)

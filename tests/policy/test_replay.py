@@ -228,12 +228,14 @@ def test_hashed_values_equal_what_they_were_made_of(shop: Shop) -> None:
         ("size(principal.subject) > 2", "a hashed value: only whether it equals something can be told of it"),
         ("request.headers['x-tier'] == 'a'", "header `x-tier`"),
         ("query.tier == 'a'", "query parameter `tier`"),
+        ("geo.country == 'DE'", "where the address of the client was"),
     ],
 )  # fmt: skip
 def test_what_a_record_lacks_is_undecidable(shop: Shop, when: str, lacks: str) -> None:
     def change(config: Config) -> None:
         headers = {"headers": "x-tier"} if "headers" in when else {}
         config["routes"]["orders"]["authorize"] = {"when": when, **headers}
+        config["geo"] = {"country": "none.mmdb"}
 
     found = shop.replay(change)
     # the tenant of one does not fit, whatever the rule says, and two have no caller

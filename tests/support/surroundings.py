@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey
 
 from tests.support import assertions
 from tests.support.api_keys import KeyFile
+from tests.support.geo import database
 
 OPENAPI = """\
 openapi: 3.1.0
@@ -36,6 +37,8 @@ def fill(directory: Path) -> Path:
     for name, end in (("partners", "2027-06-30"), ("years", "2036-06-30"), ("old", None)):
         expires = {"expires": f"{end}T00:00:00Z"} if end else {}
         KeyFile(directory, f"{name}.keys.yaml").add("acme", scopes=["feed.read"], **expires)
+    for name, day in (("last-year", 1_764_201_600), ("this-week", 1_795_651_200)):
+        database(directory / f"of-{name}.mmdb", "country", {"192.0.2.0/24": ("DE", "EU")}, built_s=day)
     (directory / "session.key").write_text("00" * 32)
     assertions.make_keys(directory)
     (directory / "client.secret").write_text("only for this test, 0123456789ab")

@@ -162,6 +162,9 @@ pub struct Decision {
     path: String,
     /// The client after trusted proxies.
     client: IpAddr,
+    /// What databases say of its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    geo: Option<Value>,
     request_id: String,
     principal: Option<Value>,
     /// Whom further providers of `all_of` vouched for.
@@ -169,6 +172,9 @@ pub struct Decision {
     /// What the service would see.
     forward: Option<Value>,
     limits: Vec<Value>,
+    /// How suspicious an attempt to log in is, where that is guarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<Value>,
     time_ms: u64,
     /// Whether the route's external check would be asked, after everything before it agreed. It was not.
     external: bool,
@@ -200,6 +206,7 @@ impl Engine {
         // What was used before a question was asked says nothing about the question.
         shared.stores.remembered_since().store(0, Ordering::Release);
         let snapshot = Snapshot::build(ir, secrets, &shared)?;
+        shared.logins.configure(&snapshot.ir);
         let rest_ns = rest_ns(&snapshot.ir);
         Ok(Self { snapshot, shared, runtime, offline, rest_ns, asked: AtomicU64::new(0) })
     }
@@ -230,6 +237,7 @@ impl Engine {
             let before = self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let mut now = moment(question.time_ms);
             self.shared.quotas.forget();
+            self.shared.logins.forget();
             now.monotonic_ns = now.monotonic_ns.saturating_add(before.saturating_mul(self.rest_ns));
             self.answer(question, &callers, &mut state, now).unwrap_or_else(|error| Answer::Not { error })
         };
@@ -361,6 +369,8 @@ impl Engine {
             Need::Unused(ref once) => exchange.uses.push((once.key, Use::New)),
             // None changes anything.
             Need::Revoke(_) => {}
+            // Nor waits.
+            Need::Pause { .. } => {}
             // Given with the question.
             Need::Body { limit, .. } => exchange.body = question.body(limit, exchange.request.framing),
             // A question spends no code and no refresh token.
@@ -389,6 +399,7 @@ impl Engine {
             host: exchange.host.clone(),
             path: String::from_utf8_lossy(exchange.path.raw()).into_owned(),
             client: exchange.client,
+            geo: exchange.geo.map(|geo| geo.shown()),
             request_id: String::from_utf8_lossy(&exchange.request_id).into_owned(),
             principal: exchange.principal.as_deref().map(principal),
             vouched: exchange.vouched.iter().map(|one| principal(one)).collect(),
@@ -398,6 +409,7 @@ impl Engine {
                 .iter()
                 .map(|limit| json!({"name": &*limit.name, "remaining": limit.remaining, "reset_s": limit.reset_s}))
                 .collect(),
+            login: exchange.attempt.as_deref().map(trace::login),
             time_ms: now.unix_ms,
             external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
             shadow: exchange.shadow.iter().map(trace::tried).collect(),
@@ -487,6 +499,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Limit => "limit",
         Phase::Validate => "validate",
         Phase::AuthorizeBody => "authorize_body",
+        Phase::Guard => "guard",
         Phase::Prepare => "prepare",
         Phase::Done => "forward",
     }

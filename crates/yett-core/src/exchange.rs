@@ -13,9 +13,11 @@ use crate::decisions::{Captured, Recorded};
 use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
+use crate::filters::login_guard::Attempt;
 use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::{Answered, Asked, Owing, Repeat, Reports};
 use crate::filters::websocket::Place;
+use crate::geo::Located;
 use crate::headers::Headers;
 use crate::origin::{Named, Page};
 use crate::path::CanonicalPath;
@@ -327,6 +329,10 @@ pub struct Exchange {
     pub authority: Vec<u8>,
     /// The client, after trusted proxies; set by receive.
     pub client: IpAddr,
+    /// What databases say of its address, where there are any; set by screen.
+    pub geo: Option<Located>,
+    /// Whether where it comes from lets in some callers only; set by screen and route.
+    pub geo_waits: bool,
     /// Scheme that the client used, after trusted proxies.
     pub https: bool,
     /// Set by receive.
@@ -361,6 +367,8 @@ pub struct Exchange {
     pub limits: Reports,
     /// What it costs once its answer has ended; set by limit.
     pub owing: Owing,
+    /// Its attempt to log in, where that is guarded; set by guard.
+    pub attempt: Option<Box<Attempt>>,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// Whether it repeats another; decided by limit, once, and only where it has an Idempotency-Key that counts.
@@ -428,6 +436,8 @@ impl Exchange {
             authority: Vec::new(),
             client,
             https,
+            geo: None,
+            geo_waits: false,
             request_id: RequestId::new(),
             traceparent: [0; 55],
             route: None,
@@ -444,6 +454,7 @@ impl Exchange {
             sessions: None,
             limits: SmallVec::new(),
             owing: Owing::new(),
+            attempt: None,
             limits_answered: None,
             repeat: None,
             forward_target: Vec::new(),
@@ -478,6 +489,8 @@ impl Exchange {
         self.authority.clear();
         self.client = self.connection.peer.ip().to_canonical();
         self.https = self.connection.tls;
+        self.geo = None;
+        self.geo_waits = false;
         self.request_id.clear();
         self.traceparent = [0; 55];
         self.route = None;
@@ -494,6 +507,7 @@ impl Exchange {
         self.sessions = None;
         self.limits.clear();
         self.owing.clear();
+        self.attempt = None;
         self.limits_answered = None;
         self.repeat = None;
         self.forward_target.clear();
@@ -617,6 +631,7 @@ pub enum Phase {
     Limit,
     Validate,
     AuthorizeBody,
+    Guard,
     Prepare,
     Done,
 }
@@ -687,6 +702,11 @@ pub enum Need {
         limit: u64,
         /// Milliseconds at most from the head of the request on; 0 leaves it to the route's `total` and to pauses.
         within_ms: u64,
+    },
+    /// Some time, as long as the client stays.
+    Pause {
+        /// Milliseconds.
+        ms: u64,
     },
     /// These revocations: whether they were acknowledged is in `exchange.revoked`.
     Revoke(Box<[Revocation]>),

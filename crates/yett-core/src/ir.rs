@@ -8,9 +8,11 @@ mod addresses;
 mod authorize;
 mod browsers;
 mod decision_log;
+mod geo;
 mod identity;
 mod introspection;
 mod limits;
+mod login_guard;
 mod machines;
 mod oidc;
 mod outbound;
@@ -30,9 +32,11 @@ pub use addresses::*;
 pub use authorize::*;
 pub use browsers::*;
 pub use decision_log::DecisionLog;
+pub use geo::*;
 pub use identity::{Identity, IdentityAssertion, IdentityKey, SigningAlgorithm};
 pub use introspection::{IntrospectionEndpoint, IntrospectionProvider, LiveCheck};
 pub use limits::*;
+pub use login_guard::*;
 pub use machines::*;
 pub use oidc::*;
 pub use outbound::{ClientAuthentication, OauthClient, OutboundEndpoint, PrivateKeyJwt, TlsClientAuth};
@@ -52,6 +56,9 @@ pub struct Ir {
     /// Lists of addresses that filters name.
     #[serde(default)]
     pub address_lists: Vec<AddressList>,
+    /// Databases that say where addresses are.
+    #[serde(default)]
+    pub geo: Option<Geo>,
     /// Always [`IR_VERSION`].
     pub version: u32,
     /// The `environment:` key.
@@ -260,6 +267,9 @@ pub struct Process {
     /// Keys of quotas.
     #[serde(default = "quota_keys")]
     pub quota_keys: u32,
+    /// Addresses, accounts and the like that guarded logins count; and as many pairs that succeeded.
+    #[serde(default = "login_keys")]
+    pub login_keys: u32,
     /// Revocations that are held at once.
     #[serde(default = "revocations")]
     pub revocations: u32,
@@ -276,6 +286,10 @@ const fn default_introspection_cache() -> u32 {
 
 fn quota_keys() -> u32 {
     100_000
+}
+
+fn login_keys() -> u32 {
+    crate::filters::login_guard::DEFAULT_KEYS
 }
 
 fn revocations() -> u32 {
@@ -345,6 +359,9 @@ pub struct Listener {
     /// Who may come in by address.
     #[serde(default)]
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    #[serde(default)]
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, charged before a route is looked for, so that probing counts.
     pub address_limits: Vec<RateLimit>,
     /// Those that are tried out.
@@ -956,6 +973,9 @@ pub struct Route {
     /// Who may come in by address, group's first.
     #[serde(default)]
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    #[serde(default)]
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, group's first.
     pub address_limits: Vec<RateLimit>,
     /// Limits by caller, group's first.
@@ -966,6 +986,9 @@ pub struct Route {
     /// So much in each period, group's first.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+    /// Where people log in; absent where nobody watches that.
+    #[serde(default)]
+    pub login_guard: Option<LoginGuard>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,

@@ -14,6 +14,7 @@ pub mod filters;
 #[cfg(test)]
 mod fuzz;
 pub mod gateway;
+pub mod geo;
 pub mod grpc;
 pub mod headers;
 pub mod http1;
@@ -37,4 +38,5 @@ pub mod shared;
 pub mod snapshot;
 pub mod store;
 pub mod upstream;
+pub mod watched;
 pub mod yaml;

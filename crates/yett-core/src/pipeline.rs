@@ -9,6 +9,7 @@ mod connection;
 mod cors;
 mod events;
 mod forwarding;
+mod guard;
 mod hidden;
 mod hygiene;
 mod limit;
@@ -24,6 +25,7 @@ pub mod trailers;
 mod validate;
 
 use crate::exchange::{Answer, Exchange, Now, Phase, Refusal, ResponseHead, Step};
+use crate::filters::login_guard::Told;
 use crate::filters::rate_limit::Ended;
 use crate::providers::authenticate;
 use crate::providers::verdict::VerdictCache;
@@ -73,19 +75,15 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
             // Before any rule, so that a foreign page learns nothing of what its visitor may do.
-            Phase::Authorize => match cors::may_write(snapshot, exchange) {
-                Step::Continue => match login::assured(snapshot, state, exchange, now) {
-                    Step::Continue => (authorize::authorize(snapshot, exchange, now), Phase::Limit),
-                    other => (other, Phase::Limit),
-                },
-                other => (other, Phase::Limit),
-            },
+            Phase::Authorize => (may(snapshot, state, exchange, now), Phase::Limit),
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Validate),
             // After the limits: reading and judging a body costs more than counting it.
             Phase::Validate => (validate::validate(snapshot, exchange), Phase::AuthorizeBody),
             // On the validated value only.
-            Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Prepare),
+            Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Guard),
+            // Last, so that only what a service would try counts as an attempt.
+            Phase::Guard => (guard::guard(snapshot, exchange, now), Phase::Prepare),
             Phase::Prepare => {
                 // Before its fields are made those that are forwarded.
                 if let Some(records) = snapshot.records.as_ref().filter(|_| exchange.captured.is_none()) {
@@ -130,6 +128,21 @@ fn verify(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchang
     }
 }
 
+/// What the caller may do from there, from that page, with that login.
+fn may(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
+    let mut step = limit::placed(snapshot, exchange);
+    if matches!(step, Step::Continue) {
+        step = cors::may_write(snapshot, exchange);
+    }
+    if matches!(step, Step::Continue) {
+        step = login::assured(snapshot, state, exchange, now);
+    }
+    if matches!(step, Step::Continue) {
+        step = authorize::authorize(snapshot, exchange, now);
+    }
+    step
+}
+
 /// Whether whoever was vouched for still counts, and has the key that the token is bound to.
 fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     if exchange.principal.is_none() {
@@ -144,6 +157,11 @@ fn confirm(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
 /// Charges what a request costs beyond what it was let in for, once its answer has ended, however it did.
 pub fn settle(snapshot: &Snapshot, exchange: &mut Exchange, ended: &Ended<'_>, now: Now) {
     limit::settle(snapshot, exchange, ended, now);
+}
+
+/// Says of an attempt to log in what came of it.
+pub fn told(snapshot: &Snapshot, exchange: &mut Exchange, asked: bool, told: Option<Told>, now: Now) {
+    guard::told(snapshot, exchange, asked, told, now);
 }
 
 /// The respond phase, for answers of services: hygiene, edits, RateLimit fields, request id.

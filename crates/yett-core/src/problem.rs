@@ -154,6 +154,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ContentDigestMismatch
         | Reason::AddressFiltered
         | Reason::AddressListUnavailable
+        | Reason::GeoFiltered
+        | Reason::GeoUnknown
+        | Reason::GeoUnavailable
         | Reason::AddressLimited
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid
@@ -196,6 +199,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::ConcurrencyLimited
         | Reason::QuotaExceeded
         | Reason::QuotaUnavailable
+        | Reason::LoginUnreadable
+        | Reason::LoginLimited
+        | Reason::LoginBanned
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
         | Reason::ParameterUnknown
@@ -333,7 +339,9 @@ fn json(refusal: &Refusal, errors: &[FieldError], id: &str) -> String {
     if !errors.is_empty() {
         document.insert("errors".into(), errors.iter().map(FieldError::document).collect());
     }
+    // By which part of a score an attempt was refused is for the log.
     if reason.status() == 429
+        && reason != Reason::LoginLimited
         && let Some(limit) = &refusal.rule
     {
         document.insert("limit".into(), limit.as_ref().into());

@@ -109,6 +109,9 @@ reasons! {
     // screen
     AddressFiltered "address_filtered" 403 Policy No "this address may not come in here";
     AddressListUnavailable "address_list_unavailable" 503 Configuration Later "who may come in by address is not known";
+    GeoFiltered "geo_filtered" 403 Policy No "nobody may come in here from there";
+    GeoUnknown "geo_unknown" 403 Policy No "it is not known where this address is";
+    GeoUnavailable "geo_unavailable" 503 Configuration Later "where addresses are is not known";
     AddressLimited "address_limited" 429 Policy Later "too many requests from this address";
     // route
     RouteNotFound "route_not_found" 404 Client No "nothing is served here";
@@ -207,6 +210,10 @@ reasons! {
     GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
     GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
+    // guard
+    LoginUnreadable "login_unreadable" 400 Client No "the account cannot be read from the request";
+    LoginLimited "login_limited" 429 Policy Later "too many attempts have failed; wait before the next one";
+    LoginBanned "login_banned" 429 Policy Later "too many attempts from here have failed; nobody new is let in from here for a while";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";
     ServiceTokenRefused "service_token_refused" 502 Provider No "a token for the service was refused";

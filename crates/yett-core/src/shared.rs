@@ -35,8 +35,12 @@ pub struct Shared {
     pub under_way: crate::filters::concurrency_limit::UnderWay,
     /// Use of quotas; it outlives a reload, and on disk the process.
     pub quotas: Arc<crate::filters::quota::book::Book>,
+    /// What guarded logins count, remember and ban; it outlives a reload.
+    pub logins: Arc<crate::filters::login_guard::Logins>,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
+    /// Databases that say where addresses are; they outlive a reload.
+    pub geo: crate::geo::Registry,
     /// WebSocket connections, by route; they outlive a reload.
     pub websockets: OpenConnections,
     /// JWK sets, by URL; they outlive a reload.
@@ -99,7 +103,9 @@ impl Shared {
             limits: Tables::new(DEFAULT_LIMIT_KEYS),
             under_way: Default::default(),
             quotas: Arc::default(),
+            logins: Arc::default(),
             address_lists: address_lists::Registry::default(),
+            geo: Default::default(),
             websockets: OpenConnections::default(),
             jwks: Registry::default(),
             introspection: Introspection::default(),

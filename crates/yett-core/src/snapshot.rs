@@ -23,8 +23,10 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::geo_filter::GeoFilter;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -38,6 +40,7 @@ use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
+use crate::geo::Geo;
 use crate::ir;
 use crate::protected_resource::ProtectedResources;
 use crate::providers::dpop::Dpop;
@@ -115,6 +118,8 @@ pub struct Snapshot {
     pub protected: ProtectedResources,
     /// Challenges to answer on plain listeners, where certificates are ordered.
     pub challenges: Option<Arc<Challenges>>,
+    /// Where addresses are, where a database says so.
+    pub geo: Option<Geo>,
     /// What was revoked.
     pub revocations: Arc<Revocations>,
     /// Who pushes security events, and where to.
@@ -168,6 +173,8 @@ pub struct Route {
     pub well_known: bool,
     /// Who may come in by address.
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address.
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
@@ -176,6 +183,8 @@ pub struct Route {
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.
     pub quotas: Quotas,
+    /// Where people log in.
+    pub login_guard: Option<LoginGuard>,
     /// Repeats that its limits and quotas charge once.
     pub repeats: Option<RouteRepeats>,
     /// Limits that are tried out: counted and reported, never enforced.
@@ -286,6 +295,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Who may come in by address.
     pub address_filters: Vec<AddressFilter>,
+    /// Who may come in by place.
+    pub geo_filters: Vec<GeoFilter>,
     /// Limits by address, charged before a route is looked for.
     pub address_limits: Vec<AddressLimit>,
     /// Those that are tried out.

@@ -58,6 +58,7 @@ fn policy(rule: serde_json::Value) -> Policy {
     let ir::Access::Authenticated(authenticated) = &route.access else { unreachable!() };
     let claims = [("level", ir::ClaimType::Int), ("region", ir::ClaimType::String)].map(|(name, kind)| (name.to_owned(), kind));
     let readable = Readable {
+        geo: Vec::new(),
         claims: [("id".to_owned(), claims.into())].into(),
         headers: vec![],
         variables: vec!["tenant".to_owned()],

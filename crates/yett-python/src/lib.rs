@@ -173,6 +173,12 @@ impl Gateway {
         Ok(PyBytes::new(py, outside(py, || self.0.revocations(request))?.as_bytes()))
     }
 
+    /// Shows bans of guarded logins, or lifts one; see `Gateway::bans`.
+    #[pyo3(signature = (request, /))]
+    fn bans<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, outside(py, || self.0.bans(request))?.as_bytes()))
+    }
+
     /// Shows use of quotas, or gives a key its whole quota again; see `Gateway::quotas`.
     #[pyo3(signature = (request, /))]
     fn quotas<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, fail, print_json, refusals
+from yett.cli.output import FINDINGS, USAGE, fail, print_json, print_lines, refusals
 from yett.cli.test import configuration
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _map(engine: Engine, file: Path, format: Format) -> None:
     elif format is Format.HTML:
         typer.echo(render.page(found, f"who can reach what: {file.name}"))
     else:
-        for line in render.lines(found) if format is Format.TEXT else render.markdown(found):
-            typer.echo(line)
+        print_lines(render.lines(found) if format is Format.TEXT else render.markdown(found))
 
 
 def _caller(engine: Engine, who: str | None, token_file: str | None, key: str | None, format: Format) -> int:
@@ -95,8 +94,7 @@ def _caller(engine: Engine, who: str | None, token_file: str | None, key: str | 
         )
         print_json({"caller": shown, "reaches": render.reached(rows)})
     elif format is Format.TEXT:
-        for line in render.caller_lines(known, rows):
-            typer.echo(line)
+        print_lines(render.caller_lines(known, rows))
     else:
         fail("one caller is printed as text or json", USAGE)
     return 0
@@ -135,8 +133,7 @@ def _used(file: Path, engine: Engine, log: Path, days: int, format: Format) -> i
     if format is Format.JSON:
         print_json(report.document(file, found, days, now))
     elif format is Format.TEXT:
-        for line in report.lines(file, found, days, now):
-            typer.echo(line)
+        print_lines(report.lines(file, found, days, now))
     else:
         fail("use is printed as text or json", USAGE)
     return FINDINGS if found.unused(days, now) else 0

@@ -34,6 +34,7 @@ GROUPS = {
     "identity": "identity",
     "limits": "limits",
     "quota": "quota",
+    "bans": "bans",
     "certs": "certs",
     "import": "import_",
     "demo": "demo",

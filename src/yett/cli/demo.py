@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from yett.cli.output import fail
+from yett.cli.output import USAGE, fail
 
 app = typer.Typer(help="A shop behind the gateway, on this machine.", invoke_without_command=True)
 
@@ -17,6 +17,11 @@ DIRECTORY = typer.Option(None, "--directory", help="Where examples/shop is; foun
 def demo(
     context: typer.Context,
     check: bool = typer.Option(False, "--check", help="Run every line on free ports, print a table, stop."),
+    attack: str | None = typer.Option(
+        None,
+        "--attack",
+        help="`stuffing`: try leaked passwords on the shop's login, on free ports, and say what came of it.",
+    ),
     port: int = typer.Option(
         8443, "--port", min=0, max=65535, help="The gateway's port; 0 picks a free one."
     ),
@@ -28,6 +33,14 @@ def demo(
     from yett.demo import DemoError
 
     try:
+        if attack is not None:
+            from yett.demo.attack import ATTACKS
+
+            if attack not in ATTACKS:
+                fail(f"`{attack}` is no attack of the demo; there is {', '.join(ATTACKS)}", USAGE)
+            if check:
+                fail("`--check` and `--attack` each run by themselves; give one", USAGE)
+            raise typer.Exit(ATTACKS[attack](directory))
         if check:
             from yett.demo.check import run_check
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, refusals
+from yett.cli.output import FINDINGS, USAGE, ReportFormat, fail, print_json, print_lines, refusals
 
 
 def diff(
@@ -40,8 +40,7 @@ def diff(
     if format is ReportFormat.JSON:
         print_json(render.document(changes, allow_widening))
     else:
-        for line in (render.lines if format is ReportFormat.TEXT else render.markdown)(
-            changes, allow_widening
-        ):
-            typer.echo(line)
+        print_lines(
+            (render.lines if format is ReportFormat.TEXT else render.markdown)(changes, allow_widening)
+        )
     raise typer.Exit(FINDINGS if widening - set(allow_widening) else 0)

@@ -93,6 +93,14 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
         ("yett quota reset per-partner acme gateway.yaml",),
         "0 it begins anew, 1 it does not (or nobody answers), 2 wrong usage.",
     ),
+    "bans show": (
+        ("yett bans show gateway.yaml", "yett bans show gateway.yaml --format json"),
+        "0 shown, 1 nobody answers, 2 wrong usage.",
+    ),
+    "bans lift": (
+        ("yett bans lift 192.0.2.1 gateway.yaml",),
+        "0 it is lifted, 1 there is none (or nobody answers), 2 wrong usage.",
+    ),
     "limits suggest": (
         ("yett limits suggest access.jsonl --config gateway.yaml", "yett limits suggest access.jsonl --format yaml"),
         "0 suggested, 1 too little to go by (or the configuration does not load), 2 wrong usage.",

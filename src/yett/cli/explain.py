@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, refusals
+from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_lines, refusals
 from yett.cli.test import configuration
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def _show(document: dict[str, Any], lines: Iterable[str], format: Format) -> Non
     if format is Format.JSON:
         print_json(document)
     else:
-        for line in lines:
-            typer.echo(line)
+        print_lines(lines)
 
 
 def _explain(engine: Engine, question: Question, format: Format) -> int:

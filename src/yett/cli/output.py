@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from yett.config.words import one_line
+
 FINDINGS = 1
 USAGE = 2
 
@@ -43,6 +45,12 @@ def fail(message: str, code: int = FINDINGS) -> NoReturn:
 def print_json(value: Any) -> None:
     """Prints a document on stdout."""
     typer.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints a report on stdout; what others wrote cannot begin a line of its own, nor command the terminal."""
+    for line in lines:
+        typer.echo(one_line(line))
 
 
 def print_problems(problems: Iterable[Mapping[str, Any]]) -> None:

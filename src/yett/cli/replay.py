@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from yett.cli.output import FINDINGS, ReportFormat, print_json, refusals
+from yett.cli.output import FINDINGS, ReportFormat, print_json, print_lines, refusals
 from yett.cli.test import configuration
 
 
@@ -43,8 +43,7 @@ def replay(
     if format is ReportFormat.JSON:
         print_json(found)
     else:
-        for line in (render.lines if format is ReportFormat.TEXT else render.markdown)(found):
-            typer.echo(line)
+        print_lines((render.lines if format is ReportFormat.TEXT else render.markdown)(found))
     bad = found["flips"]["allow_to_deny"] + found["flips"]["deny_to_allow"] + found["undecidable"]
     raise typer.Exit(FINDINGS if bad + found["damaged"] else 0)
 

@@ -47,6 +47,12 @@ def show(answer: dict[str, Any]) -> None:
     for endpoint in gateway.get("endpoints") or []:
         state = "healthy" if endpoint["healthy"] else "ejected" if endpoint["ejected"] else "UNHEALTHY"
         typer.echo(f"endpoint       {endpoint['service']} {endpoint['endpoint']} {state}")
+    for one in gateway.get("geo") or []:
+        age = "never read" if one["age_s"] is None else f"built {counted(one['age_s'] // 86_400, 'days')} ago"
+        state = "" if one["current"] else "; the file is DAMAGED OR GONE"
+        typer.echo(
+            f"geo            {one['database']} {one['file']} {age}{' (OLD)' if one['old'] else ''}{state}"
+        )
     last = answer["last_reload"]
     if last is not None:
         outcome = (

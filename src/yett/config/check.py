@@ -15,6 +15,7 @@ from yett.config.check_machines import check_machines
 from yett.config.decision_log import check_decision_log
 from yett.config.dpop import check_dpop
 from yett.config.endpoint import ConsistentHash, is_name
+from yett.config.geo_check import check_geo
 from yett.config.headers import HeaderEdits, owned
 from yett.config.jwt_check import check_jwt, issuers_of
 from yett.config.listener import Http2, Listener
@@ -73,6 +74,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     _services(merger)
     _groups(merger)
     _address_filters(merger)
+    check_geo(merger)
     for name, route in gateway.routes.items():
         for key in ("request_headers", "response_headers"):
             _edits(merger, ("routes", name, key), getattr(route, key))

@@ -14,6 +14,7 @@ from yett.config import (
     decision_log,
     dpop,
     endpoint,
+    geo,
     jwt_document,
     oidc_check,
     policy_tests,
@@ -201,6 +202,7 @@ def build(
         **({"security_events": security_events.compiled(gateway)} if gateway.security_events else {}),
         **decision_log.compiled(gateway, directory),
         **address_list.compiled(gateway.address_lists, directory),
+        **({"geo": gateway.geo.compiled(directory)} if gateway.geo else {}),
         "version": IR_VERSION,
         "environment": gateway.environment,
         "process": {
@@ -208,6 +210,7 @@ def build(
             "limit_keys": process.limit_keys, "drain_ms": units.milliseconds(process.drain),
             **({"introspection_cache": process.introspection_cache} if process.introspection_cache != 10_000 else {}),
             **({"quota_keys": process.quota_keys} if process.quota_keys != 100_000 else {}),
+            **({"login_keys": process.login_keys} if process.login_keys != 100_000 else {}),
             **({"revocations": process.revocations} if process.revocations != 100_000 else {}),
             **({"load_shedding_ms": units.milliseconds(process.load_shedding.delay)} if process.load_shedding else {}),
         },
@@ -274,6 +277,9 @@ def _listener(name: str, listener: Listener, gateway: Gateway, material: Materia
             {"address_filters": [listener.address_filter.compiled(f"listener {name}")]}
             if listener.address_filter
             else {}
+        ),
+        **(
+            {"geo_filters": [listener.geo_filter.compiled(f"listener {name}")]} if listener.geo_filter else {}
         ),
         "address_limits": [
             limit.compiled(label, f"listener:{name}")
@@ -489,6 +495,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
         **({"address_filters": policy.address_filters} if policy.address_filters else {}),
+        **({"geo_filters": policy.geo_filters} if policy.geo_filters else {}),
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
         **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
@@ -503,6 +510,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"cors": policy.cors} if policy.cors else {}),
         **({"csrf": policy.csrf} if policy.csrf else {}),
+        **({"login_guard": policy.login_guard} if policy.login_guard else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),
@@ -540,6 +548,7 @@ def weakened(gateway: Gateway) -> list[str]:
     ]
     found += state_part.weakened(gateway.state) if gateway.state else []
     found += address_list.weakened(gateway.address_lists)
+    found += geo.weakened(gateway.geo)
     for name, item in gateway.services.items():
         assertion = item.identity_assertion
         if assertion and assertion.headers:

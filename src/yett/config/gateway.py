@@ -12,6 +12,7 @@ from yett.config.base import Model, refuse
 from yett.config.decision_log import DecisionLog
 from yett.config.dpop import Dpop
 from yett.config.filters.security_headers import SecurityHeaders
+from yett.config.geo import Geo
 from yett.config.identity import Identity
 from yett.config.lint import Lint
 from yett.config.listener import Listener, ListenerLimits, ListenerTimeouts
@@ -50,6 +51,8 @@ class Process(Model):
     """Keys of all limits together."""
     quota_keys: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Keys of all quotas together."""
+    login_keys: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    """Addresses, accounts and the like that guarded logins count, and as many pairs that got in."""
     revocations: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Revocations that are held at once; when it is full, another one is refused."""
     drain: Duration = "30s"
@@ -160,6 +163,8 @@ class Gateway(Model):
     """How sensitive data can be, the lowest first, such as `[public, internal, confidential]`."""
     address_lists: dict[Name, AddressList] = Field(default_factory=dict)
     """Lists of addresses, which `address_filter` names."""
+    geo: Geo | None = None
+    """Databases that say where addresses are, which `geo_filter` and conditions ask."""
     groups: dict[Name, Group] = Field(default_factory=dict)
     """What several routes share."""
     routes: dict[Name, Route]

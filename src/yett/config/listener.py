@@ -10,6 +10,7 @@ from yett.config.acme import Acme
 from yett.config.base import Model, listed, nearest, refuse
 from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
+from yett.config.filters.geo_filter import GeoFilter
 from yett.config.match import host_fault
 from yett.config.spiffe import SpiffeBundle, SpiffeIdentity
 from yett.config.types import Address, Name, Networks, Plaintext, PublicFile, Secret, one_or_list
@@ -189,6 +190,8 @@ class Listener(Model):
     """Who announces clients with the PROXY protocol, version 2; nobody otherwise."""
     address_filter: AddressFilter | None = None
     """Who may come in by address, asked before a route is looked for."""
+    geo_filter: GeoFilter | None = None
+    """Who may come in by place, asked before a route is looked for."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
     limits: ListenerLimits = ListenerLimits()

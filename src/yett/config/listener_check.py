@@ -17,6 +17,7 @@ _UNUSED = {
         "redirect",
         "trusted_proxies",
         "address_filter",
+        "geo_filter",
         "address_limit",
     ),
 }

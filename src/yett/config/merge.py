@@ -64,6 +64,7 @@ class Policy:
     classification: str | None = None
     hidden: bool = False
     address_filters: list[dict[str, Any]] = field(default_factory=list)
+    geo_filters: list[dict[str, Any]] = field(default_factory=list)
     address_limits: list[dict[str, Any]] = field(default_factory=list)
     rate_limits: list[dict[str, Any]] = field(default_factory=list)
     concurrency_limits: list[dict[str, Any]] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Policy:
     websocket: dict[str, Any] | None = None
     cors: dict[str, Any] | None = None
     csrf: dict[str, Any] | None = None
+    login_guard: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
@@ -199,6 +201,9 @@ class Merger:
         policy.address_filters = [
             part.address_filter.compiled(source) for part, _, source in parts if part.address_filter
         ]
+        policy.geo_filters = [
+            part.geo_filter.compiled(source) for part, _, source in parts if part.geo_filter
+        ]
         self._assurance(policy, parts)
         Limits(self, policy, at, parts).run()
         self._action(policy, route, here, at)
@@ -206,6 +211,7 @@ class Merger:
         self._websocket(policy, route, here, at)
         cors_check.merge(self, policy, route, here, at)
         cors_check.merge_csrf(self, policy, route, here, at)
+        self._login_guard(policy, route, at)
         hints = here.early_hints if route.early_hints is None else route.early_hints
         policy.early_hints = hints is True
         self._mirror(policy, route, here, at)
@@ -512,6 +518,16 @@ class Merger:
         if "GET" not in policy.methods:
             message = f"a WebSocket connection is opened with GET{source}; add it to `methods`"
             self.fault((*at, "match", "methods"), "websocket_unused", message, True)
+
+    def _login_guard(self, policy: Policy, route: Route, at: Location) -> None:
+        guard = route.login_guard
+        if guard is None:
+            return
+        policy.login_guard = guard.compiled()
+        forwards = not (route.redirect or route.respond)
+        message = guard.fault(policy.methods, forwards, policy.websocket is not None)
+        if message:
+            self.fault((*at, "login_guard"), "login_guard_unused", message, True)
 
     def _mirror(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
         mirror = route.mirror or group.mirror

@@ -16,6 +16,8 @@ from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
 from yett.config.filters.csrf import Csrf
 from yett.config.filters.external_authorization import ExternalAuthorization
+from yett.config.filters.geo_filter import GeoFilter
+from yett.config.filters.login_guard import LoginGuard
 from yett.config.filters.mirror import Mirror
 from yett.config.filters.quota import Quotas
 from yett.config.filters.rate_limit import RateLimits
@@ -132,6 +134,8 @@ class Group(Model):
     """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_filter: AddressFilter | None = None
     """Who may come in by address; the group's and the route's both apply."""
+    geo_filter: GeoFilter | None = None
+    """Who may come in by place; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
@@ -213,6 +217,8 @@ class Route(Model):
     """Whether a refused caller sees the 404 of a path that nobody serves."""
     address_filter: AddressFilter | None = None
     """Who may come in by address; the group's and the route's both apply."""
+    geo_filter: GeoFilter | None = None
+    """Who may come in by place; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
@@ -243,6 +249,8 @@ class Route(Model):
     """What pages of other origins may do."""
     csrf: Csrf | None = None
     """From whose pages requests that may change something may come."""
+    login_guard: LoginGuard | None = None
+    """Guesses at logins, sign-ups and the like: slowed, refused and banned by what failed before."""
     priority: Priority | None = None
     """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
     early_hints: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 Location = tuple[str | int, ...]
@@ -14,9 +15,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean `{found[0]}`?" if found else ""
 
 
+def code(text: str) -> str:
+    """A value in backticks: more of them than stand in it in a row, so that it ends where it ends (CommonMark 6.1)."""
+    fence = "`"
+    while re.search(f"(?<!`){fence}(?!`)", text):
+        fence += "`"
+    pad = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def one_line(text: str) -> str:
+    """What no terminal obeys and no log breaks: line ends, control and invisible characters as escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def listed(names: Iterable[str], limit: int = 12) -> str:
     """`a`, `b` and `c`."""
-    quoted = [f"`{name}`" for name in names]
+    quoted = [code(name) for name in names]
     if len(quoted) > limit:
         return ", ".join(quoted[:limit]) + " …"
     return (

@@ -169,6 +169,10 @@ class Plane:
         """Lists, makes and undoes revocations; see `Gateway.revocations` of the native module."""
         return bytes(self._gateway.revocations(document))
 
+    def bans(self, document: bytes) -> bytes:
+        """Shows bans of guarded logins, or lifts one; see `Gateway.bans` of the native module."""
+        return bytes(self._gateway.bans(document))
+
     def quotas(self, document: bytes) -> bytes:
         """Shows use of quotas, or gives a key its whole quota again; see `Gateway.quotas` of the native module."""
         return bytes(self._gateway.quotas(document))

@@ -214,6 +214,8 @@ class _Commands:
                 return {"uses": await asyncio.to_thread(self._uses.known)}
             case "revocations":
                 return await _asked(self._plane.revocations, request)
+            case "bans":
+                return await _asked(self._plane.bans, request)
             case "quotas":
                 return await _asked(self._plane.quotas, request)
             case "takeover":

@@ -63,6 +63,7 @@ class Running:
             **os.environ,
             "SHOP_ISSUER": shop.issuer,
             "SHOP_CLIENTS": str(shop.state / "clients.json"),
+            "SHOP_PEOPLE": str(shop.state / "people.json"),
             # .pyc files do not belong into a directory of examples
             "PYTHONDONTWRITEBYTECODE": "1",
         }

@@ -15,8 +15,14 @@ from yett.control import assertion_keys, keys
 from yett.demo import DemoError
 
 # As in examples/shop/gateway.yaml.
-PORTS = {"gateway": 8443, "admin": 9901, "identity": 9100, "orders": 9101, "billing": 9102, "customers": 9103}
-SERVICES = ("orders", "billing", "customers")
+PORTS = {
+    "gateway": 8443, "admin": 9901, "identity": 9100, "orders": 9101, "billing": 9102, "customers": 9103, "accounts": 9104,
+}  # fmt: skip
+SERVICES = ("orders", "billing", "customers", "accounts")
+PEOPLE = tuple(
+    f"{name}@example.com" for name in ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ida", "jon")
+)
+"""Who can log in; each has a password of its own in `people.json`."""
 CLIENTS: dict[str, dict[str, Any]] = {
     "mobile": {
         "tenant": "acme",
@@ -78,6 +84,10 @@ class Shop:
         """The partner's API key."""
         return (self.state / "partner.key").read_text(encoding="utf-8").strip()
 
+    def passwords(self) -> dict[str, str]:
+        """Of the people who can log in, by their addresses."""
+        return dict(json.loads((self.state / "people.json").read_text(encoding="utf-8")))
+
     def client_secret(self, name: str) -> str:
         """The secret of a client of the token endpoint."""
         return str(json.loads((self.state / "clients.json").read_text(encoding="utf-8"))[name]["secret"])
@@ -111,6 +121,11 @@ class Shop:
         if set(known_clients) != set(CLIENTS):
             made = {name: {**known, "secret": secrets.token_urlsafe(32)} for name, known in CLIENTS.items()}
             write_private(clients, json.dumps(made, indent=2) + "\n")
+        people = self.state / "people.json"
+        if not people.exists():
+            write_private(
+                people, json.dumps({name: secrets.token_urlsafe(12) for name in PEOPLE}, indent=2) + "\n"
+            )
         signing = self.state / "identity.keys.pem"
         if not signing.exists():
             assertion_keys.create(signing, "EdDSA")

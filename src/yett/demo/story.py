@@ -42,6 +42,9 @@ STEPS = (
     Step(
         "a new order", 201, "POST", "/tenants/acme/orders", "token", json='{"item": "magnet", "quantity": 2}'
     ),
+    Step(
+        "a wrong password", 401, "POST", "/login", json='{"email": "ann@example.com", "password": "a guess"}'
+    ),
     Step("no credential", 401, "GET", "/tenants/acme/orders", reason="credential_missing"),
     Step(
         "a token with a role written into it after it was signed",

@@ -20,6 +20,7 @@ PHASES = (
     "limit",
     "validate",
     "authorize_body",
+    "guard",
     "prepare",
 )
 """In the order in which they decide; then the request is forwarded."""
@@ -116,7 +117,7 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         if phase == stopped:
             break
-        if phase != "authorize_body":
+        if phase not in {"authorize_body", "guard"}:
             yield _row(phase, "ok", _passed(phase, decision))
         if phase == "authorize":
             yield from _rules(decision)
@@ -134,6 +135,10 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
         yield _row(stopped, "answer", f"the gateway answers {decision['status']} by itself")
     else:
         yield from _refused(stopped, decision)
+    login = decision.get("login")
+    if login:
+        parts = ", ".join(f"{name} {points}" for name, points in login["parts"].items()) or "nothing known"
+        yield _row("login", login["answer"], f"score {login['score']}: {parts}")
     yield from _shadow(decision)
 
 
@@ -146,6 +151,8 @@ def _shadow(decision: dict[str, Any]) -> Iterator[str]:
 
 def _passed(phase: str, decision: dict[str, Any]) -> str:
     principal = decision["principal"]
+    if phase == "screen":
+        return _place(decision.get("geo"))
     if phase == "receive":
         return f"host {decision['host']}, path {decision['path']}"
     if phase == "route":
@@ -161,6 +168,15 @@ def _passed(phase: str, decision: dict[str, Any]) -> str:
     if phase == "limit":
         return ", ".join(f"{limit['name']}: {limit['remaining']} left" for limit in decision["limits"])
     return ""
+
+
+def _place(geo: dict[str, Any] | None) -> str:
+    """What databases said of the address; nothing where there are none."""
+    if geo is None:
+        return ""
+    kinds = [(key, geo[key]) for key in ("country", "continent", "asn", "hosting") if key in geo]
+    shown = [f"{key} {str(value).lower() if isinstance(value, bool) else value}" for key, value in kinds]
+    return ", ".join(shown) or "no database knows where the address is"
 
 
 def _check(decision: dict[str, Any]) -> Iterator[str]:
@@ -189,19 +205,21 @@ def _rules(decision: dict[str, Any]) -> Iterator[str]:
         yield _row("", "", f"{kind if rule['kind'] == 'deny' else ''}{source}: {parts}")
 
 
-def _parts(refusal: dict[str, Any]) -> Iterator[str]:
-    """Which parts of the request are wrong."""
+def _parts(refusal: dict[str, Any], geo: dict[str, Any] | None) -> Iterator[str]:
+    """Which parts of the request are wrong, or where it came from."""
+    if refusal["detail"]:
+        yield _row("", "", refusal["detail"])
     for error in refusal.get("errors", ()):
         place = error.get("pointer") or error.get("parameter") or "the whole body"
         yield _row("", "", f"{place}: {error['detail']}")
+    if refusal["reason"].startswith("geo_"):
+        yield _row("", "", _place(geo))
 
 
 def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:
     refusal = decision["refusal"] or {"reason": "internal", "title": "", "detail": None, "rule": None}
     yield _row(phase, "REFUSED", f"{refusal['reason']}: {refusal['title']}")
-    if refusal["detail"]:
-        yield _row("", "", refusal["detail"])
-    yield from _parts(refusal)
+    yield from _parts(refusal, decision.get("geo"))
     if refusal["rule"]:
         yield _row("", "", f"by the rule of {refusal['rule']}")
     if refusal.get("scope"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
+from yett.config.filters import login_guard
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
@@ -31,6 +32,7 @@ KEYS = {
     "shadow": ("authorize", "deny", "address_limit", "rate_limit", "concurrency_limit"),
     "external_authorization": ("external_authorization",),
     "address_filters": ("address_filter",),
+    "geo_filters": ("geo_filter",),
     "address_limits": ("address_limit",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
@@ -44,6 +46,7 @@ KEYS = {
     "websocket": ("websocket",),
     "cors": ("cors",),
     "csrf": ("csrf",),
+    "login_guard": ("login_guard",),
     "mirror": ("mirror",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
@@ -94,7 +97,7 @@ def _of(part: str, key: str, value: str, origin: str) -> bool:
         (one for one in KEYS[part] if value.startswith(f"{origin}: {one}.")), "authorize"
     ):
         return False
-    return part not in {"deny", "authorize", "shadow", "address_filters"} or value.startswith(
+    return part not in {"deny", "authorize", "shadow", "address_filters", "geo_filters"} or value.startswith(
         (f"{origin}:", f"{origin} ")
     )
 
@@ -157,8 +160,12 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in route.get("address_filters", ()):
         lists = [f"{key} {', '.join(one[key])}" for key in ("allow", "deny") if one.get(key)]
         yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
+    for one in route.get("geo_filters", ()):
+        yield "geo_filters", f"{one['source']}: {geo_text(one)}"
     for quota in route.get("quotas", ()):
         yield "quotas", f"{quota['name']}: {quota_text(quota)}"
+    if route.get("login_guard"):
+        yield "login_guard", login_guard.text(route["login_guard"])
 
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -188,6 +195,17 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         changed = [name for kind in ("remove", "set", "add") for name in route[key].get(kind, ())]
         if changed:
             yield key, ", ".join(changed)
+
+
+def geo_text(one: dict[str, Any]) -> str:
+    """Who may come in from where."""
+    found = [f"{key} {_values(one[key])}" for key in ("countries", "asns") if key in one]
+    found += ["no hosting providers"] if one.get("hosting") else []
+    found += [f"{key} addresses may" for key in ("unknown", "private") if one.get(key)]
+    for key in ("except_addresses", "except_callers"):
+        if key in one:
+            found.append(f"{key.replace('_', ' ')} {_values(one[key])}")
+    return "; ".join(found)
 
 
 def cors_text(cors: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.config.base import listed
+from yett.config.words import code, listed
 
 
 def rules_of(route: dict[str, Any] | None) -> dict[str, list[dict[str, Any]]]:
@@ -71,7 +71,7 @@ def lacked(rule: dict[str, Any], part: str, decision: dict[str, Any], principal:
     if part == "device":
         return "a device that is in order"
     if part == "when":
-        return f"that `{rule['when']}` holds"
+        return f"that {code(rule['when'])} holds"
     name = part.removeprefix("claims.")
     tests = [claim["test"] for claim in rule["claims"] if claim["name"] == name]
     return f"the claim `{name}`{claim(tests[0]) if tests else ''}"

@@ -5,59 +5,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::steps::{Number, Steps};
+
 /// Entries of one list.
 pub const MAX_ENTRIES: usize = 2_000_000;
 /// Bytes of one line.
 const MAX_LINE: usize = 1024;
-/// At most so many bits of an address say where in the list it would be.
-const BITS: u32 = 18;
-
-/// An address as a number.
-trait Number: Copy + Ord {
-    /// The number behind it.
-    fn next(self) -> Option<Self>;
-    /// How far behind `base` it is, in steps of `1 << shift`; nothing where it is before it.
-    fn steps(self, base: Self, shift: u32) -> Option<usize>;
-    /// Bits of how far behind `base` it is.
-    fn distance(self, base: Self) -> u32;
-}
-
-impl Number for u32 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn steps(self, base: Self, shift: u32) -> Option<usize> {
-        self.checked_sub(base).map(|far| far.checked_shr(shift).unwrap_or(0) as usize)
-    }
-    fn distance(self, base: Self) -> u32 {
-        Self::BITS - self.saturating_sub(base).leading_zeros()
-    }
-}
-
-impl Number for u128 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn steps(self, base: Self, shift: u32) -> Option<usize> {
-        self.checked_sub(base).map(|far| usize::try_from(far.checked_shr(shift).unwrap_or(0)).unwrap_or(usize::MAX))
-    }
-    fn distance(self, base: Self) -> u32 {
-        Self::BITS - self.saturating_sub(base).leading_zeros()
-    }
-}
-
 /// Ranges of one family, sorted, none of which meet.
 #[derive(Debug)]
 struct Sorted<T> {
     ranges: Vec<(T, T)>,
-    /// From the first beginning to the last one in steps of `1 << shift`: how many ranges begin before each step, and all.
-    starts: Vec<u32>,
-    shift: u32,
+    steps: Steps<T>,
 }
 
 impl<T> Default for Sorted<T> {
     fn default() -> Self {
-        Self { ranges: Vec::new(), starts: Vec::new(), shift: 0 }
+        Self { ranges: Vec::new(), steps: Steps::default() }
     }
 }
 
@@ -72,38 +35,19 @@ impl<T: Number> Sorted<T> {
             meets
         });
         ranges.shrink_to_fit();
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Self::default() };
-        let base = first.0;
-        // As many steps as there are ranges, rounded down to a power of two.
-        let wanted = BITS.min(ranges.len().ilog2());
-        let shift = last.0.distance(base).saturating_sub(wanted);
-        let steps = last.0.steps(base, shift).unwrap_or(0).saturating_add(1);
-        let mut starts = Vec::with_capacity(steps.saturating_add(1));
-        let mut rest = ranges.iter().peekable();
-        let mut count = 0_u32;
-        for step in 0..=steps {
-            while rest.next_if(|range| range.0.steps(base, shift).is_some_and(|at| at < step)).is_some() {
-                count = count.saturating_add(1);
-            }
-            starts.push(count);
-        }
-        Self { ranges, starts, shift }
+        let steps = Steps::of(ranges.len(), |place| ranges.get(place).map(|range| range.0));
+        Self { ranges, steps }
     }
 
     fn has(&self, address: T) -> bool {
-        let Some(step) = self.ranges.first().and_then(|first| address.steps(first.0, self.shift)) else { return false };
-        // Behind the last beginning every range begins before.
-        let step = step.min(self.starts.len().saturating_sub(2));
-        let at = |index: usize| self.starts.get(index).map_or(0, |count| *count as usize);
-        let (from, to) = (at(step), at(step.saturating_add(1)));
+        let Some((from, to)) = self.steps.near(address) else { return false };
         let near = self.ranges.get(from..to).unwrap_or_default();
         let before = from.saturating_add(near.partition_point(|range| range.0 <= address));
         before.checked_sub(1).and_then(|index| self.ranges.get(index)).is_some_and(|range| address <= range.1)
     }
 
     fn bytes(&self) -> usize {
-        let own = self.ranges.capacity().saturating_mul(size_of::<(T, T)>());
-        own.saturating_add(self.starts.capacity().saturating_mul(size_of::<u32>()))
+        self.ranges.capacity().saturating_mul(size_of::<(T, T)>()).saturating_add(self.steps.bytes())
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::exchange::{Exchange, Now};
 use crate::filters::authorize::shadow::Verdict;
 use crate::filters::authorize::{Ask, Judged, Part};
+use crate::filters::login_guard::Attempt;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Snapshot};
 
@@ -14,6 +15,13 @@ pub(super) fn rules(snapshot: &Snapshot, exchange: &Exchange, now: Now) -> Optio
     let Access::Authenticated { policy, .. } = &snapshot.route(exchange.route)?.access else { return None };
     let ask = Ask { principal, exchange, route: &policy.route, now };
     Some(policy.trace(&ask).iter().map(judged).collect())
+}
+
+/// The score of an attempt to log in, and its parts.
+pub(super) fn login(attempt: &Attempt) -> Value {
+    let parts: serde_json::Map<String, Value> =
+        attempt.score.parts().map(|(part, points)| (part.as_str().to_owned(), json!(points))).collect();
+    json!({"answer": attempt.answer, "score": attempt.score.total(), "parts": parts})
 }
 
 /// What a rule in shadow would have done.

@@ -228,6 +228,11 @@ impl Recorded {
         self.need(self.client, || "the address of the client".to_owned());
     }
 
+    /// Where the address of the client is, is read: databases change, and no record has it.
+    pub fn place(&self) {
+        self.need(false, || "where the address of the client was".to_owned());
+    }
+
     /// An opaque text, if that is one.
     #[must_use]
     pub fn opaque(&self, text: &str) -> Option<Arc<Opaque>> {

@@ -41,15 +41,20 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
         (Phase::Receive | Phase::Screen, _) | (Phase::Route, None) => None,
         // A limit by address, too much load, a foreign page, or a login that the gateway answers itself.
         (Phase::Route, Some(one)) if exchange.route.is_some() || !is_nowhere(one.reason) => None,
-        // From whose page it came is not recorded.
-        (Phase::Authenticate | Phase::Confirm | Phase::Authorize, Some(one)) if one.reason == Reason::CsrfRefused => None,
+        // From whose page and from where it came is not recorded.
+        (Phase::Authenticate | Phase::Confirm | Phase::Authorize, Some(one)) if is_elsewhere(one.reason) => None,
         (Phase::Authenticate | Phase::Confirm | Phase::Authorize | Phase::AuthorizeBody, Some(one)) if !judged(one) => None,
         (Phase::Route | Phase::Authenticate | Phase::Confirm | Phase::Authorize | Phase::AuthorizeBody, refusal) => {
             Some(Verdict::Deny(refusal))
         }
         (Phase::Limit | Phase::Validate, _) if reads_body() => None,
-        (Phase::Limit | Phase::Validate | Phase::Prepare | Phase::Done, _) => Some(Verdict::Allow),
+        (Phase::Limit | Phase::Validate | Phase::Guard | Phase::Prepare | Phase::Done, _) => Some(Verdict::Allow),
     }
+}
+
+/// Whether a refusal stands on something that no record has.
+fn is_elsewhere(reason: Reason) -> bool {
+    matches!(reason, Reason::CsrfRefused | Reason::GeoFiltered | Reason::GeoUnknown | Reason::GeoUnavailable)
 }
 
 /// Writes the record of a finished request; false where its access was not decided.

@@ -4,7 +4,7 @@ mod body;
 mod claims;
 pub mod condition;
 pub mod rule;
-mod sets;
+pub(in crate::filters) mod sets;
 pub mod shadow;
 mod tenant;
 #[cfg(test)]

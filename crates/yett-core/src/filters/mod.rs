@@ -7,11 +7,13 @@ pub mod concurrency_limit;
 pub mod cors;
 pub mod csrf;
 pub mod external_authorization;
+pub mod geo_filter;
 pub mod header_edits;
 pub mod identity_assertion;
 pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
+pub mod login_guard;
 #[cfg(test)]
 mod many_keys_tests;
 pub mod mirror;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use self::adopt::Adopted;
 pub use self::adopt::{Given, bind_early};
 use self::plan::{Control, Plan};
+use crate::geo::Database;
 use crate::observe::access_log::{ACCESS, DECISIONS, LogWriter};
 use crate::observe::admin::Probe;
 use crate::observe::metrics::WorkerMetrics;
@@ -33,6 +34,7 @@ use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
 use crate::upstream::Health;
 use crate::upstream::health::EndpointHealth;
+use crate::watched::{Watched, now_s};
 
 /// Threads of the service runtime.
 const SERVICE_THREADS: usize = 2;
@@ -207,6 +209,7 @@ impl Gateway {
             "workers": inner.commands.len(),
             "listeners": listeners.collect::<Vec<_>>(),
             "endpoints": current.as_ref().map(|current| endpoints(&current.health)),
+            "geo": inner.shared.geo.files().iter().map(|file| geo(file)).collect::<Vec<_>>(),
             "admin": lock(&inner.admin).map(|address| serde_json::json!({"address": address.to_string()})),
             "connections": inner.metrics.iter().map(|metrics| metrics.open.get()).sum::<u64>(),
             "ready": inner.ready(),
@@ -234,6 +237,12 @@ impl Gateway {
     pub fn revocations(&self, request: &[u8]) -> String {
         let shared = &self.inner.shared;
         shared.service_runtime.block_on(shared.revocations.serve(request)).body.to_string()
+    }
+
+    /// Shows bans of guarded logins, or lifts one: the document of `login_guard::desk`, and the answer, as JSON.
+    #[must_use]
+    pub fn bans(&self, request: &[u8]) -> String {
+        crate::filters::login_guard::desk::serve(&self.inner.shared, request).to_string()
     }
 
     /// Shows use of quotas, or gives a key its whole quota again: the document of `quota::desk`, and the answer, as JSON.
@@ -449,6 +458,18 @@ fn endpoints(health: &Health) -> Vec<serde_json::Value> {
         })
     };
     health.endpoints().into_iter().map(one).collect()
+}
+
+fn geo(file: &Watched<Database>) -> serde_json::Value {
+    let (status, how) = (file.status(), file.how());
+    let age_s = file.ask(|database| database.map(|database| now_s().saturating_sub(database.built_s)));
+    serde_json::json!({
+        "database": how.kind.as_str(),
+        "file": status.path,
+        "age_s": age_s,
+        "old": age_s.is_some_and(|age_s| age_s > how.max_age_s),
+        "current": status.current,
+    })
 }
 
 fn error(pointer: &str, message: &str) -> LoadError {

@@ -180,6 +180,7 @@ impl Plan {
         let ir = &self.snapshot.ir;
         shared.quotas.configure(ir);
         crate::filters::quota::serve(shared);
+        shared.logins.configure(ir);
         if let Some((directory, disk)) = &self.quotas {
             shared.quotas.keep(directory, disk);
         }

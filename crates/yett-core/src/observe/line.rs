@@ -58,6 +58,14 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     let client = record.exchange.map_or_else(|| record.connection.peer.ip().to_canonical(), |exchange| exchange.client);
     address(out, client);
     out.push(b'"');
+    if let Some(geo) = record.exchange.and_then(|exchange| exchange.geo) {
+        if let Some(country) = geo.country.known() {
+            text(out, "country", country.as_str().as_bytes());
+        }
+        if let Some(asn) = geo.asn.known() {
+            number(out, "asn", u64::from(asn));
+        }
+    }
     if let Some(exchange) = record.exchange {
         text(out, "method", exchange.request.method.as_str().as_bytes());
         some(out, "host", exchange.host.as_bytes());
@@ -97,6 +105,7 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
             number(out, "repeat", claim.number.into());
         }
         shadow(out, exchange);
+        login(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
         text(out, "provider", principal.provider.as_bytes());
@@ -147,6 +156,26 @@ fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
     if begun {
         out.push(b']');
     }
+}
+
+/// An attempt to log in: how suspicious it was, and what came of it. Of account and client hashes only.
+fn login(out: &mut Vec<u8>, exchange: &Exchange) {
+    let Some(attempt) = &exchange.attempt else { return };
+    key(out, "login");
+    out.extend_from_slice(b"{\"answer\":\"");
+    out.extend_from_slice(attempt.answer.as_bytes());
+    out.push(b'"');
+    if let Some(outcome) = attempt.outcome {
+        text(out, "outcome", outcome.as_bytes());
+    }
+    number(out, "score", u64::from(attempt.score.total()));
+    for (part, points) in attempt.score.parts() {
+        number(out, part.as_str(), u64::from(points));
+    }
+    let _ = std::io::Write::write_fmt(
+        out,
+        format_args!(",\"account_hash\":\"{:016x}\",\"client_hash\":\"{:016x}\"}}", attempt.account(), attempt.fingerprint),
+    );
 }
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, WorkerMetrics};
-use crate::address_lists::{ListStatus, age_s};
 use crate::ir::LimitLoss;
 use crate::providers::introspection::source::Source;
 use crate::reason::Reason;
@@ -19,6 +18,7 @@ use crate::store::Unavailable;
 use crate::upstream::Health;
 use crate::upstream::health::{Cause as CheckFailure, EndpointHealth};
 use crate::upstream::tls_cause::TlsCause;
+use crate::watched::{Status, age_s, now_s};
 
 /// What is not counted but read at the scrape.
 #[derive(Debug)]
@@ -110,7 +110,9 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     shadow(&mut out, shared);
     state(&mut out, shared);
     quotas(&mut out, shared);
+    logins(&mut out, shared);
     address_lists(&mut out, shared);
+    geo(&mut out, shared);
     responses(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
@@ -234,13 +236,41 @@ fn quotas(out: &mut String, shared: &Shared) {
     }
 }
 
+/// Guarded logins; nothing where there are none.
+fn logins(out: &mut String, shared: &Shared) {
+    let logins = &shared.logins;
+    let watches = logins.watches();
+    if watches.is_empty() {
+        return;
+    }
+    let name = "yett_login_attempts_total";
+    head(out, name, "attempts to log in, by what came of them", "counter");
+    for watch in &watches {
+        for (outcome, count) in watch.all() {
+            let _ = writeln!(out, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", Label(&watch.route));
+        }
+    }
+    let now_ms = crate::server::clock::monotonic_ns() / 1_000_000;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let (held, room) = logins.book.size(now_ms);
+    single(out, "yett_login_keys", "addresses, accounts and the like that guarded logins count now", "gauge", held);
+    single(out, "yett_login_keys_limit", "keys of guarded logins that there is room for", "gauge", room);
+    let help = "counts that keys without a place share";
+    single(out, "yett_login_overflow_total", help, "counter", logins.book.overflowed.get());
+    single(out, "yett_login_bans", "addresses that are banned now", "gauge", count(logins.bans.active(now_ms)));
+    single(out, "yett_login_bans_total", "bans that have begun", "counter", logins.bans.begun.get());
+    let help = "addresses that were not banned because there are too many bans; they are limited";
+    single(out, "yett_login_bans_missing_total", help, "counter", logins.bans.without_room.get());
+    single(out, "yett_login_waiting", "attempts to log in that are slowed down now", "gauge", count(logins.waiting()));
+}
+
 /// Files of addresses; nothing where there are none.
 fn address_lists(out: &mut String, shared: &Shared) {
     let all = shared.address_lists.all();
     if all.is_empty() {
         return;
     }
-    let mut each = |name: &str, help: &str, kind: &str, value: fn(&ListStatus) -> u64| {
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&Status) -> u64| {
         head(out, name, help, kind);
         for file in &all {
             let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), value(file));
@@ -255,6 +285,38 @@ fn address_lists(out: &mut String, shared: &Shared) {
     for file in &all {
         if let Some(modified_ms) = file.modified_ms {
             let _ = writeln!(out, "{name}{{file=\"{}\"}} {}", Label(&file.path), age_s(modified_ms));
+        }
+    }
+}
+
+/// Databases that say where addresses are; nothing where there are none.
+fn geo(out: &mut String, shared: &Shared) {
+    let files = shared.geo.files();
+    if files.is_empty() {
+        return;
+    }
+    let all: Vec<_> = files.iter().map(|file| (file.how().kind.as_str(), file.status())).collect();
+    let mut each = |name: &str, help: &str, kind: &str, value: fn(&Status) -> u64| {
+        head(out, name, help, kind);
+        for (database, file) in &all {
+            let _ = writeln!(out, "{name}{{database=\"{database}\",file=\"{}\"}} {}", Label(&file.path), value(file));
+        }
+    };
+    each("yett_geo_database_entries", "ranges of addresses that a database knows", "gauge", |f| f.entries as u64);
+    each("yett_geo_database_bytes", "bytes of memory that they take", "gauge", |f| f.bytes as u64);
+    each("yett_geo_database_current", "1 while what counts is what the file says", "gauge", |f| f.current.into());
+    each("yett_geo_database_failures_total", "times that a file could not be read", "counter", |f| f.failures);
+    let name = "yett_geo_database_age_seconds";
+    head(out, name, "since when the database that counts has been built", "gauge");
+    for file in &files {
+        if let Some(built_s) = file.ask(|database| database.map(|database| database.built_s)) {
+            let (database, status) = (file.how().kind.as_str(), file.status());
+            let _ = writeln!(
+                out,
+                "{name}{{database=\"{database}\",file=\"{}\"}} {}",
+                Label(&status.path),
+                now_s().saturating_sub(built_s)
+            );
         }
     }
 }

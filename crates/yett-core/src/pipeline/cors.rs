@@ -29,7 +29,7 @@ pub(super) fn preflight(snapshot: &Snapshot, shed: Level, exchange: &mut Exchang
     if shed.refuses(route.priority) {
         return Some(Step::Refuse(Reason::Overloaded.into()));
     }
-    match limit::admit(&route.address_filters, &route.address_limits, &route.shadow_limits, exchange, now) {
+    match limit::admit_to(route, exchange, now) {
         Step::Continue => {}
         other => return Some(other),
     }

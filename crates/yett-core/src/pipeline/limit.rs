@@ -1,9 +1,10 @@
-//! Who may come in by address, and limits: by address before anything is known of the caller, by caller once it is.
+//! Who may come in by address and place, and limits: by address before anything is known of the caller, by caller once it is.
 
 use crate::exchange::{Exchange, Need, Now, Refusal, Step};
 use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::authorize::Ask;
+use crate::filters::geo_filter::{self, GeoFilter};
 use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::rate_limit::{Answered, Asked, Ended};
 use crate::reason::Reason;
@@ -11,15 +12,20 @@ use crate::snapshot::{Access, Route, Snapshot};
 
 /// The listener's lists and limits by address.
 pub(super) fn screen(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+    exchange.geo = snapshot.geo.as_ref().map(|geo| geo.locate(exchange.client));
     match snapshot.listener(&exchange.connection.listener) {
-        Some(listener) => admit(&listener.address_filters, &listener.address_limits, &listener.shadow_limits, exchange, now),
+        Some(listener) => {
+            let (addresses, places) = (&listener.address_filters, &listener.geo_filters);
+            admit(addresses, places, &listener.address_limits, &listener.shadow_limits, exchange, now)
+        }
         None => Step::Refuse(Reason::RouteNotFound.into()),
     }
 }
 
-/// Whether an address may come in, and then how often: who may not costs nothing.
-pub(super) fn admit(
+/// Whether an address may come in, also by where it is, and then how often: who may not costs nothing.
+fn admit(
     filters: &[AddressFilter],
+    places: &[GeoFilter],
     limits: &[AddressLimit],
     tried: &ShadowLimits,
     exchange: &mut Exchange,
@@ -30,7 +36,24 @@ pub(super) fn admit(
             return Step::Refuse(refusal);
         }
     }
+    if let Err(refusal) = geo_filter::admit(places, exchange) {
+        return Step::Refuse(refusal);
+    }
     charge_address(limits, tried, exchange, now)
+}
+
+/// Whether an address may use a route, and then how often.
+pub(super) fn admit_to(route: &Route, exchange: &mut Exchange, now: Now) -> Step {
+    let (addresses, places) = (&route.address_filters, &route.geo_filters);
+    admit(addresses, places, &route.address_limits, &route.shadow_limits, exchange, now)
+}
+
+/// Whoever of it had to be known before it was told whether its place lets it in.
+pub(super) fn placed(snapshot: &Snapshot, exchange: &Exchange) -> Step {
+    match snapshot.route(exchange.route).map_or(Ok(()), |route| geo_filter::confirm(&route.geo_filters, exchange)) {
+        Ok(()) => Step::Continue,
+        Err(refusal) => Step::Refuse(refusal),
+    }
 }
 
 /// Charges limits by address, one after the other; where all have room, also those in shadow.

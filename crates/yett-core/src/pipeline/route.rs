@@ -1,7 +1,7 @@
 //! Route: which one takes this request, or 404, or 405.
 
 use crate::exchange::{Exchange, Now, Refusal, Step, Upgrade, Variables};
-use crate::pipeline::{cors, limit, redirect};
+use crate::pipeline::{cors, guard, limit, redirect};
 use crate::reason::Reason;
 use crate::resilience::shed::Level;
 use crate::router::{Match, Source, Wanted};
@@ -33,9 +33,12 @@ pub(super) fn route(snapshot: &Snapshot, shed: Level, exchange: &mut Exchange, n
                 return Step::Refuse(Reason::Overloaded.into());
             }
             // Before authenticate, so that a wrong credential is charged too.
-            match limit::admit(&route.address_filters, &route.address_limits, &route.shadow_limits, exchange, now) {
+            match limit::admit_to(route, exchange, now) {
                 Step::Continue => match upgrade(route, exchange) {
-                    Step::Continue => cors::check(route, exchange),
+                    Step::Continue => match cors::check(route, exchange) {
+                        Step::Continue => guard::screen(route, exchange, now),
+                        other => other,
+                    },
                     other => other,
                 },
                 other => other,

@@ -116,6 +116,7 @@ impl<C: Client> Lane<C> {
         let begun = |transfer: &Transfer<'_, C>| if transfer.upload == Upload::Sent { transfer.up_moved.max(time) } else { time };
         let timed = !self.exchange.owing.is_empty() && job.route.rate_limits.is_timed();
         attempted.declared.clear();
+        attempted.told = None;
         let answered = if http2 {
             let sending = Sending { job: *job, exchange: &self.exchange, endpoint: &endpoint, host };
             Box::pin(transfer.head_http2(&sending, &mut self.response)).await
@@ -139,6 +140,7 @@ impl<C: Client> Lane<C> {
         let status = self.response.status;
         // Before anything is judged or edited, so that nothing of that changes the cost.
         attempted.declared = job.route.rate_limits.declared(&mut self.response.headers);
+        attempted.told = job.route.login_guard.as_ref().map(|guard| guard.told(&self.response));
         if let Some(tries) = &mut tries {
             if tries.rejects(status) {
                 let sent = transfer.upload == Upload::Sent;

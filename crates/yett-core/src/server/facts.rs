@@ -62,8 +62,8 @@ impl<C: Client> Lane<C> {
                 note(&worker.shared, answer.as_ref().map(drop).map_err(|why| *why), now());
                 self.exchange.limits_answered = Some(Box::new(asked.answered(answer)));
             }
-            // Read by `Lane::hold_for_phases`: nobody may be left to answer.
-            Need::Body { .. } => {}
+            // Done by `Lane::decide`: nobody may be left to answer.
+            Need::Body { .. } | Need::Pause { .. } => {}
             Need::Revoke(ref revocations) => {
                 let mut acknowledged = true;
                 for one in revocations {

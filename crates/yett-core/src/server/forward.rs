@@ -18,6 +18,7 @@ use super::transfer::Limits;
 use super::worker::{View, Worker};
 use crate::body::Body;
 use crate::exchange::{Framing, Now, Refusal};
+use crate::filters::login_guard::Told;
 use crate::filters::rate_limit::Declared;
 use crate::grpc;
 use crate::http1::request;
@@ -41,6 +42,8 @@ pub struct Attempted {
     pub asked: bool,
     /// What the last answer says of its cost.
     pub declared: Declared,
+    /// What the last answer says of an attempt to log in.
+    pub told: Option<Told>,
     /// Nanoseconds in which the service was waited for, where a cost is by them.
     pub service_ns: u64,
 }

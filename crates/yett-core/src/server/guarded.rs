@@ -188,7 +188,7 @@ impl<C: Client> Lane<C> {
     }
 
     /// Waits; false if the client left meanwhile.
-    async fn pause(&mut self, until: u64) -> bool {
+    pub(super) async fn pause(&mut self, until: u64) -> bool {
         let Self { client, timer, .. } = self;
         timer.within(until, poll_fn(|cx| client.poll_gone(cx))).await.is_none()
     }

@@ -190,9 +190,13 @@ impl<C: Client> Lane<C> {
             let ended = Ended { asked: *asked, declared, bytes: passed, service_ns: *service_ns };
             pipeline::settle(&view.snapshot, &mut self.exchange, &ended, now());
         }
+        if self.exchange.attempt.is_some() {
+            pipeline::told(&view.snapshot, &mut self.exchange, attempted.asked, attempted.told, now());
+        }
         self.record(worker, view, started, failed.as_ref(), &attempted, truncated);
         self.exchange.body = None;
         self.exchange.validated = None;
+        self.exchange.attempt = None;
         // The request has ended; what lingers or idles is none.
         self.exchange.under_way.clear();
         next
@@ -240,6 +244,11 @@ impl<C: Client> Lane<C> {
                 // Boxed: other requests do not carry the room.
                 Need::Body { limit, within_ms } => {
                     Box::pin(self.hold_for_phases(view, (limit, within_ms), started, head.expect_continue)).await?;
+                }
+                Need::Pause { ms } => {
+                    if !Box::pin(self.pause(after(monotonic_ns(), ms))).await {
+                        return Err(ClientGone);
+                    }
                 }
                 need => self.fetch(worker, view, &need, started).await,
             }

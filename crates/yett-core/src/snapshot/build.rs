@@ -21,7 +21,9 @@ use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
 use crate::filters::external_authorization::ExternalAuthorization;
+use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -35,6 +37,7 @@ use crate::filters::rewrite::Rewrite;
 use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
+use crate::geo::Geo;
 use crate::ir::{self, Ir};
 use crate::protected_resource::{PREFIX, ProtectedResources, scopes};
 use crate::providers::dpop::Dpop;
@@ -111,6 +114,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
             provider.map(Provider::issuers).unwrap_or_default()
         }),
         challenges: ir.challenges.then(|| Arc::clone(&shared.challenges)),
+        geo: ir.geo.as_ref().map(|spec| Geo::build(spec, shared)),
         ir: Arc::new(ir),
         routes,
         providers,
@@ -221,7 +225,8 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.external_authorization,
             &spec.cors,
             &spec.csrf,
-            &spec.address_filters
+            &spec.address_filters,
+            &spec.geo_filters
         )
     );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
@@ -312,6 +317,7 @@ fn listeners(ir: &Ir, lists: &Lists, shared: &Arc<Shared>, errors: &mut Errors) 
                 || format!("/listeners/{index}/address_filters"),
                 errors,
             ),
+            geo_filters: geo_filters(&spec.geo_filters, ir, lists, || format!("/listeners/{index}/geo_filters"), errors),
             address_limits: address_limits(&spec.address_limits, shared, pointer, errors),
             shadow_limits: shadow_limits(
                 &spec.shadow_limits,
@@ -472,6 +478,16 @@ fn address_filters(
     specs.iter().filter_map(|spec| errors.take(&pointer, AddressFilter::build(spec, lists))).collect()
 }
 
+fn geo_filters(
+    specs: &[ir::GeoFilter],
+    ir: &Ir,
+    lists: &Lists,
+    pointer: impl Fn() -> String,
+    errors: &mut Errors,
+) -> Vec<GeoFilter> {
+    specs.iter().filter_map(|spec| errors.take(&pointer, GeoFilter::build(spec, ir.geo.as_ref(), lists))).collect()
+}
+
 fn address_limits(
     specs: &[ir::RateLimit],
     shared: &Arc<Shared>,
@@ -576,6 +592,7 @@ impl Context<'_> {
             _ => Vec::new(),
         };
         let address_filters = address_filters(&spec.address_filters, self.lists, || at("address_filters"), errors);
+        let geo_filters = geo_filters(&spec.geo_filters, self.ir, self.lists, || at("geo_filters"), errors);
         let address_limits = address_limits(&spec.address_limits, self.shared, || at("address_limits"), errors);
         let readable = match &spec.access {
             ir::Access::Authenticated(authenticated) => Some(self.readable(spec, authenticated, &variables)),
@@ -617,6 +634,12 @@ impl Context<'_> {
                 None
             }
         };
+        let login_guard = spec.login_guard.as_ref().map(|one| LoginGuard::build(one, &spec.name, shared)).transpose();
+        let login_guard = errors.take(|| at("login_guard"), login_guard);
+        if spec.login_guard.is_some() && (spec.websocket.is_some() || !matches!(&spec.action, ir::Action::Forward(_))) {
+            let message = "a guarded login needs a service that says whether it succeeded".to_owned();
+            errors.0.push(LoadError { pointer: at("login_guard"), message });
+        }
         let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
         if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "repeats are those of a caller, and a public route has none".to_owned();
@@ -668,6 +691,7 @@ impl Context<'_> {
         own_headers.extend(judged.map(lower));
         own_headers.extend(external.iter().flatten().flat_map(ExternalAuthorization::fields).map(lower));
         own_headers.extend(rate_limits.iter().flat_map(RateLimits::headers).map(lower));
+        own_headers.extend(login_guard.iter().flatten().flat_map(LoginGuard::headers).map(lower));
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
@@ -676,6 +700,10 @@ impl Context<'_> {
             let message = "a public route knows no callers; `tenant`, `deny`, `hidden` and `response_tenant` have no place there"
                 .to_owned();
             errors.0.push(LoadError { pointer: at("access"), message });
+        }
+        if access_public && geo_filters.iter().any(GeoFilter::waits) {
+            let message = "a public route knows no callers whom `geo_filter` could except".to_owned();
+            errors.0.push(LoadError { pointer: at("geo_filters"), message });
         }
         if spec.hidden && spec.matches.path.starts_with(PREFIX) {
             let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");
@@ -699,10 +727,12 @@ impl Context<'_> {
             scope: scope(spec),
             well_known: spec.matches.path.starts_with(PREFIX),
             address_filters,
+            geo_filters,
             address_limits,
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
             quotas: quotas?,
+            login_guard: login_guard?,
             repeats,
             shadow_limits: tried,
             action: action?,
@@ -794,6 +824,7 @@ impl Context<'_> {
         Readable {
             claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
             headers: Vec::new(),
+            geo: self.ir.geo.as_ref().map(ir::Geo::readable).unwrap_or_default(),
             body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }

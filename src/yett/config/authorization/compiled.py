@@ -204,7 +204,9 @@ class Authorization:
         found = template.read(self.policy.path)
         variables = [] if isinstance(found, str) else list(found.variables)
         claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
-        fault = condition.check(text, claims, headers, variables, self._body())
+        geo = self.merger.gateway.geo
+        known = geo.readable if geo else []
+        fault = condition.check(text, claims, headers, variables, self._body(), known)
         if fault is not None:
             place = (*where, "when") if self._stands((*where, "when")) else where
             error = condition.error(self.merger, place, text, fault)

@@ -39,11 +39,16 @@ def _checked(source: str, readable: str) -> Fault | None:
 
 
 def check(
-    source: str, claims: dict[str, dict[str, str]], headers: list[str], variables: list[str], body: Any = None
+    source: str,
+    claims: dict[str, dict[str, str]],
+    headers: list[str],
+    variables: list[str],
+    body: Any = None,
+    geo: list[str] | None = None,
 ) -> Fault | None:
     """The first fault of a condition that may read these claims (types by provider), header fields and path variables,
-    and a body of this JSON Schema."""
-    readable = {"claims": claims, "headers": headers, "variables": variables}
+    a body of this JSON Schema, and this of where an address is."""
+    readable = {"claims": claims, "headers": headers, "variables": variables, "geo": geo or []}
     if body is not None:
         readable["body"] = body
     return _checked(source, json.dumps(readable, sort_keys=True))

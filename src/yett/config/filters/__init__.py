@@ -23,6 +23,7 @@ class Filter:
 
 FILTERS: tuple[Filter, ...] = (
     Filter("address_filter", "screen", ("listener", "group", "route"), "all"),
+    Filter("geo_filter", "screen", ("listener", "group", "route"), "all"),
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("cors", "route", ("group", "route"), "one"),
@@ -34,6 +35,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("rate_limit", "limit", ("group", "route"), "all"),
     Filter("quota", "limit", ("group", "route"), "all"),
     Filter("request_validation", "validate", ("group", "route"), "one"),
+    Filter("login_guard", "guard", ("route",), "one"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),
     Filter("split", "forward", ("group", "route"), "one"),

@@ -265,8 +265,10 @@ class Limits:
         found = template.read(self.policy.path)
         variables = [] if isinstance(found, str) else list(found.variables)
         claims = {name: self.merger.claim_types(name) for name in self.policy.callers_of}
-        fault = condition.check(text, claims, [], variables)
-        typed = condition.check(f"({text}) {compared}", claims, [], variables)
+        geo = self.merger.gateway.geo
+        known = geo.readable if geo else []
+        fault = condition.check(text, claims, [], variables, geo=known)
+        typed = condition.check(f"({text}) {compared}", claims, [], variables, geo=known)
         if typed is None:
             return
         # Of no type at all, it is wrong by itself; otherwise only its type is.

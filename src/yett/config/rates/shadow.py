@@ -57,3 +57,6 @@ def stated(
         for name, limit in getattr(item, key, {}).items():
             if not limit.enforced:
                 yield (*where, key, name), f"{source}: {key}.{name}", limit
+    guard = getattr(item, "login_guard", None)
+    if guard is not None and not guard.enforced:
+        yield (*where, "login_guard"), f"{source}: login_guard", guard

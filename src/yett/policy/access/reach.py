@@ -16,6 +16,7 @@ BATCH = 2_000
 CONDITIONS = {"claims", "addresses", "times", "device", "when"}
 FURTHER = {
     "insufficient_user_authentication": "a strong and recent enough login",
+    "login_unreadable": "an account that it names",
     "not_bound": "a token that is bound to a key",
     "proof_missing": "a token that is bound to a key",
     "client_certificate_required": "a client certificate",

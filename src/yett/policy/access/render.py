@@ -6,7 +6,9 @@ import html
 from collections.abc import Iterator
 from typing import Any
 
+from yett.config.words import code
 from yett.policy.access.reach import Access, Cell, Row
+from yett.policy.markdown import cell as escaped
 
 HEAD = ("route", "methods", "path", "who")
 
@@ -48,13 +50,9 @@ def markdown(access: Access) -> Iterator[str]:
     yield "| route | methods | path | who |"
     yield "|---|---|---|---|"
     for row in access.rows:
-        people = "<br>".join(_escaped(person) for person in who(row))
-        yield f"| {_escaped(row.route)} | {' '.join(row.methods)} | `{row.path.replace('|', '%7C')}` | {people} |"
+        people = "<br>".join(escaped(person) for person in who(row))
+        yield f"| {escaped(row.route)} | {' '.join(row.methods)} | {escaped(code(row.path))} | {people} |"
     yield from notes(access)
-
-
-def _escaped(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", "\\|")
 
 
 def page(access: Access, title: str) -> str:

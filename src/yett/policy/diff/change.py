@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from yett.config.words import code, one_line
+
 # Hexadecimal digits of an id that stand for its content: nobody finds another difference with the same ones.
 DIGEST = 16
 
@@ -49,7 +51,7 @@ class Change:
     def id(self) -> str:
         """Stable for exactly this difference: the same place with another content is another one."""
         content = json.dumps([self.kind, self.text, self.old, self.new, self.names], sort_keys=True)
-        return f"{self.where}@{hashlib.sha256(content.encode()).hexdigest()[:DIGEST]}"
+        return f"{one_line(self.where)}@{hashlib.sha256(content.encode()).hexdigest()[:DIGEST]}"
 
 
 def example(change: Change, text: str) -> Change:
@@ -139,7 +141,7 @@ def counted(parts: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], dict[
 
 def quoted(names: Iterable[str]) -> str:
     """All of them: what is cut off cannot be judged."""
-    return ", ".join(f"`{name}`" for name in sorted(names))
+    return ", ".join(code(name) for name in sorted(names))
 
 
 def rest(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from yett.config.base import listed
-from yett.policy.diff import addresses, listeners, process, providers, services
+from yett.policy.diff import addresses, listeners, places, process, providers, services
 from yett.policy.diff.change import Change, Kind, accounted, moved, moves, rest, widens
 from yett.policy.diff.routes import Routes
 
@@ -20,7 +20,7 @@ IDENTITY = {
 }
 PARTS = {
     "routes", "providers", "secrets", "listeners", "services", "access_log", "decision_log", "admin", "state", "dpop", "security_events",
-    "security_headers", "process", "environment", "zone", "identity", "challenges", "certificates", "address_lists",
+    "security_headers", "process", "environment", "zone", "identity", "challenges", "certificates", "address_lists", "geo",
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def _all(old: Document, new: Document) -> Iterator[Change]:
     yield from services.compare(old, new)
     yield from process.compare(old, new)
     yield from addresses.lists(old, new)
+    yield from places.databases(old.get("geo"), new.get("geo"))
     for key in ("environment", "zone", "challenges"):
         yield from moved(key, f"`{key}` is different", old.get(key), new.get(key), None)
     text = "what assertions of identity are signed with"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff import addresses, shadow
+from yett.policy.diff import addresses, places, shadow
 from yett.policy.diff.change import (
     Change,
     at,
@@ -16,6 +17,7 @@ from yett.policy.diff.change import (
     moves,
     named,
     narrows,
+    quoted,
     rest,
     subset,
     switched,
@@ -38,14 +40,26 @@ PAIR = {"chain": None, "key": None}
 def compare(old: Document, new: Document) -> Iterator[Change]:
     """Every difference of listeners."""
     before, after = named(old["listeners"]), named(new["listeners"])
-    yield from each("listeners", "listener", before, after, narrows, _listener)
+    taken = {name: one["address"] for name, one in before.items()}
+    yield from each(
+        "listeners", "listener", before, after, narrows, functools.partial(_listener, taken=taken)
+    )
     for name in after.keys() - before.keys():
         text = f"listener `{name}` is new, on {after[name]['address']}"
         yield widens(f"listeners.{name}", text, None, after[name])
 
 
-def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
-    yield from address("address", f"{what} listens", old["address"], new["address"])
+def _listener(what: str, old: Document, new: Document, taken: dict[str, str]) -> Iterator[Change]:
+    others = [
+        name
+        for name, one in taken.items()
+        if name != old["name"] and _meet(one, new["address"]) and not _meet(one, old["address"])
+    ]
+    if others and old["address"] != new["address"]:
+        text = f"{what} listens on {new['address']}, where {quoted(others)} did: other routes stand there now"
+        yield widens("address", text, old["address"], new["address"])
+    else:
+        yield from address("address", f"{what} listens", old["address"], new["address"])
     yield from at("tls", _tls(what, old["tls"], new["tls"]))
     for key in ("trusted_proxies", "proxy_protocol"):
         before, after = old.get(key), new.get(key)
@@ -53,6 +67,8 @@ def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
             yield widens(key, f"{what} believes others about the client's address", before, after)
     found = addresses.filters(old.get("address_filters", []), new.get("address_filters", []))
     yield from at("address_filters", found)
+    found = places.filters(old.get("geo_filters", []), new.get("geo_filters", []))
+    yield from at("geo_filters", found)
     yield from limits("address_limits", old["address_limits"], new["address_limits"])
     yield from shadow.limits(old.get("shadow_limits", []), new.get("shadow_limits", []))
     for key in LIMITS:
@@ -71,7 +87,7 @@ def _listener(what: str, old: Document, new: Document) -> Iterator[Change]:
             gone = after is None and key != "http2"
             yield (narrows if gone else widens)(key, f"{what}: `{key}` is different", before, after)
     known = {
-        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_filters", "address_limits", "shadow_limits", "limits", "timeouts", "http2",
+        "name", "address", "tls", "trusted_proxies", "proxy_protocol", "address_filters", "geo_filters", "address_limits", "shadow_limits", "limits", "timeouts", "http2",
         "redirect", "passthrough",
     }  # fmt: skip
     yield from rest("", what, old, new, known)
@@ -86,11 +102,24 @@ def address(where: str, what: str, old: str, new: str) -> Iterator[Change]:
     yield make(where, f"{what} on {new}, before on {old}", old, new)
 
 
+def _meet(one: str, other: str) -> bool:
+    """Whether a client of one address and port may have come to the other one; port 0 is any that is free."""
+    (host, _, port), (others, _, theirs) = one.rpartition(":"), other.rpartition(":")
+    hosts = [_host(name) for name in (host, others)]
+    anywhere = any(name is not None and name.is_unspecified for name in hosts)
+    return port == theirs != "0" and (host == others or anywhere)
+
+
 def _loopback(host: str) -> bool:
+    found = _host(host)
+    return found is not None and found.is_loopback
+
+
+def _host(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(name.strip("[]"))
     except ValueError:
-        return False
+        return None
 
 
 def _tls(what: str, old: Document | None, new: Document | None) -> Iterator[Change]:

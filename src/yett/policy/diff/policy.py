@@ -7,7 +7,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import addresses, browsers, rules, shadow, validation
+from yett.policy.diff import addresses, browsers, logins, places, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -27,8 +27,8 @@ from yett.policy.diff.quotas import quotas
 Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
-    "assurance", "address_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "quotas", "shadow_limits", "body_limit",
-    "websocket", "cors", "csrf",
+    "assurance", "address_filters", "geo_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "quotas", "shadow_limits", "body_limit",
+    "websocket", "cors", "csrf", "login_guard",
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
@@ -52,6 +52,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from at(
         "address_filters", addresses.filters(old.get("address_filters", []), new.get("address_filters", []))
     )
+    yield from at("geo_filters", places.filters(old.get("geo_filters", []), new.get("geo_filters", [])))
     for key in ("address_limits", "rate_limits"):
         yield from limits(key, old[key], new[key])
     yield from concurrency(old.get("concurrency_limits", []), new.get("concurrency_limits", []))
@@ -63,6 +64,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from _websocket(old.get("websocket"), new.get("websocket"))
     yield from at("cors", browsers.cors(old.get("cors"), new.get("cors")))
     yield from at("csrf", browsers.csrf(old.get("csrf"), new.get("csrf")))
+    yield from at("login_guard", logins.login_guard(old.get("login_guard"), new.get("login_guard")))
     before, after = old.get("response_tenant"), new.get("response_tenant")
     if before != after:
         text = "the tenant of answers is checked " + ("now" if before is None else "otherwise or not at all")
@@ -222,7 +224,6 @@ def _facts(old: Document, new: Document) -> Iterator[Change]:
         yield widens("facts", text, *pair)
     elif set(changed) - {"name"}:
         yield moves("facts", f"{listed(changed)} of the route is different", *pair)
-    shown = [bool(one.get("hidden")) for one in (old, new)]
-    if shown[0] != shown[1]:
-        text = "who is refused sees " + ("that it is there" if shown[0] else "nothing of it")
-        yield moves("hidden", text, *shown)
+    hidden = [bool(one.get("hidden")) for one in (old, new)]
+    seen = "who is refused sees that it is there"
+    yield from flag("hidden", "who is refused sees nothing of it", seen, *hidden)

@@ -21,7 +21,11 @@ from yett.policy.diff.change import (
 from yett.policy.diff.listeners import address
 
 Document = dict[str, Any]
-SIZES = ("verdict_cache", "introspection_cache", "limit_keys", "quota_keys", "revocations", "drain_ms")
+SIZES = ("verdict_cache", "introspection_cache", "drain_ms")
+# Whoever finds no room shares what is limited with others.
+KEYS = {"limit_keys": "rate and address limits", "quota_keys": "quotas", "login_keys": "guarded logins"}
+ROOM = 100_000
+"""What the data plane takes where nothing is said, of keys and revocations (`crates/yett-core/src/ir.rs`)."""
 # What the data plane takes where nothing is said (`crates/yett-core/src/ir.rs`).
 DPOP: Document = {"algorithms": ["ES256", "EdDSA", "ES384", "PS256", "RS256"], "max_age_s": 60, "leeway_s": 5}
 
@@ -48,10 +52,24 @@ def _process(old: Document, new: Document) -> Iterator[Change]:
     yield from bound(
         "load_shedding_ms", "the delay beyond which requests are refused", delays[0], delays[1], " ms"
     )
+    for key, what in KEYS.items():
+        text = f"callers who do not share what is left of {what} (`{key}`)"
+        yield from bound(key, text, old.get(key, ROOM), new.get(key, ROOM))
+    rooms = [one.get("revocations", ROOM) for one in (old, new)]
+    if rooms[0] != rooms[1]:
+        # one that finds no room is refused, and who was meant goes on
+        make = widens if rooms[1] < rooms[0] else narrows
+        text = f"revocations that there is room for: {rooms[0]} before, {rooms[1]} now"
+        yield make("revocations", text, *rooms)
+    for key in ("revocations", *KEYS):
+        if old.get(key, ROOM) == new.get(key, ROOM):
+            yield from moved(key, f"`{key}` is the default", old.get(key), new.get(key), None)
     for key in SIZES:
         text = f"`{key}`: {old.get(key, 'the default')} before, {new.get(key, 'the default')} now"
         yield from moved(key, text, old.get(key), new.get(key), None)
-    yield from rest("", "the process", old, new, {"buffered_bytes", "load_shedding_ms", *SIZES})
+    yield from rest(
+        "", "the process", old, new, {"buffered_bytes", "load_shedding_ms", "revocations", *KEYS, *SIZES}
+    )
 
 
 def _log(old: Any, new: Any) -> Iterator[Change]:

@@ -13,6 +13,7 @@ from yett.policy.diff.change import (
     at,
     bound,
     flag,
+    moved,
     moves,
     named,
     narrows,
@@ -156,6 +157,10 @@ def _keys(old: Document, new: Document) -> Iterator[Change]:
     """Fewer keys of the same set narrow; everything else may let in tokens that somebody else signs."""
     sets = [_inline(one) for one in (old, new)]
     if sets[0] is None or sets[1] is None:
+        (was, before), (kind, after) = (next(iter(one.items())) for one in (old, new))
+        if was == kind and isinstance(before, dict) and isinstance(after, dict):
+            yield from at("jwks", _fetched("the keys", before, after))
+            return
         yield widens("jwks", f"the keys come from {_origin(new)}, before from {_origin(old)}", old, new)
         return
     added, removed = sets[1].keys() - sets[0].keys(), sets[0].keys() - sets[1].keys()
@@ -166,6 +171,31 @@ def _keys(old: Document, new: Document) -> Iterator[Change]:
             yield make("jwks" if make is widens else "jwks.less", f"signing key {names} {text}", old, new)
     if not added and not removed:
         yield moves("jwks.order", "the same signing keys stand there otherwise", old, new)
+
+
+def _fetched(what: str, old: Document, new: Document) -> Iterator[Change]:
+    """What is fetched: from where, how surely, and how long it counts."""
+    places = [one.get("url") or "where the issuer says" for one in (old, new)]
+    if places[0] != places[1]:
+        yield widens("url", f"{what} come from {places[1]}, before from {places[0]}", old, new)
+    for key, text in (("refresh_ms", "before they are fetched again"), ("stale_ms", "where they cannot be fetched")):  # fmt: skip
+        yield from bound(key, f"how long {what} count {text}", old.get(key), new.get(key), " ms")
+    pauses = [old.get("min_interval_ms"), new.get("min_interval_ms")]
+    yield from moved(
+        "min_interval_ms", f"{what} may be fetched again sooner or later", pauses[0], pauses[1], None
+    )
+    tls = [not one.get("plaintext") for one in (old, new)]
+    yield from flag("plaintext", f"{what} come over TLS", f"{what} may come over plain HTTP", *tls)
+    if old.get("ca") != new.get("ca"):
+        text = f"other authorities vouch for where {what} come from"
+        yield widens("ca", text, old.get("ca"), new.get("ca"))
+    hosts = [one.get("hosts", []) for one in (old, new)]
+    yield from subset("hosts", f"hosts of which {what} may speak", hosts[0], hosts[1])
+    if old.get("discovery") != new.get("discovery"):
+        found = _fetched("the issuer's metadata", old.get("discovery") or {}, new.get("discovery") or {})
+        yield from at("discovery", found)
+    known = {"url", "refresh_ms", "stale_ms", "min_interval_ms", "plaintext", "ca", "hosts", "discovery"}
+    yield from rest("", f"how {what} are fetched", old, new, known)
 
 
 def _inline(jwks: Document) -> dict[str, str] | None:
@@ -182,6 +212,6 @@ def _inline(jwks: Document) -> dict[str, str] | None:
 
 def _origin(jwks: Document) -> str:
     kind, value = next(iter(jwks.items()))
-    if kind == "url":
+    if isinstance(value, dict) and value.get("url"):
         return f"{value['url']}"
     return {"inline": "a file", "discovered": "the issuer's metadata"}.get(kind, "a secret")

@@ -47,7 +47,9 @@ def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
         if one.get("warn") != other.get("warn"):
             yield moves(f"{where}.warn", f"{what} has other thresholds", one.get("warn"), other.get("warn"))
         strict, loose = f"{what} is shared by instances", f"{what} is each machine's own"
-        yield from flag(f"{where}.shared", strict, loose, "shared" in one, "shared" in other)
+        yield from flag(
+            f"{where}.shared", strict, loose, one.get("shared") is True, other.get("shared") is True
+        )
         strict = f"{what} refuses while use cannot be written down or Redis does not answer"
         loose = f"{what} is counted in memory alone while use cannot be written down or Redis does not answer"
         yield from flag(

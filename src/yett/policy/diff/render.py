@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from yett.config.words import code, one_line
 from yett.policy.diff.change import Change, Kind
+from yett.policy.markdown import cell
 
 
 def lines(changes: list[Change], allowed: Collection[str]) -> Iterator[str]:
     """One a line, its id and example below; then the counts."""
     for one in changes:
         note = " (allowed)" if one.id in allowed else ""
-        yield f"{one.kind.value.upper():<8}{one.text}{note}"
+        yield f"{one.kind.value.upper():<8}{one_line(one.text)}{note}"
         if one.kind is Kind.WIDENS:
             yield f"        id: {one.id}"
-            yield f"        example: {one.example or 'none was found among samples'}"
+            yield f"        example: {one_line(one.example or 'none was found among samples')}"
     if changes:
         yield ""
     yield summary(changes)
@@ -54,15 +55,11 @@ def markdown(changes: list[Change], allowed: Collection[str]) -> Iterator[str]:
     for one in changes:
         mark = {"widens": "widens", "narrows": "narrows", "moves": "moves"}[one.kind.value]
         mark = f"**{mark}**" if one in refused else f"{mark}, allowed" if one.kind is Kind.WIDENS else mark
-        what = _cell(one.text) + (f"<br>`{one.id}`" if one.kind is Kind.WIDENS else "")
-        yield f"| {mark} | {what} | {_cell(one.example or '')} |"
+        what = cell(one.text) + (f"<br>{cell(code(one.id))}" if one.kind is Kind.WIDENS else "")
+        yield f"| {mark} | {what} | {cell(one.example or '')} |"
     if refused:
         yield ""
         yield "To allow one on purpose: `yett diff OLD NEW --allow-widening ID`."
-
-
-def _cell(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
 def document(changes: list[Change], allowed: Collection[str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Routes:
 
     def __init__(self, old: Document, new: Document) -> None:
         self.old, self.new = named(old["routes"]), named(new["routes"])
+        self.sheds = old["process"].get("load_shedding_ms") is not None
         self.kinds = {
             provider["name"]: provider["type"]
             for document in (old, new)
@@ -83,7 +84,7 @@ class Routes:
         if shrinks & {"hosts", "hosts.less", "match.headers", "match.query"}:
             yield from self._rises(old, new)
         yield from policy.compare(old, new, self.kinds)
-        yield from effects.compare(old, new)
+        yield from effects.compare(old, new, self.sheds)
         known = {*policy.FIELDS, *MATCH, *effects.FIELDS, "name", "group"}
         yield from rest("", "the route", old, new, known)
 
@@ -193,7 +194,7 @@ def _neutral(route: Document, name: str) -> Document:
             found[key] = [_limit(one, own, name) for one in route[key]]
     if "shadow_limits" in route:
         found["shadow_limits"] = [_tried(one, own, name) for one in route["shadow_limits"]]
-    for key in ("tenants", "deny", "limit_classes", "address_filters"):
+    for key in ("tenants", "deny", "limit_classes", "address_filters", "geo_filters"):
         if key in route:
             found[key] = [_sourced(one, own, name) for one in route[key]]
     if "shadow" in route:

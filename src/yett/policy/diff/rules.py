@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from yett.config.words import code
 from yett.policy import needed
 from yett.policy.diff import logic
 from yett.policy.diff.change import Change, moves, narrows, unknown, widens
@@ -63,7 +64,7 @@ def _clauses(where: str, what: str, old: list[logic.Clause], new: list[logic.Cla
 
 
 def _any(clause: logic.Clause) -> str:
-    return " or ".join(f"`{name}`" for name in sorted(clause)) or "nobody"
+    return " or ".join(code(name) for name in sorted(clause)) or "nobody"
 
 
 def _claim_tests(rules: list[Document]) -> list[tuple[str, Document]]:
@@ -75,11 +76,13 @@ def _claims(old: list[tuple[str, Document]], new: list[tuple[str, Document]]) ->
         same = [other for claim, other in new if claim == name]
         if not any(logic.claim_implies(other, test) for other in same):
             now = f"{needed.claim(same[0])} now" if same else " does not matter any more"
-            yield widens(f"claims.{name}", f"the claim `{name}`{needed.claim(test)} before,{now}", test, same)
+            yield widens(
+                f"claims.{name}", f"the claim {code(name)}{needed.claim(test)} before,{now}", test, same
+            )
     for name, test in new:
         same = [other for claim, other in old if claim == name]
         if not any(logic.claim_implies(other, test) for other in same):
-            text = f"the claim `{name}`{needed.claim(test)} is needed"
+            text = f"the claim {code(name)}{needed.claim(test)} is needed"
             yield narrows(f"claims.{name}.more", text, same, test)
 
 
@@ -115,7 +118,7 @@ def _conditions(old: list[Document], new: list[Document]) -> Iterator[Change]:
 
 
 def _quoted(parts: list[str]) -> str:
-    return " and ".join(f"`{part}`" for part in parts)
+    return " and ".join(code(part) for part in parts)
 
 
 def _strange(where: str, what: str, old: list[Document], new: list[Document]) -> Iterator[Change]:
@@ -182,11 +185,11 @@ def deny(old: list[Document], new: list[Document]) -> Iterator[Change]:
 
     for rule in old:
         if not any(covers(other, rule) or other == rule for other in new):
-            text = f"`{rule['source']}` denies less, or nothing"
+            text = f"{code(rule['source'])} denies less, or nothing"
             yield widens(f"deny.{_label(rule)}", text, rule, new)
     for rule in new:
         if not any(covers(other, rule) or other == rule for other in old):
-            yield narrows(f"deny.{_label(rule)}.more", f"`{rule['source']}` denies", old, rule)
+            yield narrows(f"deny.{_label(rule)}.more", f"{code(rule['source'])} denies", old, rule)
     sources = [
         sorted([rule["source"], *sorted(rule.get("headers", ()))] for rule in these) for these in (old, new)
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import Any
+
+from yett.config.words import code
+from yett.policy.markdown import cell
 
 MOST = 20
 """Groups and kinds that are shown; `--format json` has all."""
@@ -49,7 +51,9 @@ def _what(group: dict[str, Any]) -> str:
     _, before, now = KINDS[group["flip"]]
     old, new = group["route"], group["route_now"]
     where = (
-        f"route `{new or old}`" if old is None or new is None or old == new else f"route `{old}`, now `{new}`"
+        f"route {code(new or old)}"
+        if old is None or new is None or old == new
+        else f"route {code(old)}, now {code(new)}"
     )
     by = f" by {group['rule']}" if group["rule"] else ""
     reason = f" (`{group['reason']}`{by})" if group["reason"] else ""
@@ -77,8 +81,8 @@ def markdown(found: dict[str, Any]) -> Iterator[str]:
         yield "|---|---:|---|---|"
     for group in found["groups"][:MOST]:
         mark = "**opens**" if group["flip"] == "deny_to_allow" else "closes"
-        shown = _cell(_example(group["examples"][0])) if group["examples"] else ""
-        yield f"| {mark} | {group['count']} | {_cell(_what(group))} | {shown} |"
+        shown = cell(_example(group["examples"][0])) if group["examples"] else ""
+        yield f"| {mark} | {group['count']} | {cell(_what(group))} | {shown} |"
     for title, key in (("Undecidable", "why"), ("Damaged", "damage")):
         if found[key]:
             yield ""
@@ -90,10 +94,6 @@ def markdown(found: dict[str, Any]) -> Iterator[str]:
                 if key == "why"
                 else f"line {one['line']}: {one['what']}"
             )
-            yield f"- {_cell(text)}"
+            yield f"- {cell(text)}"
     yield ""
     yield f"{NOT_ASKED[0].upper()}{NOT_ASKED[1:]}."
-
-
-def _cell(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")

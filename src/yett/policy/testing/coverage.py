@@ -119,6 +119,8 @@ def _reasons(document: dict[str, Any]) -> Iterator[str]:
         yield "api_key_address_forbidden"
     if _foreign(closed, kinds):
         yield "provider_not_accepted"
+    if any("login_guard" in route for route in document["routes"]):
+        yield "login_limited"
     for key, reason in (
         ("client_certificate", "client_certificate_required"),
         ("sender_constrained", "not_bound"),

@@ -13,6 +13,7 @@ use crate::cel::{self, Activation, BOUNDS, Declared, Environment, Failure, Fault
 use crate::certificate::SubjectName;
 use crate::decisions::Recorded;
 use crate::exchange::Exchange;
+use crate::geo::Fact;
 use crate::ir::ClaimType;
 use crate::path::query_values;
 use crate::principal::ClaimValue;
@@ -29,6 +30,9 @@ pub struct Readable {
     /// Variables of the path, in order.
     #[serde(default)]
     pub variables: Vec<String>,
+    /// What databases know of addresses: `country`, `continent`, `asn`.
+    #[serde(default)]
+    pub geo: Vec<String>,
     /// JSON Schema of the body, where bodies are validated before they are read.
     #[serde(default)]
     pub body: Option<serde_json::Value>,
@@ -60,6 +64,9 @@ pub(super) enum Source {
     Expires,
     Claim(Box<str>),
     Address,
+    Country,
+    Continent,
+    Asn,
     Tls,
     ServerName,
     Certificate(CertificatePart),
@@ -202,7 +209,12 @@ fn environment(readable: &Readable) -> Environment<Source> {
     ]);
     let variables =
         readable.variables.iter().enumerate().map(|(at, name)| (name.clone(), value(Type::Text, Source::Variable(at))));
+    let places =
+        [("country", Type::Text, Source::Country), ("continent", Type::Text, Source::Continent), ("asn", Type::Int, Source::Asn)];
+    let places = places.into_iter().filter(|(name, ..)| readable.geo.iter().any(|known| known == name));
+    let places = places.map(|(name, kind, source)| (name.to_owned(), value(kind, source)));
     let roots = [
+        ("geo", Declared::Record(places.collect())),
         ("request", request),
         ("principal", principal),
         ("connection", connection),
@@ -220,6 +232,10 @@ fn environment(readable: &Readable) -> Environment<Source> {
         ("body", body),
         ("request.headers.*", "a rule names the fields that its conditions may read: `headers: [x-region]`"),
         ("principal.claims.*", "providers declare the claims that rules may read: `claims: {level: {from: acr, type: int}}`"),
+        (
+            "geo.*",
+            "no database says that of addresses; name one: `geo: {country: GeoLite2-Country.mmdb, asn: GeoLite2-ASN.mmdb}`",
+        ),
         ("request.query", "write `query.NAME`"),
     ];
     Environment {
@@ -377,6 +393,7 @@ impl Ask<'_> {
             Source::DeviceChecked | Source::DeviceAge => claim(CHECKED),
             Source::Body(field) => recorded.field(field.pointer()),
             Source::Address | Source::Scheme => recorded.origin(),
+            Source::Country | Source::Continent | Source::Asn => recorded.place(),
             _ => {}
         }
     }
@@ -422,6 +439,9 @@ impl Ask<'_> {
             Source::RouteName => Some(Value::text(&self.route.name)),
             Source::RouteGroup => optional(self.route.group.as_deref()),
             Source::RouteClassification => optional(self.route.classification.as_deref()),
+            Source::Country => placed(exchange.geo.map(|geo| geo.country), |code| Value::made(code.as_str()))?,
+            Source::Continent => placed(exchange.geo.map(|geo| geo.continent), |code| Value::made(code.as_str()))?,
+            Source::Asn => placed(exchange.geo.map(|geo| geo.asn), |asn| Value::Int(asn.into()))?,
             other => self.circumstance(other),
         })
     }
@@ -460,6 +480,15 @@ impl Ask<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// What a database says; where it was never read, nothing follows.
+fn placed<T>(fact: Option<Fact<T>>, value: impl FnOnce(T) -> Value<'static>) -> Result<Option<Value<'static>>, Failure> {
+    match fact {
+        Some(Fact::Known(known)) => Ok(Some(value(known))),
+        Some(Fact::Unknown) => Ok(None),
+        Some(Fact::Unavailable) | None => Err(Failure::Unclear),
     }
 }
 

@@ -21,7 +21,7 @@ fn texts_or_none(values: &[String], what: &str) -> Result<Box<[Box<str>]>, Strin
 
 /// Exact callers; one of them.
 #[derive(Debug)]
-pub(super) struct Callers {
+pub(in crate::filters) struct Callers {
     users: Box<[Box<str>]>,
     clients: Box<[Box<str>]>,
     keys: Box<[Box<str>]>,
@@ -37,7 +37,7 @@ enum Workload {
 }
 
 impl Callers {
-    pub(super) fn build(spec: &ir::Callers) -> Result<Self, String> {
+    pub(in crate::filters) fn build(spec: &ir::Callers) -> Result<Self, String> {
         if spec.users.is_empty() && spec.clients.is_empty() && spec.keys.is_empty() && spec.spiffe.is_empty() {
             return Err("`callers` is empty; name at least one user, client, key or SPIFFE id".to_owned());
         }
@@ -57,7 +57,7 @@ impl Callers {
 
     /// A user is matched by `sub` only where the credential stands for a user: a client whose id equals a user's `sub` is
     /// someone else (RFC 9068 section 5). The name of a key and a SPIFFE id are neither.
-    pub(super) fn allow(&self, principal: &Principal) -> bool {
+    pub(in crate::filters) fn allow(&self, principal: &Principal) -> bool {
         match (principal.method, principal.kind) {
             (AuthenticationMethod::ApiKey, _) => self.keys.contains(&principal.subject),
             // The issuer is a trust domain only where the name came from a URI that was looked for as a SPIFFE id; a common

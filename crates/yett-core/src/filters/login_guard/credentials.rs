@@ -1,0 +1,140 @@
+//! The account that a request names, and its password: read strictly, and kept as keyed hashes only.
+
+use serde_json::Value;
+
+use crate::exchange::Exchange;
+use crate::filters::keyed_hash::KeyedHash;
+use crate::filters::request_validation::content::ContentType;
+use crate::filters::request_validation::form::Form;
+use crate::filters::request_validation::json;
+use crate::headers::Known;
+use crate::ir::{FormBounds, JsonBounds, LoginPart};
+use crate::path::query_values;
+
+const JSON: JsonBounds = JsonBounds { depth: 16, keys: 200, items: 200, string: 16 * 1024, number: 40 };
+
+/// What a request says, as hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// Of the account: lower case, without blanks around it.
+    pub account: u64,
+    /// Of the password, where that is looked at and sent.
+    pub password: Option<u64>,
+}
+
+/// Where they stand.
+#[derive(Debug)]
+pub struct Reader {
+    account: LoginPart,
+    password: Option<LoginPart>,
+    form: Form,
+    hash: KeyedHash,
+}
+
+/// What a body was read as.
+enum Read {
+    Form(Value),
+    Json(Value),
+}
+
+impl Reader {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// A pointer that is none; parts of two kinds of bodies.
+    pub fn build(account: &LoginPart, password: Option<&LoginPart>, hash: KeyedHash) -> Result<Self, String> {
+        for part in [Some(account), password].into_iter().flatten() {
+            match part {
+                LoginPart::Json(pointer) if !pointer.starts_with('/') => {
+                    return Err(format!("`{pointer}` is no JSON Pointer; write one such as `/email`"));
+                }
+                LoginPart::Form(name) | LoginPart::Header(name) if name.is_empty() => {
+                    return Err("the place of an account has a name".to_owned());
+                }
+                _ => {}
+            }
+        }
+        if let (LoginPart::Form(_), Some(LoginPart::Json(_))) | (LoginPart::Json(_), Some(LoginPart::Form(_))) =
+            (account, password)
+        {
+            return Err("account and password stand in one body, which is a form or JSON".to_owned());
+        }
+        let form = Form::new(std::iter::empty(), FormBounds::default(), JSON, true);
+        Ok(Self { account: account.clone(), password: password.cloned(), form, hash })
+    }
+
+    /// The field of requests that is read, lower case.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.account), self.password.as_ref()].into_iter().flatten().filter_map(|part| match part {
+            LoginPart::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether the body has to be held.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        [Some(&self.account), self.password.as_ref()].into_iter().flatten().any(|part| !matches!(part, LoginPart::Header(_)))
+    }
+
+    /// Nothing where there is no account, or where two programs could read two.
+    #[must_use]
+    pub fn read(&self, exchange: &Exchange) -> Option<Credentials> {
+        let body = if self.needs_body() { Some(self.body(exchange)?) } else { None };
+        let account = find(&self.account, exchange, body.as_ref())?;
+        let name = account.trim().to_lowercase();
+        if name.is_empty() {
+            return None;
+        }
+        let password = match &self.password {
+            Some(part) => find(part, exchange, body.as_ref()).map(|text| self.hash.parts(&[b"password", text.as_bytes()])),
+            None => None,
+        };
+        Some(Credentials { account: self.hash.parts(&[b"account", name.as_bytes()]), password })
+    }
+
+    fn body(&self, exchange: &Exchange) -> Option<Read> {
+        let headers = &exchange.request.headers;
+        if headers.named(b"content-encoding").next().is_some() || headers.count(Known::ContentType) != 1 {
+            return None;
+        }
+        let kind = ContentType::parse(headers.get(Known::ContentType)?).ok()?;
+        let data = exchange.held()?;
+        let json = [Some(&self.account), self.password.as_ref()].into_iter().flatten().any(|p| matches!(p, LoginPart::Json(_)));
+        if json {
+            if !ContentType::is_json(&kind.essence) {
+                return None;
+            }
+            json::scan(data, &JSON).ok()?;
+            return serde_json::from_slice(data).ok().map(Read::Json);
+        }
+        match (&*kind.essence, &kind.boundary) {
+            ("application/x-www-form-urlencoded", _) => self.form.urlencoded(data).ok().map(Read::Form),
+            ("multipart/form-data", Some(boundary)) => self.form.multipart(data, boundary).ok().map(Read::Form),
+            _ => None,
+        }
+    }
+}
+
+/// The text at a place, where there is exactly one.
+fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>) -> Option<std::borrow::Cow<'a, str>> {
+    match (part, body) {
+        (LoginPart::Header(name), _) => {
+            let mut values = exchange.request.headers.named(name.as_bytes());
+            match (values.next(), values.next()) {
+                (Some(value), None) => std::str::from_utf8(value).ok().map(Into::into),
+                _ => None,
+            }
+        }
+        // Some frameworks mix the fields of a form with the parameters of the query.
+        (LoginPart::Form(name), Some(Read::Form(form))) if query_values(exchange.query(), name).next().is_none() => {
+            form.get(name).and_then(Value::as_str).map(Into::into)
+        }
+        (LoginPart::Json(pointer), Some(Read::Json(json))) => match json.pointer(pointer)? {
+            Value::String(text) => Some(text.as_str().into()),
+            Value::Number(number) => Some(number.to_string().into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}

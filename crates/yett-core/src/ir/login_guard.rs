@@ -1,0 +1,100 @@
+//! Guarded logins: where a request names its account, when an answer says no, and how much of that is too much.
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// A route on which people log in, sign up, or prove something else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginGuard {
+    /// What is done there.
+    pub kind: LoginKind,
+    /// Where a request names its account.
+    pub account: LoginPart,
+    /// Where it has its password; absent where sprayed passwords are not looked for.
+    #[serde(default)]
+    pub password: Option<LoginPart>,
+    /// Which answers say no, beside those of 400 to 499.
+    #[serde(default)]
+    pub failed: LoginFailed,
+    /// Time in which what was counted fades to a third.
+    pub window_ms: u64,
+    /// How much is too much.
+    pub thresholds: LoginThresholds,
+    /// How long a suspicious attempt waits; 0 where none does.
+    pub slow_ms: u64,
+    /// How long nobody may log in from an address that was banned; 0 where none is.
+    pub ban_ms: u64,
+    /// Clients that are not guarded against.
+    #[serde(default)]
+    pub except: Vec<IpNet>,
+    /// Whether it is tried out: counted and reported, and nothing is refused.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+/// What is done on a guarded route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginKind {
+    /// Somebody proves to be an account. What succeeds is taken back.
+    Login,
+    /// Somebody makes an account. Each counts, whether it succeeds or not.
+    SignUp,
+    /// Anything else that can be guessed.
+    Other,
+}
+
+/// Where a request has a text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginPart {
+    /// A field of a form.
+    Form(String),
+    /// A text or number at a JSON Pointer (RFC 6901).
+    Json(String),
+    /// A header field, lower case.
+    Header(String),
+}
+
+/// Which answers say no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginFailed {
+    /// Statuses.
+    #[serde(default)]
+    pub status: Vec<u16>,
+    /// A header field with this value.
+    #[serde(default)]
+    pub header: Option<LoginField>,
+}
+
+/// A field of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginField {
+    /// Its name, lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whether more may follow.
+    pub prefix: bool,
+}
+
+/// How many of each in a window have an attempt refused; half as many slow it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginThresholds {
+    /// Accounts that one address failed for.
+    pub accounts: u32,
+    /// Attempts of one address that failed.
+    pub failures: u32,
+    /// Attempts of one address for one account that failed.
+    pub guesses: u32,
+    /// Attempts for one account that failed, by addresses from which it never succeeded.
+    pub per_account: u32,
+    /// Accounts that one kind of client failed for.
+    pub per_fingerprint: u32,
+    /// Accounts that one password failed for.
+    pub per_password: u32,
+}

@@ -1,0 +1,202 @@
+"""login_guard: what a login service answers decides who may go on trying; people get in, whoever tries beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import configs
+from tests.support.gateway import Gateway, compiled
+from tests.support.login_service import FORM, login, people, service
+from tests.support.origin import Origin
+from tests.support.waiting import eventually
+from tests.support.wire import Wire
+from yett.policy.engine import Engine, Question
+
+Gateways = Callable[..., Gateway]
+Origins = Callable[..., Origin]
+OFFICE, ELSEWHERE = "127.0.0.40", "127.0.0.90"
+
+
+def guarded(service: Origin, **changes: Any) -> configs.Config:
+    guard = {"account": {"form": "user"}, "slow": "0s", **changes}
+    return configs.public(service, template="/login", login_guard=guard)
+
+
+def bans(gate: Gateway) -> list[dict[str, Any]]:
+    rows = json.loads(gate.core.bans(json.dumps({"by": "test", "show": {}}).encode()))["rows"]
+    return list(rows)
+
+
+def lift(gate: Gateway, address: str) -> dict[str, Any]:
+    request = {"by": "test", "lift": {"address": address}}
+    return dict(json.loads(gate.core.bans(json.dumps(request).encode())))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_stuffing_is_limited_then_banned_while_people_log_in(
+    gateway: Gateways, origin: Origins, workers: int
+) -> None:
+    known = people(6)
+    asked = service(origin, known)
+    gate = gateway(guarded(asked), workers=workers)
+    for user in list(known)[:3]:
+        assert login(gate, user, known[user], OFFICE).status == 200
+    replies = [login(gate, f"leaked-{number}", f"pw-{number}", OFFICE, agent="bot") for number in range(40)]
+    codes = [reply.reason or str(reply.status) for reply in replies]
+    first = {code: codes.index(code) for code in ("401", "login_limited", "login_banned")}
+    assert first["401"] < first["login_limited"] < first["login_banned"], codes
+    assert codes[-1] == "login_banned"
+    asked.saw_no_more_than(3 + codes.count("401"))
+    assert 10 <= codes.count("401") <= 16, "three who got in hide a few"
+    limited, banned = replies[first["login_limited"]], replies[-1]
+    assert (limited.status, banned.status) == (429, 429)
+    assert 1 <= int(limited["retry-after"]) <= 600 and 800 <= int(banned["retry-after"]) <= 900
+    assert "reset it" in limited.json()["detail"] and "come back in 15 minutes" in banned.json()["detail"]
+    assert not {"limit", "accounts", "score"} & set(limited.json()), "which part refused it is for the log"
+    for user in list(known)[:3]:
+        assert login(gate, user, known[user], OFFICE).status == 200, "who has got in from there still does"
+    assert login(gate, "person-5", known["person-5"], OFFICE).reason == "login_banned", "nobody new does"
+    assert login(gate, "person-5", known["person-5"], ELSEWHERE).status == 200
+
+
+def test_a_ban_is_shown_explained_and_lifted(gateway: Gateways, origin: Origins) -> None:
+    known = people(1)
+    gate = gateway(guarded(service(origin, known), ban="1h"))
+    for number in range(30):
+        login(gate, f"leaked-{number}", "x", OFFICE)
+    (ban,) = bans(gate)
+    assert (ban["address"], ban["route"], ban["ends_s"] - ban["began_s"]) == (OFFICE, "open", 3600)
+    assert ban["why"].startswith("accounts 10") and ban["refused"] > 5
+    line = gate.log_line(
+        matching=lambda one: one.get("reason") == "login_banned" and "accounts" in one.get("login", {})
+    )
+    assert line["login"]["answer"] == "banned" and line["login"]["score"] >= 100
+    tried = gate.log_line(matching=lambda one: one.get("login", {}).get("score") == 0)
+    assert (tried["status"], tried["login"]["outcome"]) == (401, "failed")
+    assert len(tried["login"]["account_hash"]) == 16
+    assert b"leaked-1" not in gate.log_text()
+    assert gate.metric("yett_login_bans") == 1
+    assert gate.metric("yett_login_attempts_total", route="open", outcome="failed") in (10, 11)
+    assert gate.metric("yett_login_attempts_total", route="open", outcome="banned") > 5
+    assert gate.metric("yett_login_attempts_total", route="open", outcome="passed") == 0
+    told = [one for one in gate.events() if "login_banned" in one]
+    assert len(told) == 1 and OFFICE in told[0] and "accounts" in told[0]
+    assert lift(gate, ELSEWHERE)["problem"] == f"`{ELSEWHERE}` is not banned; `yett bans show` shows who is"
+    assert lift(gate, OFFICE)["lifted"] is True
+    assert bans(gate) == []
+    assert login(gate, "person-0", known["person-0"], OFFICE).status == 200
+    assert any("login_ban_lifted" in one for one in gate.events())
+
+
+def test_many_at_once_are_no_way_around(gateway: Gateways, origin: Origins) -> None:
+    asked = service(origin, {})
+    gate = gateway(guarded(asked), workers=4)
+    with ThreadPoolExecutor(24) as pool:
+        replies = list(pool.map(lambda number: login(gate, f"leaked-{number}", "x", OFFICE), range(60)))
+    assert {reply.status for reply in replies} == {401, 429}
+    assert 10 <= len(asked.requests) <= 11
+
+
+def test_a_suspicious_attempt_waits_and_gets_in(gateway: Gateways, origin: Origins) -> None:
+    known = people(1)
+    asked = service(origin, known)
+    gate = gateway(guarded(asked, slow="1s", thresholds={"accounts": 8}), workers=1)
+    for number in range(4):
+        login(gate, f"mistaken-{number}", "x", OFFICE)
+    assert gate.metric("yett_login_attempts_total", route="open", outcome="slowed") == 0
+    with ThreadPoolExecutor(1) as pool:
+        slowed = pool.submit(login, gate, "person-0", known["person-0"], OFFICE)
+        eventually(lambda: gate.metric("yett_login_waiting") == 1, what="it waits")
+        assert login(gate, "person-0", known["person-0"], ELSEWHERE).status == 200, "and holds up nobody else"
+        assert slowed.result(40).status == 200
+    assert gate.metric("yett_login_waiting") == 0
+    line = gate.log_line(matching=lambda one: one.get("login", {}).get("answer") == "slowed")
+    assert line["duration_us"] >= 1_000_000 and line["login"]["outcome"] == "passed"
+    login(gate, "mistaken-4", "x", OFFICE)
+    with Wire(gate.address(), source=(OFFICE, 0)) as wire:
+        body = b"user=someone&password=x"
+        head = f"POST /login HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: {FORM}\r\nContent-Length: {len(body)}\r\n\r\n"
+        wire.send(head.encode() + body)
+        eventually(lambda: gate.metric("yett_login_waiting") == 1, what="it waits")
+    eventually(lambda: gate.metric("yett_login_waiting") == 0, what="who leaves gives the place back")
+
+
+def test_a_redirect_and_a_page_may_say_no(gateway: Gateways, origin: Origins) -> None:
+    asked = origin()
+    asked.answers(302, b"", [("Location", "/login?again")])
+    config = guarded(
+        asked, failed={"header": {"name": "location", "prefix": "/login?"}}, thresholds={"guesses": 3}
+    )
+    gate = gateway(config)
+    codes = [login(gate, "ann", f"guess-{number}", OFFICE).status for number in range(6)]
+    assert codes == [302, 302, 302, 429, 429, 429]
+    asked.answers(302, b"", [("Location", "/home")])
+    assert [login(gate, "bob", "own", ELSEWHERE).status for _ in range(6)] == [302] * 6
+    asked.answers(200, b"wrong password")
+    gate.reload(guarded(asked, failed={"status": 200}, thresholds={"guesses": 3}))
+    assert login(gate, "ann", "guess", OFFICE).status == 429, "counts outlive a reload"
+    assert [login(gate, "cyd", "guess", ELSEWHERE).status for _ in range(6)] == [200] * 3 + [429] * 3
+
+
+def test_a_service_that_fails_is_no_attempt(gateway: Gateways, origin: Origins) -> None:
+    asked = origin()
+    asked.answers(500, b"")
+    gate = gateway(guarded(asked, thresholds={"guesses": 3, "failures": 3, "accounts": 3}))
+    assert [login(gate, "ann", "own", OFFICE).status for _ in range(8)] == [500] * 8
+    assert gate.metric("yett_login_attempts_total", route="open", outcome="unanswered") == 8
+
+
+def test_in_shadow_nothing_is_refused_and_all_is_reported(gateway: Gateways, origin: Origins) -> None:
+    asked = service(origin, {})
+    gate = gateway(guarded(asked, mode="shadow", until="2126-01-31"))
+    assert [login(gate, f"leaked-{number}", "x", OFFICE).status for number in range(25)] == [401] * 25
+    assert bans(gate) == []
+    line = gate.log_line(
+        matching=lambda one: one.get("login", {}).get("answer") == "banned" and one["login"]["score"] < 105
+    )
+    assert line["shadow"][0]["rule"] == "route open: login_guard" and line["status"] == 401
+    assert gate.metric("yett_shadow_total", route="open", rule="route open: login_guard", outcome="deny") > 10
+
+
+def test_json_and_exceptions(gateway: Gateways, origin: Origins) -> None:
+    asked = service(origin, {})
+    config = guarded(asked, account={"pointer": "/user"}, exceptions=f"{ELSEWHERE}/32")
+    gate = gateway(config)
+
+    def sent(address: str, number: int) -> int:
+        body = json.dumps({"user": f"leaked-{number}", "password": "x"}).encode()
+        with Wire(gate.address(), source=(address, 0), timeout=40.0) as wire:
+            return wire.ask("POST", "/login", {"Content-Type": "application/json"}, body).status
+
+    assert {sent(OFFICE, number) for number in range(15)} == {401, 429}
+    assert {sent(ELSEWHERE, number) for number in range(15)} == {401}
+
+
+def test_tools_ask_the_same_engine(origin: Origins, tmp_path: Path) -> None:
+    """What a question asks several times counts as so many attempts that failed."""
+    asked = origin()
+    path = tmp_path / "gateway.yaml"
+    config = {"version": 1, "listeners": configs.listener(), **guarded(asked)}
+    path.write_text(json.dumps(config))
+    ir, secrets = compiled(path)
+    engine = Engine(ir, secrets)
+    body = b"user=ann&password=x"
+
+    def decided(times: int) -> dict[str, Any]:
+        headers = (("content-type", FORM), ("content-length", str(len(body))))
+        question = Question(
+            url="http://gateway.test/login", method="POST", headers=headers, body=body, times=times
+        )
+        return engine.decide(question)
+
+    assert decided(1)["outcome"] == "allow"
+    refused = decided(12)
+    assert (refused["refusal"]["reason"], refused["refusal"]["rule"]) == ("login_limited", "guesses")
+    assert refused["login"]["parts"]["guesses"] >= 60
+    asked.saw_nothing()
