@@ -53,12 +53,15 @@ impl Masters {
     }
 }
 
+/// Makes a client for a node.
+pub(super) type Making = Box<dyn Fn(&Address) -> Option<redis::Client> + Send + Sync>;
+
 /// What the cluster is reached by.
 pub(super) struct Seeds {
     /// Addresses, with a client for each.
     pub(super) seeds: Vec<(Address, redis::Client)>,
     /// Makes a client for a node.
-    pub(super) client: Box<dyn Fn(&Address) -> Option<redis::Client> + Send + Sync>,
+    pub(super) client: Making,
 }
 
 impl Seeds {
