@@ -73,6 +73,7 @@ REASONS: tuple[str, ...] = (
     "session_invalid",
     "session_expired",
     "csrf_refused",
+    "csrf_token_invalid",
     "login_state_invalid",
     "login_refused",
     "login_failed",

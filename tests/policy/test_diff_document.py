@@ -177,6 +177,8 @@ LOOSER = [
     at(*ROUTE, "csrf", "origins", ["https://a.test", "https://b.test"]),
     at(*ROUTE, "csrf", "origins", ["https://*.test.test"]),
     at(*ROUTE, "csrf", "referer", True),
+    at(*ROUTE, "csrf", "token", "needed"),
+    at(*ROUTE, "csrf", "token", "always"),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test", "https://c.test"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://*.b.test:8443"]),
     at(*ROUTE, "cors", "origins", ["https://a.test", "https://x.y.b.test"]),

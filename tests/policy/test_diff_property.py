@@ -58,6 +58,7 @@ CONDITIONS = (
     "principal.subject == 'ann'", "request.method == 'GET'", "principal.claims.level >= 2", "principal.claims.level >= 1 && request.method == 'GET'",
     "request.method == 'GET' && principal.claims.level >= 2", "principal.claims.level >= 2 || principal.subject == 'ann'", "principal.subject != 'bob'",
     "'&&' != principal.subject && request.method == 'GET'", "route.name == 'r0'",
+    "request.method == 'GET' // && principal.claims.level >= 2\n", "principal.claims.level >= 2 &&\n  true // && principal.subject == 'ann'\n",
 )  # fmt: skip
 CLAIMS: tuple[Any, ...] = (
     {"plan": "gold"}, {"plan": {"any_of": ["gold", "free"]}}, {"plan": {"none_of": ["free"]}}, {"level": {"at_least": 2}}, {"level": {"at_least": 1, "at_most": 3}},

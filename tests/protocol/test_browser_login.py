@@ -60,6 +60,14 @@ def test_a_day_in_chromium(site: Callable[..., Site], tmp_path: Path) -> None:
             "app": configs.route(
                 "/app", methods, "gateway.test", access="authenticated", authenticate="staff"
             ),
+            "api": configs.route(
+                "/api",
+                methods,
+                "gateway.test",
+                access="authenticated",
+                authenticate="staff",
+                csrf={"token": "always"},
+            ),
             "sister": configs.route("/prizes", "GET", {"any_of": ["sister.gateway.test", "evil.example"]}),
         }
     )
@@ -91,6 +99,16 @@ def test_a_day_in_chromium(site: Callable[..., Site], tmp_path: Path) -> None:
             ".then(answer => arguments[0](answer.type))"
         )
         assert (status, notes.notes) == ("opaqueredirect", ["milk", "eggs"])
+        # A token that the page's own script reads and sends; without it not even the host's own page writes there.
+        send = (
+            "const done = arguments[0]; const token = (document.cookie.match(/~csrf=([^;]+)/) || [])[1];"
+            "fetch('/api', {method: 'POST', headers: token ? {'X-CSRF-Token': token} : {}, redirect: 'manual',"
+            " body: new URLSearchParams({note: 'ham'})}).then(answer => done(answer.status || answer.type))"
+        )
+        assert (page.await_(send), notes.notes) == (403, ["milk", "eggs"])
+        page.await_("fetch('/api').then(answer => arguments[0](answer.status))")
+        assert "~csrf=" in page.run("return document.cookie")
+        assert (page.await_(send), notes.notes.pop()) == ("opaqueredirect", "ham")
         shot = Path(os.environ.get("YETT_SCREENSHOTS", tmp_path)) / "login.png"
         page.screenshot(shot)
         assert shot.stat().st_size > 1000

@@ -57,9 +57,10 @@ class Browser:
             pair, _, attributes = field.partition(";")
             name, _, value = pair.partition("=")
             if name.startswith("__Host-"):
-                assert {"path=/", "secure", "httponly"} <= set(
-                    attributes.lower().replace(" ", "").split(";")
-                ), field
+                # Pages read the token of a session, and nothing else.
+                wanted = "samesite=strict" if name.endswith("~csrf") and value else "httponly"
+                said = set(attributes.lower().replace(" ", "").split(";"))
+                assert {"path=/", "secure", wanted} <= said, field
                 assert "domain" not in attributes.lower(), field
             gone = re.search(r"max-age=0|expires=Thu, 01 Jan 1970", attributes, re.IGNORECASE)
             jar.pop(name, None)

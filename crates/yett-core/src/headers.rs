@@ -4,6 +4,8 @@
 //! (obs-text, RFC 9110 section 5.5) are refused in names and passed on in values, since cookies and user agents carry
 //! them; no value with such a byte is ever decided on, because what the gateway reads it compares with ASCII.
 
+use crate::words;
+
 /// Names that code asks for, recognised once while parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -208,8 +210,8 @@ pub fn is_lower_token(name: &[u8]) -> bool {
 #[must_use]
 pub fn is_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    // no early exit, so that the compiler can take many bytes at once
-    let clean = value.iter().fold(true, |clean, &byte| clean & ((byte >= 0x20) & (byte != 0x7f) | (byte == b'\t')));
+    let clean = words::all(value, b'a', |word| !words::any_below(word, 0x20) && !words::any_is(word, 0x7f))
+        || value.iter().all(|&byte| byte >= 0x20 && byte != 0x7f || byte == b'\t');
     clean && !blank(value.first()) && !blank(value.last())
 }
 
@@ -228,6 +230,28 @@ pub fn folds_to(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(&l, &r)| fold(l) == fold(r))
 }
 
+/// Appends a token in lower case; says whether it is one.
+fn push_lower(arena: &mut Vec<u8>, name: &[u8]) -> bool {
+    let mut token = true;
+    let mut byte_by_byte = |arena: &mut Vec<u8>, bytes: &[u8]| {
+        for &byte in bytes {
+            let lower = token_byte(byte);
+            token &= lower != 0;
+            arena.push(lower);
+        }
+    };
+    arena.reserve(name.len());
+    let (words, rest) = name.as_chunks::<8>();
+    for word in words {
+        match words::lower_name(u64::from_le_bytes(*word)) {
+            Some(lower) => arena.extend_from_slice(&lower.to_le_bytes()),
+            None => byte_by_byte(arena, word),
+        }
+    }
+    byte_by_byte(arena, rest);
+    token
+}
+
 impl Headers {
     /// Appends a field. The name is lower-cased; name and value are checked.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
@@ -235,13 +259,7 @@ impl Headers {
             return Err(FieldError::Value);
         }
         let start = self.arena.len();
-        let mut token = !name.is_empty();
-        self.arena.extend(name.iter().map(|&byte| {
-            let lower = token_byte(byte);
-            token &= lower != 0;
-            lower
-        }));
-        if !token {
+        if name.is_empty() || !push_lower(&mut self.arena, name) {
             self.arena.truncate(start);
             return Err(FieldError::Name);
         }
@@ -269,6 +287,47 @@ impl Headers {
         self.arena.extend_from_slice(name);
         self.arena.extend_from_slice(value);
         self.fields.push(Field { known, name: Span { start, end: middle }, value: Span { start: middle, end } });
+        Ok(())
+    }
+
+    /// Appends a field whose name, [`Known`] as this and in lower case, stands in the code; `write` appends its value, which
+    /// is checked.
+    pub fn push_written(
+        &mut self,
+        known: Known,
+        name: &'static [u8],
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), FieldError> {
+        debug_assert!(is_lower_token(name) && Known::of(name) == known);
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        let middle = self.arena.len();
+        write(&mut self.arena);
+        let spans = (u32::try_from(start), u32::try_from(middle), u32::try_from(self.arena.len()));
+        let (Ok(from), Ok(middle), Ok(end), true) = (spans.0, spans.1, spans.2, self.arena.get(middle..).is_some_and(is_value))
+        else {
+            self.arena.truncate(start);
+            return Err(FieldError::Value);
+        };
+        self.fields.push(Field { known, name: Span { start: from, end: middle }, value: Span { start: middle, end } });
+        Ok(())
+    }
+
+    /// Replaces all fields of a name that stands in the code, [`Known`] as this and in lower case, by one.
+    pub fn set_own(&mut self, known: Known, name: &'static [u8], value: &[u8]) -> Result<(), FieldError> {
+        self.set_written(known, name, |out| out.extend_from_slice(value))
+    }
+
+    /// As [`Self::set_own`]; `write` appends the value.
+    pub fn set_written(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FieldError> {
+        self.push_written(known, name, write)?;
+        let Some(own) = self.fields.pop() else { return Ok(()) };
+        if known == Known::Other {
+            self.retain(|_, other, _| other != name);
+        } else {
+            self.remove(known);
+        }
+        self.fields.push(own);
         Ok(())
     }
 
@@ -450,6 +509,40 @@ pub(crate) mod tests {
         assert_eq!(headers.named(b"a").collect::<Vec<_>>(), [b"9"]);
         assert_eq!(headers.set(b"b", b"\n"), Err(FieldError::Value));
         assert_eq!(headers.named(b"b").collect::<Vec<_>>(), [b"2"]);
+    }
+
+    #[test]
+    fn names_of_the_code_replace_as_others_do() {
+        for (known, name) in [(Known::XRequestId, &b"x-request-id"[..]), (Known::Other, b"ratelimit")] {
+            let spelt = String::from_utf8(name.to_ascii_uppercase()).unwrap();
+            let mut headers = headers(&[(&spelt, "1"), ("b", "2"), (&spelt, "3")]);
+            assert_eq!(headers.set_own(known, name, b"a\nb"), Err(FieldError::Value));
+            assert_eq!(headers.set_own(known, name, b" a"), Err(FieldError::Value));
+            assert_eq!(headers.named(name).collect::<Vec<_>>(), [b"1", b"3"]);
+            headers.set_own(known, name, b"9").unwrap();
+            assert_eq!(headers.named(name).collect::<Vec<_>>(), [b"9"]);
+            headers.set_written(known, name, |out| out.extend_from_slice(b"10")).unwrap();
+            assert_eq!(headers.iter().collect::<Vec<_>>(), [(Known::Other, &b"b"[..], &b"2"[..]), (known, name, b"10")]);
+        }
+    }
+
+    #[test]
+    fn long_names_in_any_spelling() {
+        for (name, lower) in [
+            ("X-Forwarded-Prefix", "x-forwarded-prefix"),
+            ("ACCESS-CONTROL-Allow-Origin", "access-control-allow-origin"),
+            ("x_under.Score~Name_2", "x_under.score~name_2"),
+        ] {
+            let headers = headers(&[(name, "v")]);
+            assert_eq!(headers.iter().next().unwrap().1, lower.as_bytes());
+        }
+        for byte in (0..=u8::MAX).filter(|byte| token_byte(*byte) == 0) {
+            for place in 0..20 {
+                let mut name = *b"x-forwarded-prefix-1";
+                name[place] = byte;
+                assert_eq!(Headers::default().push(&name, b"v"), Err(FieldError::Name), "{byte} at {place}");
+            }
+        }
     }
 
     #[test]

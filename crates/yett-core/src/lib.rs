@@ -39,4 +39,5 @@ pub mod snapshot;
 pub mod store;
 pub mod upstream;
 pub mod watched;
+mod words;
 pub mod yaml;

@@ -13,6 +13,8 @@ pub enum Page {
     Foreign,
     /// Nothing is said.
     Untold,
+    /// Nothing is said, and a token stands for it, which is compared once it is known whose session it is.
+    Promised,
 }
 
 /// Reads `Sec-Fetch-Site` (Fetch Metadata) and `Origin`. Where both are there, both have to say it.

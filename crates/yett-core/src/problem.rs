@@ -170,6 +170,7 @@ fn extra(reason: Reason) -> Extra {
         | Reason::RouteChanged
         | Reason::CredentialInUrl
         | Reason::CsrfRefused
+        | Reason::CsrfTokenInvalid
         | Reason::LoginStateInvalid
         | Reason::LoginRefused
         | Reason::LoginFailed

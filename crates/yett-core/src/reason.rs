@@ -162,6 +162,7 @@ reasons! {
     SessionInvalid "session_invalid" 401 Client No "the session cannot be read";
     SessionExpired "session_expired" 401 Client No "the session has ended";
     CsrfRefused "csrf_refused" 403 Client No "the request has to come from a page that may send it";
+    CsrfTokenInvalid "csrf_token_invalid" 403 Client No "the token that the page has to send is missing, or of another session";
     LoginStateInvalid "login_state_invalid" 400 Client No "this browser has no such login under way";
     LoginRefused "login_refused" 403 Client No "the identity provider refused the login";
     LoginFailed "login_failed" 502 Provider Later "the identity provider's answer to the login does not fit";

@@ -23,13 +23,14 @@ def diff(
 
     A changed condition is compared conjunct by conjunct; what cannot be shown to be equal or narrower counts as widening.
     """
+    from yett.config.collector import without_collector
     from yett.policy import diff as differences
     from yett.policy.diff import render
     from yett.policy.diff.change import Kind
 
-    with refusals():
+    with refusals(), without_collector():
         before, after = differences.read(old), differences.read(new)
-    changes = differences.compare(before, after)
+        changes = differences.compare(before, after)
     widening = {one.id for one in changes if one.kind is Kind.WIDENS}
     unknown = [one for one in allow_widening if one not in widening]
     if unknown:

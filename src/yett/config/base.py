@@ -15,7 +15,10 @@ __all__ = ["Location", "Model", "listed", "nearest", "on_routes", "refuse"]
 class Model(BaseModel):
     """Strict, frozen, and without unknown keys."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built with what contains them: most are only ever validated as a part of the whole.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
 
 def refuse(code: str, message: str, at: Location = ()) -> PydanticCustomError:

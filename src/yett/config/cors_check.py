@@ -66,3 +66,6 @@ def merge_csrf(merger: Merger, policy: Policy, route: Route, group: Group, at: L
             f"no browser adds what callers bring here, so no page can have them write{source}; remove `csrf`"
         )
         merger.fault((*at, "csrf") if own else at, "csrf_unused", message, True)
+    elif csrf.token and None not in known and not any(isinstance(provider, Oidc) for provider in known):
+        message = f"nobody has a session here whose token it could be{source}; accept an `oidc` provider, or remove `token`"
+        merger.fault((*at, "csrf", "token") if own else at, "csrf_token_unused", message, True)

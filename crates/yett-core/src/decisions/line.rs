@@ -54,7 +54,10 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
 
 /// Whether a refusal stands on something that no record has.
 fn is_elsewhere(reason: Reason) -> bool {
-    matches!(reason, Reason::CsrfRefused | Reason::GeoFiltered | Reason::GeoUnknown | Reason::GeoUnavailable)
+    matches!(
+        reason,
+        Reason::CsrfRefused | Reason::CsrfTokenInvalid | Reason::GeoFiltered | Reason::GeoUnknown | Reason::GeoUnavailable
+    )
 }
 
 /// Writes the record of a finished request; false where its access was not decided.

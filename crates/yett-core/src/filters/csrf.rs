@@ -5,16 +5,22 @@ use crate::headers::Known;
 use crate::ir;
 use crate::origin::{Named, Origins, Page, page};
 use crate::path::decode_query;
+use crate::providers::oidc::Oidc;
+use crate::providers::oidc::csrf::SessionId;
 use crate::reason::Reason;
 
 /// Parameters by which frameworks take a GET for another method.
 const OVERRIDES: [&str; 5] = ["_method", "_httpmethod", "x-http-method", "x-http-method-override", "x-method-override"];
+
+/// The field that a page's script sends the token of its session in.
+const FIELD: &[u8] = b"x-csrf-token";
 
 /// Compiled `csrf`.
 #[derive(Debug)]
 pub struct Csrf {
     origins: Origins,
     referer: bool,
+    token: Option<ir::CsrfToken>,
 }
 
 impl Csrf {
@@ -27,7 +33,7 @@ impl Csrf {
         if origins.is_open() {
             return Err("pages that may write are named, never `any` or `null`".to_owned());
         }
-        Ok(Self { origins, referer: spec.referer })
+        Ok(Self { origins, referer: spec.referer, token: spec.token })
     }
 
     /// Whose page sent the request: `Sec-Fetch-Site` and `Origin` first, and where neither is there `Referer`, if that counts.
@@ -52,24 +58,65 @@ impl Csrf {
         }
     }
 
+    /// Whether tokens of sessions count.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whose page sent the request, where a token may stand for what the browser does not say.
+    #[must_use]
+    pub fn promised(&self, exchange: &Exchange) -> Page {
+        match self.page(exchange) {
+            Page::Untold if self.takes_tokens() && token(exchange).is_some() => Page::Promised,
+            page => page,
+        }
+    }
+
     /// Whether a request with a credential that browsers add by themselves comes from a page that may send it; after the
-    /// caller is known.
+    /// caller is known, and its session, where it has one.
     ///
     /// # Errors
-    /// `csrf_refused`.
-    pub fn check(&self, exchange: &Exchange) -> Result<(), Refusal> {
+    /// `csrf_refused`, `csrf_token_invalid`.
+    pub fn check(&self, exchange: &Exchange, session: Option<(&Oidc, SessionId)>) -> Result<(), Refusal> {
         if !writes(exchange) || brings_its_own(exchange) {
             return Ok(());
         }
-        let said = match self.page(exchange) {
+        let page = self.page(exchange);
+        // No page can send a field of its own with a WebSocket: there what the browser says has to do.
+        let asked = match (self.token, page) {
+            (None, _) | (_, Page::Foreign) => false,
+            (Some(ir::CsrfToken::Needed), Page::Own | Page::Listed) => false,
+            (Some(ir::CsrfToken::Needed), _) => session.is_some(),
+            (Some(ir::CsrfToken::Always), Page::Own | Page::Listed) => exchange.upgrade == Upgrade::None,
+            (Some(ir::CsrfToken::Always), _) => true,
+        };
+        if asked {
+            return match token(exchange).is_some_and(|token| holds(exchange, session, token)) {
+                true => Ok(()),
+                false => Err(Reason::CsrfTokenInvalid.into()),
+            };
+        }
+        let said = match page {
             Page::Own | Page::Listed => return Ok(()),
             Page::Foreign => "the browser says that a page of another origin sent it",
             // A program without any of it has nothing that a page could abuse.
             Page::Untold if !is_ambient(exchange) => return Ok(()),
-            Page::Untold => "neither `Sec-Fetch-Site` nor `Origin` says from which page it comes",
+            Page::Untold | Page::Promised => "neither `Sec-Fetch-Site` nor `Origin` says from which page it comes",
         };
         Err(Refusal { detail: Some(said.into()), ..Reason::CsrfRefused.into() })
     }
+}
+
+/// What a script of a page says to be the token of its session: the only one.
+fn token(exchange: &Exchange) -> Option<&[u8]> {
+    let mut values = exchange.request.headers.named(FIELD);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether it is. Whom a policy tool takes as verified has no session, and is taken to have its token as well.
+fn holds(exchange: &Exchange, session: Option<(&Oidc, SessionId)>, token: &[u8]) -> bool {
+    !exchange.assumed.is_empty() || session.is_some_and(|(oidc, id)| oidc.csrf_holds(id, token))
 }
 
 /// Whether a request may change something: by its method, as a WebSocket, or by a parameter that stands for a method.
@@ -152,7 +199,8 @@ mod tests {
 
     #[test]
     fn whose_pages() {
-        let build = |referer| Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer }).unwrap();
+        let build =
+            |referer| Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer, token: None }).unwrap();
         let cookie = ("cookie", "a=b");
         for (fields, referer, expected) in [
             (vec![], false, true),
@@ -176,8 +224,30 @@ mod tests {
             (vec![cookie, ("referer", "https://shop.example/"), ("referer", "https://shop.example/")], true, false),
             (vec![cookie, ("referer", "https://shop.example/"), ("origin", "https://evil.example")], true, false),
         ] {
-            let passes = build(referer).check(&exchange(Method::Post, "/", &fields)).is_ok();
+            let passes = build(referer).check(&exchange(Method::Post, "/", &fields), None).is_ok();
             assert_eq!(passes, expected, "{fields:?} {referer}");
+        }
+    }
+
+    #[test]
+    fn when_a_token_is_asked_for() {
+        use crate::reason::Reason;
+        let (own, untold) = (("sec-fetch-site", "same-origin"), ("cookie", "a=b"));
+        let token = ("x-csrf-token", "anything");
+        for (wanted, fields, expected) in [
+            (ir::CsrfToken::Needed, vec![own], None),
+            (ir::CsrfToken::Needed, vec![untold], Some(Reason::CsrfRefused)),
+            (ir::CsrfToken::Needed, vec![untold, token], Some(Reason::CsrfRefused)),
+            (ir::CsrfToken::Needed, vec![token, ("sec-fetch-site", "cross-site")], Some(Reason::CsrfRefused)),
+            (ir::CsrfToken::Always, vec![own], Some(Reason::CsrfTokenInvalid)),
+            (ir::CsrfToken::Always, vec![own, token], Some(Reason::CsrfTokenInvalid)),
+            (ir::CsrfToken::Always, vec![untold, token], Some(Reason::CsrfTokenInvalid)),
+            (ir::CsrfToken::Always, vec![token, ("origin", "https://evil.example")], Some(Reason::CsrfRefused)),
+        ] {
+            let csrf = Csrf::build(&ir::Csrf { origins: vec![], referer: false, token: Some(wanted) }).unwrap();
+            let found = csrf.check(&exchange(Method::Post, "/", &fields), None).err().map(|refusal| refusal.reason);
+            assert_eq!(found, expected, "{wanted:?} {fields:?}");
+            assert!(csrf.check(&exchange(Method::Get, "/", &fields), None).is_ok());
         }
     }
 
@@ -194,7 +264,7 @@ mod tests {
     #[test]
     fn pages_of_anyone_do_not_load() {
         for origin in ["any", "null", "https://*.com"] {
-            assert!(Csrf::build(&ir::Csrf { origins: vec![origin.into()], referer: false }).is_err());
+            assert!(Csrf::build(&ir::Csrf { origins: vec![origin.into()], referer: false, token: None }).is_err());
         }
     }
 }

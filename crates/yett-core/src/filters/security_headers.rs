@@ -106,9 +106,10 @@ impl SecurityHeaders {
             }
             match rule.judge(headers.named(name)) {
                 Verdict::Keep => {}
-                Verdict::Add => headers.push(name, rule.value.as_bytes())?,
-                Verdict::Replace => headers.set(name, rule.value.as_bytes())?,
-                Verdict::Merge(value) => headers.set(name, &value)?,
+                // Their values were checked when they were built.
+                Verdict::Add => headers.push_known(Known::Other, name, rule.value.as_bytes())?,
+                Verdict::Replace => headers.set_own(Known::Other, name, rule.value.as_bytes())?,
+                Verdict::Merge(value) => headers.set_own(Known::Other, name, &value)?,
             }
         }
         if let Some(cookies) = &self.cookies {

@@ -1,5 +1,9 @@
 //! Response heads (RFC 9112 section 4), read strictly from services.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::Malformed;
 use super::fields::{self, Announced};
 use crate::exchange::{Framing, ResponseHead};
@@ -8,6 +12,8 @@ use crate::exchange::{Framing, ResponseHead};
 pub const MAX_BYTES: usize = 64 * 1024;
 /// Fields of an answer's head.
 pub const MAX_FIELDS: usize = 256;
+
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// What the connection has to know of a complete head, beside the head itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +56,7 @@ pub fn parse_or_switch(
     head: &mut ResponseHead,
 ) -> Result<Option<Complete>, Malformed> {
     let from = scanned.saturating_sub(3);
-    let Some(at) = memchr::memmem::find(bytes.get(from..).unwrap_or_default(), b"\r\n\r\n") else {
+    let Some(at) = HEAD_END.find(bytes.get(from..).unwrap_or_default()) else {
         let begins = bytes.iter().zip(b"HTTP/1.").all(|(a, b)| a == b);
         if bytes.len() >= MAX_BYTES || !begins || bare_feed(bytes, from) {
             return Err(Malformed);

@@ -30,4 +30,17 @@ pub struct Csrf {
     pub origins: Vec<String>,
     /// Whether `Referer` counts where neither `Sec-Fetch-Site` nor `Origin` is sent.
     pub referer: bool,
+    /// When a token of the session is needed.
+    #[serde(default)]
+    pub token: Option<CsrfToken>,
+}
+
+/// When a token of the session is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CsrfToken {
+    /// Where the browser does not say whose page it is.
+    Needed,
+    /// With everything that may change something, beside what the browser says.
+    Always,
 }

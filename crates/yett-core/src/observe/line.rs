@@ -4,8 +4,12 @@
 use std::borrow::Cow;
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::exchange::{Exchange, Now};
+use crate::words;
 
 use super::{PassthroughRecord, Record};
 
@@ -76,10 +80,12 @@ fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     }
 }
 
+static SIGNED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"eyJ"));
+static OURS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"yett_"));
+
 /// A path in which segments that look like a signed token or one of our API keys are not shown.
 pub(crate) fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
-    let finds = |needle: &[u8]| memchr::memmem::find(path, needle).is_some();
-    if !finds(b"eyJ") && !finds(b"yett_") {
+    if memchr::memchr(b'y', path).is_none() || (SIGNED.find(path).is_none() && OURS.find(path).is_none()) {
         return Cow::Borrowed(path);
     }
     let token = |part: &[u8]| part.starts_with(b"eyJ") && part.len() > 40 && memchr::memchr_iter(b'.', part).count() >= 2;
@@ -242,9 +248,11 @@ pub(crate) fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
 /// JSON string content: quotes, backslashes and controls (C0, DEL, C1), line separators and bidirectional controls
 /// as `\uXXXX`; bytes that are no UTF-8 as U+FFFD.
 pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
-    // no early exit, so that the compiler can take many bytes at once
-    let plain = |b: u8| (b.wrapping_sub(0x20) < 0x5f) & (b != b'"') & (b != b'\\');
-    if value.iter().fold(true, |all, &b| all & plain(b)) {
+    let plain = |word: u64| {
+        let special = words::any_is(word, b'"') | words::any_is(word, b'\\') | words::any_is(word, 0x7f);
+        !(words::any_high(word) | words::any_below(word, 0x20) | special)
+    };
+    if words::all(value, b'a', plain) {
         out.extend_from_slice(value);
         return;
     }

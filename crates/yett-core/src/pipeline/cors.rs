@@ -1,10 +1,12 @@
 //! Pages of other origins: preflights are answered before anybody is asked who they are, other requests looked at by origin;
 //! and whose pages may write.
 
-use crate::exchange::{Exchange, Now, Step, Variables};
+use crate::exchange::{AuthenticationMethod, Exchange, Now, Step, Variables};
 use crate::filters::cors::{Cors, preflight_method};
 use crate::origin::Named;
 use crate::pipeline::{limit, respond, route};
+use crate::providers::oidc::Oidc;
+use crate::providers::oidc::csrf::SessionId;
 use crate::reason::Reason;
 use crate::resilience::shed::Level;
 use crate::router::{Match, Wanted};
@@ -48,7 +50,7 @@ pub(super) fn note(route: &Route, exchange: &mut Exchange) {
         exchange.granted = cors.granted(exchange);
     }
     if let Some(csrf) = &route.csrf {
-        exchange.page = Some(csrf.page(exchange));
+        exchange.page = Some(csrf.promised(exchange));
     }
 }
 
@@ -61,12 +63,25 @@ pub(super) fn check(route: &Route, exchange: &Exchange) -> Step {
 }
 
 /// Whether a request that may change something comes from a page that may send it, where the route asks.
-pub(super) fn may_write(snapshot: &Snapshot, exchange: &Exchange) -> Step {
-    let csrf = snapshot.route(exchange.route).and_then(|route| route.csrf.as_ref());
-    match csrf.map_or(Ok(()), |csrf| csrf.check(exchange)) {
-        Ok(()) => Step::Continue,
-        Err(refusal) => Step::Refuse(refusal),
+pub(super) fn may_write(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
+    let Some(csrf) = snapshot.route(exchange.route).and_then(|route| route.csrf.as_ref()) else { return Step::Continue };
+    let session = csrf.takes_tokens().then(|| session(snapshot, exchange)).flatten();
+    if let Err(refusal) = csrf.check(exchange, session) {
+        return Step::Refuse(refusal);
     }
+    if let Some(field) = session.and_then(|(oidc, id)| oidc.csrf_cookie(&exchange.request.headers, id))
+        && !exchange.cookies().contains(&field)
+    {
+        exchange.sessions_mut().cookies.push(field);
+    }
+    Step::Continue
+}
+
+/// The session that vouched for a caller: its provider, and its id.
+fn session<'a>(snapshot: &'a Snapshot, exchange: &Exchange) -> Option<(&'a Oidc, SessionId)> {
+    let principal = exchange.principals().find(|one| one.method == AuthenticationMethod::Oidc)?;
+    let provider = snapshot.providers.iter().find(|provider| *provider.name() == principal.provider)?;
+    Some((provider.oidc()?, SessionId::of(principal)?))
 }
 
 /// What a listener's limit refuses is refused before a route is known; a page that may read the route's answers may read that.

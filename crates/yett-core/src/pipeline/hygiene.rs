@@ -156,11 +156,15 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<Upgrade, Reason> {
 
 /// Drops what `Connection` lists (RFC 9110 section 7.6.1), but never what the gateway itself reads.
 pub(super) fn drop_connection_fields(headers: &mut Headers) {
+    let own = |item: &[u8]| {
+        item.is_empty() || [&b"close"[..], b"keep-alive", b"upgrade", b"te"].iter().any(|name| item.eq_ignore_ascii_case(name))
+    };
     let listed: Vec<Vec<u8>> = headers
         .get_all(Known::Connection)
         .flat_map(|value| value.split(|b| *b == b','))
-        .map(|item| item.trim_ascii().to_ascii_lowercase())
-        .filter(|item| !matches!(item.as_slice(), b"" | b"close" | b"keep-alive" | b"upgrade" | b"te"))
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !own(item))
+        .map(<[u8]>::to_ascii_lowercase)
         .take(32)
         .collect();
     if !listed.is_empty() {

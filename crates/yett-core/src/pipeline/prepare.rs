@@ -146,17 +146,17 @@ fn fields(
         }
     }
     let mut address = [0_u8; 48];
-    headers.set(b"x-forwarded-for", written(exchange.client, &mut address))?;
-    headers.set(b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
-    headers.set(b"x-forwarded-host", &exchange.authority)?;
-    headers.set(b"x-request-id", &exchange.request_id)?;
-    headers.set(b"traceparent", &exchange.traceparent)?;
+    headers.set_own(Known::XForwardedFor, b"x-forwarded-for", written(exchange.client, &mut address))?;
+    headers.set_own(Known::XForwardedProto, b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
+    headers.set_own(Known::XForwardedHost, b"x-forwarded-host", &exchange.authority)?;
+    headers.set_own(Known::XRequestId, b"x-request-id", &exchange.request_id)?;
+    headers.set_own(Known::Traceparent, b"traceparent", &exchange.traceparent)?;
     // What is compressed, or a part only, could not be looked at.
     if route.response_validation.is_some() {
         headers.retain(|_, name, _| name != b"range" && name != b"if-range");
-        headers.set(b"accept-encoding", b"identity")?;
+        headers.set_own(Known::Other, b"accept-encoding", b"identity")?;
     }
-    token.map_or(Ok(()), |token| headers.set(b"authorization", token.authorization()))
+    token.map_or(Ok(()), |token| headers.set_own(Known::Authorization, b"authorization", token.authorization()))
 }
 
 /// The plain headers that say who calls, where the service is told in this way; after the route's edits.

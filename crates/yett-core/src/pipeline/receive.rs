@@ -66,9 +66,23 @@ fn request_id(random: &mut Random, exchange: &mut Exchange, now: Now, from_proxy
     Ok(())
 }
 
+/// Two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
+        {
+            table[at] = [digits[at >> 4], digits[at & 15]];
+        }
+        at += 1;
+    }
+    table
+};
+
 fn hex(byte: u8) -> [u8; 2] {
-    let digit = |nibble: u8| if nibble < 10 { b'0' | nibble } else { b'a'.wrapping_add(nibble).wrapping_sub(10) };
-    [digit(byte >> 4), digit(byte & 15)]
+    HEX.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// Exactly one Host with a valid name or address, in one spelling: lower case, no trailing dot, no port.

@@ -1,5 +1,5 @@
 //! What a recorded request would come to: the phases that decide its access, with the verified outcome of its credential
-//! given. Limits, validation of bodies and what services do are not asked.
+//! given, and whether its address may come in. Limits, validation of bodies and what services do are not asked.
 
 use std::rc::Rc;
 
@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::{authorize, login, route};
 use crate::exchange::{Exchange, Now, Principal, Refusal};
+use crate::filters::address_filter::AddressFilter;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Route, Snapshot};
 
@@ -31,11 +32,19 @@ pub fn decide(
     vouched: impl FnOnce(u32, &Route) -> Vouched,
     external: impl FnOnce(u32) -> Result<Option<Reason>, String>,
 ) -> Result<Result<(), Refusal>, String> {
+    if let Some(listener) = snapshot.listener(&exchange.connection.listener)
+        && let Some(refusal) = kept_out(&listener.address_filters, exchange)?
+    {
+        return Ok(Err(refusal));
+    }
     let (index, route) = match route::place(snapshot, exchange) {
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
     };
     exchange.route = Some(index);
+    if let Some(refusal) = kept_out(&route.address_filters, exchange)? {
+        return Ok(Err(refusal));
+    }
     if let Access::Authenticated { .. } = &route.access {
         if route.client_certificate && exchange.connection.client_certificate.is_none() {
             return Ok(Err(Reason::ClientCertificateRequired.into()));
@@ -61,4 +70,23 @@ pub fn decide(
         return Ok(Err(reason.into()));
     }
     Ok(authorize::decided_body(snapshot, exchange, now))
+}
+
+/// Whether an address may not come in.
+///
+/// # Errors
+/// It is not known, or what stands in a list is not.
+fn kept_out(filters: &[AddressFilter], exchange: &Exchange) -> Result<Option<Refusal>, String> {
+    if filters.is_empty() {
+        return Ok(None);
+    }
+    if exchange.recorded.as_ref().is_some_and(|recorded| !recorded.client) {
+        return Err("the address of the client".to_owned());
+    }
+    match filters.iter().find_map(|filter| filter.check(exchange.client).err()) {
+        Some(Refusal { reason: Reason::AddressListUnavailable, rule, .. }) => {
+            Err(format!("what stands in the list of `{}`", rule.unwrap_or_default()))
+        }
+        refused => Ok(refused),
+    }
 }

@@ -1,7 +1,5 @@
 //! Respond: what a client sees of a service's answer, and the answer to a refusal.
 
-use smallvec::SmallVec;
-
 use crate::exchange::{Answer, Exchange, LimitReport, Phase, Refusal, ResponseHead};
 use crate::grpc;
 use crate::headers::{FieldError, Known};
@@ -11,9 +9,6 @@ use crate::protected_resource::place;
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
-
-/// Room for two limits without allocation.
-type Line = SmallVec<[u8; 160]>;
 
 pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut ResponseHead) -> Result<(), Refusal> {
     let route = snapshot.route(exchange.route).ok_or(Reason::Internal)?;
@@ -47,18 +42,18 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
             cors.apply(exchange.granted.as_ref(), headers)?;
         }
         if !exchange.limits.is_empty() {
-            headers.set(b"ratelimit-policy", &policies(&exchange.limits))?;
-            headers.set(b"ratelimit", &states(&exchange.limits))?;
+            headers.set_written(Known::Other, b"ratelimit-policy", |out| policies(&exchange.limits, out))?;
+            headers.set_written(Known::Other, b"ratelimit", |out| states(&exchange.limits, out))?;
         }
         if let Some(nonce) = &exchange.dpop_nonce {
-            headers.set(b"dpop-nonce", nonce.as_bytes())?;
+            headers.set_own(Known::Other, b"dpop-nonce", nonce.as_bytes())?;
         }
         // Last, so that no edit takes a session away, and no cache keeps one.
         for cookie in exchange.cookies() {
-            headers.set(b"cache-control", b"no-store")?;
+            headers.set_own(Known::Other, b"cache-control", b"no-store")?;
             headers.push(b"set-cookie", cookie.as_bytes())?;
         }
-        headers.push(b"x-request-id", &exchange.request_id)
+        headers.push_written(Known::XRequestId, b"x-request-id", |out| out.extend_from_slice(&exchange.request_id))
     };
     edit().map_err(|_| Refusal::from(Reason::Internal))
 }
@@ -182,27 +177,26 @@ fn keep(answer: &mut Answer, exchange: &Exchange) {
 
 fn limits(answer: &mut Answer, limits: &[LimitReport]) {
     if !limits.is_empty() {
-        let text = |line: Line| String::from_utf8_lossy(&line).into();
-        answer.headers.push(("ratelimit-policy".into(), text(policies(limits))));
-        answer.headers.push(("ratelimit".into(), text(states(limits))));
+        for (name, write) in [("ratelimit-policy", policies as fn(&[LimitReport], &mut Vec<u8>)), ("ratelimit", states)] {
+            let mut line = Vec::with_capacity(160);
+            write(limits, &mut line);
+            answer.headers.push((name.into(), String::from_utf8_lossy(&line).into()));
+        }
     }
 }
 
 /// `"per-caller";q=50;w=1` (draft-ietf-httpapi-ratelimit-headers).
-fn policies(limits: &[LimitReport]) -> Line {
-    let mut out = Line::new();
+fn policies(limits: &[LimitReport], out: &mut Vec<u8>) {
     for (index, limit) in limits.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(limit.policy.as_bytes());
     }
-    out
 }
 
 /// `"per-caller";r=49;t=1`
-fn states(limits: &[LimitReport]) -> Line {
-    let mut out = Line::new();
+fn states(limits: &[LimitReport], out: &mut Vec<u8>) {
     for (index, limit) in limits.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
@@ -215,5 +209,4 @@ fn states(limits: &[LimitReport]) -> Line {
         out.extend_from_slice(b";t=");
         out.extend_from_slice(number.format(limit.reset_s).as_bytes());
     }
-    out
 }

@@ -309,16 +309,18 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
     exchange: &Exchange,
     now: Now,
 ) -> Result<Caller, Undecided> {
-    let token = bearer_token(value)?;
+    let token = of_scheme(value)?;
+    // What is remembered was looked at when it first came: a token is the longest value of most requests.
+    let unless_malformed = |reason: Reason| if is_token68(token) { reason.into() } else { malformed() };
     let said = exchange.introspected.as_ref();
     let jwts = || accepted().filter_map(|(index, provider)| Some((index, provider, provider.jwt()?)));
     let asked = || accepted().find_map(|(index, provider)| Some((index, provider, provider.introspection()?)));
     let asserted = || accepted().filter_map(|(_, provider)| Some((provider, provider.client_assertions()?)));
     if jwts().next().is_none() && asked().is_none() && asserted().next().is_none() {
-        return Err(Refusal::from(Reason::ProviderNotAccepted).into());
+        return Err(unless_malformed(Reason::ProviderNotAccepted).into());
     }
     if token.len() > TOKEN_BYTES {
-        return Err(Refusal::from(Reason::TokenTooLarge).into());
+        return Err(unless_malformed(Reason::TokenTooLarge).into());
     }
     let digest = verdicts.digests.of(token);
     for (_, provider, jwt) in jwts() {
@@ -327,6 +329,9 @@ fn bearer<'p, I: Iterator<Item = (u32, &'p Provider)>>(
             verdicts.digests.keep(token, digest);
             return Ok(principal);
         }
+    }
+    if !is_token68(token) {
+        return Err(malformed().into());
     }
     // Who signs about itself names itself: nobody else judges that, also if it fails there.
     let issuer = asserted().next().and_then(|_| introspection::issuer_of(token));
@@ -454,14 +459,19 @@ pub(super) fn is_token68(token: &[u8]) -> bool {
 /// The token of `Bearer <token>` (RFC 6750 section 2.1) or `DPoP <token>` (RFC 9449 section 7.1); the scheme in any case
 /// (RFC 9110 section 11.1). Which of the two has to stand there is decided by `pipeline::binding`.
 fn bearer_token(value: &[u8]) -> Result<&[u8], Refusal> {
-    let malformed = || refuse(Reason::CredentialMalformed, "the authorization is not of the form `Bearer <token>`");
+    of_scheme(value).and_then(|token| if is_token68(token) { Ok(token) } else { Err(malformed()) })
+}
+
+/// As [`bearer_token`], whatever the token is made of.
+fn of_scheme(value: &[u8]) -> Result<&[u8], Refusal> {
     let space = value.iter().position(|b| *b == b' ').ok_or_else(malformed)?;
     let (scheme, token) = value.split_at_checked(space + 1).ok_or_else(malformed)?;
     let known = scheme.eq_ignore_ascii_case(b"bearer ") || scheme.eq_ignore_ascii_case(b"dpop ");
-    if !known || token.is_empty() || !is_token68(token) {
-        return Err(malformed());
-    }
-    Ok(token)
+    if known && !token.is_empty() { Ok(token) } else { Err(malformed()) }
+}
+
+fn malformed() -> Refusal {
+    refuse(Reason::CredentialMalformed, "the authorization is not of the form `Bearer <token>`")
 }
 
 fn api_key<'p, I: Iterator<Item = (u32, &'p Provider)>>(

@@ -7,6 +7,7 @@
 pub mod browser;
 mod caller;
 pub mod cookie;
+pub mod csrf;
 pub mod grants;
 pub mod login;
 pub mod logout;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -32,6 +32,13 @@ class Csrf(Model):
     referer: bool = False
     """Whether `Referer` counts where a browser sends neither `Sec-Fetch-Site` nor `Origin`."""
 
+    token: Literal["needed", "always"] | None = None
+    """A token of the session, in `X-CSRF-Token`: `needed` where a browser sends neither field; `always` beside what it says."""
+
     def compiled(self) -> dict[str, Any]:
         """Its part of the intermediate representation."""
-        return {"origins": sorted(self.origins), "referer": self.referer}
+        return {
+            "origins": sorted(self.origins),
+            "referer": self.referer,
+            **({"token": self.token} if self.token else {}),
+        }

@@ -67,10 +67,10 @@ def _origins(old: list[str], new: list[str]) -> Iterator[Change]:
 def csrf(old: Document | None, new: Document | None) -> Iterator[Change]:
     """A session asks for a page of its own host by itself, so one that names others widens what was there without."""
     if old is None or new is None:
-        if new is not None and (new["origins"] or new["referer"]):
+        if new is not None and (new["origins"] or new["referer"] or new.get("token")):
             yield widens(
                 "",
-                f"pages of {quoted(new['origins']) or 'the host, by Referer,'} may write with a session",
+                f"pages of {quoted(new['origins']) or 'the host, by Referer or token,'} may write with a session",
                 old,
                 new,
             )
@@ -84,4 +84,9 @@ def csrf(old: Document | None, new: Document | None) -> Iterator[Change]:
         "referer", "`Referer` says no more whose page it is", "`Referer` may say whose page it is",
         not old["referer"], not new["referer"],
     )  # fmt: skip
-    yield from rest("", "from whose pages writes may come", old, new, ("origins", "referer"))
+    before, after = old.get("token"), new.get("token")
+    if before != after:
+        # A token lets in browsers that say nothing; `always` keeps out pages that send none.
+        make = narrows if (before, after) in {("needed", "always"), ("needed", None)} else widens
+        yield make("token", f"a token of the session counts {after or 'no more'}", before, after)
+    yield from rest("", "from whose pages writes may come", old, new, ("origins", "referer", "token"))

@@ -9,8 +9,9 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy.diff import addresses, listeners, places, process, providers, services
-from yett.policy.diff.change import Change, Kind, accounted, moved, moves, rest, widens
+from yett.policy.diff.change import Change, Kind, accounted, moved, moves, named, rest, widens
 from yett.policy.diff.routes import Routes
+from yett.policy.linter.context import PRODUCTION
 
 Document = dict[str, Any]
 CERTIFICATE = {"use": None, "owner": None, "subject": None, "serial": None, "not_after_s": None}
@@ -27,7 +28,8 @@ PARTS = {
 def compare(old: Document, new: Document) -> list[Change]:
     """Every difference once, those that widen first."""
     found = accounted("configuration", "the configuration", old, new, _all(old, new))
-    once = {one.id: one for one in found}
+    defined = _Defined(old, new)
+    once = {one.id: one for one in map(defined.told, found)}
     return ordered(_together(once.values()))
 
 
@@ -59,6 +61,45 @@ def _together(changes: Iterable[Change]) -> Iterator[Change]:
         )
 
 
+class _Defined:
+    """What is new and has a name. Whoever allows that it is used allows what it is: an id stands for both."""
+
+    def __init__(self, old: Document, new: Document) -> None:
+        self.parts: dict[str, Any] = {}
+        for key in ("services", "providers", "address_lists"):
+            before, after = named(old.get(key, [])), named(new.get(key, []))
+            for name in after.keys() - before.keys():
+                self.parts.setdefault(name, []).append(after[name])
+        secrets = {name: new["secrets"][name] for name in new["secrets"].keys() - old["secrets"].keys()}
+        for name, parts in self.parts.items():
+            text = json.dumps(parts)
+            parts.append(
+                {
+                    key: value
+                    for key, value in secrets.items()
+                    if json.dumps(key) in text or f".{name}." in key
+                }
+            )
+
+    def told(self, change: Change) -> Change:
+        """The same, with what it names."""
+        if change.kind is not Kind.WIDENS or not self.parts:
+            return change
+        content = json.dumps([change.text, change.old, change.new])
+        named_here = {name: parts for name, parts in sorted(self.parts.items()) if name in content}
+        return replace(change, new=[change.new, named_here]) if named_here else change
+
+
+def _environment(old: str | None, new: str | None) -> Iterator[Change]:
+    if old == new:
+        return
+    if old == PRODUCTION:
+        text = f"the environment is {f'`{new}`' if new else 'not said'}, no more `{PRODUCTION}`: what has to be there in production may be missing"
+        yield widens("environment", text, old, new)
+    else:
+        yield moves("environment", "`environment` is different", old, new)
+
+
 def _all(old: Document, new: Document) -> Iterator[Change]:
     yield from Routes(old, new).compare()
     yield from providers.compare(old, new)
@@ -68,7 +109,8 @@ def _all(old: Document, new: Document) -> Iterator[Change]:
     yield from process.compare(old, new)
     yield from addresses.lists(old, new)
     yield from places.databases(old.get("geo"), new.get("geo"))
-    for key in ("environment", "zone", "challenges"):
+    yield from _environment(old.get("environment"), new.get("environment"))
+    for key in ("zone", "challenges"):
         yield from moved(key, f"`{key}` is different", old.get(key), new.get(key), None)
     text = "what assertions of identity are signed with"
     yield from moved("identity", text, old.get("identity"), new.get("identity"), IDENTITY)

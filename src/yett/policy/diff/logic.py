@@ -122,7 +122,8 @@ def device_implies(new: dict[str, Any], old: dict[str, Any]) -> bool:
 
 
 def conjuncts(condition: str) -> list[str]:
-    """The parts of a condition that `&&` joins at the top; the whole where `||` or `?` binds less.
+    """The parts of a condition that `&&` joins at the top; the whole where `||` or `?` binds less, or where a comment may
+    take some of it away.
 
     In CEL `a && b` is true only where both are, whatever fails.
     """
@@ -135,6 +136,8 @@ def conjuncts(condition: str) -> list[str]:
                 return [_plain(condition)]
             at = end
             continue
+        if condition.startswith("//", at):
+            return [_plain(condition)]
         if character in "([{":
             depth += 1
         elif character in ")]}":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +34,15 @@ FIELDS = (
     "response_tenant", "classification", "hidden",
     "request_validation",
 )  # fmt: skip
+
+
+# A part of `route` in an expression: `route.name`, `route['name']`.
+READS = re.compile(r"\broute\s*[.\[]")
+
+
+def reads_route(route: Document) -> bool:
+    """Whether an expression may say something else of a route that is called, grouped or classified otherwise."""
+    return READS.search(json.dumps(route)) is not None
 
 
 def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Change]:
@@ -218,9 +229,8 @@ def _facts(old: Document, new: Document) -> Iterator[Change]:
     """What conditions may read of a route beside the request."""
     changed = [key for key in ("name", "group", "classification") if old.get(key) != new.get(key)]
     pair = [old.get(key) for key in changed], [new.get(key) for key in changed]
-    read = any("route" in (rule.get("when") or "") for rule in [*_rules(new), *new.get("deny", [])])
-    if changed and read:
-        text = f"{listed(changed)} of the route is different, and a condition may read it"
+    if changed and (reads_route(old) or reads_route(new)):
+        text = f"{listed(changed)} of the route is different, and a condition, limit or cost may read it"
         yield widens("facts", text, *pair)
     elif set(changed) - {"name"}:
         yield moves("facts", f"{listed(changed)} of the route is different", *pair)

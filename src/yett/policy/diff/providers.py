@@ -24,6 +24,7 @@ from yett.policy.diff.change import (
 from yett.policy.diff.machines import FIXED, api_key, machines
 
 Document = dict[str, Any]
+LIMITS = ("rate_limits", "address_limits", "concurrency_limits", "quotas", "shadow_limits")
 
 
 def compare(old: Document, new: Document) -> Iterator[Change]:
@@ -60,8 +61,12 @@ def _one(old: Document, new: Document, plain: bool) -> Iterator[Change]:
 
 
 def _reads_no_less(document: Document) -> bool:
-    """Whether having less never helps a caller: no rule denies, no condition is in CEL, nobody else is asked."""
+    """Whether having less never helps a caller: no rule denies, no condition or limit is in CEL or of a class, nobody else
+    is asked."""
     for route in document["routes"]:
+        counted = [route.get(part) for part in LIMITS]
+        if route.get("limit_classes") or '"cel"' in json.dumps(counted):
+            return False
         access = route["access"]
         rules = access["authenticated"]["rules"] if isinstance(access, dict) else []
         if (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,13 +14,6 @@ from yett.policy.diff.overlap import first_segment, hosts, overlaps, precedes
 
 Document = dict[str, Any]
 MATCH = ("match", "listeners", "path_allow")
-# A part of `route` in an expression: `route.name`, `route['name']`.
-READS = re.compile(r"\broute\s*[.\[]")
-
-
-def _reads_name(route: Document) -> bool:
-    """Whether a condition may say something else of a route that is called something else."""
-    return READS.search(json.dumps(route)) is not None
 
 
 class Routes:
@@ -47,7 +39,7 @@ class Routes:
                 yield from at(f"routes.{name}", self._fall_through(route))
                 continue
             if name in renamed:
-                text, reads = f"route `{name}` is called `{renamed[name]}` now", _reads_name(route)
+                text, reads = f"route `{name}` is called `{renamed[name]}` now", policy.reads_route(route)
                 told = widens if reads else moves
                 text += ", and a condition of it reads `route`" if reads else ""
                 yield told(f"routes.{name}.name", text, name, renamed[name])

@@ -79,7 +79,14 @@ def _relative(document: dict[str, Any], directory: Path) -> dict[str, Any]:
             path = Path(value[key])
             shown = path.relative_to(directory) if path.is_relative_to(directory) else path
             found[part] = {**value, key: str(shown)}
-    return found
+    return found | {"address_lists": [_beside(one, directory) for one in found.get("address_lists", [])]}
+
+
+def _beside(one: dict[str, Any], directory: Path) -> dict[str, Any]:
+    file = Path(one["file"]) if one.get("file") else None
+    return (
+        {**one, "file": str(file.relative_to(directory))} if file and file.is_relative_to(directory) else one
+    )
 
 
 def _candidates() -> Iterator[Path]:

@@ -229,7 +229,8 @@ impl Oidc {
     fn forged(&self, exchange: &Exchange) -> bool {
         // The route says whose pages may write.
         if let Some(page) = exchange.page {
-            return csrf::writes(exchange) && !matches!(page, Page::Own | Page::Listed);
+            // A token is compared where the caller is known.
+            return csrf::writes(exchange) && !matches!(page, Page::Own | Page::Listed | Page::Promised);
         }
         if exchange.upgrade != Upgrade::None {
             // From which origins is decided with the route; a page of another site never with a session.

@@ -9,6 +9,8 @@ use crate::headers::{Headers, Known};
 
 /// What every cookie of the gateway begins with.
 pub const PREFIX: &str = "__Host-yett-";
+/// Behind the name of a session's cookie: that of its token.
+const CSRF: &str = "~csrf";
 /// Bytes of one cookie's value: with name and attributes below the 4096 that browsers keep (RFC 6265 section 6.1).
 const PIECE: usize = 3800;
 /// Pieces of a session; what is larger is refused.
@@ -110,11 +112,13 @@ pub fn write_session(headers: &Headers, name: &str, text: &str, seconds: u64) ->
     Some(out)
 }
 
-/// Takes a session away, with all its pieces.
+/// Takes a session away, with all its pieces and the token of it that pages have.
 #[must_use]
 pub fn clear_session(headers: &Headers, name: &str) -> Fields {
     let mut out = Fields::from_iter([clear(name)]);
     out.extend(leftovers(headers, name, 1));
+    let token = format!("{name}{CSRF}");
+    out.extend(has_session(headers, &token).then(|| clear(&token)));
     out
 }
 
@@ -141,6 +145,12 @@ pub fn clear(name: &str) -> Box<str> {
 #[must_use]
 pub fn login_name(provider: &str, id: &str) -> String {
     format!("{PREFIX}{provider}~login-{id}")
+}
+
+/// The name of the cookie with a session's token against foreign pages; the only one that pages read.
+#[must_use]
+pub fn csrf_name(provider: &str) -> String {
+    format!("{PREFIX}{provider}{CSRF}")
 }
 
 /// The value of the cookie of this name.

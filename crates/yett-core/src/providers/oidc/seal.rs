@@ -146,6 +146,15 @@ impl KeyRing {
         Some(URL_SAFE_NO_PAD.encode(out))
     }
 
+    /// HMAC-SHA-256 of these parts under each key, the first one first. Their beginning says what it is for.
+    pub fn tags(&self, parts: &[&[u8]]) -> impl Iterator<Item = hmac::Tag> {
+        std::iter::once(&self.first).chain(&self.older).map(|key| {
+            let mut context = hmac::Context::with_key(&key.derive);
+            parts.iter().for_each(|part| context.update(part));
+            context.sign()
+        })
+    }
+
     /// What was sealed, if it is all there and was sealed for this.
     #[must_use]
     pub fn open(&self, bound: &Bound<'_>, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
