@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_check_as_json(yett: Yett, file: Path) -> None:
     bad = json.loads(done.stdout)
     assert (done.returncode, bad["ok"]) == (1, False)
     assert all({"file", "line", "column", "message"} <= set(problem) for problem in bad["problems"])
+
+
+def test_the_demo_shop_before_it_is_prepared(yett: Yett, tmp_path: Path) -> None:
+    """What makes its files is said once, below what is missing."""
+    hint = "in the demo shop, `yett demo prepare` makes what stands in `.state`"
+    shop = Path(__file__).parents[2] / "examples" / "shop"
+    made = tmp_path / "shop"
+    shutil.copytree(shop, made, ignore=shutil.ignore_patterns(".state", "__pycache__"))
+    for command in (["check", made / "gateway.yaml"], ["access", made / "gateway.yaml"]):
+        done = yett(*command)
+        assert done.returncode == 1 and "does not exist" in done.stderr
+        assert done.stderr.count(hint) == 1
+    other = tmp_path / "gateway.yaml"
+    other.write_text(
+        "version: 1\nlisteners: {main: {address: '127.0.0.1:0', tls: {certificates: {chain: a.pem, key: {file: a.key}}}}}\n"
+    )
+    done = yett("check", other)
+    assert "does not exist" in done.stderr and hint not in done.stderr
 
 
 def test_check_of_a_missing_file(yett: Yett, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_an_opaque_token_is_named_as_such(yett: Yett, shop, tmp_path: Path) -> N
         (["nowhere"], "`nowhere` is neither a URL nor a route"),
         ([URL, "--listener", "publik"], "there is no listener `publik`; known here: main"),
         ([URL, "--time", "noon"], "`noon` is no moment"),
-        ([URL, "--header", "nothing"], "`nothing` is no header"),
+        ([URL, "--header", "nothing"], "a header has no `:` after its name"),
         ([URL, "--token-file", "missing"], "`missing` cannot be read"),
     ],
 )

@@ -379,17 +379,43 @@ def test_wrong_usage(shop: Shop) -> None:
     )
 
 
-@pytest.mark.parametrize("harm", ["cut", "changed"])
-def test_an_archive_that_is_not_whole(shop: Shop, harm: str) -> None:
-    data = bytearray(gzip.compress(shop.records.read_bytes()))
-    if harm == "cut":
-        del data[len(data) // 2 :]
-    else:
-        data[12] ^= 0xFF
+def harmed(shop: Shop, data: bytes) -> Path:
+    """Records in a compressed file of these bytes."""
     packed = shop.directory / "harmed.jsonl.gz"
     packed.write_bytes(data)
+    return packed
+
+
+@pytest.mark.parametrize("harm", ["cut", "last", "behind"])
+def test_of_an_archive_that_is_not_whole_what_was_read_counts(shop: Shop, harm: str) -> None:
+    whole = gzip.compress(shop.records.read_bytes())
+    data = {"cut": whole[: len(whole) // 2], "last": whole[:-8] + bytes(8), "behind": whole + b"x"}[harm]
+    packed = harmed(shop, data)
+    config = str(shop.other())
+    result = CliRunner().invoke(
+        app, ["replay", str(packed), str(shop.records), "--config", config, "--format", "json"]
+    )
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert {"cut": 17 < found["lines"] < 34, "last": found["lines"] == 34, "behind": found["lines"] == 34}[
+        harm
+    ]
+    assert found["damaged"] == len(found["damage"]) >= 1
+    (said,) = [one for one in found["damage"] if "gzip" in one["what"]]
+    assert said["what"] == f"`{packed}` is no whole gzip file; nothing is read after this"
+    assert 1 < said["line"] <= 18
+    text = CliRunner().invoke(app, ["replay", str(packed), "--config", config])
+    assert text.exit_code == 1 and "is no whole gzip file" in text.output and " as before" in text.output
+
+
+@pytest.mark.parametrize("data", [b"no gzip", b"", gzip.compress(b"x")[:10] + b"\xff" * 10])
+def test_an_archive_of_which_nothing_can_be_read(shop: Shop, data: bytes) -> None:
+    packed = harmed(shop, data)
     result = CliRunner().invoke(app, ["replay", str(packed), "--config", str(shop.other())])
-    assert (result.exit_code, result.output.strip()) == (2, f"`{packed}` is no whole gzip file")
+    if data:
+        assert (result.exit_code, result.output.strip()) == (2, f"`{packed}` is no whole gzip file")
+    else:
+        assert result.exit_code == 0 and result.output.startswith("0 lines")
 
 
 def test_records_hold_no_credential_and_no_personal_value(shop: Shop) -> None:

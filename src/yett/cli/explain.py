@@ -99,6 +99,8 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
     asked = engine.from_file(file, offline=True)
     found = past.rebuild(asked.document, past.find(log, request_id))
     decision = policy.explain(asked, found.question, found.unknown)
+    if past.is_open(found, asked.document, decision):
+        decision["outcome"], decision["undecided"] = "unknown", list(found.lacks)
     decision["past"] = {"request_id": request_id, "said": found.said(), "lacks": list(found.lacks)}
     before = (
         f"the log says: {found.said()}",
@@ -106,7 +108,7 @@ def _past(file: Path, request_id: str, log: Path | None, format: Format) -> int:
         "",
     )
     _show(decision, (*before, *policy.lines(decision)), format)
-    return FINDINGS if int(found.line["status"]) >= 400 else 0
+    return FINDINGS if "reason" in found.line else 0
 
 
 def principal_of(engine: Engine, text: str, option: str) -> dict[str, Any]:

@@ -54,9 +54,13 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_problems(problems: Iterable[Mapping[str, Any]]) -> None:
-    """Prints `file:line:column: message` lines on stderr."""
+    """Prints `file:line:column: message` lines on stderr; below them what makes the files of the demo shop, where those are missing."""
+    unmade = False
     for problem in problems:
         typer.echo(problem["text"], err=True)
+        unmade |= "`.state/" in problem["text"] and "does not exist" in problem["text"]
+    if unmade:
+        typer.echo("in the demo shop, `yett demo prepare` makes what stands in `.state`", err=True)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from yett.policy.logs import opened
 
@@ -39,7 +40,7 @@ class AccessLog:
             with opened(path) as stream:
                 yield from self._of(stream, path)
 
-    def _of(self, stream: IO[bytes], path: Path) -> Iterator[tuple[dict[str, Any], datetime]]:
+    def _of(self, stream: BufferedIOBase, path: Path) -> Iterator[tuple[dict[str, Any], datetime]]:
         number = 0
         while text := stream.readline(MAX_LINE):
             number += 1

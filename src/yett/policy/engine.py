@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,6 +61,8 @@ class Engine:
         self._by_scheme: dict[str, str] = {}
         self.providers: list[dict[str, Any]] = document["providers"]
         self.routes: list[dict[str, Any]] = document["routes"]
+        self.addresses: dict[str, tuple[str, ...]] = {}
+        """Of an engine that asks no address: which filters of addresses and places each route has, by their sources."""
 
     @property
     def listeners(self) -> tuple[str, ...]:
@@ -97,16 +101,23 @@ class Engine:
 
         Where `brief` was set in one, its decision has no more than `outcome`, `status`, `refusal` (`reason`, `rule`, perhaps
         `errors`), `route`, `service` and `shadow`.
+
+        Raises:
+            Unanswerable: one of them has a value that is none, so that nothing is answered.
         """
-        answers = json.loads(self._core.decide_many(_batch(asked)))
+        try:
+            answers = json.loads(self._core.decide_many(_batch(asked)))
+        except ValueError as error:
+            raise Unanswerable(str(error)) from None
         return [{"listener": one["listener"], **answer} for one, answer in zip(asked, answers, strict=True)]
 
     def asked(self, question: Question) -> dict[str, Any]:
         """The question as the native module takes it.
 
         Raises:
-            Unanswerable: the URL is none, or fits several listeners.
+            Unanswerable: the URL is none, or fits several listeners; an address or moment is none.
         """
+        _check(question)
         listener = question.listener or self._listener(question.url)
         parts, target = split(question.url)
         asked: dict[str, Any] = {
@@ -144,6 +155,34 @@ class Engine:
             return str(fitting[0])
         names = ", ".join(f"`{name}`" for name in fitting)
         raise Unanswerable(f"say on which listener, with `--listener`: {names}")
+
+
+def _check(question: Question) -> None:
+    """What no connection brings, in words that name no value but the address."""
+    texts = {"the method": question.method, "the URL": question.url}
+    texts |= {f"the header field `{name}`": f"{name}{value}" for name, value in question.headers}
+    for what, text in texts.items():
+        if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+            raise Unanswerable(f"{what} has bytes that are not UTF-8; in a URL write them as `%FF`")
+    if not _is_address(question.address):
+        raise Unanswerable(f"`{question.address}` is no address; write one such as `192.0.2.1`")
+    if question.time_ms is not None and not 0 <= question.time_ms < 1 << 63:
+        raise Unanswerable("a moment before 1970 is none that a request can come at")
+
+
+@lru_cache(maxsize=1024)
+def _is_address(text: str) -> bool:
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def shown(url: str) -> str:
+    """A URL that may be printed: without user, password, query and fragment."""
+    scheme, mark, rest = re.split("[?#]", url, maxsplit=1)[0].rpartition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _batch(asked: list[dict[str, Any]]) -> bytes:
@@ -185,7 +224,7 @@ def split(url: str) -> tuple[str, str]:
     """
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.lower() not in {"http", "https"} or not rest or rest[0] in "/?#":
-        raise Unanswerable(f"`{url}` is no URL; write one such as `https://api.example.com/orders/17`")
+        raise Unanswerable(f"`{shown(url)}` is no URL; write one such as `https://api.example.com/orders/17`")
     end = min((at for at in (rest.find(mark) for mark in "/?") if at >= 0), default=len(rest))
     authority, target = rest[:end], rest[end:].partition("#")[0]
     return authority, target if target.startswith("/") else f"/{target}"
@@ -209,6 +248,40 @@ def from_file(file: Path, *, offline: bool = False) -> Engine:
     return of_loaded(source.read(file), file, offline=offline)
 
 
+def from_anywhere(file: Path, *, offline: bool = False) -> Engine:
+    """The engine of a configuration file without its filters of addresses and places, which are conditions and no callers.
+
+    Raises:
+        yett.control.source.Refused: with everything that is wrong with it.
+    """
+    whole = from_file(file, offline=offline)
+    filters = ("address_filters", "geo_filters")
+    by_listener = {one["name"]: _sources(one, filters) for one in whole.document["listeners"]}
+    found = {
+        route["name"]: (
+            *dict.fromkeys(s for name in route["listeners"] for s in by_listener[name]),
+            *_sources(route, filters),
+        )
+        for route in whole.routes
+    }
+    if not any(found.values()):
+        return whole
+    from yett.control import source
+
+    loaded = source.read(file)
+    document = json.loads(loaded.ir)
+    for part in (*document["listeners"], *document["routes"]):
+        for kind in filters:
+            part.pop(kind, None)
+    engine = Engine(json.dumps(document).encode(), loaded.secrets, offline=offline)
+    engine.addresses = found
+    return engine
+
+
+def _sources(part: dict[str, Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one["source"] for kind in kinds for one in part.get(kind, ())))
+
+
 def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:
     """The engine of a configuration that was read.
 
@@ -229,11 +302,11 @@ def header(text: str) -> tuple[str, str]:
     """`Name: value`, or `Name: @FILE` for a value that should not stand on a command line.
 
     Raises:
-        Unanswerable: it has no colon, or the file cannot be read.
+        Unanswerable: it has no colon, or the file cannot be read. Nothing of the text is told: it may be a secret.
     """
     name, mark, value = text.partition(":")
     if not mark or not name.strip():
-        raise Unanswerable(f"`{text}` is no header; write `Name: value`, or `Name: @FILE`")
+        raise Unanswerable("a header has no `:` after its name; write `Name: value`, or `Name: @FILE`")
     value = value.strip()
     return name.strip(), secret_text(value[1:]) if value.startswith("@") else value
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from yett.policy import near, needed, token
-from yett.policy.engine import Engine, Question
+from yett.policy.engine import Engine, Question, shown
 
 PHASES = (
     "receive",
@@ -36,7 +36,7 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
     # What an external check says is not known here: what follows is as if it agreed, and says so.
     question = replace(question, external=question.external or "allow")
     decision = engine.alone(question, trace=True)
-    decision["request"] = {"method": question.method, "url": question.url.partition("?")[0]}
+    decision["request"] = {"method": question.method, "url": shown(question.url)}
     route = next((one for one in engine.routes if one["name"] == decision["route"]), None)
     decision["external"] = _external(route, question) if route and decision["external"] else None
     decision["missing"] = needed.missing(route, decision)
@@ -113,7 +113,7 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     request, when = decision["request"], datetime.fromtimestamp(decision["time_ms"] / 1000, UTC)
     yield f"{request['method']} {request['url']} on `{decision['listener']}`, from {decision['client']}, at {when:%Y-%m-%dT%H:%M:%SZ}"
     yield ""
-    stopped = decision["phase"]
+    stopped, lacks = decision["phase"], decision.get("undecided")
     for phase in PHASES:
         if phase == stopped:
             break
@@ -122,7 +122,9 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
         if phase == "authorize":
             yield from _rules(decision)
             yield from _check(decision)
-    if decision["outcome"] == "allow":
+    if lacks:
+        yield from _open(stopped, decision, lacks)
+    elif decision["outcome"] == "allow":
         if decision["external"]:
             yield _row("", "", "what follows is so if the external check allows it; it has the last word")
         yield _row(
@@ -214,6 +216,20 @@ def _parts(refusal: dict[str, Any], geo: dict[str, Any] | None) -> Iterator[str]
         yield _row("", "", f"{place}: {error['detail']}")
     if refusal["reason"].startswith("geo_"):
         yield _row("", "", _place(geo))
+
+
+def _open(phase: str, decision: dict[str, Any], lacks: list[str]) -> Iterator[str]:
+    """What the log lacks decides: nothing is said as if it were known."""
+    refusal = decision["refusal"]
+    without = f"would be `{refusal['reason']}`" if refusal else "would be allowed"
+    yield _row(phase, "UNKNOWN", f"this cannot be told from the log, which does not have {', '.join(lacks)}")
+    if phase == "authorize":
+        yield from _rules(decision)
+    yield _row(
+        "",
+        "",
+        f"without them it {without}; give what is missing to `yett explain` with the URL, `--principal` and `-H`",
+    )
 
 
 def _refused(phase: str, decision: dict[str, Any]) -> Iterator[str]:

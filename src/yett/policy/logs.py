@@ -7,14 +7,15 @@ import gzip
 import sys
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from yett.policy.engine import Unanswerable
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BufferedIOBase]:
     """The bytes of a log; `-` is standard input, which stays open.
 
     Raises:
@@ -22,9 +23,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         if str(path) == "-":
-            yield sys.stdin.buffer
+            yield cast("BufferedIOBase", sys.stdin.buffer)
             return
-        with cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
+        with cast(
+            "BufferedIOBase", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        ) as stream:
             yield stream
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise Unanswerable(f"`{path}` is no whole gzip file") from None

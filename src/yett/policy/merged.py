@@ -12,7 +12,7 @@ from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_t
 from yett.control import source
 from yett.errors import ConfigurationError
 from yett.policy import needed
-from yett.policy.engine import Unanswerable
+from yett.policy.engine import Unanswerable, shown
 
 # The key of a configuration from which each part of a merged route comes.
 KEYS = {
@@ -70,6 +70,7 @@ def read(file: Path, name: str) -> dict[str, Any]:
         raise source.Refused([source.problem(one) for one in error.errors]) from None
     routes = {route["name"]: route for route in json.loads(compiled.ir)["routes"]}
     if name not in routes:
+        name = shown(name)
         if name.startswith("/"):
             text = "is a path; give the whole URL, with the scheme and the host that clients use"
             raise Unanswerable(f"`{name}` {text}: `https://api.example.com{name}`")
