@@ -193,6 +193,9 @@ pub struct Redis {
     /// Who says where it is; host and port are those of a Sentinel then.
     #[serde(default)]
     pub sentinel: Option<Sentinel>,
+    /// Further nodes of a Redis Cluster; host and port are those of one of its nodes then.
+    #[serde(default)]
+    pub cluster: Option<Vec<SentinelAddress>>,
 }
 
 /// Redis Sentinel.
@@ -203,9 +206,15 @@ pub struct Sentinel {
     pub master: String,
     /// Further Sentinels.
     pub further: Vec<SentinelAddress>,
+    /// User of their access control list.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Name of the secret that holds their password.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
-/// A Sentinel.
+/// A Sentinel, or a node of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SentinelAddress {

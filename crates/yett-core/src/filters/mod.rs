@@ -15,6 +15,8 @@ pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
 pub mod login_guard;
+#[cfg(test)]
+mod many_keys_tests;
 pub mod mirror;
 pub mod quota;
 pub mod rate_limit;

@@ -623,7 +623,11 @@ impl Context<'_> {
                 None
             }
         };
-        let quotas = Quotas::build(&spec.quotas, &spec.limit_classes, &shared.quotas, readable.as_ref());
+        if spec.quotas.iter().any(|quota| quota.shared) && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none()) {
+            let message = "quotas that instances share need `state.redis`".to_owned();
+            errors.0.push(LoadError { pointer: at("quotas"), message });
+        }
+        let quotas = Quotas::build(&spec.quotas, &spec.limit_classes, &shared.quotas, shared.limits.sharing(), readable.as_ref());
         let quotas = match quotas {
             Ok(quotas) => Some(quotas),
             Err(messages) => {
