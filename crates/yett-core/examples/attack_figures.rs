@@ -68,7 +68,8 @@ fn line(name: &str, row: &Row) -> String {
 
 fn exchange(of: &corpus::Ordinary) -> Result<Exchange, Box<dyn Error>> {
     let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let connection = ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None };
+    let connection =
+        ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = Method::Post;
     let path = of.path.replace('\'', "%27");

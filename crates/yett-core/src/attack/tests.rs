@@ -58,7 +58,8 @@ fn attacks_of_every_class_and_encoding_are_found() {
 
 fn exchange(of: &Ordinary) -> Exchange {
     let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let connection = ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None };
+    let connection =
+        ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = Method::Post;
     let path = of.path.replace('\'', "%27");
