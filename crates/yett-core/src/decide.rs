@@ -181,6 +181,9 @@ pub struct Decision {
     /// What rules in shadow would have done, as far as the request got.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<Value>,
+    /// What looked like an attack, as far as the request got.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attack: Vec<Value>,
     /// What each rule comes to, where that was asked and a caller was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<Value>>,
@@ -206,7 +209,8 @@ impl Engine {
         // What was used before a question was asked says nothing about the question.
         shared.stores.remembered_since().store(0, Ordering::Release);
         let snapshot = Snapshot::build(ir, secrets, &shared)?;
-        shared.logins.configure(&snapshot.ir);
+        // A question is one attempt, or some; and what they left is forgotten before the next one.
+        shared.logins.configure(&snapshot.ir, 1_000);
         let rest_ns = rest_ns(&snapshot.ir);
         Ok(Self { snapshot, shared, runtime, offline, rest_ns, asked: AtomicU64::new(0) })
     }
@@ -315,6 +319,7 @@ impl Engine {
             tls: listener.tls.is_some(),
             sni: question.server_name.as_ref().map(|name| name.to_ascii_lowercase().into()),
             client_certificate: certificate.transpose()?,
+            ja4: None,
         })
     }
 
@@ -413,6 +418,7 @@ impl Engine {
             time_ms: now.unix_ms,
             external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
             shadow: exchange.shadow.iter().map(trace::tried).collect(),
+            attack: exchange.attack.iter().flat_map(|suspicion| suspicion.found.iter().map(trace::suspected)).collect(),
             rules: None,
         }
     }

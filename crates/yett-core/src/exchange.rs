@@ -10,6 +10,7 @@ use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::decisions::{Captured, Recorded};
+use crate::filters::attack_filter::Suspicion;
 use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
@@ -29,6 +30,7 @@ use crate::providers::oidc::stored::{self, Stored};
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 use crate::revocation::Revocation;
+use crate::server::tls::ja4::Ja4;
 use crate::service_tokens;
 use crate::store::Key;
 
@@ -176,6 +178,8 @@ pub struct ConnectionInfo {
     pub sni: Option<Box<str>>,
     /// The certificate that the client proved to have.
     pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// What its hello says of the program that sent it, where a route asks.
+    pub ja4: Option<Ja4>,
 }
 
 /// The time, given in so that decisions can be repeated.
@@ -403,6 +407,8 @@ pub struct Exchange {
     pub shadow: SmallVec<[shadow::Verdict; 1]>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// What in it looked like an attack; set by validate.
+    pub attack: Option<Box<Suspicion>>,
     /// When its rules were asked, milliseconds since 1970; set by authorize.
     pub judged_ms: u64,
     /// What its record needs, where decisions are recorded; left before it is made ready to be forwarded.
@@ -472,6 +478,7 @@ impl Exchange {
             external: None,
             shadow: SmallVec::new(),
             asked: SmallVec::new(),
+            attack: None,
             judged_ms: 0,
             captured: None,
             recorded: None,
@@ -525,6 +532,7 @@ impl Exchange {
         self.external = None;
         self.shadow.clear();
         self.asked.clear();
+        self.attack = None;
         self.judged_ms = 0;
         self.captured = None;
         self.recorded = None;
