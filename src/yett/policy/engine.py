@@ -179,8 +179,11 @@ def _is_address(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL that may be printed: without user, password, query and fragment."""
-    scheme, mark, rest = re.split("[?#]", url, maxsplit=1)[0].rpartition("://")
+    """A URL that may be printed: without user, password, query and fragment. Where it is none, an `@` ends what may be a password."""
+    text = re.split("[?#]", url, maxsplit=1)[0]
+    scheme, mark, rest = text.partition("://")
+    if scheme.lower() not in {"http", "https"} or rest[:1] in {"", "/"}:
+        return re.sub("[^/]*@", "", text)
     authority, slash, path = rest.partition("/")
     return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
