@@ -13,7 +13,8 @@ def check(context: Context) -> Iterator[Hit]:
     """Public routes with methods that write."""
     for policy in context.policies:
         found = [method for method in policy.methods if method in WRITES]
-        if policy.access == "public" and found and context.services(policy):
+        guarded = policy.login_guard is not None
+        if policy.access == "public" and found and not guarded and context.services(policy):
             message = (
                 f"anyone may {listed(found)} here, without saying who they are; write `authenticate` and `authorize`, "
                 "or keep the methods that only read"
