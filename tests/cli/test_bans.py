@@ -23,7 +23,7 @@ def test_show_and_lift(yett: Yett, run: Run, file: Path) -> None:
         file.write_text(head + guard + rest.partition("\n")[2])
         gateway = run(file)
         empty = yett("bans", "show", file)
-        assert (empty.returncode, "0 of 10000" in empty.stdout) == (0, True), empty.stderr
+        assert (empty.returncode, "0 banned; room for 10000" in empty.stdout) == (0, True), empty.stderr
         for number in range(6):
             with Wire(("127.0.0.1", gateway.port)) as wire:
                 wire.ask("GET", "/hello", {"X-Account": f"leaked-{number}"})

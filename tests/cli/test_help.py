@@ -14,8 +14,9 @@ from yett.cli.examples import EXAMPLES
 
 
 def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Commands, and groups of them, by their words."""
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if words:
         yield " ".join(words), command
     for name, one in (inner or {}).items():
         yield from commands(one, (*words, name))
@@ -65,6 +66,9 @@ def test_an_example_is_one_of_its_command(words: str, line: str) -> None:
     typed = shlex.split(line.partition(" < ")[0].partition(" > ")[0])
     expected = ["yett", *words.split()]
     assert typed[: len(expected)] == expected
+    while " ".join((words, *typed[len(expected) : len(expected) + 1])) in COMMANDS and typed[len(expected) :]:
+        expected.append(typed[len(expected)])
+        words = " ".join(expected[1:])
     context = COMMANDS[words].make_context(words, typed[len(expected) :])
     assert not context.args
 

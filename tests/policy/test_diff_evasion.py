@@ -110,6 +110,24 @@ def allowed(diff: Any, old: Config, approved: Config, other: Config) -> Result:
     return diff(old, other, *options)
 
 
+@pytest.mark.parametrize("place", [("routes", "orders"), ("groups", "staff"), ("listeners", "main")])
+def test_an_id_is_one_word_that_can_be_allowed_as_printed(
+    base: Config, diff: Any, place: tuple[str, str]
+) -> None:
+    base["geo"] = {"country": "countries.mmdb"}
+    base["address_lists"] = {name: {"networks": f"192.0.2.{at}/32"} for at, name in enumerate("ab")}
+    old = changed(base, *place, "geo_filter", {"countries": {"allow": ["DE"]}})
+    old = changed(old, *place, "address_filter", {"allow": "a"})
+    new = changed(old, *place, "geo_filter", "countries", {"allow": ["DE", "AT"]})
+    new = changed(new, *place, "address_filter", {"allow": {"any_of": ["a", "b"]}})
+    told = diff(old, new)
+    found = ids(told)
+    assert len(found) == 2 and not any(" " in one for one in found)
+    assert "route orders:" not in told.output
+    options = [word for one in found for word in ("--allow-widening", one)]
+    assert (told.exit_code, diff(old, new, *options).exit_code) == (1, 0)
+
+
 def test_an_id_of_a_new_service_stands_for_what_it_is(base: Config, diff: Any) -> None:
     approved = changed(base, "services", "other", {"endpoints": "https://other.test"})
     approved["routes"]["orders"]["service"] = "other"

@@ -66,3 +66,19 @@ def test_one_that_goes_widens_and_one_that_comes_narrows() -> None:
         "nobody watches logins any more: login, account in form user; 10 accounts, 20 failures or 10 guesses of an address in 600 s: "
         "waits 2 s, refused, banned for 900 s"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ({}, {"password": None}, "one password on many accounts is not seen any more"),
+        ({"password": None}, {}, "one password on many accounts is seen now"),
+        ({}, {"password": {"form": "pin"}}, "logins: the password is read from another place"),
+        ({}, {"ban_ms": 60_000}, "how long an address is banned: 15m before, 1m now"),
+        ({}, {"slow_ms": 0}, "how long a suspicious attempt waits: 2s before, 0s now"),
+        ({}, {"slow_ms": 1_500}, "how long a suspicious attempt waits: 2s before, 1500ms now"),
+    ],
+)
+def test_a_text_says_what_becomes_of_it(old: dict[str, Any], new: dict[str, Any], text: str) -> None:
+    sides = [{key: value for key, value in {**ONE, **one}.items() if value is not None} for one in (old, new)]
+    assert [one.text for one in login_guard(*sides)] == [text]

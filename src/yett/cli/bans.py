@@ -85,7 +85,7 @@ def _table(answer: dict[str, Any]) -> None:
         ]
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
-    typer.echo(f"{len(answer['rows'])} of {answer['room']}")
+    typer.echo(f"{len(answer['rows'])} banned; room for {answer['room']}")
     if answer["without_room"]:
         typer.echo(
             f"{answer['without_room']} more would have been banned, had there been room; they are refused by their score"

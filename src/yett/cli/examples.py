@@ -115,6 +115,18 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "certs check": (("yett certs check gateway.yaml --connect",), CODES),
     "certs rehearse": (("yett certs rehearse gateway.yaml",), "0 all as expected, 1 a surprise, 2 wrong usage."),
+    "keys": (("yett keys create --name acme --scope orders.read", "yett keys list"), CODES),
+    "keys assertion": (("yett keys assertion create --file identity.keys.pem",), CODES),
+    "identity": (("yett identity jwks gateway.yaml --output identity.jwks.json",), CODES),
+    "quota": (("yett quota show gateway.yaml", "yett quota reset per-partner acme gateway.yaml"), CODES),
+    "bans": (("yett bans show gateway.yaml", "yett bans lift 192.0.2.1 gateway.yaml"), CODES),
+    "limits": (("yett limits suggest access.jsonl --config gateway.yaml",), CODES),
+    "import": (("yett import openapi shop.yaml --output shop --service https://orders.internal:8443",), CODES),
+    "certs": (("yett certs list gateway.yaml", "yett certs check gateway.yaml --connect"), CODES),
+    "demo": (
+        ("yett demo", "yett demo --check", "yett demo --attack stuffing"),
+        "0 it ended well, 1 something was not as it should be, 2 wrong usage.",
+    ),
     "demo prepare": (
         ("yett demo prepare",),
         "0 made or there already, 1 the shop is not here, 2 wrong usage.",
@@ -134,10 +146,11 @@ def epilog(words: str) -> str:
 
 
 def attach(app: typer.Typer, before: str = "") -> None:
-    """Gives every command its end."""
+    """Gives every command and every group of them its end."""
     for command in app.registered_commands:
         words = f"{before}{command.name or getattr(command.callback, '__name__', '')}"
         command.epilog = command.epilog or epilog(words)
     for group in app.registered_groups:
         if group.typer_instance is not None:
+            group.epilog = group.epilog or epilog(f"{before}{group.name}")
             attach(group.typer_instance, f"{before}{group.name} ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,6 +14,7 @@ from yett.config.base import Location, listed, nearest
 from yett.config.places import Places
 from yett.errors import ConfigError
 
+_AS = re.compile(r"[Aa][Ss]\d{1,10}")
 _SKIPPED = ("literal[", "function-plain[")
 _KINDS = {
     "string_type": "text is needed here; put the value in quotes",
@@ -20,8 +22,6 @@ _KINDS = {
     "int_from_float": "a whole number is needed here",
     "bool_type": "write `true` or `false`",
     "dict_type": "a mapping is needed here, such as `{name: …}`",
-    "model_type": "a mapping is needed here, such as `{key: …}`",
-    "model_attributes_type": "a mapping is needed here, such as `{key: …}`",
     "tuple_type": "a list is needed here, such as `[a, b]`",
     "list_type": "a list is needed here, such as `[a, b]`",
 }
@@ -65,6 +65,12 @@ def _one(item: ErrorDetails, model: type[BaseModel], places: Places, prefix: Loc
             "value_unknown",
             f"`{tag}` is not a type{nearest(tag, tags) or '; write ' + _choice(tags)}",
         )
+    if kind in {"model_type", "model_attributes_type"}:
+        return places.error(where, "type_wrong", _mapping(location, model))
+    if kind == "int_type" and isinstance(given, str) and _AS.fullmatch(given):
+        return places.error(
+            where, "type_wrong", f"`{given}` is no number; write the number alone: `{given[2:]}`"
+        )
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return places.error(where, "out_of_range", f"`{given}` is out of range; write {bound}")
@@ -99,10 +105,33 @@ def _lower(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
+def _mapping(location: Location, model: type[BaseModel]) -> str:
+    """What is needed in place of a plain value or a list: with the keys that are known there."""
+    found = next(iter(_models(model, location)), None)
+    known = _keys(found) if found else []
+    if not known:
+        return "a mapping is needed here, such as `{key: …}`"
+    if len(known) == 1:
+        return f"a mapping is needed here: `{{{known[0]}: …}}`"
+    return f"a mapping is needed here, with some of {listed(known)}"
+
+
+def _route() -> type[BaseModel]:
+    from yett.config.route import Route
+
+    return Route
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or key for key, field in model.model_fields.items()]
+
+
 def _unknown(location: Location, model: type[BaseModel]) -> str:
     name = str(location[-1])
     parent = next(iter(_models(model, location[:-1])), None)
-    known = [field.alias or key for key, field in parent.model_fields.items()] if parent else []
+    known = _keys(parent) if parent else []
+    if parent and parent.__name__ == "Group" and name in _keys(_route()):
+        return f"unknown key `{name}`: it stands on a route only"
     hint = _elsewhere(name, known) or nearest(name, known)
     return f"unknown key `{name}`{hint or (f'; known here: {listed(known, 24)}' if known else '')}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, each, moves, named, narrows, quoted, rest, widens
+from yett.policy.diff.change import Change, at, each, moves, named, narrows, quoted, rest, whose_is, widens
 
 Document = dict[str, Any]
 
@@ -19,34 +19,35 @@ def filters(old: list[Document], new: list[Document]) -> Iterator[Change]:
             continue
         if one is None or other is None:
             make, what = (narrows, "now") if one is None else (widens, "no more")
-            yield make(source, f"{source}: addresses are filtered {what}", one, other)
+            yield make(source, f"{whose_is(source)}addresses are filtered {what}", one, other)
             continue
         yield from at(source, _filter(source, one, other))
 
 
 def _filter(source: str, old: Document, new: Document) -> Iterator[Change]:
+    whose = whose_is(source)
     allow, deny = ((set(old.get(key, [])), set(new.get(key, []))) for key in ("allow", "deny"))
     if allow[0] != allow[1]:
         pair = sorted(allow[0]), sorted(allow[1])
         if not allow[1]:
-            yield widens("allow", f"{source}: every address may come in that is not denied", *pair)
+            yield widens("allow", f"{whose}every address may come in that is not denied", *pair)
         elif not allow[0]:
-            yield narrows("allow", f"{source}: only addresses of {quoted(allow[1])} may come in", *pair)
+            yield narrows("allow", f"{whose}only addresses of {quoted(allow[1])} may come in", *pair)
         else:
             if allow[1] - allow[0]:
                 yield widens(
-                    "allow", f"{source}: addresses of {quoted(allow[1] - allow[0])} may come in, too", *pair
+                    "allow", f"{whose}addresses of {quoted(allow[1] - allow[0])} may come in, too", *pair
                 )
             if allow[0] - allow[1]:
-                text = f"{source}: addresses of {quoted(allow[0] - allow[1])} may not come in any more"
+                text = f"{whose}addresses of {quoted(allow[0] - allow[1])} may not come in any more"
                 yield narrows("allow.less", text, *pair)
     if deny[0] - deny[1]:
-        text = f"{source}: addresses of {quoted(deny[0] - deny[1])} are not kept out any more"
+        text = f"{whose}addresses of {quoted(deny[0] - deny[1])} are not kept out any more"
         yield widens("deny", text, sorted(deny[0]), sorted(deny[1]))
     if deny[1] - deny[0]:
-        text = f"{source}: addresses of {quoted(deny[1] - deny[0])} are kept out"
+        text = f"{whose}addresses of {quoted(deny[1] - deny[0])} are kept out"
         yield narrows("deny.more", text, sorted(deny[0]), sorted(deny[1]))
-    yield from rest("", source, old, new, ("source", "allow", "deny"))
+    yield from rest("", whose + "the filter", old, new, ("source", "allow", "deny"))
 
 
 def lists(old: Document, new: Document) -> Iterator[Change]:

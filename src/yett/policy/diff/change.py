@@ -50,8 +50,11 @@ class Change:
     @property
     def id(self) -> str:
         """Stable for exactly this difference: the same place with another content is another one."""
-        content = json.dumps([self.kind, self.text, self.old, self.new, self.names], sort_keys=True)
-        return f"{one_line(self.where)}@{hashlib.sha256(content.encode()).hexdigest()[:DIGEST]}"
+        place = one_line(self.where).replace(" ", "-")
+        # Two places that differ by a blank only are two.
+        blank = [self.where] if " " in self.where else []
+        content = json.dumps([self.kind, self.text, self.old, self.new, self.names, *blank], sort_keys=True)
+        return f"{place}@{hashlib.sha256(content.encode()).hexdigest()[:DIGEST]}"
 
 
 def example(change: Change, text: str) -> Change:
@@ -127,6 +130,11 @@ def subset(
         yield widens(where, f"{what}: {quoted(after - before)} added", *pair)
     if before - after:
         yield narrows(f"{where}.less", f"{what}: {quoted(before - after)} removed", *pair)
+
+
+def whose_is(source: str) -> str:
+    """`group shop: ` before a text; nothing for a route, which is named already."""
+    return "" if source.startswith("route ") else f"{source}: "
 
 
 def named(parts: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -29,13 +29,20 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
     before, after = old.get("password"), new.get("password")
     if before != after:
         make = narrows if before is None else widens
-        yield make(
-            "password", "whether one password is tried on many accounts is seen otherwise", before, after
+        seen = (
+            "one password on many accounts is seen now"
+            if before is None
+            else (
+                "one password on many accounts is not seen any more"
+                if after is None
+                else "logins: the password is read from another place"
+            )
         )
+        yield make("password", seen, before, after)
     for key, unit, what in (("window_ms", "window", "the time in which failures fade"), ("slow_ms", "slow", "how long a suspicious attempt waits"), ("ban_ms", "ban", "how long an address is banned")):  # fmt: skip
         if old[key] != new[key]:
             make = narrows if new[key] > old[key] else widens
-            yield make(unit, f"{what}: {old[key]} ms before, {new[key]} ms now", old[key], new[key])
+            yield make(unit, f"{what}: {_span(old[key])} before, {_span(new[key])} now", old[key], new[key])
     for key in THRESHOLDS:
         limits = old["thresholds"][key], new["thresholds"][key]
         yield from bound(f"thresholds.{key}", f"the threshold `{key}` of logins", *limits)
@@ -50,3 +57,11 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
         not old.get("shadow"), not new.get("shadow"),
     )  # fmt: skip
     yield from rest("", "how logins are guarded", old, new, KNOWN)
+
+
+def _span(milliseconds: int) -> str:
+    """As one writes it in a configuration: `15m`."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds % size == 0 and (milliseconds or unit == "s"):
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"

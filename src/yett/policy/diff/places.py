@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, flag, moved, moves, narrows, quoted, rest, widens
+from yett.policy.diff.change import Change, at, flag, moved, moves, narrows, quoted, rest, whose_is, widens
 
 Document = dict[str, Any]
 _WORDS = {"countries": "countries", "asns": "autonomous systems"}
@@ -20,47 +20,48 @@ def filters(old: list[Document], new: list[Document]) -> Iterator[Change]:
             continue
         if one is None or other is None:
             make, what = (narrows, "now") if one is None else (widens, "no more")
-            yield make(source, f"{source}: places are filtered {what}", one, other)
+            yield make(source, f"{whose_is(source)}places are filtered {what}", one, other)
             continue
         yield from at(source, _filter(source, one, other))
 
 
 def _filter(source: str, old: Document, new: Document) -> Iterator[Change]:
+    whose = whose_is(source)
     for key, what in _WORDS.items():
-        yield from _choice(source, key, what, old.get(key), new.get(key))
+        yield from _choice(whose, key, what, old.get(key), new.get(key))
     yield from flag(
-        "hosting", f"{source}: hosting providers are kept out", f"{source}: hosting providers may come in",
+        "hosting", f"{whose}hosting providers are kept out", f"{whose}hosting providers may come in",
         bool(old.get("hosting")), bool(new.get("hosting")),
     )  # fmt: skip
     for key in ("unknown", "private"):
         yield from flag(
-            key, f"{source}: {key} addresses are kept out", f"{source}: {key} addresses may come in",
+            key, f"{whose}{key} addresses are kept out", f"{whose}{key} addresses may come in",
             not old.get(key), not new.get(key),
         )  # fmt: skip
     lists = [set(one.get("except_addresses", [])) for one in (old, new)]
     if lists[1] - lists[0]:
-        text = f"{source}: it does not concern addresses of {quoted(lists[1] - lists[0])} any more"
+        text = f"{whose}it does not concern addresses of {quoted(lists[1] - lists[0])} any more"
         yield widens("except_addresses", text, sorted(lists[0]), sorted(lists[1]))
     if lists[0] - lists[1]:
-        text = f"{source}: it concerns addresses of {quoted(lists[0] - lists[1])}, too"
+        text = f"{whose}it concerns addresses of {quoted(lists[0] - lists[1])}, too"
         yield narrows("except_addresses.less", text, sorted(lists[0]), sorted(lists[1]))
     callers = old.get("except_callers"), new.get("except_callers")
     if callers[0] != callers[1]:
         make = narrows if callers[1] is None else widens
-        yield make("except_callers", f"{source}: it does not concern other callers than before", *callers)
+        yield make("except_callers", f"{whose}it does not concern other callers than before", *callers)
     known = {"source", *_WORDS, "hosting", "unknown", "private", "except_addresses", "except_callers"}
-    yield from rest("", source, old, new, known)
+    yield from rest("", whose + "the filter", old, new, known)
 
 
-def _choice(source: str, key: str, what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
+def _choice(whose: str, key: str, what: str, old: Document | None, new: Document | None) -> Iterator[Change]:
     if old == new:
         return
     if old is None or new is None:
         make, text = (narrows, "are chosen now") if old is None else (widens, "are not looked at any more")
-        yield make(key, f"{source}: {what} {text}", old, new)
+        yield make(key, f"{whose}{what} {text}", old, new)
         return
     if old.keys() != new.keys() or len(old) != 1:
-        yield widens(key, f"{source}: {what} are chosen otherwise", old, new)
+        yield widens(key, f"{whose}{what} are chosen otherwise", old, new)
         return
     kind = next(iter(old))
     sets = [set(one[kind]) for one in (old, new)]
@@ -68,12 +69,12 @@ def _choice(source: str, key: str, what: str, old: Document | None, new: Documen
     pair = sorted(sets[0], key=str), sorted(sets[1], key=str)
     if added:
         make, text = (widens, "may come in, too") if kind == "allow" else (narrows, "are kept out")
-        yield make(f"{key}.{kind}", f"{source}: {what} {quoted(added)} {text}", *pair)
+        yield make(f"{key}.{kind}", f"{whose}{what} {quoted(added)} {text}", *pair)
     if removed:
         make, text = (
             (narrows, "may not any more") if kind == "allow" else (widens, "are not kept out any more")
         )
-        yield make(f"{key}.{kind}.less", f"{source}: {what} {quoted(removed)} {text}", *pair)
+        yield make(f"{key}.{kind}.less", f"{whose}{what} {quoted(removed)} {text}", *pair)
 
 
 def databases(old: Document | None, new: Document | None) -> Iterator[Change]:
