@@ -105,3 +105,33 @@ def test_pages_of_features_have_the_same_headings(kind: str) -> None:
 
 def test_there_are_examples_to_check() -> None:
     assert len(list(blocks("yaml complete"))) >= 12
+
+
+def rows_named_twice(text: str) -> list[str]:
+    """First cells that two rows of one table have: merges of lists leave such."""
+    twice: list[str] = []
+    seen: set[str] = set()
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            seen.clear()
+            continue
+        first = re.split(r"(?<!\\)\|", line)[1].strip()
+        if first and first in seen:
+            twice.append(first)
+        seen.add(first)
+    return twice
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md"])
+def test_no_row_of_a_table_stands_twice(name: str) -> None:
+    assert rows_named_twice((ROOT / name).read_text()) == []
+
+
+def test_a_row_that_stands_twice_is_seen() -> None:
+    table = "| | |\n|---|---|\n| a | 1 |\n| b | 2 |\n| a | 3 |\n\n| b | 4 |\n"
+    assert rows_named_twice(table) == ["a"]
+
+
+def test_no_heading_of_the_changes_stands_twice() -> None:
+    headings = re.findall(r"^#### .*$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(headings) == len(set(headings)) > 5
