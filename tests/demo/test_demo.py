@@ -105,6 +105,7 @@ def test_a_second_start_keeps_what_the_first_made(tmp_path: Path) -> None:
         "orders.key",
         "clients.json",
         "people.json",
+        "login.json",
         "partner.key",
         "partners.keys.yaml",
     ):

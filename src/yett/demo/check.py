@@ -68,9 +68,11 @@ def run_step(shop: Shop, step: Step) -> Result:
         token = ask_token(shop, step.client)
         headers["Authorization"] = f"Bearer {tamper(token) if step.credential == 'tampered' else token}"
     body = None if step.json is None else step.json.encode()
+    if step.file is not None:
+        body = (shop.state / step.file).read_bytes()
     if step.zeros:
         body = bytes(step.zeros)
-    if step.json is not None:
+    if step.json is not None or step.file is not None:
         headers["Content-Type"] = "application/json"
 
     statuses: list[int] = []

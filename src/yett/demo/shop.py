@@ -126,6 +126,9 @@ class Shop:
             write_private(
                 people, json.dumps({name: secrets.token_urlsafe(12) for name in PEOPLE}, indent=2) + "\n"
             )
+        # What one of them sends to log in, for a line of curl.
+        sent = {"email": PEOPLE[0], "password": self.passwords()[PEOPLE[0]]}
+        write_private(self.state / "login.json", json.dumps(sent) + "\n")
         signing = self.state / "identity.keys.pem"
         if not signing.exists():
             assertion_keys.create(signing, "EdDSA")

@@ -23,6 +23,8 @@ class Step:
     """The stable code of the refusal."""
     json: str | None = None
     """A small JSON body."""
+    file: str | None = None
+    """Or a file of the state that has it, since a password is no argument of a program."""
     zeros: int = 0
     """Or so many zero bytes as the body."""
     times: int = 1
@@ -42,6 +44,7 @@ STEPS = (
     Step(
         "a new order", 201, "POST", "/tenants/acme/orders", "token", json='{"item": "magnet", "quantity": 2}'
     ),
+    Step("a right password", 200, "POST", "/login", file="login.json"),
     Step(
         "a wrong password", 401, "POST", "/login", json='{"email": "ann@example.com", "password": "a guess"}'
     ),
@@ -320,6 +323,8 @@ def curl(step: Step, url: str, authority: str, state: str, yett: str) -> str:
         words.append(f'-H "X-API-Key: $(cat {shlex.quote(state + "/partner.key")})"')
     if step.json is not None:
         words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(step.json)]
+    if step.file is not None:
+        words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(f"@{state}/{step.file}")]
     if step.zeros:
         words += ["--data-binary", "@-"]
     # curl sends a range of URLs over one connection, one after the other
