@@ -491,3 +491,9 @@ def test_geo_database_old(lint: Lint, tmp_path: Path) -> None:
     ):
         file.write_bytes(damaged)
         assert not lint("geo-database-old", geo={"country": str(file), "max_age": "7d"}, **parts)
+
+
+@pytest.mark.parametrize("guard", [None, {"account": {"form": "user"}}])
+def test_a_guarded_login_is_no_write_without_a_caller(lint: Lint, guard: dict[str, Any] | None) -> None:
+    login = public("/login", "POST", **({"login_guard": guard} if guard else {}))
+    assert bool(lint("public-write", routes={"login": login})) is (guard is None)
