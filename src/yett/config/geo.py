@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from yett.config.base import Model, refuse
-from yett.config.types import Text, one_or_list
+from yett.config.types import OrOne, Text, one_or_list
 from yett.config.units import Duration, milliseconds
 
 Asn = Annotated[int, Field(ge=1, le=4_294_967_295)]
@@ -24,7 +24,9 @@ class Geo(Model):
     """One with autonomous systems, such as GeoLite2-ASN.mmdb."""
     anonymous: Text | None = None
     """One that says who is a hosting provider, such as GeoIP2-Anonymous-IP.mmdb."""
-    hosting_asns: Annotated[tuple[Asn, ...], BeforeValidator(one_or_list), Field(max_length=100_000)] = ()
+    hosting_asns: Annotated[
+        tuple[Asn, ...], BeforeValidator(one_or_list), Field(max_length=100_000), OrOne()
+    ] = ()
     """Autonomous systems of hosting providers: one, or a list."""
     max_age: Duration = "30d"
     """Age of a database, from when it was built, beyond which it is reported (30d)."""

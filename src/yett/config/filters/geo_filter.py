@@ -10,7 +10,7 @@ from yett.config.base import Model, refuse
 from yett.config.countries import fault
 from yett.config.filters.authorize import Callers
 from yett.config.geo import Asn
-from yett.config.types import OneOrAny, one_or_list
+from yett.config.types import OneOrAny, OrOne, one_or_list
 
 
 def _known(code: str) -> str:
@@ -20,8 +20,8 @@ def _known(code: str) -> str:
     return code
 
 
-Codes = Annotated[tuple[Annotated[str, AfterValidator(_known)], ...], BeforeValidator(one_or_list)]
-Asns = Annotated[tuple[Asn, ...], BeforeValidator(one_or_list)]
+Codes = Annotated[tuple[Annotated[str, AfterValidator(_known)], ...], BeforeValidator(one_or_list), OrOne()]
+Asns = Annotated[tuple[Asn, ...], BeforeValidator(one_or_list), OrOne()]
 
 
 def _one_of(choice: Countries | Systems) -> None:
