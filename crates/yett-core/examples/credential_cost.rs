@@ -116,6 +116,7 @@ fn verdicts(shared: &Arc<Shared>, case: &Case) -> Result<(), Box<dyn Error>> {
         tls: true,
         sni: None,
         client_certificate: None,
+        ja4: None,
     };
     let mut exchange = Exchange::new(Rc::new(info));
     let value = format!("Bearer {}", case.token);
@@ -168,7 +169,7 @@ fn together(tables: &Tables, spec: &ir::RateLimit) -> Result<(), Box<dyn Error>>
     let limits =
         RateLimits::build(&windows, &[], tables, &[7; 32], Some(&Readable::default())).map_err(|errors| errors.join("; "))?;
     let peer = "10.1.2.3:4000".parse()?;
-    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let exchange = Exchange::new(Rc::new(connection));
     let caller = |key| Principal { key, ..Principal::blank("id".into(), AuthenticationMethod::Jwt) };
     let (facts, mut principal, mut reports) = (RouteFacts::default(), caller(7), Reports::new());

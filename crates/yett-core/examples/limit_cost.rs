@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn measure(limits: &RateLimits, windows: usize) -> Result<(), Box<dyn Error>> {
     let peer = "10.1.2.3:4000".parse()?;
-    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let exchange = Exchange::new(Rc::new(connection));
     let (facts, mut reports) = (RouteFacts::default(), Reports::new());
     let principal = Principal { key: 7, ..Principal::blank("id".into(), AuthenticationMethod::Jwt) };

@@ -85,7 +85,8 @@ fn measure(guard: &LoginGuard, body: (&str, &str), what: &str, told: Option<Told
 fn login(number: u32, (kind, content_type): (&str, &str), many: bool) -> Result<Exchange, &'static str> {
     let peer = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | if many { number % 50_000 } else { 1 }));
     let (listener, peer) = ("main".into(), (peer, 1).into());
-    let mut exchange = Exchange::new(Rc::new(ConnectionInfo { peer, listener, tls: false, sni: None, client_certificate: None }));
+    let mut exchange =
+        Exchange::new(Rc::new(ConnectionInfo { peer, listener, tls: false, sni: None, client_certificate: None, ja4: None }));
     exchange.request.method = Method::Post;
     for (name, value) in BROWSER.iter().chain(&[("content-type", content_type)]) {
         exchange.request.headers.push(name.as_bytes(), value.as_bytes()).map_err(|_| "a field cannot be sent")?;

@@ -64,7 +64,7 @@ mod tests {
 
     fn asked(method: Method, path: &str, tls: bool) -> Exchange {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls, sni: None, client_certificate: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(std::rc::Rc::new(connection));
         exchange.request.method = method;
         let _ = exchange.path.parse_into(path.as_bytes());

@@ -206,7 +206,8 @@ impl Engine {
         // What was used before a question was asked says nothing about the question.
         shared.stores.remembered_since().store(0, Ordering::Release);
         let snapshot = Snapshot::build(ir, secrets, &shared)?;
-        shared.logins.configure(&snapshot.ir);
+        // A question is one attempt, or some; and what they left is forgotten before the next one.
+        shared.logins.configure(&snapshot.ir, 1_000);
         let rest_ns = rest_ns(&snapshot.ir);
         Ok(Self { snapshot, shared, runtime, offline, rest_ns, asked: AtomicU64::new(0) })
     }
@@ -315,6 +316,7 @@ impl Engine {
             tls: listener.tls.is_some(),
             sni: question.server_name.as_ref().map(|name| name.to_ascii_lowercase().into()),
             client_certificate: certificate.transpose()?,
+            ja4: None,
         })
     }
 

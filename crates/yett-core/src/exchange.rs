@@ -29,6 +29,7 @@ use crate::providers::oidc::stored::{self, Stored};
 use crate::providers::signed_request::SignedRequest;
 use crate::reason::Reason;
 use crate::revocation::Revocation;
+use crate::server::tls::ja4::Ja4;
 use crate::service_tokens;
 use crate::store::Key;
 
@@ -176,6 +177,8 @@ pub struct ConnectionInfo {
     pub sni: Option<Box<str>>,
     /// The certificate that the client proved to have.
     pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// What its hello says of the program that sent it, where a route asks.
+    pub ja4: Option<Ja4>,
 }
 
 /// The time, given in so that decisions can be repeated.

@@ -188,7 +188,7 @@ mod tests {
 
     fn asked(host: &str, path: &str, method: Method) -> Exchange {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(std::rc::Rc::new(connection));
         exchange.request.method = method;
         exchange.host = host.to_owned();

@@ -82,7 +82,7 @@ fn caller() -> Principal {
 
 fn exchange() -> Exchange {
     let peer = "10.1.2.3:4000".parse().unwrap();
-    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.variables.push(["acme"]);
     exchange

@@ -131,6 +131,7 @@ impl<'r> Desk<'r> {
             tls: false,
             sni: None,
             client_certificate: None,
+            ja4: None,
         };
         Self { replay, exchange: Exchange::new(Rc::new(nobody)), callers: HashMap::new() }
     }
@@ -201,6 +202,7 @@ impl<'r> Desk<'r> {
                 tls: line.tls,
                 sni: line.server_name.as_deref().map(Into::into),
                 client_certificate: line.certificate.as_ref().map(|shown| Arc::new(replay.certificate(shown))),
+                ja4: None,
             });
         }
         exchange.reset();

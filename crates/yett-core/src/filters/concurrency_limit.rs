@@ -229,7 +229,8 @@ mod tests {
 
     fn enter(limits: &ConcurrencyLimits, principal: &Principal) -> Result<super::Places, Option<String>> {
         let peer: SocketAddr = "10.1.2.3:4000".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+        let connection =
+            ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
         let exchange = Exchange::new(Rc::new(connection));
         let now = crate::exchange::Now { monotonic_ns: 0, unix_ms: 0 };
         let ask = Ask { principal, exchange: &exchange, route: &RouteFacts::default(), now };

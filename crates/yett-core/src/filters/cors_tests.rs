@@ -20,7 +20,7 @@ fn spec(origins: &[&str], credentials: bool) -> ir::Cors {
 
 fn exchange(method: Method, fields: &[(&str, &str)]) -> Exchange {
     let peer = "192.0.2.1:1".parse().unwrap();
-    let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+    let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = method;
     exchange.authority = b"api.example.com".to_vec();

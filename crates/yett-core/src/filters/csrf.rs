@@ -168,7 +168,7 @@ mod tests {
 
     fn exchange(method: Method, target: &str, fields: &[(&str, &str)]) -> Exchange {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(Rc::new(connection));
         exchange.request.method = method;
         exchange.request.target = target.into();

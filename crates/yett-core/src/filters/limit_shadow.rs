@@ -167,7 +167,8 @@ mod tests {
 
     fn exchange() -> Exchange {
         let peer: SocketAddr = "10.1.2.3:4000".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+        let connection =
+            ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
         Exchange::new(Rc::new(connection))
     }
 

@@ -65,10 +65,10 @@ pub struct Watch {
 pub const ANSWERS: [&str; 7] = ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable"];
 
 impl Logins {
-    /// Room for as many keys as it says, where logins are guarded; none otherwise.
-    pub fn configure(&self, ir: &ir::Ir) {
+    /// Room for as many keys as it says, and at most for so many, where logins are guarded; none otherwise.
+    pub fn configure(&self, ir: &ir::Ir, most: u32) {
         let guarded = ir.routes.iter().any(|route| route.login_guard.is_some());
-        self.set_keys(if guarded { ir.process.login_keys } else { 0 });
+        self.set_keys(if guarded { ir.process.login_keys.min(most) } else { 0 });
     }
 
     /// Room for so many.
@@ -406,34 +406,31 @@ impl LoginGuard {
     }
 
     /// What others are judged by, too, loses it again: what is refused says nothing of them.
-    fn take_back_shared(&self, attempt: &Attempt, now_ms: u64) {
+    fn take_back_shared(&self, attempt: &Attempt, failed: f32, now_ms: u64) {
         if attempt.known {
             return;
         }
-        let less = |key: Key, accounts: f32| {
-            self.logins.book.with(key, self.window_ms, now_ms, |entry, _| {
-                entry.failed = (entry.failed - 1.0).max(0.0);
-                entry.accounts = (entry.accounts - accounts).max(0.0);
-            });
+        let less = |key: Key, failed: f32, accounts: f32| {
+            self.logins.book.with(key, self.window_ms, now_ms, |entry, _| entry.take_back(failed, accounts));
         };
         let new = |new: bool| f32::from(u8::from(new));
-        less(attempt.keys.account, 0.0);
-        less(attempt.keys.kind, new(attempt.new.0));
+        less(attempt.keys.account, failed, 0.0);
+        less(attempt.keys.kind, 0.0, new(attempt.new.0));
         if let Some(password) = attempt.keys.password {
-            less(password, new(attempt.new.1));
+            less(password, 0.0, new(attempt.new.1));
         }
     }
 
-    /// What the address itself did is taken back as well.
-    fn take_back_own(&self, attempt: &Attempt, now_ms: u64) {
-        let keys =
-            if attempt.known { [Some(attempt.keys.pair), None] } else { [Some(attempt.keys.pair), Some(attempt.keys.address)] };
-        for key in keys.into_iter().flatten() {
-            self.logins.book.with(key, self.window_ms, now_ms, |entry, _| {
-                entry.failed = (entry.failed - 1.0).max(0.0);
-                entry.accounts = (entry.accounts - attempt.first).max(0.0);
-            });
+    /// What the address itself did is taken back as well, but for what a success has taken back already; how much it was.
+    fn take_back_own(&self, attempt: &Attempt, now_ms: u64) -> f32 {
+        let (book, window_ms, keys) = (&self.logins.book, self.window_ms, attempt.keys);
+        let (failed, accounts) = book.with(keys.pair, window_ms, now_ms, |entry, shared| {
+            if shared { (1.0, attempt.first) } else { entry.take_back(1.0, attempt.first) }
+        });
+        if !attempt.known {
+            book.with(keys.address, window_ms, now_ms, |entry, _| entry.take_back(failed, accounts));
         }
+        failed
     }
 
     fn refuse(&self, exchange: &mut Exchange, mut attempt: Attempt, answer: &'static str, refusal: Refusal, now_ms: u64) -> Step {
@@ -444,7 +441,7 @@ impl LoginGuard {
             return self.tried(exchange, Err(refusal));
         }
         if attempt.score != Score::default() {
-            self.take_back_shared(&attempt, now_ms);
+            self.take_back_shared(&attempt, 1.0, now_ms);
         }
         attempt.refused = true;
         exchange.attempt = Some(Box::new(attempt));
@@ -543,8 +540,8 @@ impl LoginGuard {
             // A client that leaves before the answer may have had it tried nevertheless: it stays counted.
             (true, None) => "unanswered",
             _ => {
-                self.take_back_shared(attempt, now_ms);
-                self.take_back_own(attempt, now_ms);
+                let failed = self.take_back_own(attempt, now_ms);
+                self.take_back_shared(attempt, failed, now_ms);
                 "unanswered"
             }
         };
@@ -555,8 +552,9 @@ impl LoginGuard {
     fn succeed(&self, attempt: &Attempt, now_ms: u64) {
         let (book, window_ms, keys) = (&self.logins.book, self.window_ms, attempt.keys);
         self.trend().count(false, window_ms, now_ms);
-        self.take_back_shared(attempt, now_ms);
-        if self.kind != LoginKind::SignUp {
+        if self.kind == LoginKind::SignUp {
+            self.take_back_shared(attempt, 1.0, now_ms);
+        } else {
             // What this address failed for this account was somebody who mistyped; nothing else of it is forgiven.
             let (failed, accounts, new) = book.with(keys.pair, window_ms, now_ms, |entry, shared| {
                 if shared {
@@ -568,15 +566,11 @@ impl LoginGuard {
             });
             book.with(keys.address, window_ms, now_ms, |entry, _| {
                 if !attempt.known {
-                    entry.failed = (entry.failed - failed).max(0.0);
-                    entry.accounts = (entry.accounts - accounts).max(0.0);
+                    entry.take_back(failed, accounts);
                 }
                 entry.good += new;
             });
-            if !attempt.known {
-                let others = (failed - 1.0).max(0.0);
-                book.with(keys.account, window_ms, now_ms, |entry, _| entry.failed = (entry.failed - others).max(0.0));
-            }
+            self.take_back_shared(attempt, failed, now_ms);
         }
         book.with(keys.kind, window_ms, now_ms, |entry, _| entry.succeed_for(attempt.account));
         if self.kind == LoginKind::Login {

@@ -179,7 +179,7 @@ impl Plan {
         crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
         shared.quotas.configure(ir);
-        shared.logins.configure(ir);
+        shared.logins.configure(ir, u32::MAX);
         if let Some((directory, disk)) = &self.quotas {
             shared.quotas.keep(directory, disk);
         }
@@ -247,7 +247,7 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                 let settings = Arc::new(Settings {
                     name: name(old, listener, tls.as_ref()),
                     bound,
-                    tls: tls.clone().map(|tls| terms(old, listener, tls)),
+                    tls: tls.clone().map(|tls| terms(old, listener, tls, watched(ir, &listener.name))),
                     passthrough: listener
                         .passthrough
                         .as_ref()
@@ -288,15 +288,20 @@ fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAd
     Some(Arc::new(PerAddress { limit, table, exempt }))
 }
 
+/// Whether a route of the listener asks what program a client is.
+fn watched(ir: &ir::Ir, listener: &str) -> bool {
+    ir.routes.iter().any(|route| route.login_guard.is_some() && route.listeners.iter().any(|name| name == listener))
+}
+
 /// What handshakes are done with; those under way count on.
-fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls) -> Terms {
+fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls, fingerprints: bool) -> Terms {
     if !listener.http2.enabled {
         tls.config = http1_only(&tls.config);
     }
     let limit = listener.limits.handshakes;
     let old = old.and_then(|old| old.settings.tls.as_ref()).filter(|old| old.gate.is(limit));
     let gate = old.map_or_else(|| Arc::new(Gate::new(limit)), |old| Arc::clone(&old.gate));
-    Terms { tls, gate, time: Duration::from_millis(listener.timeouts.handshake_ms) }
+    Terms { tls, gate, time: Duration::from_millis(listener.timeouts.handshake_ms), fingerprints }
 }
 
 /// The old name itself, so that connections made before stay; a new one where they have to go: the listener is another one,

@@ -23,6 +23,9 @@ pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
     upstream(out, record);
     text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
     flag(out, "tls", record.connection.tls);
+    if let Some(ja4) = &record.connection.ja4 {
+        text(out, "ja4", ja4);
+    }
     if record.truncated {
         flag(out, "truncated", true);
     }

@@ -113,6 +113,7 @@ mod tests {
             tls: false,
             sni: None,
             client_certificate: None,
+            ja4: None,
         };
         let mut exchange = Exchange::new(Rc::new(connection));
         for (name, value) in fields {

@@ -35,7 +35,8 @@ fn snapshot(runtime: &tokio::runtime::Runtime) -> Snapshot {
 /// Of a path below which nothing is, before any route was looked for.
 fn asked((version, fields): (Version, &[(&str, &str)])) -> Exchange {
     let peer = "192.0.2.1:1".parse().unwrap();
-    let connection = ConnectionInfo { peer, listener: "local".into(), tls: false, sni: None, client_certificate: None };
+    let connection =
+        ConnectionInfo { peer, listener: "local".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.version = version;
     exchange.request.method = Method::Patch;

@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn targets() {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: false, sni: None, client_certificate: None };
+        let connection =
+            ConnectionInfo { peer, listener: "l".into(), tls: false, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(std::rc::Rc::new(connection));
         let mut read = |target: &str| {
             exchange.request.target = target.into();

@@ -124,6 +124,7 @@ fn exchange(target: &str, headers: &[(&str, &str)]) -> Exchange {
         tls: true,
         sni: None,
         client_certificate: None,
+        ja4: None,
     }));
     exchange.request.target = target.as_bytes().to_vec();
     for (name, value) in headers {

@@ -49,6 +49,7 @@ fn request(method: &str, url: &str, proofs: &[&str]) -> Exchange {
         tls: url.starts_with("https"),
         sni: None,
         client_certificate: None,
+        ja4: None,
     };
     let mut exchange = Exchange::new(Rc::new(info));
     let (authority, path) = url.split_once("://").unwrap().1.split_once('/').unwrap();

@@ -208,6 +208,7 @@ fn admit(worker: &Rc<Worker>, settings: &Arc<Settings>, stream: TcpStream, ticke
         tls: settings.tls.is_some(),
         sni: None,
         client_certificate: None,
+        ja4: None,
     };
     if settings.proxy.is_some() {
         connections.spawn_local(announced(open, stream, info, Arc::clone(settings)));
@@ -269,6 +270,7 @@ async fn encrypted(open: Open, stream: TcpStream, mut info: ConnectionInfo, term
     let Some(done) = done else { return };
     info.sni = done.sni;
     info.client_certificate = done.client_certificate;
+    info.ja4 = done.ja4;
     let worker = Rc::clone(&open.worker);
     if done.stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         Box::pin(http2::serve(worker, done.stream, Rc::new(info))).await;

@@ -3,7 +3,7 @@
 use super::attempt_http2::Sending;
 use super::buffers::ReadBuffer;
 use super::client::Client;
-use super::clock::{http_date, monotonic_ns};
+use super::clock::{http_date, monotonic_ns, now};
 use super::deadline::after;
 use super::forward::{Attempted, Job, Outcome};
 use super::hints;
@@ -159,6 +159,10 @@ impl<C: Client> Lane<C> {
                 attempted.service_ns += monotonic_ns().saturating_sub(first_byte);
                 return Once::Ended(failed(&endpoint, failure, transfer.up));
             }
+        }
+        // Before any of it leaves: who has got in is known when the next request comes.
+        if let (Some(guard), Some(attempt)) = (&job.route.login_guard, &mut self.exchange.attempt) {
+            guard.settle(attempt, true, attempted.told, now());
         }
         // Only where it was asked for; anything else is an ordinary answer.
         let switched = status == 101;

@@ -238,7 +238,7 @@ mod tests {
     fn a_role_that_would_be_read_as_two_is_not_told() {
         use crate::exchange::{AuthenticationMethod, ConnectionInfo, Principal};
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(std::rc::Rc::new(connection));
         let mut told = |roles: &[&str], scopes: &[&str]| {
             let texts = |list: &[&str]| list.iter().map(|text| (*text).into()).collect();

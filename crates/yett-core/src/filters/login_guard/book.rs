@@ -62,6 +62,14 @@ impl Entry {
         self.failed.max(self.accounts).max(self.good * 0.5) * left(passed, self.window_ms.max(1))
     }
 
+    /// Takes so much back, and no more than there is; how much that was.
+    pub fn take_back(&mut self, failed: f32, accounts: f32) -> (f32, f32) {
+        let taken = (self.failed.min(failed).max(0.0), self.accounts.min(accounts).max(0.0));
+        self.failed -= taken.0;
+        self.accounts -= taken.1;
+        taken
+    }
+
     /// Counts an account that failed; whether it was not among them.
     pub fn fail_for(&mut self, account: u64) -> bool {
         let new = among(&mut self.failed_for, account);

@@ -1,10 +1,12 @@
-//! What kind of client sent a request: which fields in which order, and what it says of itself. Shared by many people.
+//! What kind of client sent a request: its hello of TLS (JA4), which fields in which order, and what it says of itself. Shared by
+//! many people.
 
 use smallvec::SmallVec;
 
 use crate::exchange::{Exchange, Version};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::headers::Known;
+use crate::server::tls::ja4::Ja4;
 
 /// Fields that say what a client is.
 const SAYING: [&[u8]; 6] =
@@ -22,6 +24,8 @@ pub fn of(exchange: &Exchange, hash: &KeyedHash) -> u64 {
         Version::Http11 => b'1',
         Version::Http2 => b'2',
     });
+    text.extend_from_slice(exchange.connection.ja4.as_ref().map(Ja4::as_slice).unwrap_or_default());
+    text.push(b'\n');
     for (known, name, value) in exchange.request.headers.iter() {
         let passing = matches!(known, Known::XRequestId | Known::Forwarded | Known::XForwardedFor | Known::Via);
         if passing || PASSING.contains(&name) {

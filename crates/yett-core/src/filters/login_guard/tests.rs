@@ -49,7 +49,7 @@ fn world(change: impl FnOnce(&mut ir::LoginGuard)) -> World {
 
 fn exchange(address: &str, client: &str, body: &str) -> Exchange {
     let peer = std::net::SocketAddr::new(address.parse().unwrap(), 4000);
-    let info = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let info = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(info));
     exchange.request.method = Method::Post;
     exchange.request.framing = Framing::Length(body.len() as u64);
@@ -176,6 +176,28 @@ fn a_login_of_ones_own_in_between_takes_nothing_back() {
         world.attempt("192.0.2.1", "bot", "mallory", "mine", true);
     }
     assert!(asked < 15, "{asked} got through");
+}
+
+#[test]
+fn attempts_of_ones_own_that_are_broken_off_take_nothing_of_others_back() {
+    let mut world = world(|_| ());
+    for n in 0..8 {
+        world.attempt("192.0.2.1", "bot", &format!("u{n}"), &format!("p{n}"), false);
+    }
+    // Many under way for an account of his own; one succeeds, and the others are left before the service is asked.
+    let mut open: Vec<Exchange> = (0..8).map(|_| exchange("192.0.2.1", "bot", "user=mallory&password=mine")).collect();
+    for one in &mut open {
+        world.begin(one);
+    }
+    for (n, one) in open.iter_mut().enumerate() {
+        if let Some(attempt) = &mut one.attempt {
+            world.guard.settle(attempt, n == 0, (n == 0).then_some(Told::Passed), world.now());
+        }
+    }
+    let answers: Vec<Became> =
+        (0..12).map(|n| world.attempt("192.0.2.1", "bot", &format!("v{n}"), &format!("q{n}"), false)).collect();
+    let asked = answers.iter().filter(|one| !matches!(one, Became::Refused(_))).count();
+    assert!(asked <= 4, "{answers:?}");
 }
 
 #[test]

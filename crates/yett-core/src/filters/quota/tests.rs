@@ -54,7 +54,8 @@ fn at(unix_s: u64) -> Now {
 
 fn ask_at(quotas: &Quotas, who: &str, classes: Classes, now: Now) -> (Result<(), Refusal>, Reports) {
     let peer: SocketAddr = "192.0.2.1:1".parse().unwrap();
-    let connection = ConnectionInfo { peer, listener: "local".into(), tls: false, sni: None, client_certificate: None };
+    let connection =
+        ConnectionInfo { peer, listener: "local".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let exchange = Exchange::new(Rc::new(connection));
     let principal = partner(who);
     let route = RouteFacts::default();

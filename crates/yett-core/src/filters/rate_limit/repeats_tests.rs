@@ -98,7 +98,7 @@ fn route() -> RouteRepeats {
 
 fn exchange(method: Method, target: &str, keys: &[&str], framing: Framing) -> Exchange {
     let peer: SocketAddr = "10.1.2.3:4000".parse().unwrap();
-    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None };
+    let connection = ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = method;
     exchange.request.target = target.into();

@@ -19,7 +19,14 @@ fn at(ms: u64) -> Now {
 
 fn exchange() -> Exchange {
     let peer: SocketAddr = "10.1.2.3:4000".parse().unwrap();
-    Exchange::new(Rc::new(ConnectionInfo { peer, listener: "main".into(), tls: false, sni: None, client_certificate: None }))
+    Exchange::new(Rc::new(ConnectionInfo {
+        peer,
+        listener: "main".into(),
+        tls: false,
+        sni: None,
+        client_certificate: None,
+        ja4: None,
+    }))
 }
 
 fn limit(name: &str, count: u64, period_ms: u64, burst: u64) -> ir::RateLimit {

@@ -70,7 +70,8 @@ fn told(rejected: &Rejected) -> Value {
 /// The request as the phases of a gateway have it.
 fn exchange(asked: &Asked<'_>) -> Result<Exchange, Reason> {
     let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let connection = ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None };
+    let connection =
+        ConnectionInfo { peer: nobody, listener: "".into(), tls: false, sni: None, client_certificate: None, ja4: None };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = Method::parse(asked.method.as_bytes()).ok_or(Reason::MethodNotSupported)?;
     exchange.request.target = [b"/?".as_slice(), asked.query].concat();

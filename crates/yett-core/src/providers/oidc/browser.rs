@@ -56,7 +56,7 @@ mod tests {
 
     fn exchange(fields: &[(&str, &str)]) -> Exchange {
         let peer = "192.0.2.1:1".parse().unwrap();
-        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None };
+        let connection = ConnectionInfo { peer, listener: "l".into(), tls: true, sni: None, client_certificate: None, ja4: None };
         let mut exchange = Exchange::new(Rc::new(connection));
         exchange.authority = b"Shop.example:8443".to_vec();
         for (name, value) in fields {

@@ -123,6 +123,7 @@ fn request(input: &str, signature: &str) -> Exchange {
         tls: true,
         sni: None,
         client_certificate: None,
+        ja4: None,
     };
     let mut exchange = Exchange::new(Rc::new(connection));
     exchange.request.method = Method::Post;

@@ -21,6 +21,7 @@ use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use super::ServerTls;
 use super::cause::Cause;
+use super::ja4::{self, Ja4};
 use crate::certificate::ClientCertificate;
 use crate::server::clock::{monotonic_ns, now};
 use crate::server::worker::Worker;
@@ -64,6 +65,8 @@ pub struct Terms {
     pub gate: Arc<Gate>,
     /// From accept to the end.
     pub time: Duration,
+    /// Whether somebody asks what program a client is.
+    pub fingerprints: bool,
 }
 
 /// What came of a handshake.
@@ -74,6 +77,8 @@ pub struct Done {
     pub sni: Option<Box<str>>,
     /// The certificate that it proved to have.
     pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// What its hello says of the program that sent it.
+    pub ja4: Option<Ja4>,
 }
 
 /// Handshakes, or counts why not. A client that has not said hello holds no place among those under way.
@@ -93,7 +98,7 @@ pub async fn handshake(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms, li
 
 async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Result<Done, Cause> {
     let end = Instant::now() + terms.time;
-    let hello = hello(stream, end).await?;
+    let (hello, ja4) = hello(stream, end, terms.fingerprints).await?;
     let served = terms.tls.has_certificate(hello.client_hello().server_name());
     let permit = match terms.gate.permits.try_acquire() {
         Ok(permit) => permit,
@@ -128,14 +133,18 @@ async fn attempt(worker: &Rc<Worker>, stream: TcpStream, terms: &Terms) -> Resul
             Some(Arc::new(read))
         }
     };
-    Ok(Done { stream, sni, client_certificate })
+    Ok(Done { stream, sni, client_certificate, ja4 })
 }
 
-/// Reads the whole client hello, in however many pieces it comes.
-async fn hello(stream: TcpStream, end: Instant) -> Result<StartHandshake<TcpStream>, Cause> {
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Short { stream, left: MAX_HELLO });
+/// Reads the whole client hello, in however many pieces it comes, and its fingerprint where that is asked for.
+async fn hello(stream: TcpStream, end: Instant, fingerprint: bool) -> Result<(StartHandshake<TcpStream>, Option<Ja4>), Cause> {
+    let kept = fingerprint.then(Vec::new);
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Short { stream, left: MAX_HELLO, kept });
     match timeout_at(end, &mut acceptor).await {
-        Ok(Ok(StartHandshake { accepted, io, .. })) => Ok(StartHandshake::from_parts(accepted, io.stream)),
+        Ok(Ok(StartHandshake { accepted, io, .. })) => {
+            let ja4 = io.kept.as_deref().and_then(ja4::of);
+            Ok((StartHandshake::from_parts(accepted, io.stream), ja4))
+        }
         Ok(Err(error)) => {
             let short = acceptor.take_io();
             short.iter().for_each(|short| part(&short.stream));
@@ -149,6 +158,8 @@ async fn hello(stream: TcpStream, end: Instant) -> Result<StartHandshake<TcpStre
 struct Short {
     stream: TcpStream,
     left: usize,
+    /// A copy of them, where somebody asks.
+    kept: Option<Vec<u8>>,
 }
 
 impl AsyncRead for Short {
@@ -159,6 +170,10 @@ impl AsyncRead for Short {
         let mut room = ReadBuf::new(buf.initialize_unfilled_to(self.left.min(buf.remaining())));
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
         let count = room.filled().len();
+        let Self { kept, .. } = &mut *self;
+        if let Some(kept) = kept {
+            kept.extend_from_slice(room.filled());
+        }
         buf.advance(count);
         self.left = self.left.saturating_sub(count);
         Poll::Ready(Ok(()))

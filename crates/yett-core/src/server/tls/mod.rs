@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod clients;
 pub mod handshake;
+pub mod ja4;
 pub mod names;
 pub mod profile;
 

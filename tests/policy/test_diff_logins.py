@@ -1,0 +1,68 @@
+"""Guarded logins in two configurations: more attempts, shorter waits and more exceptions widen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from yett.policy.diff.change import Change, Kind
+from yett.policy.diff.logins import login_guard
+
+LIMITS = {
+    "accounts": 10,
+    "failures": 20,
+    "guesses": 10,
+    "per_account": 30,
+    "per_fingerprint": 30,
+    "per_password": 10,
+}
+ONE: dict[str, Any] = {
+    "kind": "login", "account": {"form": "user"}, "password": {"form": "password"}, "window_ms": 600_000, "slow_ms": 2_000,
+    "ban_ms": 900_000, "thresholds": LIMITS, "except": ["192.0.2.0/24"], "failed": {"status": [200]},
+}  # fmt: skip
+
+
+def found(**changes: Any) -> list[Change]:
+    new = {key: value for key, value in {**ONE, **changes}.items() if value is not None}
+    return list(login_guard(ONE, new))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"kind": "other"}, Kind.WIDENS),
+        ({"account": {"form": "email"}}, Kind.WIDENS),
+        ({"failed": None}, Kind.WIDENS),
+        ({"password": None}, Kind.WIDENS),
+        ({"window_ms": 60_000}, Kind.WIDENS),
+        ({"window_ms": 900_000}, Kind.NARROWS),
+        ({"slow_ms": 0}, Kind.WIDENS),
+        ({"slow_ms": 5_000}, Kind.NARROWS),
+        ({"ban_ms": 0}, Kind.WIDENS),
+        ({"ban_ms": 3_600_000}, Kind.NARROWS),
+        *(({"thresholds": {**LIMITS, key: LIMITS[key] + 1}}, Kind.WIDENS) for key in LIMITS),
+        *(({"thresholds": {**LIMITS, key: LIMITS[key] - 1}}, Kind.NARROWS) for key in LIMITS),
+        ({"except": ["192.0.2.0/24", "198.51.100.0/24"]}, Kind.WIDENS),
+        ({"except": []}, Kind.NARROWS),
+        ({"shadow": True}, Kind.WIDENS),
+        ({"something": "new"}, Kind.WIDENS),
+    ],
+)
+def test_one_change_is_one_of_its_kind(changes: dict[str, Any], kind: Kind) -> None:
+    assert [one.kind for one in found(**changes)] == [kind]
+
+
+def test_the_same_is_no_change_and_out_of_shadow_narrows() -> None:
+    assert found() == []
+    assert [one.kind for one in login_guard({**ONE, "shadow": True}, ONE)] == [Kind.NARROWS]
+
+
+def test_one_that_goes_widens_and_one_that_comes_narrows() -> None:
+    (gone,) = login_guard(ONE, None)
+    (come,) = login_guard(None, ONE)
+    assert (gone.kind, come.kind) == (Kind.WIDENS, Kind.NARROWS)
+    assert gone.text == (
+        "nobody watches logins any more: login, account in form user; 10 accounts, 20 failures or 10 guesses of an address in 600 s: "
+        "waits 2 s, refused, banned for 900 s"
+    )
