@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yett.config.filters.address_filter import AddressFilter
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
+    from yett.config.filters.attack_filter import AttackException, AttackFilter
     from yett.config.filters.authorize import Authorize, Callers, Deny
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
@@ -97,6 +98,8 @@ __all__ = [
     "ApiKey",
     "AssertionClient",
     "Assurance",
+    "AttackException",
+    "AttackFilter",
     "Authorize",
     "Callers",
     "Ceiling",
@@ -262,6 +265,8 @@ _WHERE = {
     "AddressFilter": "yett.config.filters.address_filter",
     "AddressList": "yett.config.address_list",
     "Cors": "yett.config.filters.cors",
+    "AttackException": "yett.config.filters.attack_filter",
+    "AttackFilter": "yett.config.filters.attack_filter",
     "Csrf": "yett.config.filters.csrf",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",

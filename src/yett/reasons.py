@@ -119,6 +119,8 @@ REASONS: tuple[str, ...] = (
     "graphql_too_complex",
     "graphql_not_allowed",
     "schema_mismatch",
+    "attack_suspected",
+    "attack_undecided",
     "login_unreadable",
     "login_limited",
     "login_banned",

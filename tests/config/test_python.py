@@ -101,6 +101,8 @@ def test_public_names_are_pinned() -> None:
         "ApiKey",
         "AssertionClient",
         "Assurance",
+        "AttackException",
+        "AttackFilter",
         "Authorize",
         "Callers",
         "Ceiling",

@@ -286,3 +286,29 @@ def test_what_a_body_decides_is_a_condition(file: Path) -> None:
         "callers of id with scope orders.write, given a request that its validation takes and that `request.body.amount < 1000` holds"
     ]
     assert row["classes"]["callers of id with scope orders.read"]["reason"] == "scope_missing"
+
+
+def test_filters_of_addresses_are_conditions(tmp_path: Path) -> None:
+    """Where a caller has to be is no question of who it is: nobody is taken for shut out by that."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        """\
+version: 1
+listeners: {main: {address: "127.0.0.1:0", plaintext: test, address_filter: {deny: bad}}}
+geo: {country: none.mmdb}
+address_lists: {bad: {networks: 192.0.2.0/24}, office: {networks: 203.0.113.0/24}}
+services: {origin: {endpoints: "http://127.0.0.1:9", plaintext: test}}
+routes:
+  open:
+    match: {hosts: any, path: /open, methods: GET}
+    access: public
+    address_filter: {allow: office}
+    geo_filter: {countries: {allow: DE}}
+    service: origin
+"""
+    )
+    result = CliRunner().invoke(app, ["access", str(path), "--format", "json"])
+    assert result.exit_code == 0, result.output
+    text = result.output
+    assert "an address that listener main lets in" in text and "an address that route open lets in" in text
+    assert "address_filtered" not in text and "geo_" not in text

@@ -105,3 +105,28 @@ def test_without_a_sentinel_that_answers_nobody_is_believed(
     gate: Gateway = gateway(config)
     assert [gate.get("/a").reason for _ in range(3)] == ["state_unavailable"] * 3
     assert service.saw_nothing()
+
+
+def test_sentinels_have_a_password_of_their_own(gateway: Make, origin: Make, tmp_path: Path) -> None:
+    """It opens the Sentinels, and never the Redis; nor does that of the Redis open them."""
+    words = {"redis": "of-the-redis-0123456789", "sentinel": "of-the-sentinel-0123456789"}
+    files = {
+        name: {"file": configs.write_secret(tmp_path, name, word.encode())} for name, word in words.items()
+    }
+    service, master = origin(), Redis(words["redis"])
+    watching = Sentinel(master, tmp_path, words["sentinel"], replicas=0)
+    gates: list[Gateway] = []
+    for password in (files["sentinel"], files["redis"], None):
+        config = shared(service, master, watching)
+        config["state"]["redis"]["password"] = files["redis"]
+        if password is not None:
+            config["state"]["redis"]["sentinel"]["password"] = password
+        gates.append(gateway(config))
+    eventually(lambda: gates[0].get("/a").status == 200, 30, "the connection to the master")
+    seen = len(service.requests)
+    assert [gate.get("/a").reason for gate in gates[1:]] == ["state_unavailable"] * 2
+    assert service.saw_no_more_than(seen)
+    told = "".join(line for gate in gates for line in gate.events())
+    assert all(word not in told for word in words.values())
+    watching.stop()
+    master.stop()

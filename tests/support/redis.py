@@ -20,7 +20,13 @@ from tests.support.waiting import eventually
 class Redis:
     """One server. `tls` are paths of its certificate, key and authority."""
 
-    def __init__(self, password: str | None = None, tls: tuple[Path, Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        password: str | None = None,
+        tls: tuple[Path, Path, Path] | None = None,
+        further: tuple[str, ...] = (),
+    ) -> None:
+        self._further = further
         self.port = free_port()
         self.password = password
         self._tls = tls
@@ -30,7 +36,17 @@ class Redis:
         """Starts it, empty; also again after `stop`, on the same port."""
         # Of its own: what it writes for a replica would be read by the next one that starts there.
         self._directory = tempfile.TemporaryDirectory(prefix="yett-redis-")
-        words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
+        words = [
+            *self._further,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            self._directory.name,
+        ]
         if self._tls:
             certificate, key, authority = map(str, self._tls)
             words += [
@@ -123,10 +139,51 @@ class Redis:
         self._directory.cleanup()
 
 
+class Cluster:
+    """Three masters of a Redis Cluster, without replicas."""
+
+    def __init__(self) -> None:
+        self._buses = [free_port() for _ in range(3)]
+        self.nodes = [
+            Redis(
+                further=(
+                    "--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "5000",
+                    "--cluster-require-full-coverage", "no",
+                )
+            )
+            for bus in self._buses
+        ]  # fmt: skip
+        for number, (node, bus) in enumerate(zip(self.nodes, self._buses, strict=True)):
+            first, last = number * 16384 // 3, (number + 1) * 16384 // 3 - 1
+            assert node.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(last)) == "OK"
+            assert self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", str(node.port), str(bus)) == "OK"
+        eventually(self._whole, within=60, what="a cluster that is whole")
+
+    def _whole(self) -> bool:
+        return all(
+            node.ask("CLUSTER", "INFO") == "cluster_state:ok" and node.ask("CLUSTER", "SLOTS") == "3"
+            for node in self.nodes
+        )
+
+    def config(self) -> dict[str, Any]:
+        """What stands under `state.redis`: the first address is one where nobody is."""
+        further = [f"127.0.0.1:{node.port}" for node in self.nodes]
+        url = f"redis://localhost:{free_port()}"
+        return {"url": url, "deadline": "2s", "plaintext": "test", "cluster": {"any_of": further}}
+
+    def stop(self) -> None:
+        """All of it is gone."""
+        for node in self.nodes:
+            node.stop()
+
+
 class Sentinel:
     """A real Redis Sentinel that watches one master alone, and calls it `shop`."""
 
-    def __init__(self, master: Redis, directory: Path) -> None:
+    def __init__(
+        self, master: Redis, directory: Path, password: str | None = None, replicas: int = 1
+    ) -> None:
+        self.password = password
         self.port = free_port()
         file = directory / f"sentinel-{self.port}.conf"
         lines = [
@@ -136,14 +193,18 @@ class Sentinel:
             f"sentinel monitor shop 127.0.0.1 {master.port} 1",
             "sentinel down-after-milliseconds shop 500",
             "sentinel failover-timeout shop 5000",
+            *([f"sentinel auth-pass shop {master.password}"] if master.password else []),
+            *([f"requirepass {password}"] if password else []),
         ]
         file.write_text("\n".join(lines) + "\n")
         self.process = subprocess.Popen(["redis-server", str(file), "--sentinel"], stdout=subprocess.DEVNULL)
-        eventually(lambda: self._knows("REPLICAS"), within=60, what="a Sentinel that knows the replica")
+        eventually(
+            lambda: self._knows("REPLICAS", replicas), within=60, what="a Sentinel that knows the replica"
+        )
 
-    def _knows(self, what: str) -> bool:
+    def _knows(self, what: str, count: int) -> bool:
         try:
-            return self.ask("SENTINEL", what, "shop") == "1"
+            return self.ask("SENTINEL", what, "shop") == str(count)
         except OSError:
             return False
 
@@ -153,10 +214,12 @@ class Sentinel:
             socket.create_connection(("127.0.0.1", self.port), timeout=5) as client,
             client.makefile("rwb") as stream,
         ):
-            parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
-            stream.write(b"*%d\r\n%s" % (len(words), parts))
-            stream.flush()
-            return stream.readline().decode().strip()[1:]
+            for command in ([("AUTH", self.password)] if self.password else []) + [words]:
+                parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in command)
+                stream.write(b"*%d\r\n%s" % (len(command), parts))
+                stream.flush()
+                answer = stream.readline().decode().strip()[1:]
+            return answer
 
     def stop(self) -> None:
         """It is gone."""

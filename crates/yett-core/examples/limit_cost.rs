@@ -15,7 +15,7 @@ use yett_core::ir;
 use yett_core::principal::{AuthenticationMethod, Principal};
 use yett_core::server::clock;
 use yett_core::shared::Shared;
-use yett_core::store::limits::{Charge, Charged};
+use yett_core::store::limits::{Charge, Charged, Use};
 use yett_core::store::{Entry, Follower, Key, Opened, Reply, Store, Survives, Unavailable};
 
 const ROUNDS: u32 = 5_000_000;
@@ -25,7 +25,7 @@ const ROUNDS: u32 = 5_000_000;
 struct Generous;
 
 fn charged(charges: &[Charge]) -> Charged {
-    Charged { granted: true, ahead_ns: charges.iter().map(|one| one.depth_ns).collect() }
+    Charged { granted: true, ahead_ns: charges.iter().map(|one| one.depth_ns).collect(), used: Default::default() }
 }
 
 fn reply<T: Send + 'static>(result: Result<T, Unavailable>) -> Reply<T> {
@@ -57,7 +57,7 @@ impl Store for Generous {
     fn follow(&self, _: Arc<dyn Follower>) -> Reply<()> {
         reply(Ok(()))
     }
-    fn charge(&self, charges: &[Charge]) -> Reply<Charged> {
+    fn charge(&self, charges: &[Charge], _: &[Use]) -> Reply<Charged> {
         reply(Ok(charged(charges)))
     }
     fn replay_survives(&self) -> Survives {
@@ -112,10 +112,10 @@ fn measure(limits: &RateLimits, windows: usize) -> Result<(), Box<dyn Error>> {
         let now = clock::now();
         let ask = Ask { principal: &principal, exchange: &exchange, route: &facts, now };
         reports.clear();
-        if let Ok(Some(asked)) = limits.admit(&exchange, Some(&ask), now, None, &mut reports) {
+        if let Ok(Some(asked)) = limits.admit(&exchange, Some(&ask), now, None, false, &mut reports) {
             waited += 1;
             let answered = asked.answered(Ok(charged(&asked.charges)));
-            let _ = limits.admit(&exchange, Some(&ask), now, Some(&answered), &mut reports);
+            let _ = limits.admit(&exchange, Some(&ask), now, Some(&answered), false, &mut reports);
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -181,6 +181,9 @@ pub struct Decision {
     /// What rules in shadow would have done, as far as the request got.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<Value>,
+    /// What looked like an attack, as far as the request got.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attack: Vec<Value>,
     /// What each rule comes to, where that was asked and a caller was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<Value>>,
@@ -415,6 +418,7 @@ impl Engine {
             time_ms: now.unix_ms,
             external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
             shadow: exchange.shadow.iter().map(trace::tried).collect(),
+            attack: exchange.attack.iter().flat_map(|suspicion| suspicion.found.iter().map(trace::suspected)).collect(),
             rules: None,
         }
     }

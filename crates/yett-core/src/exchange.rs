@@ -10,6 +10,7 @@ use crate::body::{Body, FieldError};
 use crate::certificate::ClientCertificate;
 use crate::decide::Assumed;
 use crate::decisions::{Captured, Recorded};
+use crate::filters::attack_filter::Suspicion;
 use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
@@ -406,6 +407,8 @@ pub struct Exchange {
     pub shadow: SmallVec<[shadow::Verdict; 1]>,
     /// What was asked for already: each at most once, then the phase refuses.
     pub asked: SmallVec<[Need; 2]>,
+    /// What in it looked like an attack; set by validate.
+    pub attack: Option<Box<Suspicion>>,
     /// When its rules were asked, milliseconds since 1970; set by authorize.
     pub judged_ms: u64,
     /// What its record needs, where decisions are recorded; left before it is made ready to be forwarded.
@@ -475,6 +478,7 @@ impl Exchange {
             external: None,
             shadow: SmallVec::new(),
             asked: SmallVec::new(),
+            attack: None,
             judged_ms: 0,
             captured: None,
             recorded: None,
@@ -528,6 +532,7 @@ impl Exchange {
         self.external = None;
         self.shadow.clear();
         self.asked.clear();
+        self.attack = None;
         self.judged_ms = 0;
         self.captured = None;
         self.recorded = None;

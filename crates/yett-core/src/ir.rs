@@ -193,6 +193,9 @@ pub struct Redis {
     /// Who says where it is; host and port are those of a Sentinel then.
     #[serde(default)]
     pub sentinel: Option<Sentinel>,
+    /// Further nodes of a Redis Cluster; host and port are those of one of its nodes then.
+    #[serde(default)]
+    pub cluster: Option<Vec<SentinelAddress>>,
 }
 
 /// Redis Sentinel.
@@ -203,9 +206,15 @@ pub struct Sentinel {
     pub master: String,
     /// Further Sentinels.
     pub further: Vec<SentinelAddress>,
+    /// User of their access control list.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Name of the secret that holds their password.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
-/// A Sentinel.
+/// A Sentinel, or a node of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SentinelAddress {
@@ -1015,10 +1024,60 @@ pub struct Route {
     /// What answers have to be.
     #[serde(default)]
     pub response_validation: Option<ResponseValidation>,
+    /// Attacks that are looked for in requests.
+    #[serde(default)]
+    pub attack_filter: Option<AttackFilter>,
     /// Bytes of a request body; beyond it 413.
     pub body_limit: u64,
     /// Time limits.
     pub timeouts: RouteTimeouts,
+}
+
+/// Attacks that are looked for in the requests of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackFilter {
+    /// Whether what is found is refused; otherwise it is reported, and passes.
+    pub enforce: bool,
+    /// A value whose score is at least this looks like an attack.
+    pub threshold: u8,
+    /// Which are looked for.
+    pub classes: Vec<crate::attack::Class>,
+    /// Where some of them are in order.
+    #[serde(default)]
+    pub exceptions: Vec<AttackException>,
+    /// Bytes of all values that are looked at.
+    pub examined: u64,
+    /// Whether a request with more passes, looked at so far.
+    #[serde(default)]
+    pub beyond_passes: bool,
+}
+
+/// Where some classes of attacks are in order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackException {
+    /// `path`, `query`, `header`, `cookie`, `form` or `body`.
+    #[serde(rename = "in")]
+    pub place: AttackPlace,
+    /// The name; in a body a JSON Pointer, in which `*` is any step. Nothing for a path.
+    #[serde(default)]
+    pub name: String,
+    /// Which.
+    pub classes: Vec<crate::attack::Class>,
+}
+
+/// Where a value of a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the part of its name")]
+pub enum AttackPlace {
+    Path,
+    Query,
+    Header,
+    Cookie,
+    Form,
+    Body,
 }
 
 /// WebSocket connections of a route.

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` tells the life of a request and of a configuration; the modules follow it.
 
 pub mod address_lists;
+pub mod attack;
 pub mod body;
 pub mod cel;
 pub mod certificate;

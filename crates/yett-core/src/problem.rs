@@ -225,6 +225,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::JsonDuplicateName
         | Reason::JsonTooComplex
         | Reason::SchemaMismatch
+        | Reason::AttackSuspected
+        | Reason::AttackUndecided
         | Reason::ServiceTokenUnavailable
         | Reason::ServiceTokenRefused
         | Reason::NoHealthyEndpoint

@@ -211,6 +211,8 @@ reasons! {
     GraphqlTooComplex "graphql_too_complex" 400 Client No "the GraphQL query asks for more than is answered at once";
     GraphqlNotAllowed "graphql_not_allowed" 403 Client No "the GraphQL query asks for something that is not open here";
     SchemaMismatch "schema_mismatch" 422 Client No "the body is not what its schema asks for";
+    AttackSuspected "attack_suspected" 403 Client No "a part of the request looks like an attack";
+    AttackUndecided "attack_undecided" 403 Client No "the request cannot be looked through for attacks";
     // guard
     LoginUnreadable "login_unreadable" 400 Client No "the account cannot be read from the request";
     LoginLimited "login_limited" 429 Policy Later "too many attempts have failed; wait before the next one";

@@ -87,6 +87,8 @@ pub struct Shared {
     pub store_failures: crate::store::Failures,
     /// Answers that did not fit, and passed.
     pub response_faults: crate::filters::response_validation::Faults,
+    /// Requests that looked like attacks.
+    pub attacks: Arc<crate::filters::attack_filter::Counts>,
     /// What was verified and shall not count any more.
     pub revocations: Arc<Revocations>,
     /// When API keys were last used.
@@ -129,6 +131,7 @@ impl Shared {
             stores: Stores::default(),
             store_failures: crate::store::Failures::default(),
             response_faults: crate::filters::response_validation::Faults::default(),
+            attacks: Arc::default(),
             revocations: Arc::default(),
             key_uses: KeyUses::default(),
             seed,

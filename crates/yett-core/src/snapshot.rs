@@ -17,6 +17,7 @@ use crate::exchange::RouteIndex;
 use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
+use crate::filters::attack_filter::AttackFilter;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
@@ -217,6 +218,8 @@ pub struct Route {
     pub request_validation: Option<RequestValidation>,
     /// What answers to them have to be.
     pub response_validation: Option<ResponseValidation>,
+    /// What is looked for in its requests.
+    pub attack_filter: Option<AttackFilter>,
     /// Bytes of a request body.
     pub body_limit: u64,
     /// Time limits.

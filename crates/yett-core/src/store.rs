@@ -25,6 +25,7 @@
 //! - Keys are digests ([`Key::new`]): no text of a client is ever a key, and all are of one size. Values are at most
 //!   [`MAX_VALUE`] bytes. They are stored as they come: seal what is secret before it is put here.
 
+mod cluster;
 pub mod limits;
 #[cfg(test)]
 mod limits_tests;
@@ -45,6 +46,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
 use crate::ir;
 use crate::providers::jwk::sha256;
@@ -69,11 +71,13 @@ pub enum Unavailable {
     Failed,
     /// Its bound is reached; nothing that still counts is dropped for something new.
     Full,
+    /// Its clock says another time than that of this machine.
+    Clock,
 }
 
 impl Unavailable {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Busy, Self::Slow, Self::Failed, Self::Full];
+    pub const ALL: [Self; 5] = [Self::Busy, Self::Slow, Self::Failed, Self::Full, Self::Clock];
 
     /// The word in logs and metrics.
     #[must_use]
@@ -83,13 +87,14 @@ impl Unavailable {
             Self::Slow => "slow",
             Self::Failed => "failed",
             Self::Full => "full",
+            Self::Clock => "clock",
         }
     }
 }
 
 /// Operations without an answer, by cause.
 #[derive(Debug, Default)]
-pub struct Failures([Counter; 4]);
+pub struct Failures([Counter; 5]);
 
 impl Failures {
     /// Counts one more.
@@ -131,6 +136,10 @@ pub enum Space {
 }
 
 impl Space {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 8] =
+        [Self::Proof, Self::Signature, Self::Assertion, Self::Event, Self::Login, Self::Session, Self::SessionIndex, Self::Limit];
+
     /// Its part of a key, one byte on disk and a word in Redis.
     #[must_use]
     pub const fn code(self) -> (u8, &'static str) {
@@ -262,10 +271,22 @@ pub trait Store: Send + Sync + fmt::Debug {
         ready(Ok(()))
     }
 
-    /// Charges all of these, or none where one has no room. Atomic over all instances.
-    fn charge(&self, charges: &[limits::Charge]) -> Reply<limits::Charged> {
-        let _ = charges;
+    /// Charges all of these buckets and quotas, or none where one has no room. Atomic over all instances.
+    fn charge(&self, charges: &[limits::Charge], uses: &[limits::Use]) -> Reply<limits::Charged> {
+        let _ = (charges, uses);
         // What nobody shares is charged in memory.
+        ready(Err(Unavailable::Failed))
+    }
+
+    /// What each key has used of a quota in a period.
+    fn used(&self, keys: limits::UseKeys) -> Reply<Vec<limits::UsedBy>> {
+        let _ = keys;
+        ready(Err(Unavailable::Failed))
+    }
+
+    /// Gives a key its whole quota again: what it had used, if that is known.
+    fn reset_used(&self, keys: limits::UseKeys, id: String) -> Reply<Option<u64>> {
+        let _ = (keys, id);
         ready(Err(Unavailable::Failed))
     }
 
@@ -308,11 +329,15 @@ impl Opened {
     /// Key of the state that cannot be used, and why.
     pub fn change(&self, spec: Option<&ir::State>, secrets: &Secrets, runtime: &Handle) -> Result<Self, (&'static str, String)> {
         let redis = spec.and_then(|spec| spec.redis.as_ref());
-        let password = match redis.and_then(|redis| redis.password.as_ref()) {
-            None => None,
-            Some(name) => Some(secrets.get(name).ok_or_else(|| ("redis/password", format!("the secret `{name}` is missing")))?),
+        let of = |name: Option<&String>, key| match name {
+            None => Ok(None),
+            Some(name) => secrets.get(name).map(Some).ok_or_else(|| (key, format!("the secret `{name}` is missing"))),
         };
-        let seal = password.map_or([0; 32], |bytes| sha256(bytes));
+        let sentinel = redis.and_then(|redis| redis.sentinel.as_ref());
+        let password = of(redis.and_then(|redis| redis.password.as_ref()), "redis/password")?;
+        let sentinels = of(sentinel.and_then(|one| one.password.as_ref()), "redis/sentinel/password")?;
+        let digest = |secret: Option<&_>| secret.map_or([0; 32], |bytes: &Zeroizing<Vec<u8>>| sha256(bytes));
+        let seal = sha256(&[digest(password), digest(sentinels)].concat());
         let directory = spec.and_then(|spec| spec.directory.as_ref());
         let old = self.spec.as_ref();
         let disk = match directory {
@@ -329,8 +354,11 @@ impl Opened {
                 self.shared.clone()
             }
             Some(wanted) => {
-                let password = password.map(|bytes| bytes.as_slice());
-                let opened = redis::Redis::open(wanted, password, runtime).map_err(|message| ("redis", message))?;
+                let passwords = redis::Passwords {
+                    redis: password.map(|bytes| bytes.as_slice()),
+                    sentinel: sentinels.map(|bytes| bytes.as_slice()),
+                };
+                let opened = redis::Redis::open(wanted, passwords, runtime).map_err(|message| ("redis", message))?;
                 Some(Arc::new(opened) as Arc<dyn Store>)
             }
         };

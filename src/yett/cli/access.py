@@ -49,7 +49,7 @@ def access(
     if sum(one is not None for one in (who, token_file, key, used)) > 1:
         fail("`--as`, `--token-file`, `--key` and `--used` are different questions; ask one", USAGE)
     with refusals():
-        engine = engines.from_file(file, offline=token_file is None)
+        engine = engines.from_anywhere(file, offline=token_file is None)
         if used is not None:
             raise typer.Exit(_used(file, engine, used, days, format))
         if who is not None or token_file is not None or key is not None:

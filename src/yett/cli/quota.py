@@ -49,14 +49,16 @@ def show(
         print_json(answer)
     else:
         _table(answer)
-    if above is not None and answer["rows"]:
+    if answer["unknown"] or (above is not None and answer["rows"]):
         raise typer.Exit(FINDINGS)
 
 
 @app.command("reset")
 def reset(
     quota: str = typer.Argument(..., help="The name of the quota."),
-    key: str = typer.Argument(..., help="Whose, as `yett quota show` shows it."),
+    key: str = typer.Argument(
+        ..., help="Whose, as `yett quota show` shows it, or its `id` (`--format json`)."
+    ),
     file: Path = FILE,
     scope: str | None = typer.Option(
         None, "--scope", help="Where the quota stands, such as `group:orders`, where several have the name."
@@ -105,6 +107,8 @@ def _table(answer: dict[str, Any]) -> None:
         ]  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
+    for name in answer["unknown"]:
+        typer.echo(f"what is used of `{name}` is not known: Redis does not say")
     if answer["more"]:
         typer.echo(f"{answer['more']} more; --top shows them")
     typer.echo(f"{answer['held']} keys of {answer['room']}")

@@ -92,6 +92,7 @@ class Policy:
     """Where it stands, and what it says."""
     response_validation: tuple[Location, ResponseValidation] | None = None
     """The same for answers."""
+    attack_filter: dict[str, Any] | None = None
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
@@ -183,6 +184,8 @@ class Merger:
                 policy.request_validation = ((*where, "request_validation"), part.request_validation)
             if part.response_validation is not None:
                 policy.response_validation = ((*where, "response_validation"), part.response_validation)
+            if part.attack_filter is not None:
+                policy.attack_filter = part.attack_filter.compiled()
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
@@ -473,6 +476,7 @@ class Merger:
             "external_authorization",
             "request_validation",
             "response_validation",
+            "attack_filter",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(

@@ -11,6 +11,7 @@ from yett.config.base import Model, nearest, refuse
 from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
+from yett.config.filters.attack_filter import AttackFilter
 from yett.config.filters.authorize import Access, Denials, Rules
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
@@ -146,6 +147,8 @@ class Group(Model):
     """So much in each hour, day, week or month, by caller."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
+    attack_filter: AttackFilter | None = None
+    """Attacks that are looked for in requests."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     request_headers: RequestHeaders | None = None
@@ -229,6 +232,8 @@ class Route(Model):
     """So much in each hour, day, week or month, by caller."""
     request_validation: RequestValidation | None = None
     """What requests have to be."""
+    attack_filter: AttackFilter | None = None
+    """Attacks that are looked for in requests."""
     rewrite: Rewrite | None = None
     """Another path for the service."""
     redirect: Redirect | None = None

@@ -71,17 +71,23 @@ def _between(least: int, most: int, example: str) -> Any:
     return AfterValidator(check)
 
 
-def _sentinels(value: Any) -> Any:
+def _addresses(value: Any, what: str, example: str) -> Any:
     names = quantified(value, ("any_of",))[1]
     for name in names:
         found = _SENTINEL.fullmatch(name)
         if not found or int(found[2] or 1) > 65535:
-            raise refuse(
-                "url_invalid", f"`{name}` is no address of a Sentinel; write `sentinel-2.internal:26379`"
-            )
+            raise refuse("url_invalid", f"`{name}` is no address of {what}; write `{example}`")
         if why := forbidden_host(found[1]):
             raise refuse("address_forbidden", f"`{found[1]}` {why}; it is never contacted")
     return names
+
+
+def _sentinels(value: Any) -> Any:
+    return _addresses(value, "a Sentinel", "sentinel-2.internal:26379")
+
+
+def _nodes(value: Any) -> Any:
+    return _addresses(value, "a node of a cluster", "redis-2.internal:6379")
 
 
 class Sentinel(Model):
@@ -95,6 +101,10 @@ class Sentinel(Model):
         WithJsonSchema({"type": ["string", "object"], "examples": ["sentinel-2.internal:26379"]}),
     ] = ()
     """Sentinels beside that of `url`, as `host:port`."""
+    username: Text | None = None
+    """User of their access control list."""
+    password: Secret | None = None
+    """Their password; that of the Redis itself stands beside `url`."""
 
 
 class Redis(Model):
@@ -109,6 +119,15 @@ class Redis(Model):
     is the address of a Sentinel."""
     sentinel: Sentinel | None = None
     """Sentinels that say where the Redis is."""
+    cluster: (
+        Annotated[
+            tuple[str, ...],
+            BeforeValidator(_nodes),
+            WithJsonSchema({"type": ["string", "object"], "examples": ["redis-2.internal:6379"]}),
+        ]
+        | None
+    ) = None
+    """Further nodes of a Redis Cluster, as `host:port`; `url` is the address of one of them then."""
     plaintext: Plaintext | None = None
     """Why plain text is fine here."""
     username: Text | None = None
@@ -166,12 +185,19 @@ def check_state(merger: Merger) -> None:
             "key_unused",
             "without TLS nobody shows a certificate; remove `ca`, or use `rediss://`",
         )
+    if redis.cluster is not None and redis.sentinel is not None:
+        message = "a cluster says itself where its masters are; remove `sentinel`, or `cluster`"
+        merger.fault((*at, "sentinel"), "key_unused", message, True)
+    if redis.cluster is not None and urlsplit(redis.url).path.strip("/") not in {"", "0"}:
+        message = "a cluster has one database; remove the path of the address"
+        merger.fault((*at, "url"), "url_invalid", message)
     if not plain and redis.plaintext is not None:
         merger.fault((*at, "plaintext"), "plaintext_unused", "`rediss://` is TLS; remove `plaintext`")
-    if redis.username is not None and redis.password is None:
-        merger.fault(
-            (*at, "username"), "password_missing", "a user needs a password: `password: {file: path}`"
-        )
+    for place, item in ((at, redis), ((*at, "sentinel"), redis.sentinel)):
+        if item is not None and item.username is not None and item.password is None:
+            merger.fault(
+                (*place, "username"), "password_missing", "a user needs a password: `password: {file: path}`"
+            )
 
 
 def compiled(state: State, places: Places, material: Material) -> dict[str, Any]:
@@ -193,11 +219,22 @@ def compiled(state: State, places: Places, material: Material) -> dict[str, Any]
             "ca": material.texts.get((*at, "ca")), "deadline_ms": units.milliseconds(redis.deadline),
             "prefix": redis.prefix, "stale_ms": units.milliseconds(redis.stale), "state_loss": redis.state_loss,
         }  # fmt: skip
+        if redis.cluster is not None:
+            nodes = [name.partition(":") for name in redis.cluster]
+            document["redis"]["cluster"] = [
+                {"host": host, "port": int(port or 6379)} for host, _, port in nodes
+            ]
         if redis.sentinel is not None:
             further = [name.partition(":") for name in redis.sentinel.further]
             document["redis"]["sentinel"] = {
                 "master": redis.sentinel.master,
                 "further": [{"host": host, "port": int(port or 26379)} for host, _, port in further],
+                **({"username": redis.sentinel.username} if redis.sentinel.username else {}),
+                **(
+                    {"password": secret_name((*at, "sentinel", "password"))}
+                    if redis.sentinel.password
+                    else {}
+                ),
             }
     return document
 

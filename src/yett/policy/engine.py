@@ -61,6 +61,8 @@ class Engine:
         self._by_scheme: dict[str, str] = {}
         self.providers: list[dict[str, Any]] = document["providers"]
         self.routes: list[dict[str, Any]] = document["routes"]
+        self.addresses: dict[str, tuple[str, ...]] = {}
+        """Of an engine that asks no address: which filters of addresses and places each route has, by their sources."""
 
     @property
     def listeners(self) -> tuple[str, ...]:
@@ -177,8 +179,11 @@ def _is_address(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL that may be printed: without user, password, query and fragment."""
-    scheme, mark, rest = re.split("[?#]", url, maxsplit=1)[0].rpartition("://")
+    """A URL that may be printed: without user, password, query and fragment. Where it is none, an `@` ends what may be a password."""
+    text = re.split("[?#]", url, maxsplit=1)[0]
+    scheme, mark, rest = text.partition("://")
+    if scheme.lower() not in {"http", "https"} or rest[:1] in {"", "/"}:
+        return re.sub("[^/]*@", "", text)
     authority, slash, path = rest.partition("/")
     return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
@@ -244,6 +249,40 @@ def from_file(file: Path, *, offline: bool = False) -> Engine:
     from yett.control import source
 
     return of_loaded(source.read(file), file, offline=offline)
+
+
+def from_anywhere(file: Path, *, offline: bool = False) -> Engine:
+    """The engine of a configuration file without its filters of addresses and places, which are conditions and no callers.
+
+    Raises:
+        yett.control.source.Refused: with everything that is wrong with it.
+    """
+    whole = from_file(file, offline=offline)
+    filters = ("address_filters", "geo_filters")
+    by_listener = {one["name"]: _sources(one, filters) for one in whole.document["listeners"]}
+    found = {
+        route["name"]: (
+            *dict.fromkeys(s for name in route["listeners"] for s in by_listener[name]),
+            *_sources(route, filters),
+        )
+        for route in whole.routes
+    }
+    if not any(found.values()):
+        return whole
+    from yett.control import source
+
+    loaded = source.read(file)
+    document = json.loads(loaded.ir)
+    for part in (*document["listeners"], *document["routes"]):
+        for kind in filters:
+            part.pop(kind, None)
+    engine = Engine(json.dumps(document).encode(), loaded.secrets, offline=offline)
+    engine.addresses = found
+    return engine
+
+
+def _sources(part: dict[str, Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one["source"] for kind in kinds for one in part.get(kind, ())))
 
 
 def of_loaded(loaded: Loaded, file: Path, *, offline: bool = False) -> Engine:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
 from yett.config.filters import login_guard
+from yett.config.filters.attack_filter import CLASSES
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
 from yett.errors import ConfigurationError
@@ -48,6 +49,7 @@ KEYS = {
     "csrf": ("csrf",),
     "login_guard": ("login_guard",),
     "mirror": ("mirror",),
+    "attack_filter": ("attack_filter",),
     "service": ("service", "split", "redirect", "respond"),
     "body": ("limits.body",),
     "timeouts": ("timeouts",),
@@ -171,17 +173,9 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What most routes have none of."""
-    for key in ("client_certificate", "hidden"):
+    for key, text in _TEXTS.items():
         if route.get(key):
-            yield key, "yes"
-    for key in ("sender_constrained", "priority"):
-        if route.get(key):
-            yield key, str(route[key])
-    for key in ("live_check", "assurance", "websocket", "mirror", "security_headers"):
-        if route.get(key):
-            yield key, "yes"
-    if route.get("cors"):
-        yield "cors", cors_text(route["cors"])
+            yield key, text(route[key])
     if route.get("csrf"):
         pages = ", ".join(["the same host", *route["csrf"]["origins"]])
         yield (
@@ -200,6 +194,14 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, ", ".join(changed)
 
 
+def attack_text(found: dict[str, Any]) -> str:
+    """What becomes of attacks, from which score, and where they are in order."""
+    spared = [f"{one['in']} {one.get('name', '')}".strip() for one in found.get("exceptions", ())]
+    classes = "all classes" if len(found["classes"]) == len(CLASSES) else ", ".join(found["classes"])
+    text = f"{'refuses' if found['enforce'] else 'reports'} {classes} from score {found['threshold']}"
+    return text + (f"; with exceptions for {', '.join(spared)}" if spared else "")
+
+
 def geo_text(one: dict[str, Any]) -> str:
     """Who may come in from where."""
     found = [f"{key} {_values(one[key])}" for key in ("countries", "asns") if key in one]
@@ -215,6 +217,17 @@ def cors_text(cors: dict[str, Any]) -> str:
     """Whose pages may do what."""
     with_ = ", with credentials" if cors["credentials"] else ""
     return f"pages of {', '.join(cors['origins'])}: {', '.join(cors['methods'])}{with_}"
+
+
+def _yes(_: Any) -> str:
+    return "yes"
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "client_certificate": _yes, "hidden": _yes, "sender_constrained": str, "priority": str, "live_check": _yes, "assurance": _yes,
+    "websocket": _yes, "mirror": _yes, "security_headers": _yes, "cors": cors_text, "attack_filter": attack_text,
+}  # fmt: skip
+"""Parts that one word or sentence says, in their order."""
 
 
 def rule_text(rule: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::exchange::{Exchange, Now};
+use crate::filters::attack_filter::Suspected;
 use crate::filters::authorize::shadow::Verdict;
 use crate::filters::authorize::{Ask, Judged, Part};
 use crate::filters::login_guard::Attempt;
@@ -28,6 +29,17 @@ pub(super) fn login(attempt: &Attempt) -> Value {
 pub(super) fn tried(verdict: &Verdict) -> Value {
     let outcome = verdict.outcome;
     json!({"rule": &*verdict.record.source, "outcome": outcome.as_str(), "reason": outcome.reason().map(Reason::code)})
+}
+
+/// What looked like an attack, and where.
+pub(super) fn suspected(found: &Suspected) -> Value {
+    let mut document = found.error().document();
+    if let Some(members) = document.as_object_mut() {
+        members.insert("class".into(), found.finding.class.code().into());
+        members.insert("rule".into(), found.finding.rule.into());
+        members.insert("score".into(), found.finding.score.into());
+    }
+    document
 }
 
 fn judged(rule: &Judged) -> Value {

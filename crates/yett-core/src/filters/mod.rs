@@ -2,6 +2,7 @@
 pub mod address_filter;
 pub mod address_limit;
 pub mod assurance;
+pub mod attack_filter;
 pub mod authorize;
 pub mod concurrency_limit;
 pub mod cors;
@@ -14,6 +15,8 @@ pub mod keyed_hash;
 pub mod limit_shadow;
 pub mod limit_table;
 pub mod login_guard;
+#[cfg(test)]
+mod many_keys_tests;
 pub mod mirror;
 pub mod quota;
 pub mod rate_limit;

@@ -1,12 +1,14 @@
 //! So many requests in each hour, day, week or month, by caller; what was used survives a restart.
 //!
 //! Use belongs to a quota's scope, name and key: it outlives a reload, also one that changes the amount. All quotas of a route
-//! have to have room, or none is charged ([`Quotas`]). Counting is in memory ([`book`]); a thread writes it down ([`disk`]).
+//! have to have room, or none is charged ([`Quotas`]). Counting is in memory ([`book`]); a thread writes it down ([`disk`]). Where
+//! instances share a quota it is counted in Redis ([`shared`]).
 
 pub mod book;
 pub mod desk;
 pub mod disk;
 pub mod period;
+mod shared;
 #[cfg(test)]
 mod tests;
 pub mod whom;
@@ -16,21 +18,25 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::digest::Context;
 use smallvec::SmallVec;
 
+pub use self::shared::serve;
+
 use self::book::{Book, Id, Names, PATIENCE_MS, Place, Warning};
 use self::period::{Periods, Span};
 use self::whom::Whom;
 use crate::exchange::{Exchange, LimitReport, Now, Refusal};
 use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::Readable;
-use crate::filters::rate_limit::{Classes, Cost, Free, Key, Reports, Undecided};
+use crate::filters::rate_limit::{Classes, Cost, Free, Key, Reports, Sharing, Undecided};
 use crate::ir;
 use crate::reason::Reason;
+use crate::store::limits::UseKeys;
 
 /// The compiled quotas of a route, the group's first.
 #[derive(Debug)]
 pub struct Quotas {
     quotas: Box<[Quota]>,
     book: Arc<Book>,
+    sharing: Arc<Sharing>,
 }
 
 #[derive(Debug)]
@@ -46,7 +52,10 @@ struct Quota {
     except: u64,
     periods: Periods,
     /// The period that was asked last, and `RateLimit-Policy` in it.
-    current: RwLock<(Span, Arc<str>)>,
+    current: RwLock<(Span, Arc<str>, UseKeys)>,
+    /// Whether instances share it.
+    shared: bool,
+    spec: ir::Quota,
     /// Percentages, with the use at which each is reached.
     warn: Box<[(u8, u64)]>,
     refuses: bool,
@@ -66,6 +75,7 @@ impl std::fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Charges<'a> {
     book: &'a Book,
+    sharing: &'a Sharing,
     all: SmallVec<[Charge<'a>; 2]>,
 }
 
@@ -75,6 +85,8 @@ struct Charge<'a> {
     whom: Whom<'a>,
     id: Id,
     cost: u64,
+    /// Whether it is a repeat that costs nothing.
+    free: bool,
     span: Span,
 }
 
@@ -99,7 +111,7 @@ impl Quota {
             let at = at.and_then(|at| u32::try_from(at).ok()).and_then(|at| 1_u64.checked_shl(at));
             at.ok_or_else(|| format!("quota `{name}` is for a class `{source}`, which there is not"))
         };
-        let digest = whom::begin(&spec.scope, name);
+        let digest = whom::begin(&whom::parts(spec));
         let reached = |percent: u8| {
             let at = u128::from(spec.amount).saturating_mul(percent.into()).div_ceil(100);
             (percent, u64::try_from(at).unwrap_or(u64::MAX))
@@ -114,7 +126,9 @@ impl Quota {
             class: spec.class.as_ref().map(bit).transpose()?.unwrap_or(u64::MAX),
             except: spec.except.iter().map(bit).try_fold(0, |bits, bit| bit.map(|bit| bits | bit))?,
             periods: Periods::build(spec.period, &spec.zone).map_err(named)?,
-            current: RwLock::new((never, Arc::from(""))),
+            current: RwLock::new((never, Arc::from(""), UseKeys::new(&whom::parts(spec), never.start_s))),
+            shared: spec.shared,
+            spec: spec.clone(),
             warn: spec.warn.iter().copied().map(reached).collect(),
             refuses: spec.state_loss == ir::QuotaLoss::Refuse,
             others: whom::others(&digest),
@@ -128,15 +142,22 @@ impl Quota {
 
     fn span(&self, unix_ms: u64) -> Span {
         let now_s = unix_ms / 1000;
-        let (span, _) = *self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let (span, ..) = *self.current.read().unwrap_or_else(PoisonError::into_inner);
         if span.start_s <= now_s && now_s < span.end_s {
             return span;
         }
         let span = self.periods.at(unix_ms);
         let seconds = span.end_s.saturating_sub(span.start_s);
         let policy = format!("\"{}\";q={};w={seconds}", self.names.name, self.amount).into();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (span, policy);
+        let keys = UseKeys::new(&whom::parts(&self.spec), span.start_s);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (span, policy, keys);
         span
+    }
+
+    /// Where the use of a period is kept that instances share.
+    fn keys(&self, span: Span) -> UseKeys {
+        let (current, _, keys) = &*self.current.read().unwrap_or_else(PoisonError::into_inner);
+        if *current == span { *keys } else { UseKeys::new(&whom::parts(&self.spec), span.start_s) }
     }
 
     fn refuse(&self, reason: Reason) -> Refusal {
@@ -155,6 +176,7 @@ impl Quotas {
         specs: &[ir::Quota],
         classes: &[ir::AuthorizeRule],
         book: &Arc<Book>,
+        sharing: &Arc<Sharing>,
         readable: Option<&Readable>,
     ) -> Result<Self, Vec<String>> {
         let (mut quotas, mut errors) = (Vec::with_capacity(specs.len()), Vec::new());
@@ -164,7 +186,13 @@ impl Quotas {
                 Err(message) => errors.push(message),
             }
         }
-        if errors.is_empty() { Ok(Self { quotas: quotas.into(), book: Arc::clone(book) }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if specs.iter().any(|spec| spec.shared) {
+            sharing.used();
+        }
+        Ok(Self { quotas: quotas.into(), book: Arc::clone(book), sharing: Arc::clone(sharing) })
     }
 
     /// Whether there are none.
@@ -178,7 +206,8 @@ impl Quotas {
         self.quotas.iter().filter_map(|quota| quota.key.header())
     }
 
-    /// What a request is to be charged, where every quota that applies has room for it; nothing is charged yet.
+    /// What a request is to be charged, where every quota that applies has room for it; nothing is charged yet. Of those that
+    /// instances share the store is to be asked, unless this is not the `first` time.
     ///
     /// # Errors
     /// The refusal of the quota whose period ends last.
@@ -187,30 +216,42 @@ impl Quotas {
         exchange: &'a Exchange,
         ask: Option<&Ask<'a>>,
         classes: impl FnOnce() -> Classes,
+        first: bool,
         now: Now,
         reports: &mut Reports,
     ) -> Result<Charges<'a>, Refusal> {
-        let book = &*self.book;
+        let (book, sharing) = (&*self.book, &*self.sharing);
+        let mut charges = Charges { book, sharing, all: SmallVec::new() };
         if self.quotas.is_empty() {
-            return Ok(Charges { book, all: SmallVec::new() });
+            return Ok(charges);
         }
         let lost = book.unwritten_for_ms(now.monotonic_ns) > PATIENCE_MS;
         let classes = classes();
-        let mut charges = Charges { book, all: SmallVec::new() };
         for quota in self.quotas.iter().filter(|quota| quota.applies(classes)) {
-            if lost && quota.refuses {
+            if lost && quota.refuses && !quota.shared {
                 return Err(quota.refuse(Reason::QuotaUnavailable));
             }
             let undecided = |Undecided| quota.refuse(Reason::LimitUndecided);
             let whom = Whom::of(&quota.key, exchange, ask).map_err(undecided)?;
             let cost = quota.cost.of(exchange, ask).map_err(undecided)?.min(quota.amount);
-            let cost = if quota.free.is_some_and(|free| free.covers(exchange)) { 0 } else { cost };
+            let free = quota.free.is_some_and(|free| free.covers(exchange));
+            let cost = if free { 0 } else { cost };
             let id = whom.id(&quota.digest.0);
-            charges.all.push(Charge { quota, whom, id, cost, span: quota.span(now.unix_ms) });
+            charges.all.push(Charge { quota, whom, id, cost, free, span: quota.span(now.unix_ms) });
         }
-        let full = charges.all.iter().filter(|one| one.cost > one.quota.amount.saturating_sub(book.used(&one.place(), one.span)));
+        let full = charges.all.iter().filter(|one| match one.quota.shared {
+            false => one.cost > one.quota.amount.saturating_sub(book.used(&one.place(), one.span)),
+            // What was asked of the store is decided by its answer.
+            true => first && one.is_used_up(sharing, now),
+        });
         if let Some(last) = full.max_by_key(|one| one.span.end_s) {
-            reports.extend(charges.all.iter().map(|one| one.report(book.used(&one.place(), one.span), now)));
+            for one in &charges.all {
+                match one.quota.shared {
+                    false => reports.push(one.report(book.used(&one.place(), one.span), now)),
+                    true if one.is_used_up(sharing, now) => reports.push(one.report(one.quota.amount, now)),
+                    true => {}
+                }
+            }
             return Err(last.refuse(now));
         }
         Ok(charges)
@@ -218,19 +259,20 @@ impl Quotas {
 }
 
 impl Charges<'_> {
-    /// Charges all of them, or none.
+    /// Charges all of them that are counted here, or none: those too that the store ought to count, where it is `lost`.
     ///
     /// # Errors
     /// Another request took the room since it was looked for.
-    pub fn take(self, now: Now, reports: &mut Reports) -> Result<(), Refusal> {
+    pub fn take(self, lost: bool, now: Now, reports: &mut Reports) -> Result<(), Refusal> {
         let book = self.book;
         let mut refused = None;
-        let mut taken = 0;
-        for one in &self.all {
+        let mut taken: SmallVec<[&Charge<'_>; 2]> = SmallVec::new();
+        // A repeat that costs nothing asks nobody, and nothing is known of its quota.
+        for one in self.all.iter().filter(|one| !one.quota.shared || (lost && !one.free)) {
             let who = || (one.whom.by().into(), one.whom.text(one.id));
             match book.charge(&one.place(), one.span, one.cost, one.quota.amount, who) {
                 Ok(used) => {
-                    taken += 1;
+                    taken.push(one);
                     one.warn(book, used);
                     reports.push(one.report(used, now));
                 }
@@ -244,7 +286,7 @@ impl Charges<'_> {
         match refused {
             None => Ok(()),
             Some(refusal) => {
-                self.all.iter().take(taken).for_each(|one| book.give_back(&one.place(), one.span, one.cost));
+                taken.iter().for_each(|one| book.give_back(&one.place(), one.span, one.cost));
                 Err(refusal)
             }
         }
@@ -253,7 +295,7 @@ impl Charges<'_> {
 
 impl Charge<'_> {
     fn place(&self) -> Place<'_> {
-        Place { id: self.id, others: self.quota.others, names: &self.quota.names }
+        Place { id: self.id, others: self.quota.others, names: &self.quota.names, kept: !self.quota.shared }
     }
 
     /// Says of thresholds that this charge has passed: nobody else passes them in this period.
@@ -282,7 +324,7 @@ impl Charge<'_> {
     }
 
     fn report(&self, used: u64, now: Now) -> LimitReport {
-        let (_, policy) = &*self.quota.current.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, policy, _) = &*self.quota.current.read().unwrap_or_else(PoisonError::into_inner);
         LimitReport {
             policy: Arc::clone(policy),
             name: Arc::clone(&self.quota.names.name),

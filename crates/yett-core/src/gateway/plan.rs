@@ -179,6 +179,7 @@ impl Plan {
         crate::filters::rate_limit::Sharing::serve(shared);
         let ir = &self.snapshot.ir;
         shared.quotas.configure(ir);
+        crate::filters::quota::serve(shared);
         shared.logins.configure(ir, u32::MAX);
         if let Some((directory, disk)) = &self.quotas {
             shared.quotas.keep(directory, disk);
@@ -204,11 +205,11 @@ impl Plan {
 
 /// Where use is kept, if there are quotas.
 fn quotas(ir: &ir::Ir, shared: &Arc<Shared>) -> Result<Option<(PathBuf, Arc<Disk>)>, String> {
-    if ir.routes.iter().all(|route| route.quotas.is_empty()) {
+    if ir.routes.iter().all(|route| route.quotas.iter().all(|quota| quota.shared)) {
         return Ok(None);
     }
     let directory = ir.state.as_ref().and_then(|state| state.directory.as_ref());
-    let directory = Path::new(directory.ok_or("a quota needs a directory, in which it survives a restart")?);
+    let directory = Path::new(directory.ok_or("a quota needs a directory, in which it survives a restart, or `state.redis`")?);
     let disk = shared.quotas.open(directory, Arc::downgrade(shared))?;
     Ok(Some((directory.to_owned(), disk)))
 }

@@ -35,7 +35,10 @@ pub struct Quota {
     /// Percentages of the amount at which it is told, ascending: 1 to 100.
     #[serde(default)]
     pub warn: Vec<u8>,
-    /// What happens while use cannot be written down.
+    /// Whether instances share it by `state.redis`.
+    #[serde(default)]
+    pub shared: bool,
+    /// What happens while use cannot be written down, or Redis does not answer.
     pub state_loss: QuotaLoss,
 }
 

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::body::Place;
 use crate::exchange::{Exchange, Now};
 use crate::words;
 
@@ -114,6 +115,7 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
             number(out, "repeat", claim.number.into());
         }
         shadow(out, exchange);
+        attack(out, exchange);
         login(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
@@ -165,6 +167,34 @@ fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
     if begun {
         out.push(b']');
     }
+}
+
+/// What looked like an attack: where, and of which class, never what it was.
+fn attack(out: &mut Vec<u8>, exchange: &Exchange) {
+    let Some(suspicion) = &exchange.attack else { return };
+    key(out, "attack");
+    out.push(b'[');
+    for (index, found) in suspicion.found.iter().enumerate() {
+        out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
+        out.extend_from_slice(b"\"class\":\"");
+        out.extend_from_slice(found.finding.class.code().as_bytes());
+        out.push(b'"');
+        text(out, "rule", found.finding.rule.as_bytes());
+        number(out, "score", u64::from(found.finding.score));
+        match &found.place {
+            Place::Body(pointer) => {
+                text(out, "in", b"body");
+                text(out, "pointer", pointer.as_bytes());
+            }
+            Place::Parameter(kind, name) => {
+                text(out, "in", kind.as_bytes());
+                some(out, "parameter", name.as_bytes());
+            }
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    some(out, "attack_undecided", suspicion.undecided.unwrap_or_default().as_bytes());
 }
 
 /// An attempt to log in: how suspicious it was, and what came of it. Of account and client hashes only.

@@ -202,6 +202,9 @@ impl Recorder {
         for verdict in record.exchange.iter().flat_map(|exchange| &exchange.shadow) {
             verdict.record.count(verdict.outcome);
         }
+        if let Some(suspicion) = record.exchange.and_then(|exchange| exchange.attack.as_ref()) {
+            suspicion.count();
+        }
         self.metrics.request.observe(line::duration_ns(record.started, record.ended));
         if let Some(upstream) = record.upstream.filter(|upstream| upstream.first_byte_ns > 0) {
             self.metrics.upstream.observe(upstream.first_byte_ns);

@@ -114,6 +114,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     address_lists(&mut out, shared);
     geo(&mut out, shared);
     responses(&mut out, shared);
+    attacks(&mut out, shared);
     services(&mut out, &shared.resilience.all());
     health(&mut out, gauges.health);
     out
@@ -366,6 +367,15 @@ fn responses(out: &mut String, shared: &Shared) {
     head(out, name, "answers that do not fit and passed nevertheless, by reason", "counter");
     for (reason, count) in shared.response_faults.all() {
         let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.code());
+    }
+}
+
+/// Requests that looked like attacks (`attack_filter`), by class.
+fn attacks(out: &mut String, shared: &Shared) {
+    let name = "yett_attacks_total";
+    head(out, name, "requests in which something looked like an attack, by class and what became of them", "counter");
+    for (outcome, class, count) in shared.attacks.all() {
+        let _ = writeln!(out, "{name}{{class=\"{class}\",outcome=\"{outcome}\"}} {count}");
     }
 }
 

@@ -116,12 +116,18 @@ fn charge(route: &Route, exchange: &mut Exchange, answered: Option<&Answered>, n
     let mut reports = std::mem::take(&mut exchange.limits);
     let ask = ask_of(route, exchange, now);
     let classes = || route.rate_limits.classes(ask.as_ref());
-    let charged = route.quotas.look(exchange, ask.as_ref(), classes, now, &mut reports).and_then(|quotas| {
-        let asked = route.rate_limits.admit(exchange, ask.as_ref(), now, answered, &mut reports)?;
-        if asked.is_none() {
-            quotas.take(now, &mut reports)?;
+    let first = answered.is_none();
+    let charged = route.quotas.look(exchange, ask.as_ref(), classes, first, now, &mut reports).and_then(|quotas| {
+        let uses = if first { quotas.asked() } else { Box::default() };
+        let lost = match answered {
+            Some(answered) => quotas.settle(answered, now, &mut reports)?,
+            None => false,
+        };
+        let asked = route.rate_limits.admit(exchange, ask.as_ref(), now, answered, !uses.is_empty(), &mut reports)?;
+        match asked {
+            Some(asked) => Ok(Some(Asked { uses, ..asked })),
+            None => quotas.take(lost, now, &mut reports).map(|()| None),
         }
-        Ok(asked)
     });
     exchange.limits = reports;
     charged

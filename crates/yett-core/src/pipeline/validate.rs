@@ -22,9 +22,10 @@ pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
         },
         None => Verdict::Passes,
     };
+    let looked_at = route.attack_filter.as_ref().is_some_and(|filter| filter.reads_body(exchange));
     let signed = exchange.signed.as_ref().and_then(|signed| signed.body.as_ref()).map(|body| body.limit);
-    if signed.is_none() && judged == Verdict::Passes {
-        return Step::Continue;
+    if signed.is_none() && judged == Verdict::Passes && !looked_at {
+        return attacks(route, exchange);
     }
     let limit = signed.map_or(route.body_limit, |limit| limit.min(route.body_limit));
     match &exchange.body {
@@ -37,10 +38,21 @@ pub(super) fn validate(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
         Some(Ok(_)) => match body(route, exchange, judged) {
             Ok(validated) => {
                 exchange.validated = validated;
-                Step::Continue
+                attacks(route, exchange)
             }
             Err(rejected) => reject(exchange, *rejected),
         },
+    }
+}
+
+/// Last: what is not what it has to be is refused for that.
+fn attacks(route: &Route, exchange: &mut Exchange) -> Step {
+    match &route.attack_filter {
+        Some(filter) => match filter.judge(exchange) {
+            Ok(()) => Step::Continue,
+            Err(rejected) => reject(exchange, *rejected),
+        },
+        None => Step::Continue,
     }
 }
 

@@ -54,6 +54,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         geo_filters: Vec::new(),
         request_validation: None,
         response_validation: None,
+        attack_filter: None,
         body_limit: 0,
         timeouts: ir::RouteTimeouts { connect_ms: 1, first_byte_ms: 1, idle_ms: 1, total_ms: 1 },
     }

@@ -58,7 +58,7 @@ impl<C: Client> Lane<C> {
                 self.exchange.uses.push((key, answer));
             }
             Need::Limits(ref asked) => {
-                let answer = worker.shared.stores.main().charge(&asked.charges).await;
+                let answer = worker.shared.stores.main().charge(&asked.charges, &asked.uses).await;
                 note(&worker.shared, answer.as_ref().map(drop).map_err(|why| *why), now());
                 self.exchange.limits_answered = Some(Box::new(asked.answered(answer)));
             }

@@ -14,6 +14,7 @@ use crate::decisions::Records;
 use crate::filters::address_filter::AddressFilter;
 use crate::filters::address_limit::AddressLimit;
 use crate::filters::assurance::Assurance;
+use crate::filters::attack_filter::AttackFilter;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
@@ -622,7 +623,11 @@ impl Context<'_> {
                 None
             }
         };
-        let quotas = Quotas::build(&spec.quotas, &spec.limit_classes, &shared.quotas, readable.as_ref());
+        if spec.quotas.iter().any(|quota| quota.shared) && self.ir.state.as_ref().is_none_or(|s| s.redis.is_none()) {
+            let message = "quotas that instances share need `state.redis`".to_owned();
+            errors.0.push(LoadError { pointer: at("quotas"), message });
+        }
+        let quotas = Quotas::build(&spec.quotas, &spec.limit_classes, &shared.quotas, shared.limits.sharing(), readable.as_ref());
         let quotas = match quotas {
             Ok(quotas) => Some(quotas),
             Err(messages) => {
@@ -672,6 +677,8 @@ impl Context<'_> {
         let request_validation = errors.take(|| at("request_validation"), request_validation);
         let response_validation = spec.response_validation.as_ref().map(ResponseValidation::build).transpose();
         let response_validation = errors.take(|| at("response_validation"), response_validation);
+        let attack_filter = spec.attack_filter.as_ref().map(|one| AttackFilter::build(one, &self.shared.attacks)).transpose();
+        let attack_filter = errors.take(|| at("attack_filter"), attack_filter);
         let edits = &spec.request_headers;
         let own = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).chain(spec.matches.headers.keys());
         let read = match &access {
@@ -744,6 +751,7 @@ impl Context<'_> {
             csrf: csrf?,
             request_validation: request_validation?,
             response_validation: response_validation?,
+            attack_filter: attack_filter?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
         })

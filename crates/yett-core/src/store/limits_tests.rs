@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::Value;
 
-use super::limits::{Charge, Charged, Script, read};
-use super::redis::Redis;
+use super::limits::{Charge, Charged, Script, Use, UseKeys, read, use_name};
+use super::redis::{Passwords, Redis};
 use super::tests::{Server, eventually, runtime};
 use super::{Key, Space, Store, Unavailable};
 use crate::filters::limit_table::gcra;
@@ -83,10 +83,10 @@ fn the_script_counts_as_memory_does_bit_for_bit() {
                     cost_ns: *cost_ns,
                 })
                 .collect();
-            let mut command = script.run(false, &charges, |key| format!("{:02x?}", key.id()));
+            let mut command = script.run(false, &charges, &[], |key| format!("{:02x?}", key.id()));
             command.arg(now_ns / NS).arg(now_ns % NS);
             let values: Vec<Value> = runtime.block_on(command.query_async(&mut connection.clone())).unwrap();
-            let Charged { granted: there, ahead_ns } = read(&values, charges.len()).unwrap();
+            let Charged { granted: there, ahead_ns, .. } = read(&values, charges.len(), 0).unwrap();
             let (here, ahead) = in_memory(&mut tats, now_ns, &asked);
             let count = &granted[usize::from(here)];
             count.set(count.get() + 1);
@@ -111,11 +111,11 @@ impl Two {
 
     fn open(&self, deadline_ms: u64) -> Redis {
         let spec = crate::ir::Redis { deadline_ms, ..self.server.spec("limits") };
-        Redis::open(&spec, None, self.runtime.handle()).unwrap()
+        Redis::open(&spec, Passwords::default(), self.runtime.handle()).unwrap()
     }
 
     fn charge(&self, store: &Redis, charges: &[Charge]) -> Result<Charged, Unavailable> {
-        self.runtime.block_on(store.charge(charges))
+        self.runtime.block_on(store.charge(charges, &[]))
     }
 
     fn connected(&self, store: &Redis) {
@@ -132,7 +132,7 @@ fn instances_that_ask_at_once_get_exactly_the_limit() {
     let tasks: Vec<_> = (0..400)
         .map(|number| {
             let (store, asked) = (Arc::clone(&stores[number % 2]), Arc::clone(&asked));
-            two.runtime.spawn(async move { store.charge(&*asked).await.unwrap().granted })
+            two.runtime.spawn(async move { store.charge(&*asked, &[]).await.unwrap().granted })
         })
         .collect();
     let granted = tasks.into_iter().map(|task| two.runtime.block_on(task).unwrap()).filter(|yes| *yes).count();
@@ -207,5 +207,131 @@ fn what_stands_in_place_of_a_bucket_is_an_error() {
         let set: String = two.runtime.block_on(redis::cmd("SET").arg(&names[0]).arg(junk).query_async(&mut connection)).unwrap();
         assert_eq!(set, "OK");
         assert_eq!(two.charge(&store, &[hour("a", 5)]), Err(Unavailable::Failed), "`{junk}`");
+    }
+}
+
+fn seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A quota of a period that lasts from an hour ago to an hour from now.
+fn quota(name: &str, id: u128, amount: u64) -> Use {
+    let (start_s, end_s) = (seconds() - 3600, seconds() + 3600);
+    // Its place does not move while a test runs.
+    let keys = UseKeys::new(&[b"route:a", name.as_bytes(), b"hour", b"UTC"], 1);
+    Use { keys, id, text: format!("partner\ncaller {id}").into(), cost: 1, amount, most: 1000, start_s, end_s }
+}
+
+impl Two {
+    fn count(&self, store: &Redis, charges: &[Charge], uses: &[Use]) -> Result<(bool, Vec<u64>), Unavailable> {
+        self.runtime.block_on(store.charge(charges, uses)).map(|charged| (charged.granted, charged.used.to_vec()))
+    }
+
+    fn used(&self, store: &Redis, name: &str) -> Vec<(String, u64, String)> {
+        let mut all: Vec<_> = self
+            .runtime
+            .block_on(store.used(quota(name, 1, 1).keys))
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.id, one.used, one.text))
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+#[test]
+fn instances_that_ask_at_once_get_exactly_the_quota_and_rates_with_it() {
+    let two = Two::new();
+    let stores = [two.open(10_000), two.open(10_000)].map(Arc::new);
+    stores.iter().for_each(|store| two.connected(store));
+    let asked = Arc::new((hour("rate", 150), [quota("month", 7, 1000), quota("day", 7, 100)]));
+    let tasks: Vec<_> = (0..300)
+        .map(|number| {
+            let (store, asked) = (Arc::clone(&stores[number % 2]), Arc::clone(&asked));
+            two.runtime.spawn(async move { store.charge(std::slice::from_ref(&asked.0), &asked.1).await.unwrap().granted })
+        })
+        .collect();
+    let granted = tasks.into_iter().map(|task| two.runtime.block_on(task).unwrap()).filter(|yes| *yes).count();
+    assert_eq!(granted, 100);
+    let rate = two.charge(&stores[0], &[Charge { cost_ns: 0, ..hour("rate", 150) }]).unwrap().ahead_ns[0];
+    assert!(rate <= 100 * 3600 * NS && rate > 99 * 3600 * NS, "what the quota refused cost no rate: {rate}");
+    let id = use_name(7);
+    assert_eq!(two.used(&stores[0], "month"), [(id.clone(), 100, "partner\ncaller 7".to_owned())]);
+    let free = Use { cost: 0, ..quota("day", 7, 100) };
+    assert_eq!(two.count(&stores[0], &[], &[free]), Ok((true, vec![100])), "what costs nothing passes and is told");
+    let full = [hour("full", 1)];
+    assert!(two.charge(&stores[0], &full).unwrap().granted);
+    assert_eq!(two.count(&stores[0], &full, &[quota("month", 7, 1000)]), Ok((false, vec![100])), "nor the other way round");
+    // An operator gives it again, and both know.
+    let reset = |id: &str| two.runtime.block_on(stores[0].reset_used(quota("day", 7, 1).keys, id.to_owned()));
+    assert_eq!((reset(&id), reset(&use_name(8))), (Ok(Some(100)), Ok(None)));
+    assert_eq!(two.count(&stores[1], &[], &[quota("day", 7, 100)]), Ok((true, vec![1])));
+}
+
+#[test]
+fn keys_of_a_quota_are_bounded_and_those_without_a_place_share_one() {
+    let two = Two::new();
+    let store = two.open(10_000);
+    two.connected(&store);
+    let ask = |id, most| {
+        let (granted, used) = two.count(&store, &[], &[Use { most, ..quota("q", id, 2) }]).unwrap();
+        (granted, used[0])
+    };
+    assert_eq!([ask(1, 2), ask(2, 2), ask(3, 2)], [(true, 1); 3]);
+    assert_eq!(ask(4, 2), (true, 2), "the fourth shares with the third");
+    assert_eq!([ask(3, 2), ask(5, 2)], [(false, 2); 2]);
+    assert_eq!(ask(3, 100), (false, 2), "and a larger bound gives nobody a fresh one");
+    assert_eq!([ask(1, 2), ask(1, 2)], [(true, 2), (false, 2)]);
+    let shown: Vec<_> = two.used(&store, "q").into_iter().map(|(_, used, text)| (used, text)).collect();
+    let text = |text: &str| text.to_owned();
+    let wanted = [(2, text("partner\ncaller 1")), (1, text("partner\ncaller 2")), (2, text("others\nall who found no place"))];
+    assert_eq!(shown, wanted);
+}
+
+#[test]
+fn an_instance_whose_clock_says_another_time_counts_nothing() {
+    let two = Two::new();
+    let store = two.open(10_000);
+    two.connected(&store);
+    let month = 31 * 86_400;
+    for (start_s, end_s) in [
+        (seconds() + 3600, seconds() + month),
+        (seconds() + month, seconds() + 2 * month),
+        (seconds() - month, seconds() - 3600),
+        (seconds() - month, seconds() - 400),
+    ] {
+        let ahead = Use { start_s, end_s, ..quota("q", 1, 10) };
+        assert_eq!(two.count(&store, &[hour("a", 5)], &[ahead]), Err(Unavailable::Clock));
+    }
+    let left = two.charge(&store, &[Charge { cost_ns: 0, ..hour("a", 5) }]).unwrap();
+    assert_eq!((left.ahead_ns[0], two.used(&store, "q").len()), (0, 0), "nothing was charged");
+    let skewed = Use { start_s: seconds() + 200, end_s: seconds() + month, ..quota("q", 1, 10) };
+    assert_eq!(two.count(&store, &[], &[skewed]), Ok((true, vec![1])), "a few minutes are none");
+}
+
+#[test]
+fn use_goes_a_day_after_its_period() {
+    let two = Two::new();
+    let store = two.open(10_000);
+    two.connected(&store);
+    assert_eq!(two.count(&store, &[], &[quota("q", 1, 10), quota("p", 1, 10)]), Ok((true, vec![1, 1])));
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/", two.server.port)).unwrap();
+    let mut connection = two.runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+    let names: Vec<String> =
+        two.runtime.block_on(redis::cmd("KEYS").arg("limits:{limit}:*").query_async(&mut connection)).unwrap();
+    assert_eq!(names.len(), 4);
+    for name in &names {
+        let left: i64 = two.runtime.block_on(redis::cmd("TTL").arg(name).query_async(&mut connection)).unwrap();
+        assert!((86_400 + 3000..=86_400 + 3600).contains(&left), "{left}");
+    }
+    for junk in ["", "x", "-1", "1.5", " 1"] {
+        for name in &names {
+            let _: i64 = two
+                .runtime
+                .block_on(redis::cmd("HSET").arg(name).arg(use_name(1)).arg(junk).query_async(&mut connection))
+                .unwrap();
+        }
+        assert_eq!(two.count(&store, &[], &[quota("q", 1, 10)]), Err(Unavailable::Failed), "`{junk}`");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One connection (RESP3), kept by a task on the service runtime: it connects, subscribes, reads the log to its end,
 //! looks again at every message and twice a second in any case, and begins anew when an answer is late. Operations of
-//! workers go over the same connection, each within the configured deadline, at most [`QUEUE`] at once.
+//! workers go over the same connection, each within the configured deadline, at most [`QUEUE`] at once; in a cluster over that to the
+//! master of their keys.
 //!
 //! Keys are `PREFIX:{SPACE}:DIGEST`; those of the log are `PREFIX:{log}:…`, and PREFIX separates installations that share a server.
 //! A log that was lost (a server that restarted empty, a failover that lost writes) has another epoch or a lower number; then
@@ -14,12 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, PushKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::limits::{self, Charge, Charged, Script};
+use super::cluster::Masters;
+use super::limits::{self, Charge, Charged, Script, Use, UseKeys, UsedBy};
+pub use super::sentinel::Passwords;
 use super::sentinel::Place;
-use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Store, Survives, Unavailable, ready, unix_ms};
+use super::{Entry, Follower, Key, MAX_ENTRY, MAX_VALUE, QUEUE, Reply, Space, Store, Survives, Unavailable, ready, unix_ms};
 use crate::ir;
 
 /// Time for a connection, with TLS and authentication.
@@ -28,6 +31,10 @@ const CONNECT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(400);
 /// Time for reading a page of the log.
 const READ: Duration = Duration::from_millis(1000);
+/// How often a cluster is asked who has which keys, whatever nodes say.
+const MAP: Duration = Duration::from_secs(5);
+/// Time for all that is used of a quota.
+const SHOW: Duration = Duration::from_secs(10);
 /// Pauses between attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1000));
 /// Entries of the log in one answer.
@@ -91,6 +98,10 @@ struct Inner {
     resend: AtomicBool,
     /// It says that it is a replica: another one is the master.
     demoted: AtomicBool,
+    /// Of a cluster: who has which keys.
+    masters: Mutex<Arc<Masters>>,
+    /// Somebody else may have them by now.
+    moved: Arc<Notify>,
 }
 
 struct Following {
@@ -112,9 +123,9 @@ impl Redis {
     ///
     /// # Errors
     /// In words: what no server could be reached with.
-    pub fn open(spec: &ir::Redis, password: Option<&[u8]>, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
+    pub fn open(spec: &ir::Redis, passwords: Passwords<'_>, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
         let inner = Arc::new(Inner {
-            place: Place::build(spec, password)?,
+            place: Place::build(spec, passwords)?,
             prefix: spec.prefix.clone(),
             deadline: Duration::from_millis(spec.deadline_ms),
             connection: Mutex::default(),
@@ -126,27 +137,37 @@ impl Redis {
             waiting: Mutex::default(),
             resend: AtomicBool::new(true),
             demoted: AtomicBool::new(false),
+            masters: Mutex::default(),
+            moved: Arc::default(),
         });
+        if inner.place.cluster().is_some() {
+            runtime.spawn(map(Arc::downgrade(&inner), Arc::clone(&inner.moved)));
+        }
         runtime.spawn(keep(Arc::downgrade(&inner), Arc::clone(&inner.look)));
         Ok(Self { inner, runtime: runtime.clone() })
     }
 
     /// One command, on the service runtime: it goes on to its deadline also where nobody waits for it any more.
-    fn ask<T: FromRedisValue + Send + 'static>(&self, command: Cmd) -> Reply<T> {
-        self.ask_within(self.inner.deadline, command)
+    fn ask<T: FromRedisValue + Send + 'static>(&self, space: Space, command: Cmd) -> Reply<T> {
+        self.ask_within(self.inner.deadline, self.inner.connection_of(space), command)
     }
 
-    fn ask_within<T: FromRedisValue + Send + 'static>(&self, deadline: Duration, command: Cmd) -> Reply<T> {
+    fn ask_within<T: FromRedisValue + Send + 'static>(
+        &self,
+        deadline: Duration,
+        connection: Option<MultiplexedConnection>,
+        command: Cmd,
+    ) -> Reply<T> {
         let Ok(place) = Arc::clone(&self.inner.room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
-        let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
+        let Some(connection) = connection else { return ready(Err(Unavailable::Failed)) };
         let (answer, answered) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
         self.runtime.spawn(async move {
             let _place = place;
-            let result = match tokio::time::timeout(deadline, command.query_async::<T>(&mut connection)).await {
+            let result = match tokio::time::timeout(deadline, inner.send::<T>(&connection, &command)).await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => Err(inner.failed(&error)),
-                Err(_) => Err(Unavailable::Slow),
+                Err(_) => Err(inner.late()),
             };
             let _ = answer.send(result);
         });
@@ -158,11 +179,31 @@ impl Drop for Redis {
     /// The task that keeps the connection sees that nobody is there any more.
     fn drop(&mut self) {
         self.inner.look.notify_one();
+        self.inner.moved.notify_one();
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Learns again and again who has which keys, as long as the store is there.
+async fn map(inner: Weak<Inner>, moved: Arc<Notify>) {
+    loop {
+        let Some(here) = inner.upgrade() else { return };
+        let Some(cluster) = here.place.cluster() else { return };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(READ.max(here.deadline)));
+        let old = Arc::clone(&lock(&here.masters));
+        let found = cluster.masters(&config, &old, &here.limit_script.load()).await;
+        let pause = if found.is_whole() { MAP } else { LOOK };
+        *lock(&here.masters) = Arc::new(found);
+        drop(here);
+        let _ = tokio::time::timeout(pause, moved.notified()).await;
+        // Whatever comes in between is learnt of at once.
+        tokio::time::sleep(PAUSES.0).await;
+    }
 }
 
 /// Connects again and again, as long as the store is there.
@@ -219,6 +260,35 @@ impl Inner {
         }
     }
 
+    /// The connection to whoever has keys of this kind.
+    fn connection_of(&self, space: Space) -> Option<MultiplexedConnection> {
+        match self.place.cluster() {
+            Some(_) => lock(&self.masters).of(space),
+            None => lock(&self.connection).clone(),
+        }
+    }
+
+    /// One command. Where a node of a cluster says that another one has the keys by now, that one is asked.
+    async fn send<T: FromRedisValue>(&self, connection: &MultiplexedConnection, command: &Cmd) -> Result<T, RedisError> {
+        let answer = command.query_async(&mut connection.clone()).await;
+        let Err(error) = &answer else { return answer };
+        let Some((address, _)) = error.redirect_node().filter(|_| self.place.cluster().is_some()) else { return answer };
+        self.moved.notify_one();
+        let Some(mut other) = lock(&self.masters).at(address) else { return answer };
+        if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command.clone());
+            return both.query_async::<(T,)>(&mut other).await.map(|(value,)| value);
+        }
+        command.query_async(&mut other).await
+    }
+
+    /// There was no answer in time.
+    fn late(&self) -> Unavailable {
+        self.moved.notify_one();
+        Unavailable::Slow
+    }
+
     fn channel(&self) -> String {
         format!("{}:{{log}}:appended", self.prefix)
     }
@@ -242,18 +312,44 @@ impl Inner {
             self.demoted.store(true, Ordering::Release);
             self.look.notify_one();
         }
+        self.moved.notify_one();
         if error.is_timeout() { Unavailable::Slow } else { Unavailable::Failed }
     }
 
     /// Runs the script of limits, which a server that restarted does not have any more.
-    async fn charge(&self, connection: &mut MultiplexedConnection, charges: &[Charge]) -> Result<Charged, Unavailable> {
-        let run = |by_name| self.limit_script.run(by_name, charges, |key| self.key(key));
-        let mut answer = run(true).query_async::<Vec<Value>>(connection).await;
+    async fn charge(&self, connection: &MultiplexedConnection, charges: &[Charge], uses: &[Use]) -> Result<Charged, Unavailable> {
+        let run = |by_name| self.limit_script.run(by_name, charges, uses, |key| self.key(key));
+        let mut answer = self.send::<Vec<Value>>(connection, &run(true)).await;
         if answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
-            answer = run(false).query_async(connection).await;
+            answer = self.send(connection, &run(false)).await;
         }
         let values = answer.map_err(|error| self.failed(&error))?;
-        limits::read(&values, charges.len()).ok_or(Unavailable::Failed)
+        limits::read(&values, charges.len(), uses.len())
+    }
+
+    /// All that is used in a period, page by page, so that nobody waits for all of it.
+    async fn used(&self, connection: &MultiplexedConnection, keys: UseKeys) -> Result<Vec<UsedBy>, Unavailable> {
+        let (used, whose) = (self.key(&keys.used), self.key(&keys.whose));
+        let mut found = std::collections::HashMap::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(&used).arg(cursor).arg("COUNT").arg(PAGE);
+            let (next, page): (u64, Vec<(String, u64)>) =
+                self.send(connection, &scan).await.map_err(|error| self.failed(&error))?;
+            if !page.is_empty() {
+                let mut texts = redis::cmd("HMGET");
+                texts.arg(&whose).arg(page.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
+                let texts: Vec<Option<String>> = self.send(connection, &texts).await.map_err(|error| self.failed(&error))?;
+                for ((id, used), text) in page.into_iter().zip(texts) {
+                    found.insert(id, (used, text.unwrap_or_default()));
+                }
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(found.into_iter().map(|(id, (used, text))| UsedBy { id, used, text }).collect());
+            }
+        }
     }
 
     fn append_command(&self, entry: &Entry) -> Cmd {
@@ -399,14 +495,14 @@ impl Store for Redis {
         let Some(left) = remaining(until_ms) else { return ready(Ok(false)) };
         let mut command = redis::cmd("SET");
         command.arg(self.inner.key(&key)).arg(1).arg("NX").arg("PX").arg(left);
-        let reply = self.ask::<Option<String>>(command);
+        let reply = self.ask::<Option<String>>(key.space(), command);
         Box::pin(async move { Ok(reply.await?.is_some()) })
     }
 
     fn get(&self, key: Key) -> Reply<Option<Vec<u8>>> {
         let mut command = redis::cmd("GET");
         command.arg(self.inner.key(&key));
-        self.ask(command)
+        self.ask(key.space(), command)
     }
 
     fn put(&self, key: Key, value: Vec<u8>, until_ms: u64) -> Reply<()> {
@@ -415,7 +511,7 @@ impl Store for Redis {
         }
         let mut command = redis::cmd("SET");
         command.arg(self.inner.key(&key)).arg(value).arg("PX").arg(remaining(until_ms).unwrap_or(1));
-        self.ask(command)
+        self.ask(key.space(), command)
     }
 
     fn replace(&self, key: Key, expected: Vec<u8>, value: Vec<u8>, until_ms: u64) -> Reply<bool> {
@@ -424,26 +520,26 @@ impl Store for Redis {
         }
         let mut command = redis::cmd("EVAL");
         command.arg(REPLACE).arg(1).arg(self.inner.key(&key)).arg(expected).arg(value).arg(remaining(until_ms).unwrap_or(1));
-        self.ask(command)
+        self.ask(key.space(), command)
     }
 
     fn take(&self, key: Key) -> Reply<Option<Vec<u8>>> {
         let mut command = redis::cmd("GETDEL");
         command.arg(self.inner.key(&key));
-        self.ask(command)
+        self.ask(key.space(), command)
     }
 
     fn delete(&self, key: Key) -> Reply<bool> {
         let mut command = redis::cmd("DEL");
         command.arg(self.inner.key(&key));
-        self.ask(command)
+        self.ask(key.space(), command)
     }
 
     fn append(&self, entry: Entry) -> Reply<u64> {
         if entry.bytes.len() > MAX_ENTRY {
             return ready(Err(Unavailable::Full));
         }
-        let reply = self.ask_within::<i64>(READ, self.inner.append_command(&entry));
+        let reply = self.ask_within::<i64>(READ, lock(&self.inner.connection).clone(), self.inner.append_command(&entry));
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let answer = reply.await;
@@ -492,17 +588,33 @@ impl Store for Redis {
         })
     }
 
-    fn charge(&self, charges: &[Charge]) -> Reply<Charged> {
+    fn charge(&self, charges: &[Charge], uses: &[Use]) -> Reply<Charged> {
         let Ok(place) = Arc::clone(&self.inner.limit_room).try_acquire_owned() else { return ready(Err(Unavailable::Busy)) };
-        let Some(mut connection) = lock(&self.inner.connection).clone() else { return ready(Err(Unavailable::Failed)) };
+        let Some(connection) = self.inner.connection_of(Space::Limit) else { return ready(Err(Unavailable::Failed)) };
         let (answer, answered) = oneshot::channel();
-        let (inner, charges) = (Arc::clone(&self.inner), charges.to_vec());
+        let (inner, charges, uses) = (Arc::clone(&self.inner), charges.to_vec(), uses.to_vec());
         self.runtime.spawn(async move {
             let _place = place;
-            let asked = inner.charge(&mut connection, &charges);
-            let _ = answer.send(tokio::time::timeout(inner.deadline, asked).await.unwrap_or(Err(Unavailable::Slow)));
+            let asked = inner.charge(&connection, &charges, &uses);
+            let _ = answer.send(tokio::time::timeout(inner.deadline, asked).await.unwrap_or_else(|_| Err(inner.late())));
         });
         Box::pin(async move { answered.await.unwrap_or(Err(Unavailable::Failed)) })
+    }
+
+    fn used(&self, keys: UseKeys) -> Reply<Vec<UsedBy>> {
+        let Some(connection) = self.inner.connection_of(Space::Limit) else { return ready(Err(Unavailable::Failed)) };
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let asked = inner.used(&connection, keys);
+            tokio::time::timeout(SHOW, asked).await.unwrap_or(Err(Unavailable::Slow))
+        })
+    }
+
+    fn reset_used(&self, keys: UseKeys, id: String) -> Reply<Option<u64>> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(limits::RESET).arg(1).arg(self.inner.key(&keys.used)).arg(id);
+        let reply = self.ask_within::<i64>(READ, self.inner.connection_of(Space::Limit), command);
+        Box::pin(async move { Ok(u64::try_from(reply.await?).ok()) })
     }
 
     fn replay_survives(&self) -> Survives {

@@ -1,4 +1,4 @@
-//! Where the Redis is: its address, or the Sentinels that know which one is the master now.
+//! Where the Redis is: its address, the Sentinels that know which one is the master now, or the nodes of a cluster.
 //!
 //! Sentinels are asked before every connection, one after the other until one answers; whom they name is asked for its role, so
 //! that a Sentinel that is behind does not lead to a replica. One that answered is asked first the next time.
@@ -12,6 +12,7 @@ use redis::{
     TlsCertificates, Value,
 };
 
+use super::cluster::{Address, Seeds};
 use crate::ir;
 
 /// Time for a Sentinel to answer.
@@ -25,6 +26,22 @@ pub(super) struct Place {
     /// Its address, or that of a Sentinel.
     first: Client,
     sentinels: Option<Sentinels>,
+    cluster: Option<Seeds>,
+}
+
+/// What opens the Redis, and what its Sentinels: never one in place of the other.
+#[derive(Clone, Copy, Default)]
+pub struct Passwords<'a> {
+    /// Of the Redis.
+    pub redis: Option<&'a [u8]>,
+    /// Of the Sentinels.
+    pub sentinel: Option<&'a [u8]>,
+}
+
+impl std::fmt::Debug for Passwords<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords")
+    }
 }
 
 struct Sentinels {
@@ -37,35 +54,35 @@ struct Sentinels {
 impl Place {
     /// # Errors
     /// In words: what cannot be an address.
-    pub(super) fn build(spec: &ir::Redis, password: Option<&[u8]>) -> Result<Self, String> {
-        let mut settings = RedisConnectionInfo::default()
-            .set_db(spec.database.into())
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        if let Some(username) = &spec.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = password {
-            let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
-            settings = settings.set_password(password);
-        }
+    pub(super) fn build(spec: &ir::Redis, passwords: Passwords<'_>) -> Result<Self, String> {
+        let settings = settings_of(spec.username.as_deref(), passwords.redis)?.set_db(spec.database.into());
         let ca = spec.ca.as_ref().map(|pem| pem.clone().into_bytes());
-        let bare = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let theirs = spec.sentinel.as_ref().and_then(|sentinel| sentinel.username.as_deref());
+        let theirs = settings_of(theirs, passwords.sentinel)?;
         let sentinels = match &spec.sentinel {
             None => None,
             Some(sentinel) => {
-                let client = |one: &ir::SentinelAddress| client(&one.host, one.port, spec.tls, ca.as_deref(), bare.clone());
+                let client = |one: &ir::SentinelAddress| client(&one.host, one.port, spec.tls, ca.as_deref(), theirs.clone());
                 let further = sentinel.further.iter().map(client).collect::<Result<_, _>>()?;
                 Some(Sentinels { master: sentinel.master.clone(), further, last: AtomicUsize::new(0) })
             }
         };
-        let own = if sentinels.is_some() { bare } else { settings.clone() };
+        let own = if sentinels.is_some() { theirs } else { settings.clone() };
         let first = client(&spec.host, spec.port, spec.tls, ca.as_deref(), own)?;
-        Ok(Self { tls: spec.tls, ca, settings, first, sentinels })
+        let cluster = spec.cluster.as_ref().map(|further| seeds(spec, further, &settings, ca.as_deref())).transpose()?;
+        Ok(Self { tls: spec.tls, ca, settings, first, sentinels, cluster })
     }
 
-    /// A connection, to the master where there are Sentinels.
+    /// The cluster, where it is one.
+    pub(super) fn cluster(&self) -> Option<&Seeds> {
+        self.cluster.as_ref()
+    }
+
+    /// A connection: to the master where there are Sentinels, to that which has the log in a cluster.
     pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> Option<MultiplexedConnection> {
+        if let Some(cluster) = &self.cluster {
+            return cluster.log().await?.get_multiplexed_async_connection_with_config(config).await.ok();
+        }
         let Some(sentinels) = &self.sentinels else {
             return self.first.get_multiplexed_async_connection_with_config(config).await.ok();
         };
@@ -96,6 +113,32 @@ impl Sentinels {
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
         command.query_async(&mut connection).await.ok()?
     }
+}
+
+fn seeds(
+    spec: &ir::Redis,
+    further: &[ir::SentinelAddress],
+    settings: &RedisConnectionInfo,
+    ca: Option<&[u8]>,
+) -> Result<Seeds, String> {
+    let (tls, settings, ca) = (spec.tls, settings.clone(), ca.map(<[u8]>::to_vec));
+    let made = move |(host, port): &Address| client(host, *port, tls, ca.as_deref(), settings.clone());
+    let own = (spec.host.clone(), spec.port);
+    let all = std::iter::once(own).chain(further.iter().map(|one| (one.host.clone(), one.port)));
+    let seeds = all.map(|address| made(&address).map(|client| (address, client))).collect::<Result<_, _>>()?;
+    Ok(Seeds { seeds, client: Box::new(move |address| made(address).ok()) })
+}
+
+fn settings_of(username: Option<&str>, password: Option<&[u8]>) -> Result<RedisConnectionInfo, String> {
+    let mut settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    if let Some(username) = username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = password {
+        let password = std::str::from_utf8(password).map_err(|_| "the password of Redis is not text in UTF-8".to_owned())?;
+        settings = settings.set_password(password);
+    }
+    Ok(settings)
 }
 
 fn client(host: &str, port: u16, tls: bool, ca: Option<&[u8]>, settings: RedisConnectionInfo) -> Result<Client, String> {

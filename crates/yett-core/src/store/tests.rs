@@ -67,6 +67,7 @@ impl Server {
             stale_ms: 1000,
             state_loss: ir::StateLoss::Refuse,
             sentinel: None,
+            cluster: None,
         }
     }
 
@@ -270,7 +271,8 @@ fn a_file_that_is_open_to_others_or_damaged_is_refused() {
 #[test]
 fn redis_keeps_the_contract_and_instances_hear_each_other() {
     let (runtime, server) = (runtime(), Server::start(None));
-    let open = |prefix: &str| Arc::new(redis::Redis::open(&server.spec(prefix), None, runtime.handle()).unwrap());
+    let open =
+        |prefix: &str| Arc::new(redis::Redis::open(&server.spec(prefix), redis::Passwords::default(), runtime.handle()).unwrap());
     let (one, two, other) = (open("a"), open("a"), open("b"));
     runtime.block_on(there(&*one));
     runtime.block_on(contract(&*one));
@@ -289,7 +291,7 @@ fn redis_keeps_the_contract_and_instances_hear_each_other() {
 fn a_redis_that_is_dead_or_hangs_is_no_answer_and_comes_back() {
     let (runtime, server) = (runtime(), Server::start(None));
     let spec = ir::Redis { deadline_ms: 50, ..server.spec("a") };
-    let store = redis::Redis::open(&spec, None, runtime.handle()).unwrap();
+    let store = redis::Redis::open(&spec, redis::Passwords::default(), runtime.handle()).unwrap();
     runtime.block_on(there(&store));
     let heard = Arc::new(Heard::default());
     assert_eq!(runtime.block_on(store.follow(Arc::clone(&heard) as Arc<dyn Follower>)), Ok(()));
@@ -307,7 +309,7 @@ fn a_redis_that_is_dead_or_hangs_is_no_answer_and_comes_back() {
     drop(server);
     eventually("it is gone", || runtime.block_on(store.get(key("a"))).is_err());
     let server = Server::start(Some(port));
-    let second = redis::Redis::open(&spec, None, runtime.handle()).unwrap();
+    let second = redis::Redis::open(&spec, redis::Passwords::default(), runtime.handle()).unwrap();
     let theirs = Arc::new(Heard::default());
     drop(second.follow(Arc::clone(&theirs) as Arc<dyn Follower>));
     eventually("another instance hears what the server had lost", || theirs.texts() == ["x"]);

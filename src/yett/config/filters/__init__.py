@@ -35,6 +35,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("rate_limit", "limit", ("group", "route"), "all"),
     Filter("quota", "limit", ("group", "route"), "all"),
     Filter("request_validation", "validate", ("group", "route"), "one"),
+    Filter("attack_filter", "validate", ("group", "route"), "one"),
     Filter("login_guard", "guard", ("route",), "one"),
     Filter("rewrite", "forward", ("group", "route"), "one"),
     Filter("request_headers", "forward", ("group", "route"), "one"),

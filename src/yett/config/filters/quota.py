@@ -90,12 +90,24 @@ class Quota(Model):
     """Classes of callers with an amount of their own."""
     warn: Thresholds = ()
     """Parts of the amount at which it is logged and counted, once each period: `[80%, 95%]`."""
+    shared: Literal["exact", "local"] | None = None
+    """How instances share it: it is counted in the Redis of `state` (`exact`, the default with a Redis), or each machine counts for
+    itself (`local`)."""
     state_loss: Literal["refuse", "local"] = "refuse"
-    """What happens where use could not be written down for 10 s: requests are refused, or (`local`) counted in memory alone."""
+    """What happens while Redis does not answer, or where use could not be written down for 10 s: requests are refused, or (`local`)
+    counted in memory alone."""
 
-    def compiled(self, name: str, scope: str, sources: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """The quotas in the intermediate representation; `sources` has the names of the classes there."""
+    def is_shared(self, redis: bool) -> bool:
+        """Whether instances share it; `redis` says whether they have one."""
+        return (self.shared or ("exact" if redis else "local")) == "exact"
+
+    def compiled(
+        self, name: str, scope: str, sources: dict[str, str], redis: bool
+    ) -> Iterator[dict[str, Any]]:
+        """The quotas in the intermediate representation; `sources` has the names of the classes there, `redis` says whether
+        instances have one."""
         shared: dict[str, Any] = {
+            **({"shared": True} if self.is_shared(redis) else {}),
             "scope": scope, "period": self.period, "zone": self.zone, "key": key_document(self.key or LimitKey("principal")),
             "state_loss": self.state_loss,
             **({"cost": self.cost.compiled()} if self.cost is not None else {}),

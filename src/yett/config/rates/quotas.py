@@ -25,11 +25,15 @@ def merged(limits: Limits) -> None:
 def _one(limits: Limits, item: Quota, name: str, source: str, place: Location) -> None:
     merger, policy = limits.merger, limits.policy
     classes = limits.classes_of(item.classes, f"{source}: quota.{name}", place, policy.limit_classes)
-    made = list(item.compiled(name, source.replace(" ", ":", 1), classes))
+    redis = _has_redis(merger.gateway)
+    made = list(item.compiled(name, source.replace(" ", ":", 1), classes, redis))
     policy.quotas += made
     limits.callers(item.key, place)
     limits.cost(item.cost, place)
     repeats.check(merger, policy.access == "public", item, place, True)
+    if item.is_shared(redis) and not redis:
+        message = "instances share quotas by a Redis; add `state: {redis: {url: …}}`, or remove `shared`"
+        merger.fault((*place, "shared"), "limit_without_redis", message)
     if item.cost is not None and item.cost.after:
         message = "a quota is charged before a service is asked; write a number, or one for each method, or an expression"
         merger.fault((*place, "cost", "after"), "cost_invalid", message, True)
@@ -50,15 +54,25 @@ def _one(limits: Limits, item: Quota, name: str, source: str, place: Location) -
             )
 
 
+def _has_redis(gateway: Gateway) -> bool:
+    return gateway.state is not None and gateway.state.redis is not None
+
+
 def weakened(gateway: Gateway) -> list[str]:
     """What is weaker than it could be, in sentences."""
     return [
-        f"quota `{name}` of {kind} `{label}` is counted in memory alone while it cannot be written down (`state_loss: local`)"
+        f"quota `{name}` of {kind} `{label}` is counted {_alone(item, gateway)} (`state_loss: local`)"
         for kind, parts in (("group", gateway.groups), ("route", gateway.routes))
         for label, part in parts.items()
         for name, item in part.quota.items()
         if item.state_loss == "local"
     ]
+
+
+def _alone(item: Quota, gateway: Gateway) -> str:
+    if item.is_shared(_has_redis(gateway)):
+        return "by each instance for itself while Redis does not answer"
+    return "in memory alone while it cannot be written down"
 
 
 def check_state(merger: Merger) -> None:
@@ -68,11 +82,11 @@ def check_state(merger: Merger) -> None:
         return
     for section in ("groups", "routes"):
         for label, part in getattr(gateway, section).items():
-            if part.quota:
+            if any(not quota.is_shared(_has_redis(gateway)) for quota in part.quota.values()):
                 merger.fault(
                     (section, label, "quota"),
                     "quota_without_state",
-                    "what is used of a quota has to survive a restart; add `state: {directory: /var/lib/yett}`",
+                    "what is used of a quota has to survive a restart; add `state: {directory: /var/lib/yett}`, or share it by a Redis",
                     True,
                 )
                 return

@@ -38,7 +38,9 @@ def limit_text(limit: dict[str, Any]) -> str:
     found = [cost_text(limit["cost"])] if "cost" in limit else []
     if "idempotency" in limit:
         found.append(repeats_text(limit))
-    if "shared" in limit:
+    if limit.get("shared") is True:
+        found.append(f"shared by instances (while Redis does not answer: {limit['state_loss']})")
+    elif "shared" in limit:
         mode, loss = limit["shared"]["mode"], limit["shared"]["state_loss"]
         found.append(f"shared by instances ({mode}; while Redis does not answer: {loss})")
     if "class" in limit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yett.policy import needed
@@ -91,7 +91,8 @@ def build(engine: Engine) -> Access:
                 asked.append(_traced(engine, question))
     cells: dict[tuple[int, str], dict[Class, Cell]] = {}
     for (index, method, one), decision in zip(wanted, _decide(engine, asked), strict=True):
-        cells.setdefault((index, method), {})[one] = cell(routes[index], method, decision)
+        filters = engine.addresses.get(routes[index]["name"], ())
+        cells.setdefault((index, method), {})[one] = cell(routes[index], method, decision, filters)
     return Access(classes.all, list(_rows(routes, cells)), classes.truncated)
 
 
@@ -123,8 +124,14 @@ def _of_bodies(route: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def cell(route: dict[str, Any], method: str, decision: dict[str, Any]) -> Cell:
-    """What a decision says of access."""
+def cell(route: dict[str, Any], method: str, decision: dict[str, Any], filters: Iterable[str] = ()) -> Cell:
+    """What a decision says of access. `filters` are those of addresses, which nobody asked."""
+    found = _cell(route, method, decision)
+    where = tuple(f"an address that {source} lets in" for source in filters)
+    return replace(found, conditions=(*found.conditions, *where)) if found.reaches else found
+
+
+def _cell(route: dict[str, Any], method: str, decision: dict[str, Any]) -> Cell:
     if "error" in decision:
         return Cell(False, reason=decision["error"])
     if decision["refusal"] is None:
@@ -197,7 +204,11 @@ def of_caller(
     if known and known["tenant"] and known["tenant"] != "acme":
         places, decisions = ask(known["tenant"])
     cells = {
-        (index, method): {caller: cell(engine.routes[index], method, decision)}
+        (index, method): {
+            caller: cell(
+                engine.routes[index], method, decision, engine.addresses.get(engine.routes[index]["name"], ())
+            )
+        }
         for (index, method), decision in zip(places, decisions, strict=True)
     }
     return known, list(_rows(engine.routes, cells))

@@ -9,7 +9,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import addresses, browsers, logins, places, rules, shadow, validation
+from yett.policy.diff import addresses, attacks, browsers, logins, places, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -32,7 +32,7 @@ FIELDS = (
     "assurance", "address_filters", "geo_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "quotas", "shadow_limits", "body_limit",
     "websocket", "cors", "csrf", "login_guard",
     "response_tenant", "classification", "hidden",
-    "request_validation",
+    "request_validation", "attack_filter",
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from classes(old.get("limit_classes", []), new.get("limit_classes", []))
     validated = old.get("request_validation"), new.get("request_validation")
     yield from at("request_validation", validation.compare(*validated))
+    yield from at("attack_filter", attacks.compare(old.get("attack_filter"), new.get("attack_filter")))
     yield from bound("body", "the largest body of a request", old["body_limit"], new["body_limit"], " bytes")
     yield from _websocket(old.get("websocket"), new.get("websocket"))
     yield from at("cors", browsers.cors(old.get("cors"), new.get("cors")))

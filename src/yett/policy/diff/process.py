@@ -147,13 +147,13 @@ def _redis(old: Document, new: Document) -> Iterator[Change]:
         yield (narrows if loss[1] == "refuse" else widens)("state_loss", text, *loss)
     text = "how old what is known of revocations may be"
     yield from bound("stale_ms", text, old["stale_ms"], new["stale_ms"], " ms")
-    for key in ("host", "port", "database", "prefix", "ca", "sentinel"):
+    for key in ("host", "port", "database", "prefix", "ca", "sentinel", "cluster"):
         if old.get(key) != new.get(key):
             text = f"Redis: another `{key}`, so what is known of revocations may be something else"
             yield widens(key, text, old.get(key), new.get(key))
     for key in ("username", "password", "deadline_ms"):
         yield from moved(key, f"Redis: `{key}` is different", old.get(key), new.get(key), None)
-    known = {"tls", "state_loss", "stale_ms", "host", "port", "database", "prefix", "ca", "sentinel", "username", "password", "deadline_ms"}  # fmt: skip
+    known = {"tls", "state_loss", "stale_ms", "host", "port", "database", "prefix", "ca", "sentinel", "cluster", "username", "password", "deadline_ms"}  # fmt: skip
     yield from rest("", "Redis", old, new, known)
 
 

@@ -23,6 +23,7 @@ KNOWN = (
     "class",
     "except",
     "idempotency",
+    "shared",
 )
 
 
@@ -45,8 +46,12 @@ def quotas(old: list[Document], new: list[Document]) -> Iterator[Change]:
         yield from free(f"{where}.idempotency", what, one.get("idempotency"), other.get("idempotency"))
         if one.get("warn") != other.get("warn"):
             yield moves(f"{where}.warn", f"{what} has other thresholds", one.get("warn"), other.get("warn"))
-        strict = f"{what} refuses while use cannot be written down"
-        loose = f"{what} is counted in memory alone while use cannot be written down"
+        strict, loose = f"{what} is shared by instances", f"{what} is each machine's own"
+        yield from flag(
+            f"{where}.shared", strict, loose, one.get("shared") is True, other.get("shared") is True
+        )
+        strict = f"{what} refuses while use cannot be written down or Redis does not answer"
+        loose = f"{what} is counted in memory alone while use cannot be written down or Redis does not answer"
         yield from flag(
             f"{where}.state_loss",
             strict,

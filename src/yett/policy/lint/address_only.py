@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from yett.policy.linter import conditions
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -11,7 +12,7 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 def check(context: Context) -> Iterator[Hit]:
     """Rules that ask for a network and nothing else; public routes for the addresses of a list."""
     for policy in context.policies:
-        asked = {key for rule in policy.rules for key in rule if key != "source"}
+        asked = {key for rule in policy.rules for key in conditions.asked(rule)}
         if asked == {"addresses"} and not (policy.tenants or policy.external):
             message = (
                 "any verified caller from these networks may come in: an address says where a packet comes from, not who sent it; "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from yett.config.base import listed
 from yett.config.merge import Policy
 from yett.config.providers.api_key import ApiKey
+from yett.policy.lint.broad_network import is_broad
 from yett.policy.linter.context import WRITES, Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -20,7 +21,7 @@ def check(context: Context) -> Iterator[Hit]:
             not keys
             or policy.all_of
             or policy.client_certificate
-            or any("addresses" in rule for rule in policy.rules)
+            or any(_bounded(rule.get("addresses")) for rule in policy.rules)
         ):
             continue
         yield from _hits(context, policy, keys)
@@ -39,12 +40,16 @@ def _hits(context: Context, policy: Policy, keys: list[str]) -> Iterator[Hit]:
         )
 
 
+def _bounded(networks: Sequence[str] | None) -> bool:
+    return bool(networks) and not any(map(is_broad, networks or ()))
+
+
 def _tied(context: Context, provider: str) -> bool:
     keys = context.keys.get(provider)
     return (
         keys is not None
         and bool(keys.file.keys)
-        and all(key.allowed_addresses for key in keys.file.keys.values())
+        and all(_bounded(key.allowed_addresses) for key in keys.file.keys.values())
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from yett.config import units
 from yett.policy.linter.context import BODIES, Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
@@ -11,7 +12,13 @@ LARGE = 64 << 20
 
 
 def check(context: Context) -> Iterator[Hit]:
-    """Bodies of more than 64 MiB."""
+    """Bodies of more than 64 MiB, and a ceiling above that, which holds nobody back."""
+    ceiling = context.gateway.defaults.ceiling.limits.body
+    if ceiling and units.size_bytes(ceiling) > LARGE:
+        message = (
+            f"the ceiling lets every route say up to `{ceiling}`; write the largest body that a route needs"
+        )
+        yield Hit(("defaults", "ceiling", "limits", "body"), message)
     for policy in context.policies:
         if policy.body_limit > LARGE and BODIES & set(policy.methods) and context.services(policy):
             message = (

@@ -16,14 +16,16 @@ LEAST = {4: 8, 6: 16}
 def check(context: Context) -> Iterator[Hit]:
     """Networks of fewer than 8 (IPv4) or 16 bits (IPv6), wherever networks are trusted."""
     for at, networks in _lists(context):
-        wide = [
-            net
-            for net in networks
-            if ipaddress.ip_network(net).prefixlen < LEAST[ipaddress.ip_network(net).version]
-        ]
+        wide = [net for net in networks if is_broad(net)]
         if wide:
             message = f"{listed(wide)} holds millions of addresses of strangers, and is trusted here; name the networks that you run yourself"
             yield Hit(at, message)
+
+
+def is_broad(network: str) -> bool:
+    """Whether it holds millions of addresses of strangers."""
+    found = ipaddress.ip_network(network)
+    return found.prefixlen < LEAST[found.version]
 
 
 def _lists(context: Context) -> Iterator[tuple[Location, tuple[str, ...]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from yett.config.base import Location
+from yett.config.providers import Provider
 from yett.config.providers.introspection import Introspection
 from yett.config.providers.jwt import JwksUrl, Jwt
 from yett.config.providers.oidc import Oidc
@@ -22,29 +23,7 @@ def check(context: Context) -> Iterator[Hit]:
 
 def _asked(context: Context) -> Iterator[tuple[Location, str | None, str]]:
     for name, provider in context.gateway.identity_providers.items():
-        at: Location = ("identity_providers", name)
-        if isinstance(provider, Jwt):
-            url = (
-                provider.jwks.url
-                if isinstance(provider.jwks, JwksUrl) and provider.jwks.url
-                else provider.issuer
-            )
-            key = "jwks" if isinstance(provider.jwks, JwksUrl) and provider.jwks.url else "issuer"
-            if provider.shared_secret is None and (
-                provider.jwks is None or isinstance(provider.jwks, JwksUrl)
-            ):
-                yield (*at, key), url, f"the keys of `{name}` are fetched"
-            if provider.introspection:
-                yield (
-                    (*at, "introspection", "endpoint"),
-                    provider.introspection.endpoint,
-                    f"tokens of `{name}` are checked",
-                )
-        elif isinstance(provider, Introspection):
-            key = "endpoint" if provider.endpoint else "issuer"
-            yield (*at, key), provider.endpoint or provider.issuer, f"tokens of `{name}` are checked"
-        elif isinstance(provider, Oidc):
-            yield (*at, "issuer"), provider.issuer, f"people log in at `{name}`"
+        yield from _of_provider(("identity_providers", name), name, provider)
     for kind, name, item in context.parts():
         if item.external_authorization:
             here = (kind, name, "external_authorization", "url")
@@ -57,6 +36,36 @@ def _asked(context: Context) -> Iterator[tuple[Location, str | None, str]]:
     redis = context.gateway.state.redis if context.gateway.state else None
     if redis:
         yield ("state", "redis", "url"), redis.url, "sessions and revocations are kept"
+
+
+def _of_provider(at: Location, name: str, provider: Provider) -> Iterator[tuple[Location, str | None, str]]:
+    if isinstance(provider, Jwt):
+        url = (
+            provider.jwks.url if isinstance(provider.jwks, JwksUrl) and provider.jwks.url else provider.issuer
+        )
+        key = "jwks" if isinstance(provider.jwks, JwksUrl) and provider.jwks.url else "issuer"
+        if provider.shared_secret is None and (provider.jwks is None or isinstance(provider.jwks, JwksUrl)):
+            yield (*at, key), url, f"the keys of `{name}` are fetched"
+        if provider.discovery and provider.discovery.url:
+            yield (
+                (*at, "discovery", "url"),
+                provider.discovery.url,
+                f"the metadata of `{name}` is fetched",
+            )
+        if provider.introspection:
+            yield (
+                (*at, "introspection", "endpoint"),
+                provider.introspection.endpoint,
+                f"tokens of `{name}` are checked",
+            )
+    elif isinstance(provider, Introspection):
+        key = "endpoint" if provider.endpoint else "issuer"
+        yield (*at, key), provider.endpoint or provider.issuer, f"tokens of `{name}` are checked"
+    elif isinstance(provider, Oidc):
+        yield (*at, "issuer"), provider.issuer, f"people log in at `{name}`"
+        for place, url in provider.urls():
+            if place[0] == "endpoints":
+                yield (*at, *place), url, f"`{place[-1]}` of `{name}`, where people log in, is reached"
 
 
 RULE = Rule(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+from yett.config import policy_tests
 from yett.config.base import Location
 from yett.config.places import Source
 from yett.config.providers.oidc import Oidc
@@ -29,22 +32,29 @@ _MARKS = (
 _NAME = re.compile(r"(?i)(^|[-_.])(api[-_]?key|token|secret|password|passwd|credentials?)($|[-_.])")
 
 
+KNOWN = (
+    "this looks like a key, a token or a password, and everyone who may read the file has it; withdraw it, and name its file: "
+    "`{file: path}`"
+)
+KNOWN_IN_TESTS = (
+    "this looks like a key, a token or a password, and everyone who may read the tests has it; withdraw it, and name the caller "
+    "(`principal`) instead"
+)
+
+
 def check(context: Context) -> Iterator[Hit]:
-    """Known forms anywhere in the files, comments included; and values of fields whose name says what they are."""
-    for source in context.sources():
-        try:
-            text = source.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue
-        for line, words in enumerate(text.split("\n"), 1):
-            if not any(mark in words for mark in _MARKS):
-                continue
-            for found in _KNOWN.finditer(words):
-                message = (
-                    "this looks like a key, a token or a password, and everyone who may read the file has it; withdraw it, "
-                    "and name its file: `{file: path}`"
-                )
-                yield Hit(_part(source, line), message, file=(source.shown, line, found.start() + 1))
+    """Known forms anywhere in the files and their policy tests, comments included; and values of fields whose name says what they are."""
+    written = list(context.sources())
+    for source in written:
+        for line, column in _known(source.path):
+            yield Hit(_part(source, line), KNOWN, file=(source.shown, line, column))
+    for path in policy_tests.files(context.gateway, context.places)[0]:
+        for line, column in _known(path):
+            yield Hit(("tests",), KNOWN_IN_TESTS, Severity.WARNING, file=(str(path), line, column))
+    if not written:
+        for at, text in _texts(context.gateway.model_dump(mode="json"), ()):
+            if _KNOWN.search(text):
+                yield Hit(at, KNOWN)
     for at, name, value in _fields(context):
         if _NAME.search(name) and len(value) >= 8 and not _KNOWN.search(value):
             message = (
@@ -52,6 +62,29 @@ def check(context: Context) -> Iterator[Hit]:
                 "let the gateway get a token for the service (`token`), or sign who calls (`identity_assertion`)"
             )
             yield Hit(at, message)
+
+
+def _known(path: Path) -> Iterator[tuple[int, int]]:
+    """Lines and columns of known forms."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    for line, words in enumerate(text.split("\n"), 1):
+        if any(mark in words for mark in _MARKS):
+            yield from ((line, found.start() + 1) for found in _KNOWN.finditer(words))
+
+
+def _texts(value: Any, at: Location) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        yield at, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key, at)
+            yield from _texts(inner, (*at, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*at, index))
 
 
 def _part(source: Source, line: int) -> Location:

@@ -128,6 +128,8 @@ def _reasons(document: dict[str, Any]) -> Iterator[str]:
     ):
         if any(route.get(key) for route in closed):
             yield reason
+    if any((route.get("attack_filter") or {}).get("enforce") for route in document["routes"]):
+        yield "attack_suspected"
     yield from (rule.rpartition(": ")[2] for rule in _rules(document))
 
 

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use super::disk::Disk;
 use super::period::Span;
@@ -14,6 +15,8 @@ use crate::ir;
 use crate::shared::{Counter, Shared};
 
 const SHARDS: usize = 64;
+/// Periods of a key that are remembered beside the one that is asked of.
+const PERIODS: usize = 3;
 /// Keys before the first configuration says otherwise.
 const DEFAULT_KEYS: usize = 100_000;
 /// Warnings that wait to be logged; the counters have all of them.
@@ -33,6 +36,17 @@ pub struct Names {
     pub name: Arc<str>,
 }
 
+/// Use in a period beside the one that is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// The period.
+    pub span: Span,
+    /// All that was used in it.
+    pub used: u64,
+    /// What of that is not written yet.
+    pub pending: i64,
+}
+
 /// Use of one key.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -48,6 +62,10 @@ pub struct Entry {
     pub used: u64,
     /// What of that is not written yet.
     pub pending: i64,
+    /// Whether it is written at all: what instances share is not.
+    pub kept: bool,
+    /// The periods before, or later ones where the clock went back: at most three.
+    pub others: Vec<Used>,
 }
 
 /// What is written, or was read.
@@ -60,16 +78,57 @@ pub struct Row {
 }
 
 impl Entry {
-    /// Begins the period. What was used in a later one stays used: the clock went back. A request of the second before stays in the
-    /// one that has begun meanwhile.
+    /// Goes over to a period: a new one, in which nothing is used yet, or one that is known, with what was used in it: so a clock
+    /// that goes back and forth gives nothing again. In one of the past that is not known, what was used last counts.
     pub fn enter(&mut self, span: Span) {
-        if self.span.start_s < span.start_s {
-            self.used = 0;
-            self.pending = 0;
+        if self.span.start_s == span.start_s {
+            return;
         }
-        if self.span.start_s != span.end_s {
-            self.span = span;
+        let before = Used { span: self.span, used: self.used, pending: self.pending };
+        (self.used, self.pending) = match self.others.iter().position(|other| other.span.start_s == span.start_s) {
+            Some(at) => {
+                let known = self.others.swap_remove(at);
+                (known.used, known.pending)
+            }
+            None if span.start_s > before.span.start_s => (0, 0),
+            None => (before.used, if self.kept { i64::try_from(before.used).unwrap_or(i64::MAX) } else { 0 }),
+        };
+        self.span = span;
+        self.know(before);
+    }
+
+    /// Remembers a period beside the one that is asked of; the oldest gives way.
+    fn know(&mut self, period: Used) {
+        self.others.push(period);
+        if self.others.len() > PERIODS {
+            let oldest = self.others.iter().enumerate().min_by_key(|(_, other)| other.span.start_s);
+            if let Some(at) = oldest.map(|(at, _)| at) {
+                self.others.swap_remove(at);
+            }
         }
+    }
+
+    /// What is not written yet of a period, if it is known.
+    fn pending_of(&mut self, start_s: u64) -> Option<&mut i64> {
+        if self.span.start_s == start_s {
+            return Some(&mut self.pending);
+        }
+        self.others.iter_mut().find(|other| other.span.start_s == start_s).map(|other| &mut other.pending)
+    }
+
+    /// All periods, each as an entry.
+    fn periods(&self) -> impl Iterator<Item = Self> {
+        let current = Used { span: self.span, used: self.used, pending: self.pending };
+        std::iter::once(current).chain(self.others.iter().copied()).map(|one| Self {
+            names: self.names.clone(),
+            by: self.by.clone(),
+            whose: self.whose.clone(),
+            span: one.span,
+            used: one.used,
+            pending: one.pending,
+            kept: self.kept,
+            others: Vec::new(),
+        })
     }
 
     fn charge(&mut self, span: Span, cost: u64, amount: u64) -> Result<u64, u64> {
@@ -79,7 +138,9 @@ impl Entry {
         }
         let used = self.used.checked_add(cost).filter(|used| *used <= amount).ok_or(self.used)?;
         self.used = used;
-        self.pending = self.pending.saturating_add_unsigned(cost);
+        if self.kept {
+            self.pending = self.pending.saturating_add_unsigned(cost);
+        }
         Ok(used)
     }
 }
@@ -93,6 +154,8 @@ pub struct Place<'a> {
     pub others: Id,
     /// The quota.
     pub names: &'a Names,
+    /// Whether its use is written down.
+    pub kept: bool,
 }
 
 /// What a configuration says of a quota, for people.
@@ -106,6 +169,8 @@ pub struct Known {
     pub period: ir::Period,
     /// Where it begins.
     pub zone: String,
+    /// Whether instances share it.
+    pub shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +219,10 @@ pub struct Book {
     keys: AtomicUsize,
     /// Requests that were charged to a shared entry.
     pub overflowed: Counter,
+    /// Whether somebody tells of what instances share.
+    pub(super) served: AtomicBool,
     warnings: Mutex<Warnings>,
+    swept_from: Mutex<Option<Instant>>,
     known: Mutex<BTreeMap<Names, Known>>,
     disk: Mutex<Option<(PathBuf, Arc<Disk>)>>,
     /// Since when something is unwritten, milliseconds of the monotonic clock; 0 where nothing is.
@@ -169,7 +237,9 @@ impl Default for Book {
             by_quota: Mutex::default(),
             keys: AtomicUsize::new(DEFAULT_KEYS),
             overflowed: Counter::default(),
+            served: AtomicBool::new(false),
             warnings: Mutex::default(),
+            swept_from: Mutex::default(),
             known: Mutex::default(),
             disk: Mutex::default(),
             unwritten_ms: AtomicU64::new(0),
@@ -209,10 +279,22 @@ impl Book {
     pub(super) fn know<'q>(&self, quotas: impl IntoIterator<Item = &'q ir::Quota>) {
         let known = quotas.into_iter().map(|quota| {
             let names = Names { scope: quota.scope.as_str().into(), name: quota.name.as_str().into() };
-            let said = Known { amount: quota.amount, warn: quota.warn.clone(), period: quota.period, zone: quota.zone.clone() };
+            let said = Known {
+                amount: quota.amount,
+                warn: quota.warn.clone(),
+                period: quota.period,
+                zone: quota.zone.clone(),
+                shared: quota.shared,
+            };
             (names, said)
         });
         *lock(&self.known) = known.collect();
+    }
+
+    /// The quotas of the configuration that instances share.
+    #[must_use]
+    pub fn shared(&self) -> Vec<(Names, Known)> {
+        lock(&self.known).iter().filter(|(_, known)| known.shared).map(|(names, known)| (names.clone(), known.clone())).collect()
     }
 
     /// What is known of a quota.
@@ -261,13 +343,33 @@ impl Book {
         if !shard.entries.contains_key(&id) && id != place.others {
             self.hold(place.names);
         }
-        let fresh = || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0 };
+        let fresh =
+            || Entry { names: place.names.clone(), by, whose, span, used: 0, pending: 0, kept: place.kept, others: Vec::new() };
         let entry = shard.entries.entry(id).or_insert_with(fresh);
         let result = entry.charge(span, cost, amount);
-        if result.is_ok() {
+        if result.is_ok() && place.kept {
             shard.note(id);
         }
         result
+    }
+
+    /// What is used of a quota that instances share: counted on from there while they cannot. Without a place it is not known.
+    pub fn learn(&self, place: &Place<'_>, span: Span, used: u64, who: impl FnOnce() -> (Box<str>, Box<str>)) {
+        let mut shard = self.shard(place.id);
+        match shard.entries.get_mut(&place.id) {
+            Some(entry) => {
+                entry.enter(span);
+                entry.used = used;
+            }
+            None if self.has_place(place.names) => {
+                self.hold(place.names);
+                let (by, whose) = who();
+                let entry =
+                    Entry { names: place.names.clone(), by, whose, span, used, pending: 0, kept: false, others: Vec::new() };
+                shard.entries.insert(place.id, entry);
+            }
+            None => {}
+        }
     }
 
     fn charge_held(&self, id: Id, span: Span, cost: u64, amount: u64) -> Option<Result<u64, u64>> {
@@ -275,7 +377,7 @@ impl Book {
         let entry = shard.entries.get_mut(&id)?;
         entry.enter(span);
         let result = entry.charge(span, cost, amount);
-        if result.is_ok() && cost > 0 {
+        if result.is_ok() && cost > 0 && entry.kept {
             shard.note(id);
         }
         Some(result)
@@ -302,8 +404,10 @@ impl Book {
         for id in [place.id, place.others] {
             let mut shard = self.shard(id);
             if let Some(entry) = shard.entries.get_mut(&id) {
-                if entry.span == span {
-                    entry.used = entry.used.saturating_sub(cost);
+                // Another request may have gone over to another period meanwhile.
+                entry.enter(span);
+                entry.used = entry.used.saturating_sub(cost);
+                if entry.kept {
                     entry.pending = entry.pending.saturating_sub_unsigned(cost);
                     shard.note(id);
                 }
@@ -341,13 +445,15 @@ impl Book {
         }
     }
 
-    /// All entries whose period has not ended.
+    /// All entries of this instance whose period has not ended.
     #[must_use]
     pub fn entries(&self, now_s: u64) -> Vec<(Id, Entry)> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            found.extend(shard.entries.iter().filter(|(_, entry)| entry.span.end_s > now_s).map(|(id, e)| (*id, e.clone())));
+            found.extend(
+                shard.entries.iter().filter(|(_, entry)| entry.kept && entry.span.end_s > now_s).map(|(id, e)| (*id, e.clone())),
+            );
         }
         found
     }
@@ -356,18 +462,14 @@ impl Book {
 /// What the thread that writes asks for.
 impl Book {
     /// What is to be written; it counts as unwritten until [`Book::written`].
-    pub(super) fn unwritten(&self, now_s: u64) -> Vec<Row> {
+    pub(super) fn unwritten(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
             let dirty = std::mem::take(&mut shard.dirty);
             for id in dirty {
-                match shard.entries.get(&id) {
-                    Some(entry) if entry.pending != 0 && entry.span.end_s > now_s => {
-                        rows.push(Row { id, entry: entry.clone() });
-                    }
-                    _ => {}
-                }
+                let periods = shard.entries.get(&id).into_iter().flat_map(Entry::periods);
+                rows.extend(periods.filter(|entry| entry.pending != 0).map(|entry| Row { id, entry }));
             }
         }
         rows
@@ -377,7 +479,7 @@ impl Book {
     pub(super) fn not_written(&self, rows: &[Row]) {
         for row in rows {
             let mut shard = self.shard(row.id);
-            if shard.entries.get(&row.id).is_some_and(|entry| entry.pending != 0) {
+            if shard.entries.contains_key(&row.id) {
                 shard.dirty.insert(row.id);
             }
         }
@@ -388,47 +490,54 @@ impl Book {
         for row in rows {
             let mut shard = self.shard(row.id);
             let Some(entry) = shard.entries.get_mut(&row.id) else { continue };
-            // A period that began meanwhile began with nothing to write; one that a reload made longer did not.
-            if entry.span.start_s <= row.entry.span.start_s {
-                entry.pending = entry.pending.saturating_sub(row.entry.pending);
-                if entry.pending != 0 {
-                    shard.dirty.insert(row.id);
-                }
+            let Some(pending) = entry.pending_of(row.entry.span.start_s) else { continue };
+            *pending = pending.saturating_sub(row.entry.pending);
+            if *pending != 0 {
+                shard.dirty.insert(row.id);
             }
         }
     }
 
     /// Takes what is on disk: of other processes too, with what is still to be written here.
     pub(super) fn read(&self, rows: Vec<Row>, now_s: u64) {
-        for row in rows.into_iter().filter(|row| row.entry.span.end_s > now_s) {
-            let mut shard = self.shard(row.id);
+        for row in rows {
+            let (mut shard, span) = (self.shard(row.id), row.entry.span);
             match shard.entries.get_mut(&row.id) {
+                None if span.end_s <= now_s => {}
                 None => {
                     if &*row.entry.by != "others" {
                         self.hold(&row.entry.names);
                     }
                     shard.entries.insert(row.id, Entry { pending: 0, ..row.entry });
                 }
-                Some(entry) if entry.span.start_s < row.entry.span.start_s && entry.span.end_s <= row.entry.span.start_s => {
-                    *entry = Entry { pending: 0, ..row.entry };
+                Some(entry) if entry.span.start_s == span.start_s => {
+                    entry.used = row.entry.used.saturating_add_signed(entry.pending);
                 }
-                Some(entry) if entry.span.start_s > row.entry.span.start_s => {}
-                Some(entry) => entry.used = row.entry.used.saturating_add_signed(entry.pending),
+                Some(entry) => match entry.others.iter_mut().find(|other| other.span.start_s == span.start_s) {
+                    Some(other) => other.used = row.entry.used.saturating_add_signed(other.pending),
+                    // Another process is, or was, in another period.
+                    None => entry.know(Used { span, used: row.entry.used, pending: 0 }),
+                },
             }
         }
     }
 
     /// Everything that is in memory is new to a disk: all of it is to be written that the disk has not.
     pub(super) fn move_to(&self, rows: Vec<Row>, now_s: u64) {
-        let there: HashMap<Id, &Row> = rows.iter().map(|row| (row.id, row)).collect();
+        let there: HashMap<(Id, u64), u64> = rows.iter().map(|row| ((row.id, row.entry.span.start_s), row.entry.used)).collect();
+        let missing = |id: Id, span: Span, used: u64| {
+            let written = there.get(&(id, span.start_s)).copied().unwrap_or(0);
+            (used.max(written), i64::try_from(used.saturating_sub(written)).unwrap_or(i64::MAX))
+        };
         for shard in &self.shards {
             let mut shard = lock(shard);
             let mut dirty = HashSet::new();
-            for (id, entry) in &mut shard.entries {
-                let written = there.get(id).filter(|row| row.entry.span == entry.span).map_or(0, |row| row.entry.used);
-                entry.used = entry.used.max(written);
-                entry.pending = i64::try_from(entry.used.saturating_sub(written)).unwrap_or(i64::MAX);
-                if entry.pending != 0 {
+            for (id, entry) in shard.entries.iter_mut().filter(|(_, entry)| entry.kept) {
+                (entry.used, entry.pending) = missing(*id, entry.span, entry.used);
+                for other in &mut entry.others {
+                    (other.used, other.pending) = missing(*id, other.span, other.used);
+                }
+                if entry.pending != 0 || entry.others.iter().any(|other| other.pending != 0) {
                     dirty.insert(*id);
                 }
             }
@@ -437,8 +546,16 @@ impl Book {
         self.read(rows, now_s);
     }
 
+    /// Nothing is dropped until then: the clock jumped, and may come back.
+    pub(super) fn hold_until(&self, moment: Instant) {
+        *lock(&self.swept_from) = Some(moment);
+    }
+
     /// Drops what has ended.
     pub(super) fn sweep(&self, now_s: u64) {
+        if lock(&self.swept_from).is_some_and(|moment| Instant::now() < moment) {
+            return;
+        }
         for shard in &self.shards {
             let mut shard = lock(shard);
             let mut gone: HashMap<Names, usize> = HashMap::new();
@@ -464,9 +581,10 @@ impl Book {
     }
 
     /// An operator gives a key its whole quota again.
-    pub(super) fn reset(&self, id: Id) {
+    pub(super) fn reset(&self, id: Id, span: Span) {
         let mut shard = self.shard(id);
         if let Some(entry) = shard.entries.get_mut(&id) {
+            entry.enter(span);
             // What was charged since it was written counts.
             entry.used = u64::try_from(entry.pending).unwrap_or(0);
         }

@@ -24,12 +24,16 @@ pub const EVERY: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long an operator waits.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long rows stay after their period: a clock that went ahead may come back.
+/// How long rows stay after their period, at most: a clock that went ahead may come back.
 const KEPT_S: u64 = 86_400;
+/// So far the clock may go off in a second before it is said to jump, seconds.
+const JUMP_S: u64 = 60;
+/// How long nothing is dropped after a start or a jump: the clock may be wrong, and come back.
+const HELD: Duration = Duration::from_secs(3600);
 /// Pages of 4 KiB that the file may have: 4 GiB.
 const MAX_PAGES: u32 = 1_048_576;
 /// What the file says of its own form.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 
 const SCHEMA: &str = "
     BEGIN IMMEDIATE;
@@ -40,13 +44,15 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS used_end ON used (end_s);
     CREATE TABLE IF NOT EXISTS last (version INTEGER NOT NULL);
     INSERT INTO last SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM last);
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
     COMMIT;";
+/// Rows of which nobody asks any more: a day after their period, or two periods if that is less.
+const ENDED: &str = "DELETE FROM used WHERE end_s <= ?1 AND (end_s <= ?2 OR end_s + 2 * (end_s - start_s) <= ?1)";
 const COLUMNS: &str = "id, scope, name, kind, whose, start_s, end_s, used, sum, version";
 
 enum Job {
     Begin(SyncSender<()>),
-    Reset(Vec<Id>, SyncSender<Result<(), String>>),
+    Reset(Id, Span, SyncSender<Result<(), String>>),
 }
 
 /// The file and the thread that writes it.
@@ -101,13 +107,13 @@ impl Disk {
         self.send(Job::Begin(answer)) && answered.recv_timeout(PATIENCE).is_ok()
     }
 
-    /// Gives keys their whole quota again, on disk first.
+    /// Gives a key its whole quota of a period again, on disk first.
     ///
     /// # Errors
     /// In words: it did not happen.
-    pub fn reset(&self, ids: Vec<Id>) -> Result<(), String> {
+    pub fn reset(&self, id: Id, span: Span) -> Result<(), String> {
         let (answer, answered) = sync_channel(1);
-        if !self.send(Job::Reset(ids, answer)) {
+        if !self.send(Job::Reset(id, span, answer)) {
             return Err("the disk has too much to do; try again".to_owned());
         }
         answered.recv_timeout(PATIENCE).unwrap_or_else(|_| Err("the disk does not answer; look at `yett quota` again".to_owned()))
@@ -131,6 +137,10 @@ fn connect(file: &Path) -> Result<Connection, String> {
         );
     }
     let checked = || -> rusqlite::Result<String> {
+        if form == 1 {
+            // Its keys did not know the periods.
+            connection.execute_batch("DROP TABLE used")?;
+        }
         if form != FORM {
             connection.execute_batch(SCHEMA)?;
         }
@@ -160,6 +170,27 @@ fn is_empty(file: &Path) -> bool {
     })
 }
 
+/// Compares the clock of the machine with one that nobody sets.
+#[derive(Debug)]
+pub(super) struct Watch {
+    wall_s: u64,
+    at: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(wall_s: u64, at: Instant) -> Self {
+        Self { wall_s, at }
+    }
+
+    /// Seconds by which it has jumped since it was looked at last, if it has.
+    pub(super) fn jumped(&mut self, wall_s: u64, at: Instant) -> Option<i64> {
+        let expected = self.wall_s.saturating_add(at.saturating_duration_since(self.at).as_secs());
+        let by_s = i64::try_from(wall_s).ok()?.checked_sub(i64::try_from(expected).ok()?)?;
+        (self.wall_s, self.at) = (wall_s, at);
+        (by_s.unsigned_abs() > JUMP_S).then_some(by_s)
+    }
+}
+
 /// The thread's side.
 struct Desk {
     connection: Connection,
@@ -174,6 +205,7 @@ struct Desk {
 impl Desk {
     fn run(mut self, jobs: &Receiver<Job>) {
         let (mut began, mut swept, mut next) = (false, Instant::now(), Instant::now());
+        let (mut watch, mut held) = (Watch::new(now_s(), Instant::now()), Instant::now() + HELD);
         loop {
             let job = jobs.recv_timeout(next.saturating_duration_since(Instant::now()));
             let Some(shared) = self.shared.upgrade() else { return };
@@ -183,8 +215,8 @@ impl Desk {
                     self.begin(&shared);
                     let _ = answer.send(());
                 }
-                Ok(Job::Reset(ids, answer)) => {
-                    let _ = answer.send(self.reset(&shared.quotas, &ids));
+                Ok(Job::Reset(id, span, answer)) => {
+                    let _ = answer.send(self.reset(&shared.quotas, id, span));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -202,20 +234,27 @@ impl Desk {
                     told(&shared);
                 }
             }
+            if let Some(by_s) = watch.jumped(now_s(), Instant::now()) {
+                held = Instant::now() + HELD;
+                shared.quotas.hold_until(held);
+                shared.events.push("warning", "clock_jumped", &[("by_s", &by_s.to_string())]);
+            }
             if began && swept.elapsed() >= SWEEP {
                 swept = Instant::now();
                 let now_s = now_s();
                 shared.quotas.sweep(now_s);
-                let old = number(now_s.saturating_sub(KEPT_S));
-                // What cannot be deleted now is deleted later; it counts no more.
-                let _ = self.connection.execute("DELETE FROM used WHERE end_s <= ?1", [old]);
+                if held <= Instant::now() {
+                    // What cannot be deleted now is deleted later; it counts no more.
+                    let (now, old) = (number(now_s), number(now_s.saturating_sub(KEPT_S)));
+                    let _ = self.connection.execute(ENDED, [now, old]);
+                }
             }
         }
     }
 
     /// What is there counts; what is in memory and not there is to be written.
     fn begin(&mut self, shared: &Shared) {
-        match rows(&self.connection, -1, now_s()) {
+        match rows(&self.connection, -1) {
             Ok((found, version)) => {
                 self.version = version;
                 shared.quotas.move_to(found, now_s());
@@ -227,7 +266,7 @@ impl Desk {
     /// Adds what was used since, and reads what other processes added.
     fn write(&mut self, shared: &Shared) {
         let now_s = now_s();
-        let unwritten = shared.quotas.unwritten(now_s);
+        let unwritten = shared.quotas.unwritten();
         if !unwritten.is_empty() {
             shared.quotas.set_unwritten(Some(clock::monotonic_ns() / 1_000_000));
         }
@@ -266,15 +305,15 @@ impl Desk {
                 add(&transaction, row, version)?;
             }
         }
-        let (found, version) = rows(&transaction, self.version, now_s())?;
+        let (found, version) = rows(&transaction, self.version)?;
         transaction.commit()?;
         self.version = version;
         self.data_version = data_version;
         Ok(found)
     }
 
-    fn reset(&mut self, book: &Book, ids: &[Id]) -> Result<(), String> {
-        let unwritten = book.unwritten(now_s());
+    fn reset(&mut self, book: &Book, id: Id, span: Span) -> Result<(), String> {
+        let unwritten = book.unwritten();
         let refuse = |error: Failed| format!("it cannot be written, so nothing was reset: {error}");
         match self.exchange(&unwritten) {
             Ok(found) => {
@@ -286,19 +325,17 @@ impl Desk {
                 return Err(refuse(error));
             }
         }
-        self.zero(ids).map_err(refuse)?;
-        ids.iter().for_each(|id| book.reset(*id));
+        self.zero(id, span).map_err(refuse)?;
+        book.reset(id, span);
         Ok(())
     }
 
-    fn zero(&mut self, ids: &[Id]) -> Result<(), Failed> {
+    fn zero(&mut self, id: Id, span: Span) -> Result<(), Failed> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = next_version(&transaction)?;
-        for id in ids {
-            if let Some(mut row) = find(&transaction, *id)? {
-                row.entry.used = 0;
-                put(&transaction, &row, version)?;
-            }
+        if let Some(mut row) = find(&transaction, id, span)? {
+            row.entry.used = 0;
+            put(&transaction, &row, version)?;
         }
         Ok(transaction.commit()?)
     }
@@ -328,7 +365,7 @@ impl std::fmt::Display for Failed {
 }
 
 /// Logs the thresholds that were passed.
-fn told(shared: &Shared) {
+pub(super) fn told(shared: &Shared) {
     for one in shared.quotas.warnings() {
         let (used, amount) = one.used;
         let fields: [(&'static str, &str); 8] = [
@@ -358,7 +395,7 @@ fn next_version(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
     transaction.query_row("UPDATE last SET version = version + 1 RETURNING version", [], |row| row.get(0))
 }
 
-/// Adds what a row has to be written to what is there, as [`Entry::enter`] does in memory.
+/// Adds what a row has to be written to what is there of its period.
 fn add(transaction: &Transaction<'_>, row: &Row, version: i64) -> Result<(), Failed> {
     let added = row.entry.pending;
     let fresh = || {
@@ -366,11 +403,10 @@ fn add(transaction: &Transaction<'_>, row: &Row, version: i64) -> Result<(), Fai
         entry.used = u64::try_from(added).unwrap_or(0);
         Row { id: row.id, entry }
     };
-    let whole = match find(transaction, row.id)? {
+    let whole = match find(transaction, row.id, row.entry.span)? {
         None => fresh(),
         Some(mut there) => {
             there.entry.pending = 0;
-            there.entry.enter(row.entry.span);
             there.entry.used = there.entry.used.saturating_add_signed(added);
             there
         }
@@ -383,26 +419,28 @@ fn put(transaction: &Transaction<'_>, row: &Row, version: i64) -> rusqlite::Resu
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let Entry { names, by, whose, span, used, .. } = &row.entry;
     let (start, end, used) = (number(span.start_s), number(span.end_s), number(*used));
-    let id = row.id.to_be_bytes();
+    let id = stored(row.id, span.start_s).to_be_bytes();
     let sum = sum(&id, [&names.scope, &names.name, by, whose], [start, end, used]);
     let values = params![&id[..], &*names.scope, &*names.name, &**by, &**whose, start, end, used, sum, version];
     transaction.prepare(sql)?.execute(values).map(drop)
 }
 
-fn find(connection: &Connection, id: Id) -> Result<Option<Row>, Failed> {
+/// A key has a row for each of its periods.
+fn stored(id: Id, start_s: u64) -> Id {
+    id.wrapping_add(start_s.into())
+}
+
+fn find(connection: &Connection, id: Id, span: Span) -> Result<Option<Row>, Failed> {
+    let id = stored(id, span.start_s);
     let sql = format!("SELECT {COLUMNS} FROM used WHERE id = ?1");
     let found = connection.prepare(&sql)?.query_row([&id.to_be_bytes()[..]], |row| Ok(read(row))).optional()?;
     found.map(|row| row.map(|(row, _)| row)).transpose()
 }
 
-/// Rows that are newer than a version and whose period has not ended, and the newest version.
-fn rows(connection: &Connection, version: i64, now_s: u64) -> Result<(Vec<Row>, i64), Failed> {
+/// Rows that are newer than a version, and the newest version.
+fn rows(connection: &Connection, version: i64) -> Result<(Vec<Row>, i64), Failed> {
     let mut found = Vec::new();
-    let newest = each(connection, version, |row| {
-        if row.entry.span.end_s > now_s {
-            found.push(row);
-        }
-    })?;
+    let newest = each(connection, version, |row| found.push(row))?;
     Ok((found, newest))
 }
 
@@ -431,8 +469,18 @@ fn read(row: &rusqlite::Row<'_>) -> Result<(Row, i64), Failed> {
     let [start_s, end_s, used] = numbers.map(|value| u64::try_from(value).unwrap_or(0));
     let [scope, name, by, whose] = texts;
     let names = Names { scope: scope.into(), name: name.into() };
-    let entry = Entry { names, by: by.into(), whose: whose.into(), span: Span { start_s, end_s }, used, pending: 0 };
-    Ok((Row { id: Id::from_be_bytes(id), entry }, row.get(9)?))
+    let entry = Entry {
+        names,
+        by: by.into(),
+        whose: whose.into(),
+        span: Span { start_s, end_s },
+        used,
+        pending: 0,
+        kept: true,
+        others: Vec::new(),
+    };
+    let id = Id::from_be_bytes(id).wrapping_sub(start_s.into());
+    Ok((Row { id, entry }, row.get(9)?))
 }
 
 fn sum(id: &[u8; 16], texts: [&str; 4], numbers: [i64; 3]) -> i64 {

@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::book::{Book, Names, Place};
-use super::disk::Disk;
-use super::period::Span;
+use super::disk::{Disk, Watch};
+use super::period::{Periods, Span};
 use super::{Quotas, desk};
 use crate::exchange::{ConnectionInfo, Exchange, Now, Refusal};
 use crate::filters::authorize::Ask;
 use crate::filters::authorize::condition::{Readable, RouteFacts};
-use crate::filters::rate_limit::{Classes, Reports};
+use crate::filters::rate_limit::{Classes, Reports, Sharing};
 use crate::ir;
 use crate::principal::{AuthenticationMethod, Principal};
 use crate::reason::Reason;
@@ -36,12 +36,13 @@ fn spec(name: &str, amount: u64, period: ir::Period) -> ir::Quota {
         except: vec![],
         warn: vec![],
         idempotency: None,
+        shared: false,
         state_loss: ir::QuotaLoss::Refuse,
     }
 }
 
 fn build(book: &Arc<Book>, specs: &[ir::Quota]) -> Quotas {
-    Quotas::build(specs, &[], book, Some(&Readable::default())).unwrap()
+    Quotas::build(specs, &[], book, &Arc::new(Sharing::new(1000)), Some(&Readable::default())).unwrap()
 }
 
 fn partner(name: &str) -> Principal {
@@ -61,7 +62,8 @@ fn ask_at(quotas: &Quotas, who: &str, classes: Classes, now: Now) -> (Result<(),
     let route = RouteFacts::default();
     let ask = Ask { principal: &principal, exchange: &exchange, route: &route, now };
     let mut reports = Reports::new();
-    let result = quotas.look(&exchange, Some(&ask), || classes, now, &mut reports).and_then(|c| c.take(now, &mut reports));
+    let result =
+        quotas.look(&exchange, Some(&ask), || classes, true, now, &mut reports).and_then(|c| c.take(false, now, &mut reports));
     (result, reports)
 }
 
@@ -70,7 +72,7 @@ fn passes(quotas: &Quotas, who: &str, now: Now) -> bool {
 }
 
 fn place(names: &Names, id: u128) -> Place<'_> {
-    Place { id, others: 7 << 64, names }
+    Place { id, others: 7 << 64, names, kept: true }
 }
 
 fn names() -> Names {
@@ -115,7 +117,8 @@ fn a_class_has_an_amount_of_its_own() {
     let class = ir::AuthorizeRule { source: "batch".into(), ..ir::AuthorizeRule::default() };
     let batch = ir::Quota { class: Some("batch".into()), ..spec("q.batch", 1, ir::Period::Day) };
     let others = ir::Quota { except: vec!["batch".into()], ..spec("q", 2, ir::Period::Day) };
-    let quotas = Quotas::build(&[others, batch], &[class], &book, Some(&Readable::default())).unwrap();
+    let quotas =
+        Quotas::build(&[others, batch], &[class], &book, &Arc::new(Sharing::new(1000)), Some(&Readable::default())).unwrap();
     let inside = Classes { maybe_in: 1, maybe_out: 0 };
     let unclear = Classes { maybe_in: 1, maybe_out: 1 };
     let now = at(20 * DAY_S);
@@ -151,7 +154,8 @@ fn a_changed_amount_counts_at_once_and_use_is_kept() {
     let more = build(&book, &[spec("q", 4, ir::Period::Day)]);
     assert_eq!((0..3).filter(|_| passes(&more, "acme", now)).count(), 1);
     let month = build(&book, &[spec("q", 4, ir::Period::Month)]);
-    assert!(!passes(&month, "acme", now), "a longer period keeps what was used in it");
+    assert!(passes(&month, "acme", now), "another period is another quota");
+    assert!(!passes(&more, "acme", now), "and does not begin this one anew");
 }
 
 #[test]
@@ -190,16 +194,19 @@ fn keys_of_one_quota_do_not_take_the_places_of_another() {
     book.set_keys(100);
     let who = || ("header".into(), "x".into());
     for id in 0..1000 {
-        let _ = book.charge(&Place { id, others: 7 << 64, names: &crowd }, span, 1, 1, who);
+        let _ = book.charge(&Place { id, others: 7 << 64, names: &crowd, kept: true }, span, 1, 1, who);
     }
     assert_eq!(book.size().0, 50);
     for id in 2000..2050 {
-        assert!(book.charge(&Place { id, others: 8 << 64, names: &partners }, span, 1, 1, who).is_ok(), "{id}");
+        assert!(book.charge(&Place { id, others: 8 << 64, names: &partners, kept: true }, span, 1, 1, who).is_ok(), "{id}");
     }
     assert_eq!(book.size().0, 100);
     book.sweep(100);
     assert_eq!(book.size().0, 0);
-    assert!(book.charge(&Place { id: 1, others: 7 << 64, names: &crowd }, Span { start_s: 100, end_s: 200 }, 1, 1, who).is_ok());
+    assert!(
+        book.charge(&Place { id: 1, others: 7 << 64, names: &crowd, kept: true }, Span { start_s: 100, end_s: 200 }, 1, 1, who)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -266,9 +273,19 @@ impl Process {
     }
 }
 
-/// A period that does not end during the test.
+/// A zone whose month does not end during the test, and that month.
+fn here() -> (&'static str, Span) {
+    static HERE: OnceLock<(&str, Span)> = OnceLock::new();
+    *HERE.get_or_init(|| {
+        let now_ms = crate::server::clock::now().unix_ms;
+        let of = |zone| (zone, Periods::build(ir::Period::Month, zone).unwrap().at(now_ms));
+        let utc = of("UTC");
+        if utc.1.end_s > now_ms / 1000 + 3600 { utc } else { of("America/Los_Angeles") }
+    })
+}
+
 fn today() -> Span {
-    Span { start_s: 1_000, end_s: 4_000_000_000 }
+    here().1
 }
 
 fn eventually(holds: impl Fn() -> bool) {
@@ -313,8 +330,7 @@ fn a_reset_is_on_disk_and_in_the_other_process() {
     let (one, other) = (Process::new(&scratch.0), Process::new(&scratch.0));
     one.charge(1, 10);
     eventually(|| other.used(1) == 10);
-    let mut known = ir_with(&spec("q", 20, ir::Period::Day));
-    known.routes[0].quotas[0].scope = "route:a".into();
+    let known = ir_with(&ir::Quota { zone: here().0.into(), ..spec("q", 20, ir::Period::Month) });
     one.shared.quotas.configure(&known);
     let request = br#"{"by": "cli", "reset": {"quota": "q", "key": "acme"}}"#;
     let answer = desk::serve(&one.shared, request);
@@ -386,4 +402,94 @@ fn ir_with(quota: &ir::Quota) -> ir::Ir {
     let mut document: ir::Ir = serde_json::from_slice(document).unwrap();
     document.routes[0].quotas = vec![quota.clone()];
     document
+}
+
+#[test]
+fn a_clock_that_goes_forth_and_back_gives_nothing_again() {
+    let quotas = build(&Arc::default(), &[spec("q", 3, ir::Period::Day)]);
+    let (real, wrong) = (at(30 * DAY_S), at(60 * DAY_S));
+    assert!((0..3).all(|_| passes(&quotas, "acme", real)));
+    assert!((0..2).all(|_| passes(&quotas, "acme", wrong)), "nobody can tell which of them is right");
+    for _ in 0..3 {
+        assert!(!passes(&quotas, "acme", real));
+        assert!(!passes(&quotas, "acme", at(29 * DAY_S)), "and an older one that is not known has what was used later");
+        assert!(!passes(&quotas, "acme", real));
+    }
+    assert_eq!((0..9).filter(|_| passes(&quotas, "acme", wrong)).count(), 1, "what was used there stays used there");
+    assert!(!passes(&quotas, "acme", real));
+    assert!(passes(&quotas, "acme", at(31 * DAY_S)), "and it goes on with the next");
+}
+
+#[test]
+fn use_of_both_periods_is_on_disk_whatever_the_clock_did() {
+    let scratch = Scratch::new();
+    let process = Process::new(&scratch.0);
+    let (now, names) = (today(), names());
+    let later = Span { start_s: now.end_s, end_s: now.end_s + 86_400 * 30 };
+    let charge = |span, cost| {
+        let who = || ("partner".into(), "acme".into());
+        process.shared.quotas.charge(&place(&names, 1), span, cost, 1_000_000, who).unwrap()
+    };
+    assert_eq!([charge(now, 5), charge(later, 7), charge(now, 1), charge(later, 1)], [5, 7, 6, 8]);
+    process.stop();
+    let second = Process::new(&scratch.0);
+    assert_eq!(second.used(1), 6);
+    assert_eq!(second.shared.quotas.used(&place(&names, 1), later), 8);
+    second.stop();
+}
+
+#[test]
+fn processes_whose_clocks_differ_do_not_wipe_each_others_use() {
+    let scratch = Scratch::new();
+    let (right, wrong) = (Process::new(&scratch.0), Process::new(&scratch.0));
+    let names = names();
+    let later = Span { start_s: today().end_s, end_s: today().end_s + 86_400 * 30 };
+    assert_eq!(right.charge(1, 10), 10);
+    eventually(|| wrong.used(1) == 10);
+    let who = || ("partner".into(), "acme".into());
+    assert_eq!(wrong.shared.quotas.charge(&place(&names, 1), later, 4, 100, who), Ok(4));
+    right.charge(1, 1);
+    eventually(|| right.shared.quotas.used(&place(&names, 1), later) == 4);
+    assert_eq!(right.used(1), 11);
+    right.stop();
+    wrong.stop();
+    assert_eq!(Process::new(&scratch.0).used(1), 11);
+}
+
+#[test]
+fn a_jump_of_the_clock_is_seen() {
+    let start = Instant::now();
+    let mut watch = Watch::new(1_000, start);
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!([watch.jumped(1_001, at(1)), watch.jumped(1_061, at(1)), watch.jumped(1_062, at(2))], [None; 3]);
+    assert_eq!(watch.jumped(2_678_400 + 1_063, at(3)), Some(2_678_400));
+    assert_eq!(watch.jumped(2_678_400 + 1_064, at(4)), None);
+    assert_eq!(watch.jumped(1_065, at(5)), Some(-2_678_400));
+    assert_eq!(watch.jumped(1_065 + 7_200, at(7_205)), None, "as long as it took");
+}
+
+#[test]
+fn a_reset_is_of_exactly_one_key() {
+    let scratch = Scratch::new();
+    let process = Process::new(&scratch.0);
+    let shared = &process.shared;
+    shared.quotas.configure(&ir_with(&ir::Quota { zone: here().0.into(), ..spec("q", 20, ir::Period::Month) }));
+    let names = names();
+    let long = format!("{}…", "x".repeat(120));
+    for (id, cost) in [(1, 3), (2, 4)] {
+        let who = || ("partner".into(), long.as_str().into());
+        shared.quotas.charge(&place(&names, id), today(), cost, 20, who).unwrap();
+    }
+    let used = |id| shared.quotas.used(&place(&names, id), today());
+    let reset = |key: &str| {
+        let request = serde_json::json!({"by": "cli", "reset": {"quota": "q", "key": key}});
+        desk::serve(shared, request.to_string().as_bytes())
+    };
+    let answer = reset(&long);
+    assert_eq!(answer["reset"].as_bool(), Some(false));
+    let ids = [1, 2].map(crate::store::limits::use_name);
+    assert!(ids.iter().all(|id| answer["problem"].as_str().unwrap().contains(id)), "{answer}");
+    assert_eq!((used(1), used(2)), (3, 4));
+    assert_eq!(reset(&ids[1])["used_before"].as_u64(), Some(4));
+    assert_eq!((used(1), used(2)), (3, 0));
 }

@@ -116,13 +116,19 @@ fn caller<'a>(key: &ir::LimitKey, principal: &'a Principal) -> Whom<'a> {
     }
 }
 
-/// The beginning of the digests of a quota.
+/// The beginning of the digests of a quota. Its period and zone are parts of it: instances that have others would begin each
+/// other's periods anew.
 #[must_use]
-pub fn begin(scope: &str, name: &str) -> Context {
+pub fn begin(parts: &[&[u8]; 4]) -> Context {
     let mut digest = Context::new(&SHA256);
-    part(&mut digest, scope.as_bytes());
-    part(&mut digest, name.as_bytes());
+    parts.iter().for_each(|one| part(&mut digest, one));
     digest
+}
+
+/// What a quota is: its scope, name, period and zone.
+#[must_use]
+pub fn parts(spec: &ir::Quota) -> [&[u8]; 4] {
+    [spec.scope.as_bytes(), spec.name.as_bytes(), spec.period.as_str().as_bytes(), spec.zone.as_bytes()]
 }
 
 /// The place that keys without one share.
@@ -178,15 +184,18 @@ mod tests {
 
     #[test]
     fn the_digest_is_the_same_for_ever() {
-        let quota = begin("group:orders", "per-partner");
+        let quota = begin(&[b"group:orders", b"per-partner", b"month", b"UTC"]);
         let acme = partner("acme");
-        assert_eq!(caller(&LimitKey::Partner, &acme).id(&quota), 0x7c29_6c6a_a475_9ed0_266d_aa33_6e79_a646);
-        assert_ne!(caller(&LimitKey::Partner, &acme).id(&begin("group:orders", "per-partne")), others(&quota));
+        assert_eq!(caller(&LimitKey::Partner, &acme).id(&quota), 0xf497_249a_071e_c5e4_983c_ef7c_1fde_ee89);
+        assert_ne!(
+            caller(&LimitKey::Partner, &acme).id(&begin(&[b"group:orders", b"per-partne", b"month", b"UTC"])),
+            others(&quota)
+        );
     }
 
     #[test]
     fn kinds_and_parts_do_not_run_into_each_other() {
-        let quota = begin("route:a", "q");
+        let quota = begin(&[b"route:a", b"q", b"day", b"UTC"]);
         let acme = partner("acme");
         let ids = [
             caller(&LimitKey::Partner, &acme).id(&quota),
@@ -213,7 +222,7 @@ mod tests {
 
     #[test]
     fn principals_are_those_of_other_limits() {
-        let quota = begin("route:a", "q");
+        let quota = begin(&[b"route:a", b"q", b"day", b"UTC"]);
         let machine = |subject: &str| Principal {
             subject: subject.into(),
             client: Some("reports".into()),
@@ -232,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_shown_has_no_credential_and_leads_no_terminal_astray() {
         let header = Whom::Header(vec![b"yett_secret"]);
-        assert!(!header.text(header.id(&begin("route:a", "q"))).contains("secret"));
+        assert!(!header.text(header.id(&begin(&[b"route:a", b"q", b"day", b"UTC"]))).contains("secret"));
         let bound = Principal { credential: Some([0xff; 32]), ..partner("acme") };
         assert!(caller(&LimitKey::Token, &bound).text(1 << 64).contains("sha256:"));
         assert_eq!(printable("a\u{1b}[31m\n\u{202e}ü"), "a\\u{1b}[31m\\u{a}\\u{202e}ü");

@@ -61,6 +61,8 @@ pub struct Asked {
     pub at: Now,
     /// All of it is charged, or none.
     pub charges: Box<[limits::Charge]>,
+    /// And so are these quotas.
+    pub uses: Box<[limits::Use]>,
 }
 
 impl Asked {
@@ -95,6 +97,23 @@ enum Answer {
     Here,
 }
 
+impl Answered {
+    /// What the store said, if it did.
+    #[must_use]
+    pub fn charged(&self) -> Option<&Charged> {
+        match &self.answer {
+            Answer::Charged(charged) => Some(charged),
+            _ => None,
+        }
+    }
+
+    /// Whether the store was asked, or ought to have been, and said nothing.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.answer, Answer::Lost | Answer::Crowded)
+    }
+}
+
 /// What came of a question, left by the server.
 #[derive(Debug)]
 pub struct Answered {
@@ -114,7 +133,7 @@ impl Charge<'_> {
 
 impl RateLimits {
     /// Charges a request to every limit that applies, or to none. Where the shared store has to be asked, that is said, and
-    /// this is called again with what came of it.
+    /// this is called again with what came of it; `also` says that it is asked of something else, and nothing is charged before.
     ///
     /// # Errors
     /// The refusal of the limit that takes longest to have room again; or that the store did not answer.
@@ -124,9 +143,11 @@ impl RateLimits {
         ask: Option<&Ask<'_>>,
         now: Now,
         answered: Option<&Answered>,
+        also: bool,
         reports: &mut Reports,
     ) -> Result<Option<Asked>, Refusal> {
-        if !self.is_shared() {
+        let first = also && answered.is_none();
+        if !self.is_shared() && !first {
             return self.charge(exchange, ask, now, reports).map(|()| None);
         }
         let (mut here, there): (Charges<'_>, Charges<'_>) =
@@ -135,8 +156,9 @@ impl RateLimits {
         let (free, there): (Charges<'_>, Charges<'_>) = there.into_iter().partition(|one| one.free);
         let now_ns = now.monotonic_ns;
         match answered.map(|answered| &answered.answer) {
-            _ if there.is_empty() => charge_here(&mut here, now_ns, reports)?,
-            None => match pay(&there, now_ns) {
+            _ if there.is_empty() && !first => charge_here(&mut here, now_ns, reports)?,
+            // Where the store is asked in any case, nothing is taken from what was leased.
+            None => match if first { None } else { pay(&there, now_ns) } {
                 Some(paid) => {
                     if let Err(refusal) = charge_here(&mut here, now_ns, reports) {
                         there.iter().for_each(|one| unspend(one, now_ns));
@@ -151,7 +173,7 @@ impl RateLimits {
                     refused_here(&here, &there, now_ns, reports)?;
                     let key = |one: &Charge<'_>| one.asked(exchange, ask);
                     let charges = there.iter().map(key).collect::<Option<_>>().ok_or(Reason::Internal)?;
-                    return Ok(Some(Asked { at: now, charges }));
+                    return Ok(Some(Asked { at: now, charges, uses: Box::default() }));
                 }
             },
             Some(Answer::Here) => {

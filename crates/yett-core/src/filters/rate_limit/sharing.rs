@@ -224,7 +224,7 @@ impl Sharing {
     fn leased(&self, refill: &Refill, answer: Result<Charged, Unavailable>, asked_ns: u64) {
         let Refill { bucket, charge } = refill;
         match answer {
-            Ok(Charged { granted, ahead_ns }) => {
+            Ok(Charged { granted, ahead_ns, .. }) => {
                 let ahead = ahead_ns.first().copied().unwrap_or(0);
                 let wait = ahead.saturating_add(charge.cost_ns).saturating_sub(charge.depth_ns);
                 if let Some(counter) = self.leases.get(usize::from(!granted)) {
@@ -313,7 +313,7 @@ async fn fetch(shared: Weak<Shared>, mut waiting: mpsc::Receiver<Refill>) {
     while let Some(refill) = waiting.recv().await {
         let Some(here) = shared.upgrade() else { return };
         let asked = clock::now();
-        let reply = here.stores.main().charge(std::slice::from_ref(&refill.charge));
+        let reply = here.stores.main().charge(std::slice::from_ref(&refill.charge), &[]);
         here.service_runtime.clone().spawn(async move {
             let answer = reply.await;
             note(&here, answer.as_ref().map(drop).map_err(|why| *why), clock::now());
@@ -335,6 +335,8 @@ fn place(key: u64, groups: usize) -> Option<usize> {
 mod tests {
     use super::{Refill, Sharing, TELL_NS, UNDER_WAY_NS};
     use crate::filters::limit_table::mix;
+    use smallvec::SmallVec;
+
     use crate::store::limits::{Charge, Charged};
     use crate::store::{Key, Space, Unavailable};
 
@@ -349,11 +351,11 @@ mod tests {
     }
 
     fn granted(ahead_ns: u64) -> Result<Charged, Unavailable> {
-        Ok(Charged { granted: true, ahead_ns: [ahead_ns].into_iter().collect() })
+        Ok(Charged { granted: true, ahead_ns: [ahead_ns].into_iter().collect(), used: SmallVec::new() })
     }
 
     fn refused(ahead_ns: u64) -> Result<Charged, Unavailable> {
-        Ok(Charged { granted: false, ahead_ns: [ahead_ns].into_iter().collect() })
+        Ok(Charged { granted: false, ahead_ns: [ahead_ns].into_iter().collect(), used: SmallVec::new() })
     }
 
     #[test]

@@ -76,37 +76,16 @@ impl Form {
     /// # Errors
     /// See [`Fault`].
     pub fn multipart(&self, data: &[u8], boundary: &str) -> Result<Value, Fault> {
-        if boundary.is_empty() || boundary.len() > 70 || !boundary.bytes().all(is_boundary) || boundary.ends_with(' ') {
-            return Err(Fault::Malformed("the boundary cannot be one"));
-        }
-        let delimiter = format!("\r\n--{boundary}");
-        let finder = memchr::memmem::Finder::new(delimiter.as_bytes());
-        let first = delimiter.as_bytes().get(2..).unwrap_or_default();
-        let mut rest = data.strip_prefix(first).ok_or(Fault::Malformed("it does not begin with its boundary"))?;
         let mut found = Found::new(self);
-        loop {
-            if let Some(end) = rest.strip_prefix(b"--") {
-                return match end {
-                    b"" | b"\r\n" => Ok(Value::Object(found.map)),
-                    _ => Err(Fault::Malformed("something follows its end")),
-                };
-            }
-            let inner = rest.strip_prefix(b"\r\n").ok_or(Fault::Malformed("a boundary does not end its line"))?;
-            let end = finder.find(inner).ok_or(Fault::Malformed("its last boundary is missing"))?;
-            let (part, after) = inner.split_at_checked(end).unwrap_or((inner, b""));
-            self.part(part, &mut found)?;
-            rest = after.get(delimiter.len()..).unwrap_or_default();
-        }
+        parts(data, boundary, |part| self.part(part, &mut found))?;
+        Ok(Value::Object(found.map))
     }
 
     fn part(&self, part: &[u8], found: &mut Found<'_>) -> Result<(), Fault> {
-        let end = memchr::memmem::find(part, b"\r\n\r\n").ok_or(Fault::Malformed("a part has no head"))?;
-        let (head, body) = part.split_at_checked(end).unwrap_or((part, b""));
-        if head.len() > HEAD_BYTES {
-            return Err(Fault::Malformed("the head of a part is too long"));
+        let (head, body) = Head::of_part(part)?;
+        if head.file.as_deref().is_some_and(leads_elsewhere) {
+            return Err(Fault::Malformed("the head of a part cannot be read"));
         }
-        let head = Head::read(head).ok_or(Fault::Malformed("the head of a part cannot be read"))?;
-        let body = body.get(4..).unwrap_or_default();
         let wrong = |detail: String| Fault::Part(FieldError::of("part", &head.name, detail));
         let field = self.field(&head.name);
         let kind = head.content_type.as_ref().map_or("text/plain", |kind| &*kind.essence);
@@ -119,7 +98,7 @@ impl Form {
             }
         }
         match field {
-            _ if field.map_or(self.loose && head.file, |field| field.file) => {
+            _ if field.map_or(self.loose && head.file.is_some(), |field| field.file) => {
                 if body.len() as u64 > self.bounds.file {
                     return Err(Fault::TooMuch(FieldError::of(
                         "part",
@@ -129,7 +108,7 @@ impl Form {
                 }
                 found.value(&head.name, Value::Bool(true))
             }
-            _ if head.file => Err(wrong("may not be a file".to_owned())),
+            _ if head.file.is_some() => Err(wrong("may not be a file".to_owned())),
             Some(field) if field.json => {
                 if json::scan(body, &self.json).is_err() {
                     return Err(wrong("has to be JSON, within the bounds".to_owned()));
@@ -142,6 +121,33 @@ impl Form {
                 found.text(&head.name, text)
             }
         }
+    }
+}
+
+/// Hands over what stands between the boundaries.
+///
+/// # Errors
+/// It is no such body, or what `each` says.
+pub fn parts(data: &[u8], boundary: &str, mut each: impl FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    if boundary.is_empty() || boundary.len() > 70 || !boundary.bytes().all(is_boundary) || boundary.ends_with(' ') {
+        return Err(Fault::Malformed("the boundary cannot be one"));
+    }
+    let delimiter = format!("\r\n--{boundary}");
+    let finder = memchr::memmem::Finder::new(delimiter.as_bytes());
+    let first = delimiter.as_bytes().get(2..).unwrap_or_default();
+    let mut rest = data.strip_prefix(first).ok_or(Fault::Malformed("it does not begin with its boundary"))?;
+    loop {
+        if let Some(end) = rest.strip_prefix(b"--") {
+            return match end {
+                b"" | b"\r\n" => Ok(()),
+                _ => Err(Fault::Malformed("something follows its end")),
+            };
+        }
+        let inner = rest.strip_prefix(b"\r\n").ok_or(Fault::Malformed("a boundary does not end its line"))?;
+        let end = finder.find(inner).ok_or(Fault::Malformed("its last boundary is missing"))?;
+        let (part, after) = inner.split_at_checked(end).unwrap_or((inner, b""));
+        each(part)?;
+        rest = after.get(delimiter.len()..).unwrap_or_default();
     }
 }
 
@@ -192,13 +198,36 @@ impl<'f> Found<'f> {
 }
 
 /// The head of a part (RFC 7578 section 4.2).
-struct Head {
-    name: String,
-    file: bool,
-    content_type: Option<ContentType>,
+#[derive(Debug)]
+pub struct Head {
+    /// Its name.
+    pub name: String,
+    /// The name of the file that it is, if it is one.
+    pub file: Option<String>,
+    /// What it says it is.
+    pub content_type: Option<ContentType>,
+}
+
+/// A name of a file that leads elsewhere is no name.
+fn leads_elsewhere(name: &str) -> bool {
+    name.contains(['/', '\\', '\0']) || name == ".." || name == "."
 }
 
 impl Head {
+    /// The head of a part, and its body.
+    ///
+    /// # Errors
+    /// It is too long, or anything that two readers could read differently.
+    pub fn of_part(part: &[u8]) -> Result<(Self, &[u8]), Fault> {
+        let end = memchr::memmem::find(part, b"\r\n\r\n").ok_or(Fault::Malformed("a part has no head"))?;
+        let (head, body) = part.split_at_checked(end).unwrap_or((part, b""));
+        if head.len() > HEAD_BYTES {
+            return Err(Fault::Malformed("the head of a part is too long"));
+        }
+        let head = Self::read(head).ok_or(Fault::Malformed("the head of a part cannot be read"))?;
+        Ok((head, body.get(4..).unwrap_or_default()))
+    }
+
     /// `None` for anything that two readers could read differently.
     fn read(head: &[u8]) -> Option<Self> {
         let head = std::str::from_utf8(head).ok()?;
@@ -234,12 +263,10 @@ impl Head {
             }
             rest = left;
         }
-        // A name of a file that leads elsewhere is no name.
-        let odd = |name: &String| name.contains(['/', '\\', '\0']) || name == ".." || name == ".";
-        if !rest.is_empty() || filename.as_ref().is_some_and(odd) {
+        if !rest.is_empty() {
             return None;
         }
-        Some(Self { name: name?, file: filename.is_some(), content_type })
+        Some(Self { name: name?, file: filename, content_type })
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub mod document;
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use crate::body::step;
@@ -106,6 +108,81 @@ const FEW: usize = 8;
 /// The first fault.
 pub fn scan(text: &[u8], bounds: &JsonBounds) -> Result<(), Fault> {
     listen(utf8(text)?, bounds, ())
+}
+
+/// Each string of a document, unescaped, with where it stands and whether it is a name.
+///
+/// # Errors
+/// The first fault; strings before it were heard.
+pub fn strings(text: &[u8], bounds: &JsonBounds, heard: impl FnMut(&str, &Way<'_>, bool)) -> Result<(), Fault> {
+    let text = utf8(text)?;
+    listen(text, bounds, Strings { way: Way { text, steps: SmallVec::new() }, heard }).map(drop)
+}
+
+/// The way to what is heard.
+#[derive(Debug)]
+pub struct Way<'t> {
+    text: &'t str,
+    steps: SmallVec<[Step; 16]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// So many items were begun.
+    Items(usize),
+    /// The last name of an object, where it has had one.
+    Name(Option<Text>),
+}
+
+impl<'t> Way<'t> {
+    /// As a JSON Pointer (RFC 6901).
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        let each = |one: &Step| match one {
+            Step::Items(count) => format!("/{}", count.saturating_sub(1)),
+            Step::Name(Some(name)) => step(&self.said(*name)),
+            Step::Name(None) => String::new(),
+        };
+        self.steps.iter().map(each).collect()
+    }
+
+    fn said(&self, text: Text) -> Cow<'t, str> {
+        let said = self.text.get(text.start..text.end).unwrap_or_default();
+        if text.escaped { Cow::Owned(unescaped(said.as_bytes())) } else { Cow::Borrowed(said) }
+    }
+
+    /// A value begins.
+    fn begin(&mut self) {
+        if let Some(Step::Items(count)) = self.steps.last_mut() {
+            *count += 1;
+        }
+    }
+}
+
+struct Strings<'t, F> {
+    way: Way<'t>,
+    heard: F,
+}
+
+impl<F: FnMut(&str, &Way<'_>, bool)> Listener for Strings<'_, F> {
+    fn opened(&mut self, _at: usize, object: bool) {
+        self.way.begin();
+        self.way.steps.push(if object { Step::Name(None) } else { Step::Items(0) });
+    }
+    fn closed(&mut self, _end: usize, _sorted: &[Text]) {
+        self.way.steps.pop();
+    }
+    fn string(&mut self, text: Text, name: bool) -> u32 {
+        match self.way.steps.last_mut().filter(|_| name) {
+            Some(last) => *last = Step::Name(Some(text)),
+            None => self.way.begin(),
+        }
+        (self.heard)(&self.way.said(text), &self.way, name);
+        0
+    }
+    fn scalar(&mut self, _kind: Scalar, _start: usize, _end: usize) {
+        self.way.begin();
+    }
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Fault> {

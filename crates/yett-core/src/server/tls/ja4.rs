@@ -246,7 +246,8 @@ mod tests {
         assert_eq!(found(&hello(0x0300, &[0x0a0a], Some(&[]))), "ts3i000000_000000000000_000000000000");
         let many: Vec<u16> = (1..=120).collect();
         assert!(found(&hello(0x0303, &many, None)).starts_with("t12i9900"));
-        let alpn = |name: &[u8]| found(&hello(0x0303, &[], Some(&[(16, vector(2, &vector(1, name)))])))[8..10].to_owned();
+        let alpn =
+            |name: &[u8]| found(&hello(0x0303, &[], Some(&[(16, vector(2, &vector(1, name)))]))).get(8..10).unwrap().to_owned();
         assert_eq!([alpn(b"h2"), alpn(b"http/1.1"), alpn(b"x")], ["h2", "h1", "xx"]);
         assert_eq!([alpn(&[0xab]), alpn(&[0xab, 0xcd]), alpn(&[0x30, 0xab]), alpn(b"01\xab\xcd")], ["ab", "ad", "3b", "3d"]);
     }
