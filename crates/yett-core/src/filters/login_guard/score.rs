@@ -267,8 +267,15 @@ mod tests {
 
     #[test]
     fn an_address_that_the_account_knows_answers_for_its_guesses_alone() {
-        let all =
-            Counted { address: [1e6, 1e6, 0.0], guesses: 1e6, password: 1e6, fingerprint: [1e6, 0.0], account: 1e6, route: 0.7 };
+        let all = Counted {
+            address: [1e6, 1e6, 0.0],
+            guesses: 1e6,
+            password: 1e6,
+            fingerprint: [1e6, 0.0],
+            kind_known: false,
+            account: 1e6,
+            route: 0.7,
+        };
         let score = Score::of(&all, &THRESHOLDS, true);
         assert_eq!((score.total(), score.text().as_str()), (99, "guesses 99"), "refused, and never banned");
         assert_eq!(Score::of(&Counted { guesses: 0.0, ..all }, &THRESHOLDS, true).total(), 0);
