@@ -87,7 +87,7 @@ def test_wherever_it_stands(shop: Shop) -> None:
         (gate.post("/strict/a", INJECTION.encode()), {"pointer": ""}),
         (gate.post("/strict/a", xml, [("Content-Type", "application/xml")]), {"pointer": ""}),
     ]:
-        (error,) = [one for one in shop.refuses(reply)["errors"] if "`sql`" in one["detail"]]
+        error = next(one for one in shop.refuses(reply)["errors"] if "`sql`" in one["detail"])
         assert error == {**place, "detail": error["detail"]}
         assert "`sql-tautology`" in error["detail"]
 
@@ -160,6 +160,41 @@ def test_what_cannot_be_looked_through(shop: Shop) -> None:
     shop.passes(gate.post("/lax/a", deep, JSON))
     # what was looked at until then counts
     shop.refuses(gate.post("/lax/a", json.dumps({"a": INJECTION, "b": "x" * 5000}).encode(), JSON))
+
+
+def test_the_type_of_a_body_is_no_way_around(shop: Shop) -> None:
+    gate = shop.gate
+    body = json.dumps({"a": "it's", "q": "x' or 1=1-- "}).encode()
+    for kind in ("application/json; charset=utf8", "application/json;", "text/plain", "text/json", "application/octet-stream", "a/b", None):  # fmt: skip
+        reply = gate.post("/strict/a", body, [("Content-Type", kind)] if kind else [])
+        assert shop.refuses(reply)["errors"][0]["pointer"] == "/q", kind
+    form = b"a=it's&q=x'+or+1%3D1--+"
+    for kind in ("application/x-www-form-urlencoded; charset=utf8", "text/plain", "a/b"):
+        shop.refuses(gate.post("/strict/a", form, [("Content-Type", kind)]))
+    for fields in (
+        [("Content-Type", "application/json; charset=utf-16")],
+        [*JSON, *FORM],
+        [("Content-Type", "json")],
+    ):
+        shop.refuses(gate.post("/strict/a", body, fields), "attack_undecided")
+
+
+def test_parts_that_are_hidden_in_a_form_of_their_own(shop: Shop) -> None:
+    gate = shop.gate
+    xml = [("Content-Type", "application/xml")]
+    shop.refuses(gate.post("/strict/a", b"<a b=\"1\" q='x&#39; or 1=1-- '/>", xml))
+    part = f'--b\r\nContent-Disposition: form-data; name="n"; filename=""\r\n\r\n{INJECTION}\r\n--b--\r\n'
+    shop.refuses(gate.post("/strict/a", part.encode(), PARTS))
+    # Back to the machine of the person who asks, and to nothing else inside.
+    shop.refuses(gate.get("/strict/a?redirect_uri=http%3A%2F%2F10.0.0.1%2Fcallback"))
+    shop.refuses(gate.get("/strict/a?redirect_uri=http%3A%2F%2F127.0.0.1%3A80%4010.0.0.1%2F"))
+
+
+def test_many_short_values_count_for_what_they_cost(shop: Shop) -> None:
+    body = json.dumps(["'"] * 1000).encode()
+    assert "more" in shop.refuses(shop.gate.post("/strict/a", body, JSON), "attack_undecided")["detail"]
+    shop.passes(shop.gate.post("/lax/a", body, JSON))
+    shop.passes(shop.gate.post("/lax/a", b'{"a": ', JSON))
 
 
 def test_it_comes_after_the_validation(shop: Shop) -> None:

@@ -113,7 +113,7 @@ fn what_gets_out_of_its_place_is_told_from_what_only_looks_like_it() {
     for ordinary in [
         "it's 1 or 2 = fine",
         "SELECT * FROM users WHERE name = '' OR id = 1",
-        "cd build; cat /etc/hosts | head",
+        "cd build; cat notes.txt | head",
         "f(x)(y=2)",
         "{{name}} has 7*7 apples",
         "https://203.0.113.7/x",

@@ -85,6 +85,8 @@ impl Suspicion {
 }
 
 const UNDECIDED: usize = Class::ALL.len();
+/// Bytes that a value counts for at least: a short one takes as long.
+const LEAST: usize = 16;
 
 /// How many requests looked like attacks: refused, and reported only; by class, and those that could not be looked through.
 #[derive(Debug, Default)]
@@ -188,14 +190,12 @@ impl Reading for Search<'_> {
         let filter = self.filter;
         let value = match value.get(..self.left) {
             Some(first) if value.len() > self.left => {
-                if !filter.beyond_passes {
-                    self.undecided("there is more of it than is looked through");
-                }
+                self.undecided("there is more of it than is looked through");
                 first
             }
             _ => value,
         };
-        self.left -= value.len();
+        self.left = self.left.saturating_sub(value.len().max(LEAST));
         if value.is_empty() || self.found.len() >= MOST {
             return;
         }
@@ -207,19 +207,21 @@ impl Reading for Search<'_> {
         }
         let place = site.place();
         for finding in findings.0 {
-            if self.found.len() < MOST && !self.excepted(&place, site.part(), finding) {
+            if self.found.len() < MOST && !self.excepted(&place, site.part(), finding, value) {
                 self.found.push(Suspected { finding, place: place.clone() });
             }
         }
     }
 
     fn undecided(&mut self, why: &'static str) {
-        self.undecided.get_or_insert(why);
+        if !self.filter.beyond_passes {
+            self.undecided.get_or_insert(why);
+        }
     }
 }
 
 impl Search<'_> {
-    fn excepted(&self, place: &Place, part: AttackPlace, finding: Finding) -> bool {
+    fn excepted(&self, place: &Place, part: AttackPlace, finding: Finding, value: &[u8]) -> bool {
         let name = match place {
             Place::Body(name) | Place::Parameter(_, name) => &**name,
         };
@@ -228,12 +230,22 @@ impl Search<'_> {
                 && one.classes.has(finding.class)
                 && if part == AttackPlace::Body { fits(&one.name, name) } else { *one.name == *name }
         });
-        own || is_loopback_redirect(name, finding)
+        own || (is_redirect(name, finding) && is_loopback(value))
     }
 }
 
+/// A URL of the machine that asks, and of nothing beside it.
+fn is_loopback(value: &[u8]) -> bool {
+    let hosts = [&b"http://127.0.0.1"[..], b"http://[::1]", b"http://localhost"];
+    let rest = hosts.iter().find_map(|host| {
+        let (start, rest) = value.split_at_checked(host.len())?;
+        start.eq_ignore_ascii_case(host).then_some(rest)
+    });
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b':' | b'/')) && !rest.contains(&b'@'))
+}
+
 /// Programs on a person's machine are sent back to themselves (RFC 8252 section 7.3).
-fn is_loopback_redirect(name: &str, finding: Finding) -> bool {
+fn is_redirect(name: &str, finding: Finding) -> bool {
     let name = name.rsplit('/').find(|step| !step.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(name);
     matches!(finding.rule, "ssrf-internal-address" | "ssrf-internal-host")
         && matches!(name, "redirect_uri" | "redirect_uris" | "post_logout_redirect_uri" | "post_logout_redirect_uris")

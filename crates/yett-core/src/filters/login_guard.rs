@@ -39,6 +39,8 @@ pub const WAITING: usize = 1_000;
 pub const BODY: u64 = 64 * 1024;
 /// How long such a body may take to come.
 const BODY_MS: u64 = 10_000;
+/// No bound of the guard's: the listener's hold.
+const DAY_MS: u64 = 86_400_000;
 
 /// What guarded logins count, remember and ban, for the whole process.
 #[derive(Debug, Default)]
@@ -172,6 +174,13 @@ pub struct Attempt {
     pub fingerprint: u64,
     place: Option<Place>,
     refused: bool,
+    /// Whether its method only asks: an answer to it is no success.
+    asks: bool,
+}
+
+/// Whether the method only asks for a page.
+fn only_asks(exchange: &Exchange) -> bool {
+    matches!(exchange.request.method, Method::Get | Method::Head | Method::Options)
 }
 
 impl Attempt {
@@ -259,9 +268,14 @@ impl LoginGuard {
 
     /// Whether a request is an attempt: not where it only asks for the page.
     fn is_attempt(&self, exchange: &Exchange) -> bool {
-        let asks = matches!(exchange.request.method, Method::Get | Method::Head | Method::Options);
         let names = || self.headers().any(|name| exchange.request.headers.named(name.as_bytes()).next().is_some());
-        !asks || exchange.request.framing != Framing::Empty || names()
+        !only_asks(exchange) || exchange.request.framing != Framing::Empty || names() || self.reader.is_in_query(exchange)
+    }
+
+    /// Whether a request that should only ask for the page tries something: some services read bodies and parameters with any
+    /// method, and what they answer to the others says nothing of an attempt.
+    fn is_odd(&self, exchange: &Exchange) -> bool {
+        only_asks(exchange) && (exchange.request.framing != Framing::Empty || self.reader.is_in_query(exchange))
     }
 
     /// As soon as the route is known: nobody reads a body from a banned address from which nobody has ever got in.
@@ -295,26 +309,37 @@ impl LoginGuard {
         if self.excepts(exchange.client) || !self.is_attempt(exchange) {
             return Step::Continue;
         }
+        if self.is_odd(exchange) {
+            return self.unreadable(exchange);
+        }
         if self.reader.needs_body() {
-            let limit = BODY;
             match &exchange.body {
+                // What is tried out refuses nobody: neither for a body that is too long nor for one that is slow.
+                None if self.shadow.is_some()
+                    && !matches!(exchange.request.framing, Framing::Length(length) if length <= BODY) =>
+                {
+                    return self.unreadable(exchange);
+                }
                 None => {
-                    let need = Need::Body { limit, within_ms: BODY_MS };
+                    let within_ms = if self.shadow.is_some() { DAY_MS } else { BODY_MS };
+                    let need = Need::Body { limit: BODY, within_ms };
                     return exchange.ask(need).unwrap_or_else(|| Step::Refuse(Reason::BodyMalformed.into()));
                 }
                 Some(Err(reason)) => return Step::Refuse((*reason).into()),
                 Some(Ok(_)) => {}
             }
         }
-        let Some(credentials) = self.reader.read(exchange) else {
-            self.watch.count("unreadable");
-            let refusal = Refusal { detail: Some(UNREADABLE.into()), ..Reason::LoginUnreadable.into() };
-            return match &self.shadow {
-                Some(_) => self.tried(exchange, Err(refusal)),
-                None => Step::Refuse(refusal),
-            };
-        };
+        let Some(credentials) = self.reader.read(exchange) else { return self.unreadable(exchange) };
         self.answer(exchange, credentials, now)
+    }
+
+    fn unreadable(&self, exchange: &mut Exchange) -> Step {
+        self.watch.count("unreadable");
+        let refusal = Refusal { detail: Some(UNREADABLE.into()), ..Reason::LoginUnreadable.into() };
+        match &self.shadow {
+            Some(_) => self.tried(exchange, Err(refusal)),
+            None => Step::Refuse(refusal),
+        }
     }
 
     fn answer(&self, exchange: &mut Exchange, credentials: Credentials, now: Now) -> Step {
@@ -335,6 +360,7 @@ impl LoginGuard {
             fingerprint,
             place: None,
             refused: false,
+            asks: only_asks(exchange),
         };
         if let Some(until_ms) = ban {
             return self.refuse(exchange, attempt, "banned", self.banned(until_ms.saturating_sub(now_ms)), now_ms);
@@ -351,6 +377,11 @@ impl LoginGuard {
         }
         if total >= SLOW && self.slow_ms > 0 && self.shadow.is_none() {
             attempt.place = self.logins.wait();
+            // Where there is no place, strangers may have taken them all: who did nothing of that goes on.
+            if attempt.place.is_none() && !attempt.score.is_own_doing() {
+                exchange.attempt = Some(Box::new(attempt));
+                return Step::Continue;
+            }
             if attempt.place.is_none() {
                 let refusal = self.limited(&attempt, total);
                 return self.refuse(exchange, attempt, "limited", refusal, now_ms);
@@ -393,6 +424,7 @@ impl LoginGuard {
         });
         (counted.fingerprint, attempt.new.0) =
             book.with(keys.kind, window_ms, now_ms, |entry, _| ([entry.accounts, entry.good], entry.fail_for(attempt.account)));
+        counted.kind_known = self.logins.known.has(mix(keys.kind.own), now_ms);
         if let Some(password) = keys.password {
             (counted.password, attempt.new.1) =
                 book.with(password, window_ms, now_ms, |entry, _| (entry.accounts, entry.fail_for(attempt.account)));
@@ -529,7 +561,7 @@ impl LoginGuard {
         }
         let now_ms = now.monotonic_ns / 1_000_000;
         let outcome = match (asked, told) {
-            (true, Some(Told::Passed)) => {
+            (true, Some(Told::Passed)) if !attempt.asks => {
                 self.succeed(attempt, now_ms);
                 "passed"
             }
@@ -576,6 +608,7 @@ impl LoginGuard {
         if self.kind == LoginKind::Login {
             self.logins.known.add(keys.pair.own, now_ms);
             self.logins.known.add(mix(keys.address.own), now_ms);
+            self.logins.known.add(mix(keys.kind.own), now_ms);
         }
     }
 

@@ -114,23 +114,44 @@ enum Body {
     Form,
     Multipart(Option<Box<str>>),
     Xml,
-    Text,
+    /// Whatever it looks like: many services do not ask for its type.
+    Any,
+    /// Nobody knows what the service takes it for.
+    Unknown,
 }
+
+/// Types of what is no text, which is not looked at.
+const BINARY: [&str; 11] = [
+    "image/",
+    "audio/",
+    "video/",
+    "font/",
+    "application/grpc",
+    "application/protobuf",
+    "application/x-protobuf",
+    "application/zip",
+    "application/gzip",
+    "application/pdf",
+    "application/wasm",
+];
 
 fn kind(exchange: &Exchange) -> Option<Body> {
     let mut types = exchange.request.headers.get_all(Known::ContentType);
-    // Whoever says nothing, or what cannot be read, is read as text.
-    let Some(Ok(found)) = types.next().map(ContentType::parse) else { return Some(Body::Text) };
+    let Some(value) = types.next() else { return Some(Body::Any) };
+    let value = value.strip_suffix(b";").unwrap_or(value);
+    let misspelt = value.to_ascii_lowercase().ends_with(b"charset=utf8");
+    let found = match value.strip_suffix(b"8").filter(|_| misspelt) {
+        Some(start) => ContentType::parse(&[start, b"-8"].concat()),
+        None => ContentType::parse(value),
+    };
+    let (Ok(found), None) = (found, types.next()) else { return Some(Body::Unknown) };
     Some(match &*found.essence {
         json if ContentType::is_json(json) => Body::Json,
         "application/x-www-form-urlencoded" => Body::Form,
         "multipart/form-data" => Body::Multipart(found.boundary),
         xml if xml.ends_with("+xml") || matches!(xml, "application/xml" | "text/xml") => Body::Xml,
-        "application/graphql" | "application/x-ndjson" | "application/x-yaml" | "application/yaml" | "application/javascript" => {
-            Body::Text
-        }
-        text if text.starts_with("text/") => Body::Text,
-        _ => return None,
+        binary if BINARY.iter().any(|start| binary.starts_with(start)) => return None,
+        _ => Body::Any,
     })
 }
 
@@ -158,8 +179,24 @@ pub(super) fn body(exchange: &Exchange, to: &mut impl Reading) {
             }
         }
         Some(Body::Xml) => xml(data, to),
-        Some(Body::Text) => to.value(data, Kind::Value, &Site::Text),
+        Some(Body::Any) => any(data, to),
+        Some(Body::Unknown) => to.undecided("its type cannot be read"),
         None => {}
+    }
+}
+
+/// As JSON or a form where it looks like that, and as text.
+fn any(data: &[u8], to: &mut impl Reading) {
+    if std::str::from_utf8(data).is_err() {
+        return;
+    }
+    let begins = data.trim_ascii_start().first();
+    if matches!(begins, Some(b'{' | b'[')) && json::strings(data, &JSON, |_, _, _| {}).is_ok() {
+        return document(data, to);
+    }
+    to.value(data, Kind::Value, &Site::Text);
+    if memchr::memchr(b'=', data).is_some() {
+        pairs(data, b'&', |name| Site::Form(name), to);
     }
 }
 
@@ -179,8 +216,8 @@ fn multipart(part: &[u8], to: &mut impl Reading) -> Result<(), Fault> {
     named(&head.name, &site, to);
     match &head.file {
         // What is in a file is not looked at, but for what it is called.
-        Some(file) => to.value(file.as_bytes(), Kind::File, &site),
-        None => to.value(body, Kind::Value, &site),
+        Some(file) if !file.is_empty() => to.value(file.as_bytes(), Kind::File, &site),
+        _ => to.value(body, Kind::Value, &site),
     }
     Ok(())
 }
@@ -198,8 +235,12 @@ fn xml(data: &[u8], to: &mut impl Reading) {
             to.value(rest.get(begin..).unwrap_or_default(), Kind::Value, &Site::Text);
             return;
         }
-        for value in tag.split(|byte| *byte == b'"').skip(1).step_by(2) {
-            to.value(value, Kind::Value, &Site::Text);
+        let mut left = tag;
+        while let Some(open) = memchr::memchr2(b'"', b'\'', left) {
+            let (quote, inside) = (left.get(open).copied().unwrap_or_default(), left.get(open + 1..).unwrap_or_default());
+            let close = memchr::memchr(quote, inside).unwrap_or(inside.len());
+            to.value(inside.get(..close).unwrap_or_default(), Kind::Value, &Site::Text);
+            left = inside.get(close + 1..).unwrap_or_default();
         }
         rest = after;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::shared::Counter;
@@ -34,6 +34,8 @@ pub struct Ban {
 pub struct Bans {
     all: Mutex<HashMap<IpAddr, Ban>>,
     count: AtomicUsize,
+    /// When it was last looked through for room.
+    swept_ms: AtomicU64,
     /// Since start.
     pub begun: Counter,
     /// Addresses that would have been banned, had there been room.
@@ -81,7 +83,12 @@ impl Bans {
     pub fn begin(&self, ban: Ban) -> bool {
         let mut all = self.lock();
         if all.len() >= BANS && !all.contains_key(&ban.address) {
-            all.retain(|_, one| one.until_ms > ban.since_ms);
+            // Once a second: whoever fills it has everybody wait for each look through all of it.
+            let swept = self.swept_ms.load(Ordering::Relaxed);
+            if swept == 0 || ban.since_ms.saturating_sub(swept) >= 1_000 {
+                self.swept_ms.store(ban.since_ms, Ordering::Relaxed);
+                all.retain(|_, one| one.until_ms > ban.since_ms);
+            }
             if all.len() >= BANS {
                 self.without_room.increment();
                 return false;
@@ -159,7 +166,8 @@ mod tests {
         }
         assert!(!bans.begin(ban(address(BANS), 100)) && bans.without_room.get() == 1);
         assert!(bans.begin(ban(address(3), 300)), "who is banned already may be banned for longer");
-        assert!(bans.begin(Ban { since_ms: 150, ..ban(address(BANS), 400) }), "those that have ended make room");
-        assert_eq!(bans.active(150), 2);
+        assert!(!bans.begin(Ban { since_ms: 150, ..ban(address(BANS), 2_000) }), "it was looked through a moment ago");
+        assert!(bans.begin(Ban { since_ms: 1_050, ..ban(address(BANS), 2_000) }), "those that have ended make room");
+        assert_eq!(bans.active(1_050), 1);
     }
 }

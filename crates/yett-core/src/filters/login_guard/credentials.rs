@@ -18,7 +18,7 @@ const JSON: JsonBounds = JsonBounds { depth: 16, keys: 200, items: 200, string: 
 pub struct Credentials {
     /// Of the account: lower case, without blanks around it.
     pub account: u64,
-    /// Of the password, where that is looked at and sent.
+    /// Of the password, where that is looked at.
     pub password: Option<u64>,
 }
 
@@ -77,6 +77,17 @@ impl Reader {
         [Some(&self.account), self.password.as_ref()].into_iter().flatten().any(|part| !matches!(part, LoginPart::Header(_)))
     }
 
+    /// Whether the query has what a body should: the password, or the account where no password is looked at.
+    #[must_use]
+    pub fn is_in_query(&self, exchange: &Exchange) -> bool {
+        let name = match self.password.as_ref().unwrap_or(&self.account) {
+            LoginPart::Form(name) => name.as_str(),
+            LoginPart::Json(pointer) => pointer.rsplit('/').next().unwrap_or_default(),
+            LoginPart::Header(_) => return false,
+        };
+        !exchange.query().is_empty() && query_values(exchange.query(), name).next().is_some()
+    }
+
     /// Nothing where there is no account, or where two programs could read two.
     #[must_use]
     pub fn read(&self, exchange: &Exchange) -> Option<Credentials> {
@@ -87,7 +98,8 @@ impl Reader {
             return None;
         }
         let password = match &self.password {
-            Some(part) => find(part, exchange, body.as_ref()).map(|text| self.hash.parts(&[b"password", text.as_bytes()])),
+            // Where it is missed or stands twice, the service may still find one.
+            Some(part) => Some(self.hash.parts(&[b"password", find(part, exchange, body.as_ref())?.as_bytes()])),
             None => None,
         };
         Some(Credentials { account: self.hash.parts(&[b"account", name.as_bytes()]), password })
@@ -128,8 +140,12 @@ fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>)
         }
         // Some frameworks mix the fields of a form with the parameters of the query.
         (LoginPart::Form(name), Some(Read::Form(form))) if query_values(exchange.query(), name).next().is_none() => {
+            if has_double(form, name) {
+                return None;
+            }
             form.get(name).and_then(Value::as_str).map(Into::into)
         }
+        (LoginPart::Json(pointer), Some(Read::Json(json))) if doubled(json, pointer) => None,
         (LoginPart::Json(pointer), Some(Read::Json(json))) => match json.pointer(pointer)? {
             Value::String(text) => Some(text.as_str().into()),
             Value::Number(number) => Some(number.to_string().into()),
@@ -137,4 +153,34 @@ fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>)
         },
         _ => None,
     }
+}
+
+/// Whether an object has, beside a name, another one that some programs take for the same: other case, blanks, dots, brackets.
+fn has_double(object: &Value, name: &str) -> bool {
+    let Some(fields) = object.as_object() else { return false };
+    let wanted = folded(name);
+    fields.keys().any(|other| other != name && folded(other) == wanted)
+}
+
+/// The same on the whole way of a JSON Pointer.
+fn doubled(json: &Value, pointer: &str) -> bool {
+    let mut here = json;
+    for step in pointer.split('/').skip(1) {
+        let name = step.replace("~1", "/").replace("~0", "~");
+        if has_double(here, &name) {
+            return true;
+        }
+        let next = match here {
+            Value::Array(items) => name.parse::<usize>().ok().and_then(|at| items.get(at)),
+            other => other.get(name.as_str()),
+        };
+        let Some(next) = next else { return false };
+        here = next;
+    }
+    false
+}
+
+/// Letters and digits alone, without case.
+fn folded(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }

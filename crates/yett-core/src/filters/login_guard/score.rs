@@ -67,6 +67,8 @@ pub struct Counted {
     pub password: f32,
     /// Accounts and successes of the fingerprint.
     pub fingerprint: [f32; 2],
+    /// Whether somebody got in with this kind of client in the last 30 days.
+    pub kind_known: bool,
     /// Attempts for the account.
     pub account: f32,
     /// By how much the route's ratio is above the usual one; 0 where it is not.
@@ -103,7 +105,7 @@ impl Score {
         let [accounts, failures, good] = counted.address;
         let [kinds, kinds_good] = counted.fingerprint;
         // Whoever shares a kind of client with people who get in is not refused for it.
-        let common = kinds_good >= 0.5;
+        let common = kinds_good >= 0.5 || counted.kind_known;
         let most = if common { SLOW + 10 } else { 90 };
         let route = if counted.route > 0.0 { SLOW + points(counted.route, 2, 20) } else { 0 };
         Self {
@@ -133,11 +135,21 @@ impl Score {
     /// All of it. What strangers do only slows down an attempt that did nothing of its own: nobody is locked out by them.
     #[must_use]
     pub fn total(&self) -> u32 {
-        let fingerprint = self.part(Part::Fingerprint);
-        let (sure, vague) = if self.common { (0, fingerprint) } else { (fingerprint, 0) };
-        let strong = self.own().max(self.part(Part::Password)).max(sure);
-        let all = strong + vague + self.part(Part::Account) + self.part(Part::Route);
-        if strong < OWN_DOING { all.min(LIMIT - 1) } else { all }
+        let vague = if self.common { self.part(Part::Fingerprint) } else { 0 };
+        let all = self.strong() + vague + self.part(Part::Account) + self.part(Part::Route);
+        if self.is_own_doing() { all } else { all.min(LIMIT - 1) }
+    }
+
+    /// What speaks against this attempt, and not only against others like it.
+    fn strong(&self) -> u32 {
+        let sure = if self.common { 0 } else { self.part(Part::Fingerprint) };
+        self.own().max(self.part(Part::Password)).max(sure)
+    }
+
+    /// Whether it did enough of its own to be refused.
+    #[must_use]
+    pub fn is_own_doing(&self) -> bool {
+        self.strong() >= OWN_DOING
     }
 
     /// The part that weighs most.
@@ -255,8 +267,15 @@ mod tests {
 
     #[test]
     fn an_address_that_the_account_knows_answers_for_its_guesses_alone() {
-        let all =
-            Counted { address: [1e6, 1e6, 0.0], guesses: 1e6, password: 1e6, fingerprint: [1e6, 0.0], account: 1e6, route: 0.7 };
+        let all = Counted {
+            address: [1e6, 1e6, 0.0],
+            guesses: 1e6,
+            password: 1e6,
+            fingerprint: [1e6, 0.0],
+            kind_known: false,
+            account: 1e6,
+            route: 0.7,
+        };
         let score = Score::of(&all, &THRESHOLDS, true);
         assert_eq!((score.total(), score.text().as_str()), (99, "guesses 99"), "refused, and never banned");
         assert_eq!(Score::of(&Counted { guesses: 0.0, ..all }, &THRESHOLDS, true).total(), 0);
@@ -268,6 +287,8 @@ mod tests {
         assert!(kind([30.0, 0.0]) >= LIMIT);
         assert!((SLOW..LIMIT).contains(&kind([1e6, 5.0])));
         assert!(kind([30.0, 300.0]) < SLOW);
+        let remembered = of(Counted { fingerprint: [1e6, 0.0], kind_known: true, ..Counted::default() });
+        assert!((SLOW..LIMIT).contains(&remembered.total()) && !remembered.is_own_doing());
     }
 
     #[test]

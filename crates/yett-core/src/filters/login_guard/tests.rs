@@ -346,7 +346,7 @@ fn json_names_its_account_once() {
         world.begin(&mut one)
     };
     assert_eq!(became(r#"{"login": {"email": "a@b.c"}, "password": "p"}"#), Became::Asked);
-    assert_eq!(became(r#"{"login": {"email": 17}}"#), Became::Asked);
+    assert_eq!(became(r#"{"login": {"email": 17}, "password": "p"}"#), Became::Asked);
     for body in [
         "",
         "{}",
@@ -429,5 +429,119 @@ proptest! {
         if tried > 4 * (20 + people) {
             prop_assert!(!world.shared.logins.bans.all(world.now_ms).is_empty());
         }
+    }
+}
+
+#[test]
+fn what_only_asks_for_a_page_is_no_way_in() {
+    let mut world = world(|_| ());
+    for method in [Method::Get, Method::Head, Method::Options] {
+        let mut with_body = exchange("192.0.2.1", "bot", "user=ann&password=x");
+        with_body.request.method = method.clone();
+        assert_eq!(world.begin(&mut with_body), Became::Refused(Reason::LoginUnreadable), "{method:?}");
+        let mut in_query = exchange("192.0.2.1", "bot", "");
+        in_query.request.method = method.clone();
+        in_query.request.framing = Framing::Empty;
+        in_query.request.target = b"/login?user=ann&password=x".to_vec();
+        assert_eq!(world.begin(&mut in_query), Became::Refused(Reason::LoginUnreadable), "{method:?}");
+        in_query = exchange("192.0.2.1", "bot", "");
+        in_query.request.method = method;
+        in_query.request.framing = Framing::Empty;
+        in_query.request.target = b"/login?user=ann&next=/orders".to_vec();
+        assert_eq!(world.begin(&mut in_query), Became::Asked, "a page that is filled in");
+        assert!(in_query.attempt.is_none());
+    }
+    // An answer to one whose account stands in a field is no success either.
+    let by_header = self::world(|spec| {
+        spec.account = serde_json::from_value(serde_json::json!({"header": "x-user"})).unwrap();
+        spec.password = None;
+    });
+    let answers: Vec<Became> = (0..40)
+        .map(|n| {
+            let mut asks = exchange("192.0.2.1", "bot", "");
+            asks.request.method = if n % 2 == 0 { Method::Get } else { Method::Post };
+            asks.request.framing = Framing::Empty;
+            asks.request.headers = headers(&[("x-user", &format!("u{}", n / 2)), ("user-agent", "bot")]);
+            let became = by_header.begin(&mut asks);
+            let told = if n % 2 == 0 { Told::Passed } else { Told::Failed };
+            if let Some(attempt) = &mut asks.attempt {
+                by_header.guard.settle(attempt, true, Some(told), by_header.now());
+            }
+            became
+        })
+        .collect();
+    assert!(answers.iter().any(|one| matches!(one, Became::Refused(Reason::LoginLimited | Reason::LoginBanned))), "{answers:?}");
+    world.now_ms += 1;
+}
+
+#[test]
+fn a_name_that_some_programs_take_for_the_account_is_refused() {
+    let world = world(|_| ());
+    for body in [
+        "user=me&password=x&USER=victim",
+        "user=me&password=x&+user=victim",
+        "user=me&password=x&user.=victim",
+        "user=me&password=x&user%5B%5D=victim",
+        "user=me&password=x&Pass_word=y",
+        "user=me",
+        "user=me&password=x&password=y",
+    ] {
+        let mut one = exchange("192.0.2.1", "bot", body);
+        assert_eq!(world.begin(&mut one), Became::Refused(Reason::LoginUnreadable), "{body}");
+    }
+    let mut one = exchange("192.0.2.1", "bot", "user=me&password=x&users=5&username=z");
+    assert_eq!(world.begin(&mut one), Became::Asked, "other names are no concern");
+    let json = self::world(|spec| {
+        spec.account = serde_json::from_value(serde_json::json!({"json": "/a/email"})).unwrap();
+        spec.password = None;
+    });
+    for (body, became) in [
+        (r#"{"a": {"email": "me"}}"#, Became::Asked),
+        (r#"{"a": {"email": "me", "EMAIL": "victim"}}"#, Became::Refused(Reason::LoginUnreadable)),
+        (r#"{"a": {"email": "me", "e_mail": "victim"}}"#, Became::Refused(Reason::LoginUnreadable)),
+        (r#"{"a": {"email": "me"}, "A": {"email": "victim"}}"#, Became::Refused(Reason::LoginUnreadable)),
+    ] {
+        let mut one = exchange("192.0.2.1", "bot", body);
+        one.request.headers = headers(&[("content-type", "application/json"), ("user-agent", "bot")]);
+        assert_eq!(json.begin(&mut one), became, "{body}");
+    }
+}
+
+#[test]
+fn strangers_in_the_waiting_room_keep_nobody_out() {
+    let mut world = world(|_| ());
+    for n in 0..15 {
+        world.attempt(&format!("10.1.{n}.1"), "browser", "victim", &format!("p{n}"), false);
+    }
+    let taken: Vec<_> = std::iter::from_fn(|| world.shared.logins.wait()).collect();
+    assert_eq!(taken.len(), WAITING);
+    let became = world.login("192.0.2.7", "victim");
+    assert_eq!(became, Became::Asked, "it would have waited, and there is no place");
+    for n in 0..6 {
+        world.attempt("192.0.2.8", "bot", &format!("u{n}"), &format!("q{n}"), false);
+    }
+    assert_eq!(world.attempt("192.0.2.8", "bot", "u9", "q9", false), Became::Refused(Reason::LoginLimited));
+    drop(taken);
+}
+
+#[test]
+fn a_kind_of_client_that_got_in_is_slowed_at_most() {
+    let mut world = world(|_| ());
+    assert_eq!(world.login("192.0.2.1", "ann"), Became::Asked);
+    world.now_ms += 24 * 3600 * SECOND;
+    for n in 0..60 {
+        world.attempt(&format!("10.2.{n}.1"), "browser", &format!("u{n}"), &format!("p{n}"), false);
+    }
+    assert_eq!(world.login("192.0.2.2", "bob"), Became::Slowed);
+}
+
+#[test]
+fn what_is_tried_out_refuses_no_body() {
+    let world = world(|spec| spec.shadow = true);
+    for framing in [Framing::Length(70 * 1024), Framing::Chunked] {
+        let mut long = exchange("192.0.2.1", "bot", "user=x&password=p");
+        (long.body, long.request.framing) = (None, framing);
+        assert_eq!(world.begin(&mut long), Became::Asked);
+        assert_eq!(long.shadow[0].outcome.reason(), Some(Reason::LoginUnreadable));
     }
 }
