@@ -171,12 +171,8 @@ def test_the_type_of_a_body_is_no_way_around(shop: Shop) -> None:
     form = b"a=it's&q=x'+or+1%3D1--+"
     for kind in ("application/x-www-form-urlencoded; charset=utf8", "text/plain", "a/b"):
         shop.refuses(gate.post("/strict/a", form, [("Content-Type", kind)]))
-    for fields in (
-        [("Content-Type", "application/json; charset=utf-16")],
-        [*JSON, *FORM],
-        [("Content-Type", "json")],
-    ):
-        shop.refuses(gate.post("/strict/a", body, fields), "attack_undecided")
+    for kind in ("application/json; charset=utf-16", "json"):
+        shop.refuses(gate.post("/strict/a", body, [("Content-Type", kind)]), "attack_undecided")
 
 
 def test_parts_that_are_hidden_in_a_form_of_their_own(shop: Shop) -> None:
