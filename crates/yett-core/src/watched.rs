@@ -9,6 +9,7 @@ use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -83,6 +84,8 @@ pub struct Watched<T: Content> {
     how: T::How,
     current: RwLock<Option<(T, u64)>>,
     seen: Mutex<Seen>,
+    /// Whether something is wrong with it; apart, so that who asks does not wait while it is read.
+    faulty: AtomicBool,
     failures: Counter,
 }
 
@@ -106,7 +109,7 @@ pub struct Status {
 impl<T: Content> Watched<T> {
     fn new(path: &str, how: T::How) -> Self {
         let (current, seen) = (RwLock::default(), Mutex::default());
-        Self { path: PathBuf::from(path), how, current, seen, failures: Counter::default() }
+        Self { path: PathBuf::from(path), how, current, seen, faulty: AtomicBool::new(false), failures: Counter::default() }
     }
 
     /// What it says, as far as it was ever read.
@@ -148,6 +151,7 @@ impl<T: Content> Watched<T> {
                 // Nobody waits while millions of entries go.
                 drop(old);
                 *seen = Seen { stamp: Some(stamp), fault: None, complained: false };
+                self.faulty.store(false, Ordering::Relaxed);
                 shared.events.push("info", T::READ, &[("file", &path), ("entries", &entries)]);
             }
             Err(Fault { what, lasts }) => {
@@ -160,6 +164,7 @@ impl<T: Content> Watched<T> {
                 }
                 seen.stamp = stamp.filter(|_| lasts);
                 seen.fault = Some(what);
+                self.faulty.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -196,7 +201,7 @@ impl<T: Content> Watched<T> {
 
     /// What is known of it.
     pub fn status(&self) -> Status {
-        let fine = self.seen().fault.is_none();
+        let fine = !self.faulty.load(Ordering::Relaxed);
         let content = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let found = content.as_ref();
         Status {

@@ -195,9 +195,18 @@ fn any(data: &[u8], to: &mut impl Reading) {
         return document(data, to);
     }
     to.value(data, Kind::Value, &Site::Text);
-    if memchr::memchr(b'=', data).is_some() {
+    if is_form(data) {
         pairs(data, b'&', |name| Site::Form(name), to);
     }
+}
+
+/// Whether each part has a name as fields have, and is no prose with an equals sign in it.
+fn is_form(data: &[u8]) -> bool {
+    let named = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%+$".contains(byte);
+    data.split(|byte| *byte == b'&').all(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        name.len() < pair.len() && !name.is_empty() && name.iter().all(named)
+    })
 }
 
 fn document(data: &[u8], to: &mut impl Reading) {
