@@ -171,7 +171,7 @@ def test_the_shop_refuses(yett: Yett, tmp_path: Path) -> None:
         done = yett("selftest", "--services", shop.configuration())
         assert done.returncode == 0, done.stdout + done.stderr
         said = "none 401, forged 401, stale 401, no certificate the connection was refused"
-        assert done.stdout.count(said) == 3
+        assert done.stdout.count(said) == 4
         # another service's certificate, and one of no authority of ours
         file = shop.configuration()
         text = file.read_text()
