@@ -321,13 +321,7 @@ impl Headers {
     /// As [`Self::set_own`]; `write` appends the value.
     pub fn set_written(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FieldError> {
         self.push_written(known, name, write)?;
-        let Some(own) = self.fields.pop() else { return Ok(()) };
-        if known == Known::Other {
-            self.retain(|_, other, _| other != name);
-        } else {
-            self.remove(known);
-        }
-        self.fields.push(own);
+        self.keep_last();
         Ok(())
     }
 
@@ -366,15 +360,21 @@ impl Headers {
 
     /// Replaces all fields of that name by one. Case does not count.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
-        let before = self.fields.len();
         self.push(name, value)?;
-        let arena = &self.arena;
-        let mut index = 0;
-        self.fields.retain(|field| {
-            index += 1;
-            index > before || !field.name.of(arena).eq_ignore_ascii_case(name)
-        });
+        self.keep_last();
         Ok(())
+    }
+
+    /// Removes all other fields of the last one's name.
+    fn keep_last(&mut self) {
+        let Some(last) = self.fields.pop() else { return };
+        let arena = &self.arena;
+        let same = |field: &Field| match last.known {
+            Known::Other => field.name.of(arena) == last.name.of(arena),
+            known => field.known == known,
+        };
+        self.fields.retain(|field| !same(field));
+        self.fields.push(last);
     }
 
     /// Appends to the value of each field of that name what `more` says. The parts have to be fit for a value.

@@ -61,6 +61,10 @@ class Process(Model):
     """When to refuse what matters less; never without this."""
 
 
+PRODUCTION = "production"
+"""The environment of which the linter asks most."""
+
+
 class Admin(Model):
     """The admin listener: `/healthz`, `/readyz`, `/metrics`."""
 

@@ -17,41 +17,22 @@ pub trait Number: Copy + Ord {
     fn distance(self, base: Self) -> u32;
 }
 
-impl Number for u32 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn steps(self, base: Self, shift: u32) -> Option<usize> {
-        self.checked_sub(base).map(|far| far.checked_shr(shift).unwrap_or(0) as usize)
-    }
-    fn distance(self, base: Self) -> u32 {
-        Self::BITS - self.saturating_sub(base).leading_zeros()
-    }
+macro_rules! number {
+    ($($own:ty)*) => {
+        $(impl Number for $own {
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn steps(self, base: Self, shift: u32) -> Option<usize> {
+                self.checked_sub(base).map(|far| usize::try_from(far.checked_shr(shift).unwrap_or(0)).unwrap_or(usize::MAX))
+            }
+            fn distance(self, base: Self) -> u32 {
+                Self::BITS - self.saturating_sub(base).leading_zeros()
+            }
+        })*
+    };
 }
-
-impl Number for u64 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn steps(self, base: Self, shift: u32) -> Option<usize> {
-        self.checked_sub(base).map(|far| usize::try_from(far.checked_shr(shift).unwrap_or(0)).unwrap_or(usize::MAX))
-    }
-    fn distance(self, base: Self) -> u32 {
-        Self::BITS - self.saturating_sub(base).leading_zeros()
-    }
-}
-
-impl Number for u128 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn steps(self, base: Self, shift: u32) -> Option<usize> {
-        self.checked_sub(base).map(|far| usize::try_from(far.checked_shr(shift).unwrap_or(0)).unwrap_or(usize::MAX))
-    }
-    fn distance(self, base: Self) -> u32 {
-        Self::BITS - self.saturating_sub(base).leading_zeros()
-    }
-}
+number!(u32 u64 u128);
 
 /// A table for the numbers from one place on.
 #[derive(Debug)]

@@ -269,7 +269,7 @@ impl LoginGuard {
     /// Whether a request is an attempt: not where it only asks for the page.
     fn is_attempt(&self, exchange: &Exchange) -> bool {
         let names = || self.headers().any(|name| exchange.request.headers.named(name.as_bytes()).next().is_some());
-        !only_asks(exchange) || exchange.request.framing != Framing::Empty || names() || self.reader.is_in_query(exchange)
+        !only_asks(exchange) || self.is_odd(exchange) || names()
     }
 
     /// Whether a request that should only ask for the page tries something: some services read bodies and parameters with any

@@ -309,9 +309,8 @@ fn geo(out: &mut String, shared: &Shared) {
     each("yett_geo_database_failures_total", "times that a file could not be read", "counter", |f| f.failures);
     let name = "yett_geo_database_age_seconds";
     head(out, name, "since when the database that counts has been built", "gauge");
-    for file in &files {
+    for (file, (database, status)) in files.iter().zip(&all) {
         if let Some(built_s) = file.ask(|database| database.map(|database| database.built_s)) {
-            let (database, status) = (file.how().kind.as_str(), file.status());
             let _ = writeln!(
                 out,
                 "{name}{{database=\"{database}\",file=\"{}\"}} {}",

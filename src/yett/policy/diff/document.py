@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from yett.config.base import listed
+from yett.config.gateway import PRODUCTION
 from yett.policy.diff import addresses, listeners, places, process, providers, services
 from yett.policy.diff.change import Change, Kind, accounted, moved, moves, named, rest, widens
 from yett.policy.diff.routes import Routes
-from yett.policy.linter.context import PRODUCTION
 
 Document = dict[str, Any]
 CERTIFICATE = {"use": None, "owner": None, "subject": None, "serial": None, "not_after_s": None}

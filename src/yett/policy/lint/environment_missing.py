@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from yett.config.gateway import PRODUCTION
 from yett.config.types import is_loopback
-from yett.policy.linter.context import PRODUCTION, Context
+from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
 

@@ -6,7 +6,8 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from yett.policy.linter.context import PRODUCTION, Context
+from yett.config.gateway import PRODUCTION
+from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
 
 _ALIKE = frozenset({"prod", "prd", "live", PRODUCTION})

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from yett.config.base import Location
 from yett.config.compile import Compiled
+from yett.config.gateway import PRODUCTION
 from yett.config.merge import Policy
 from yett.config.places import Source
 from yett.config.providers import Provider
@@ -26,7 +27,6 @@ from yett.policy.linter.rule import Hit, Severity
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BODIES = frozenset({"POST", "PUT", "PATCH"})
-PRODUCTION = "production"
 
 
 @dataclass(frozen=True)
