@@ -233,6 +233,11 @@ impl Recorded {
         self.need(false, || "where the address of the client was".to_owned());
     }
 
+    /// What the hello of TLS says of the client's program is read; `there`: it is known, also that there was none.
+    pub fn hello(&self, there: bool) {
+        self.need(there, || "what the client's hello of TLS says of its program (`ja4`)".to_owned());
+    }
+
     /// An opaque text, if that is one.
     #[must_use]
     pub fn opaque(&self, text: &str) -> Option<Arc<Opaque>> {

@@ -118,6 +118,7 @@ fn request(out: &mut Vec<u8>, records: &Records, record: &Record<'_>, exchange: 
     flag(out, "tls", record.connection.tls);
     flag(out, "https", exchange.https);
     some(out, "server_name", record.connection.sni.as_deref().unwrap_or_default().as_bytes());
+    some(out, "ja4", record.connection.ja4.as_ref().map_or(&b""[..], |ja4| ja4));
     text(out, "method", exchange.request.method.as_str().as_bytes());
     text(out, "host", exchange.host.as_bytes());
     let raw = exchange.path.raw();

@@ -104,6 +104,8 @@ pub struct Line<'a> {
     pub https: bool,
     #[serde(default)]
     pub server_name: Option<Str<'a>>,
+    #[serde(default)]
+    pub ja4: Option<Str<'a>>,
     pub method: Str<'a>,
     pub host: Str<'a>,
     #[serde(default)]
