@@ -4,6 +4,7 @@
 //! answers takes it back. An address from which an account has succeeded before is never refused for what strangers do to
 //! that account, nor banned for what others behind it do. Names and passwords are kept as keyed hashes only ([`book`]).
 
+pub mod answers;
 pub mod bans;
 pub mod book;
 pub mod credentials;
@@ -18,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use self::answers::Answers;
 use self::bans::{Ban, Bans};
 use self::book::{Book, Key, Known as Remembered};
 use self::credentials::{Credentials, Reader};
@@ -26,7 +28,6 @@ use crate::exchange::{Exchange, Framing, Method, Need, Now, Refusal, ResponseHea
 use crate::filters::authorize::shadow::{Outcome, Record, Registry, Verdict};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::limit_table::mix;
-use crate::headers::is_lower_token;
 use crate::ir::{self, LoginKind};
 use crate::reason::Reason;
 use crate::shared::{Counter, Shared};
@@ -151,6 +152,8 @@ pub enum Told {
     Failed,
     /// The service failed, not the attempt.
     Broken,
+    /// A value in its body says it.
+    InBody,
 }
 
 /// One attempt on its way.
@@ -205,7 +208,7 @@ struct Keys {
 pub struct LoginGuard {
     kind: LoginKind,
     reader: Reader,
-    failed: ir::LoginFailed,
+    answers: Answers,
     window_ms: u64,
     thresholds: ir::LoginThresholds,
     slow_ms: u64,
@@ -233,16 +236,13 @@ impl LoginGuard {
         if spec.window_ms == 0 || spec.slow_ms > 30_000 {
             return Err("a guarded login has a window, and slows attempts down by at most 30 seconds".to_owned());
         }
-        if spec.failed.header.as_ref().is_some_and(|field| !is_lower_token(field.name.as_bytes())) {
-            return Err("the field that says that a login failed has no valid name".to_owned());
-        }
         let hash = KeyedHash::new(&shared.seed);
         // What is tried out counts apart from what is enforced.
         let scope = format!("{} {route}", if spec.shadow { "shadow" } else { "route" });
         Ok(Self {
             kind: spec.kind,
             reader: Reader::build(&spec.account, spec.password.as_ref(), hash)?,
-            failed: spec.failed.clone(),
+            answers: Answers::build(&spec.failed)?,
             window_ms: spec.window_ms,
             thresholds: spec.thresholds,
             slow_ms: spec.slow_ms,
@@ -536,21 +536,22 @@ impl LoginGuard {
         }
     }
 
-    /// What an answer says of an attempt. Whatever is no clear success has failed.
+    /// What an answer's head says of an attempt.
     #[must_use]
     pub fn told(&self, answer: &ResponseHead) -> Told {
-        let says = |field: &ir::LoginField| {
-            let wanted = field.value.as_bytes();
-            let same = |value: &[u8]| if field.prefix { value.starts_with(wanted) } else { value == wanted };
-            answer.headers.named(field.name.as_bytes()).any(same)
-        };
-        match answer.status {
-            status if self.failed.status.contains(&status) => Told::Failed,
-            _ if self.failed.header.as_ref().is_some_and(says) => Told::Failed,
-            400..500 => Told::Failed,
-            500.. => Told::Broken,
-            _ => Told::Passed,
-        }
+        self.answers.told(answer)
+    }
+
+    /// What its whole body says, where the head leaves that open.
+    #[must_use]
+    pub fn read(&self, body: &[u8]) -> Told {
+        self.answers.read(body)
+    }
+
+    /// Whether bodies of answers are read.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.answers.reads_body()
     }
 
     /// Once the answer has ended: `asked` is whether a service was, and `told` what it said.
@@ -570,7 +571,7 @@ impl LoginGuard {
                 "failed"
             }
             // A client that leaves before the answer may have had it tried nevertheless: it stays counted.
-            (true, None) => "unanswered",
+            (true, None | Some(Told::InBody)) => "unanswered",
             _ => {
                 let failed = self.take_back_own(attempt, now_ms);
                 self.take_back_shared(attempt, failed, now_ms);

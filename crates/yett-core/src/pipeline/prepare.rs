@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
 use crate::filters::external_authorization::Verdict;
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::pipeline::{PipelineState, respond};
@@ -152,7 +153,7 @@ fn fields(
     headers.set_own(Known::XRequestId, b"x-request-id", &exchange.request_id)?;
     headers.set_own(Known::Traceparent, b"traceparent", &exchange.traceparent)?;
     // What is compressed, or a part only, could not be looked at.
-    if route.response_validation.is_some() {
+    if route.response_validation.is_some() || route.login_guard.as_ref().is_some_and(LoginGuard::reads_answers) {
         headers.retain(|_, name, _| name != b"range" && name != b"if-range");
         headers.set_own(Known::Other, b"accept-encoding", b"identity")?;
     }

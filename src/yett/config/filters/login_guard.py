@@ -40,6 +40,7 @@ def _long(value: str) -> str:
 
 
 Pointer = Annotated[str, BeforeValidator(_pointer), WithJsonSchema({"type": "string", "pattern": "^/"})]
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Threshold = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -89,13 +90,20 @@ class LoginFailed(Model):
     """A status, or several: for services that answer 200 to a wrong password."""
     header: FailedField | None = None
     """A header field: for services that redirect in both cases."""
+    pointer: Pointer | None = None
+    """A JSON Pointer (RFC 6901) into the answer's body, of at most 64 KiB: what stands there and is neither null nor false says no."""
+    value: bool | Whole | Text | None = None
+    """What has to stand at `pointer` to say no; anything else there does not."""
 
     @model_validator(mode="after")
     def _some(self) -> LoginFailed:
-        if self.status is None and self.header is None:
+        if self.status is None and self.header is None and self.pointer is None:
             raise refuse(
-                "login_failed", "say `status` or `header`, or leave `failed` out: 400 to 499 always says no"
+                "login_failed",
+                "say `status`, `header` or `pointer`, or leave `failed` out: 400 to 499 always says no",
             )
+        if self.value is not None and self.pointer is None:
+            raise refuse("login_failed", "say with `pointer` where in the answer that value stands", ("value",))
         return self
 
     def compiled(self) -> dict[str, Any]:
@@ -108,6 +116,10 @@ class LoginFailed(Model):
                 "value": value,
                 "prefix": self.header.value is None,
             }
+        if self.pointer is not None:
+            document["body"] = {"pointer": self.pointer}
+            if self.value is not None:
+                document["body"]["value"] = self.value
         return document
 
 

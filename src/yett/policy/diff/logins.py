@@ -23,9 +23,10 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
         elif new is not None:
             yield narrows("", f"logins are watched: {text(new)}", None, new)
         return
-    for key in ("kind", "account", "failed"):
+    for key in ("kind", "account"):
         if old.get(key) != new.get(key):
             yield widens(key, f"logins: `{key}` is read otherwise", old.get(key), new.get(key))
+    yield from _failed(old.get("failed"), new.get("failed"))
     before, after = old.get("password"), new.get("password")
     if before != after:
         make = narrows if before is None else widens
@@ -57,6 +58,19 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
         not old.get("shadow"), not new.get("shadow"),
     )  # fmt: skip
     yield from rest("", "how logins are guarded", old, new, KNOWN)
+
+
+def _failed(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """What says no in addition to what did narrows; anything else may be read as a success now."""
+    if old == new:
+        return
+    before, after = old or {}, new or {}
+    more = set(before.get("status", ())) <= set(after.get("status", ()))
+    more &= all(key not in before or before[key] == after.get(key) for key in ("header", "body"))
+    if more and not (before.keys() | after.keys()) - {"status", "header", "body"}:
+        yield narrows("failed", "logins: more answers say that one failed", old, new)
+    else:
+        yield widens("failed", "logins: `failed` is read otherwise", old, new)
 
 
 def _span(milliseconds: int) -> str:

@@ -163,7 +163,7 @@ fn has_double(object: &Value, name: &str) -> bool {
 }
 
 /// The same on the whole way of a JSON Pointer.
-fn doubled(json: &Value, pointer: &str) -> bool {
+pub(super) fn doubled(json: &Value, pointer: &str) -> bool {
     let mut here = json;
     for step in pointer.split('/').skip(1) {
         let name = step.replace("~1", "/").replace("~0", "~");
