@@ -16,6 +16,7 @@ LIMITS = {
     "per_account": 30,
     "per_fingerprint": 30,
     "per_password": 10,
+    "per_asn": 100,
 }
 ONE: dict[str, Any] = {
     "kind": "login", "account": {"form": "user"}, "password": {"form": "password"}, "window_ms": 600_000, "slow_ms": 2_000,

@@ -123,4 +123,7 @@ pub struct LoginThresholds {
     pub per_fingerprint: u32,
     /// Accounts that one password failed for.
     pub per_password: u32,
+    /// Accounts that one autonomous system failed for, where a database tells those; it only slows down.
+    #[serde(default)]
+    pub per_asn: Option<u32>,
 }

@@ -641,6 +641,11 @@ impl Context<'_> {
             let message = "a guarded login needs a service that says whether it succeeded".to_owned();
             errors.0.push(LoadError { pointer: at("login_guard"), message });
         }
+        let systems = self.ir.geo.as_ref().is_some_and(|geo| geo.asn.is_some());
+        if spec.login_guard.as_ref().is_some_and(|guard| guard.thresholds.per_asn.is_some()) && !systems {
+            let message = "no database knows the autonomous systems that a guarded login counts".to_owned();
+            errors.0.push(LoadError { pointer: at("login_guard"), message });
+        }
         let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
         if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "repeats are those of a caller, and a public route has none".to_owned();

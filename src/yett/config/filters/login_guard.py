@@ -138,6 +138,8 @@ class LoginThresholds(Model):
     """Accounts that one kind of client failed for."""
     per_password: Threshold = 10
     """Accounts that one password failed for."""
+    per_asn: Threshold | None = None
+    """Accounts that one autonomous system failed for, where `geo` has a database of those (100 then): it only slows down."""
 
 
 class LoginGuard(Tried):
@@ -177,7 +179,7 @@ class LoginGuard(Tried):
             "kind": self.kind, "account": self.account.compiled(),
             **({"password": self.password.compiled()} if self.password else {}),
             **({"failed": self.failed.compiled()} if self.failed else {}),
-            "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(),
+            "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(exclude_none=True),
             "slow_ms": units.milliseconds(self.slow), "ban_ms": units.milliseconds(self.ban),
             **({"except": sorted(self.exceptions)} if self.exceptions else {}),
             **({} if self.enforced else {"shadow": True}),

@@ -12,7 +12,8 @@ Document = dict[str, Any]
 KNOWN = (
     "kind", "account", "password", "failed", "window_ms", "thresholds", "slow_ms", "ban_ms", "except", "shadow",
 )  # fmt: skip
-THRESHOLDS = ("accounts", "failures", "guesses", "per_account", "per_fingerprint", "per_password")
+THRESHOLDS = ("accounts", "failures", "guesses", "per_account", "per_fingerprint", "per_password", "per_asn")
+PER_ASN = 100
 
 
 def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
@@ -45,7 +46,7 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
             make = narrows if new[key] > old[key] else widens
             yield make(unit, f"{what}: {_span(old[key])} before, {_span(new[key])} now", old[key], new[key])
     for key in THRESHOLDS:
-        limits = old["thresholds"][key], new["thresholds"][key]
+        limits = [one["thresholds"].get(key, PER_ASN) for one in (old, new)]
         yield from bound(f"thresholds.{key}", f"the threshold `{key}` of logins", *limits)
     yield from at(
         "thresholds", rest("", "thresholds of logins", old["thresholds"], new["thresholds"], THRESHOLDS)

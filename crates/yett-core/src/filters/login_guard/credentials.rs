@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::alike::alike;
 use crate::exchange::Exchange;
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::request_validation::content::ContentType;
@@ -18,6 +19,8 @@ const JSON: JsonBounds = JsonBounds { depth: 16, keys: 200, items: 200, string: 
 pub struct Credentials {
     /// Of the account: lower case, without blanks around it.
     pub account: u64,
+    /// Of all spellings that a service may take for it; the same where it is the plainest of them.
+    pub alike: u64,
     /// Of the password, where that is looked at.
     pub password: Option<u64>,
 }
@@ -102,7 +105,8 @@ impl Reader {
             Some(part) => Some(self.hash.parts(&[b"password", find(part, exchange, body.as_ref())?.as_bytes()])),
             None => None,
         };
-        Some(Credentials { account: self.hash.parts(&[b"account", name.as_bytes()]), password })
+        let account = |name: &str| self.hash.parts(&[b"account", name.as_bytes()]);
+        Some(Credentials { account: account(&name), alike: account(&alike(&name)), password })
     }
 
     fn body(&self, exchange: &Exchange) -> Option<Read> {
