@@ -9,6 +9,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::record::Opening;
+
 /// Characters of a hash: 128 bits.
 pub const DIGEST: usize = 22;
 /// What a hashed value begins with inside of the engine: a character of nobody's, which a header field may hold. A text of someone
@@ -187,6 +189,8 @@ pub struct Recorded {
     pub body: Vec<Box<str>>,
     /// Whether the address and the scheme of the client are known.
     pub client: bool,
+    /// Whether it opens a WebSocket connection, where that is known.
+    pub websocket: Option<Opening>,
 }
 
 impl Recorded {

@@ -329,6 +329,7 @@ impl Replay {
             claims: Arc::clone(&callers.claims),
             body: names(&mut line.body.keys()),
             client,
+            websocket: line.websocket,
         })
     }
 
