@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
+use crate::filters::csrf::{Csrf, FIELD};
 use crate::filters::external_authorization::Verdict;
 use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
-use crate::pipeline::{PipelineState, respond};
+use crate::pipeline::{PipelineState, cors, respond};
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::service_tokens::{self, Token};
@@ -74,7 +75,13 @@ fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange:
         (Some(_), Some(Ok(token))) => Some(Arc::clone(token)),
         (Some(_), _) => return Step::Refuse(Reason::Internal.into()),
     };
-    match fields(snapshot, route, service.forward_credential, token.as_deref(), exchange) {
+    let csrf = cors::told(snapshot, route, exchange);
+    let written = fields(snapshot, route, service.forward_credential, token.as_deref(), exchange);
+    let written = written.and_then(|()| match csrf {
+        Some(token) => exchange.request.headers.set_own(Known::Other, FIELD, token.as_bytes()),
+        None => Ok(()),
+    });
+    match written {
         Ok(()) => match tell(snapshot, exchange.service, exchange) {
             Ok(()) => Step::Continue,
             Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::AssertionFailed.into()),
@@ -145,6 +152,10 @@ fn fields(
                 headers.set(name.as_bytes(), value.as_bytes())?;
             }
         }
+    }
+    // Only the gateway says what a service writes into forms.
+    if route.csrf.as_ref().is_some_and(Csrf::tells) {
+        headers.retain(|_, name, _| name != FIELD);
     }
     let mut address = [0_u8; 48];
     headers.set_own(Known::XForwardedFor, b"x-forwarded-for", written(exchange.client, &mut address))?;

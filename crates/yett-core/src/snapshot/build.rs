@@ -702,6 +702,7 @@ impl Context<'_> {
         own_headers.extend(login_guard.iter().flatten().flat_map(LoginGuard::headers).map(lower));
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
+        own_headers.extend(csrf.iter().flatten().filter(|csrf| csrf.tells()).map(|_| "x-csrf-token".into()));
         own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {

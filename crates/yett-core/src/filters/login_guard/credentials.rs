@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::alike::alike;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Framing};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::request_validation::content::ContentType;
 use crate::filters::request_validation::form::Form;
@@ -62,8 +62,7 @@ impl Reader {
         {
             return Err("account and password stand in one body, which is a form or JSON".to_owned());
         }
-        let form = Form::new(std::iter::empty(), FormBounds::default(), JSON, true);
-        Ok(Self { account: account.clone(), password: password.cloned(), form, hash })
+        Ok(Self { account: account.clone(), password: password.cloned(), form: strict_form(), hash })
     }
 
     /// The field of requests that is read, lower case.
@@ -110,11 +109,7 @@ impl Reader {
     }
 
     fn body(&self, exchange: &Exchange) -> Option<Read> {
-        let headers = &exchange.request.headers;
-        if headers.named(b"content-encoding").next().is_some() || headers.count(Known::ContentType) != 1 {
-            return None;
-        }
-        let kind = ContentType::parse(headers.get(Known::ContentType)?).ok()?;
+        let kind = kind(exchange)?;
         let data = exchange.held()?;
         let json = [Some(&self.account), self.password.as_ref()].into_iter().flatten().any(|p| matches!(p, LoginPart::Json(_)));
         if json {
@@ -124,12 +119,51 @@ impl Reader {
             json::scan(data, &JSON).ok()?;
             return serde_json::from_slice(data).ok().map(Read::Json);
         }
-        match (&*kind.essence, &kind.boundary) {
-            ("application/x-www-form-urlencoded", _) => self.form.urlencoded(data).ok().map(Read::Form),
-            ("multipart/form-data", Some(boundary)) => self.form.multipart(data, boundary).ok().map(Read::Form),
-            _ => None,
-        }
+        fields(&self.form, &kind, data).map(Read::Form)
     }
+}
+
+/// Reads forms strictly: no field twice, within bounds.
+#[must_use]
+pub fn strict_form() -> Form {
+    Form::new(std::iter::empty(), FormBounds::default(), JSON, true)
+}
+
+/// What a body is said to be, where that is said once and it is not compressed.
+fn kind(exchange: &Exchange) -> Option<ContentType> {
+    let headers = &exchange.request.headers;
+    if headers.named(b"content-encoding").next().is_some() || headers.count(Known::ContentType) != 1 {
+        return None;
+    }
+    ContentType::parse(headers.get(Known::ContentType)?).ok()
+}
+
+fn fields(form: &Form, kind: &ContentType, data: &[u8]) -> Option<Value> {
+    match (&*kind.essence, &kind.boundary) {
+        ("application/x-www-form-urlencoded", _) => form.urlencoded(data).ok(),
+        ("multipart/form-data", Some(boundary)) => form.multipart(data, boundary).ok(),
+        _ => None,
+    }
+}
+
+/// Whether a request says that it brings a form.
+#[must_use]
+pub fn is_form(exchange: &Exchange) -> bool {
+    exchange.request.framing != Framing::Empty
+        && kind(exchange).is_some_and(|kind| {
+            matches!((&*kind.essence, &kind.boundary), ("application/x-www-form-urlencoded", _) | ("multipart/form-data", Some(_)))
+        })
+}
+
+/// The text of a field of the form that was held: one that stands there once, with none beside it that some program could take for it,
+/// and not in the query as well.
+#[must_use]
+pub fn form_field(exchange: &Exchange, form: &Form, name: &str) -> Option<String> {
+    let read = fields(form, &kind(exchange)?, exchange.held()?)?;
+    if query_values(exchange.query(), name).next().is_some() || has_double(&read, name) {
+        return None;
+    }
+    read.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The text at a place, where there is exactly one.
