@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import configs
 from tests.support.gateway import Gateway, compiled
+from tests.support.geo import database
+from tests.support.http2_peer import Http2Client, Http2Service, reply
 from tests.support.login_service import FORM, login, people, service
 from tests.support.origin import Origin
 from tests.support.waiting import eventually
@@ -311,3 +313,61 @@ def test_an_answer_that_is_cut_stays_counted(told: Told) -> None:
     with pytest.raises((ConnectionError, EOFError, AssertionError)):
         login(told.gate, "cut", "x", client)
     assert told.gate.log_line(client=client)["login"]["outcome"] == "unanswered"
+
+
+def test_a_network_that_fails_is_slowed_wherever_its_addresses_are(
+    gateway: Gateways, origin: Origins, tmp_path: Path
+) -> None:
+    """One attempt from each of many addresses of one system; another system is not concerned."""
+    systems = {"192.0.2.0/24": 64500, "198.51.100.0/24": 64511, "203.0.113.0/24": 64502}
+    file = database(tmp_path / "asn.mmdb", "asn", systems)
+    config = guarded(service(origin, people(1)), slow="10ms", thresholds={"per_asn": 20})
+    config["geo"] = {"asn": str(file), "hosting_asns": [64511]}
+    config["listeners"] = configs.listener(
+        trusted_proxies={"addresses": ["127.0.0.1/32"], "header": "x-forwarded-for"}
+    )
+    gate = gateway(config)
+
+    def attempt(network: str, number: int) -> dict[str, Any]:
+        address, body = f"{network}.{number}", f"user=leaked-{network}-{number}&password=x".encode()
+        fields = {"User-Agent": f"bot {network} {number}", "Content-Type": FORM, "X-Forwarded-For": address}
+        with Wire(gate.address(), timeout=40.0) as wire:
+            assert wire.ask("POST", "/login", fields, body).status == 401
+        return dict(gate.log_line(client=address)["login"])
+
+    attempts = [attempt("192.0.2", number) for number in range(1, 18)]
+    assert (attempts[0]["answer"], attempts[0].get("asn")) == ("passed", None)
+    assert [one["answer"] for one in attempts[-3:]] == ["slowed"] * 3, attempts
+    assert max(one.get("asn", 0) for one in attempts) == 30
+    assert [attempt("203.0.113", number).get("asn") for number in (1, 2)] == [None, 3]
+    assert [attempt("198.51.100", number).get("asn") for number in (1, 2)] == [None, 6], "hosting weighs twice"
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_a_value_of_the_answer_over_http2(gateway: Gateways, protocol: str) -> None:
+    """Clients that speak HTTP/2, and services that do."""
+    asked = Http2Service()
+    try:
+        config = configs.public(asked, template="/login", login_guard={  # type: ignore[arg-type]
+            "account": {"form": "user"}, "failed": {"pointer": "/error"},
+        })  # fmt: skip
+        config["services"]["origin"] |= {"protocol": "http2"}
+        config["listeners"] = configs.listener(http2={"prior_knowledge": True})
+        gate = gateway(config)
+        outcomes = []
+        for number, body in enumerate((YES, NO)):
+            asked.behaviour = reply(body, ("content-type", "application/json"))
+            sent = f"user=somebody-{number}".encode()
+            if protocol == "http1":
+                answer = gate.post("/login", sent, {"Content-Type": FORM})
+                assert (answer.status, answer.body) == (200, body)
+            else:
+                with Http2Client(gate.address()) as client:
+                    fields = [("content-type", FORM), ("content-length", str(len(sent)))]
+                    stream = client.begin("POST", "/login", fields)
+                    stream.data(sent, end=True)
+                    assert (stream.status, stream.read()) == (200, body)
+            outcomes.append(gate.wait_log(number + 1)[number]["login"]["outcome"])
+        assert outcomes == ["passed", "failed"]
+    finally:
+        asked.close()
