@@ -307,7 +307,9 @@ def test_an_answer_that_is_held_is_read_too(told: Told) -> None:
 
 
 def test_an_answer_that_is_cut_stays_counted(told: Told) -> None:
-    told.asked.sends(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{", True)
+    told.asked.sends(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{", True
+    )
     told.count += 1
     client = f"127.0.1.{told.count}"
     with pytest.raises((ConnectionError, EOFError, AssertionError)):
@@ -340,7 +342,9 @@ def test_a_network_that_fails_is_slowed_wherever_its_addresses_are(
     assert [one["answer"] for one in attempts[-3:]] == ["slowed"] * 3, attempts
     assert max(one.get("asn", 0) for one in attempts) == 30
     assert [attempt("203.0.113", number).get("asn") for number in (1, 2)] == [None, 3]
-    assert [attempt("198.51.100", number).get("asn") for number in (1, 2)] == [None, 6], "hosting weighs twice"
+    assert [attempt("198.51.100", number).get("asn") for number in (1, 2)] == [None, 6], (
+        "hosting weighs twice"
+    )
 
 
 @pytest.mark.parametrize("protocol", ["http1", "http2"])

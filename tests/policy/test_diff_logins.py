@@ -92,6 +92,10 @@ def test_a_text_says_what_becomes_of_it(old: dict[str, Any], new: dict[str, Any]
 
 def test_another_value_of_answers_widens() -> None:
     body = {"pointer": "/status", "value": "denied"}
-    for after in ({"pointer": "/status", "value": "no"}, {"pointer": "/state", "value": "denied"}, {"pointer": "/status"}):
+    for after in (
+        {"pointer": "/status", "value": "no"},
+        {"pointer": "/state", "value": "denied"},
+        {"pointer": "/status"},
+    ):
         old, new = ({**ONE, "failed": {"status": [200], "body": one}} for one in (body, after))
         assert [one.kind for one in login_guard(old, new)] == [Kind.WIDENS]

@@ -205,14 +205,17 @@ def test_what_a_client_says_hello_with(gateway, origin, issuer, listener_tls, tm
     """A question may say it on a listener with TLS; where it does not, nothing is known."""
     told = "t13d1516h2_8daaf6152771_e5627efa2ab1"
     config = configs.protected(
-        origin(), issuer(), tmp_path, authorize={"when": f"!has(connection.ja4) || connection.ja4 == '{told}'"}
+        origin(),
+        issuer(),
+        tmp_path,
+        authorize={"when": f"!has(connection.ja4) || connection.ja4 == '{told}'"},
     )
     config["listeners"] = {
         "plain": {"address": "127.0.0.1:0", "plaintext": "test"},
         "main": {"address": "127.0.0.1:0", "tls": listener_tls},
     }
     for route in config["routes"].values():
-        route["listeners"] = ["plain", "main"]
+        route["listeners"] = {"any_of": ["plain", "main"]}
     engine = Engine(*compiled(gateway(config).write(config)))
 
     def decided(listener, ja4=None):

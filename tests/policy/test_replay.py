@@ -548,7 +548,9 @@ def test_a_route_that_takes_websocket_connections_only(shop: Shop) -> None:
     text = shop.records.read_text()
     shop.records.write_text(text.replace('"websocket":"none",', ""))
     older = shop.replay(change)
-    assert (older["flips"]["allow_to_deny"], older["undecidable"]) == (0, 2), "of an older record nobody knows"
+    assert (older["flips"]["allow_to_deny"], older["undecidable"]) == (0, 2), (
+        "of an older record nobody knows"
+    )
     shop.records.write_text(text.replace('"websocket":"asked"', '"websocket":"opened"'))
     opened = shop.replay(change)
     assert (opened["flips"]["allow_to_deny"], opened["undecidable"]) == (1, 0)

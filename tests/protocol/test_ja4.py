@@ -116,7 +116,11 @@ def test_a_condition_refuses_a_program_by_its_hello(
     refused = ja4(captured(CLIENTS["python"]))
     records, key = tmp_path / "decisions.jsonl", tmp_path / "hash.key"
     key.write_text("0123456789abcdef0123456789abcdef\n")
-    route = {"match": {"hosts": "any", "path": "/{rest...}", "methods": "GET"}, "authenticate": "id", "service": "origin"}
+    route = {
+        "match": {"hosts": "any", "path": "/{rest...}", "methods": "GET"},
+        "authenticate": "id",
+        "service": "origin",
+    }
     config: dict[str, Any] = {
         "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
         "decision_log": {"file": str(records), "hash_key": {"file": str(key)}},

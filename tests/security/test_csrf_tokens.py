@@ -131,10 +131,19 @@ FORM = "application/x-www-form-urlencoded"
 def with_form(site: SiteFactory, token: str) -> Site:
     own = {"access": "authenticated", "authenticate": "staff", "csrf": {"token": token, "form": "csrf_token"}}
     open_ = {"access": "public", "csrf": {"origins": "https://other.example"}}
-    return site(config={"routes": {"app": configs.route("/app", METHODS, **own), "open": configs.route("/open", METHODS, **open_)}})
+    return site(
+        config={
+            "routes": {
+                "app": configs.route("/app", METHODS, **own),
+                "open": configs.route("/open", METHODS, **open_),
+            }
+        }
+    )
 
 
-def form(browser: Browser, body: bytes, target: str = "/app", kind: str = FORM, **said: str) -> httpx.Response:
+def form(
+    browser: Browser, body: bytes, target: str = "/app", kind: str = FORM, **said: str
+) -> httpx.Response:
     fields = {name.replace("_", "-"): value for name, value in said.items()}
     return browser.send("POST", target, {"content-type": kind, **fields}, content=body)
 

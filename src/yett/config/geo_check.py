@@ -23,7 +23,11 @@ def check_geo(merger: Merger) -> None:
                 _exceptions(merger, at, found, getattr(item, "access", None) == "public")
     for name, route in gateway.routes.items():
         guard = route.login_guard
-        if guard is not None and guard.thresholds.per_asn is not None and not (gateway.geo and gateway.geo.asn):
+        if (
+            guard is not None
+            and guard.thresholds.per_asn is not None
+            and not (gateway.geo and gateway.geo.asn)
+        ):
             merger.fault(
                 ("routes", name, "login_guard", "thresholds", "per_asn"),
                 "geo_database_missing",

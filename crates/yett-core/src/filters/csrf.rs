@@ -153,7 +153,8 @@ impl Csrf {
     /// Whether the request has the token of its session. A body is read only for a session that there is.
     fn token(&self, exchange: &Exchange, session: Option<(&Oidc, SessionId)>) -> Result<Passes, Refusal> {
         let found = match &self.form {
-            Some(own) if self.is_in_form(exchange) && (session.is_some() || !exchange.assumed.is_empty()) => match &exchange.body {
+            Some(own) if self.is_in_form(exchange) && (session.is_some() || !exchange.assumed.is_empty()) => match &exchange.body
+            {
                 None => return Ok(Passes::WithBody),
                 Some(Err(reason)) => return Err((*reason).into()),
                 Some(Ok(_)) => {
@@ -259,8 +260,9 @@ mod tests {
 
     #[test]
     fn whose_pages() {
-        let build =
-            |referer| Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer, token: None, form: None }).unwrap();
+        let build = |referer| {
+            Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer, token: None, form: None }).unwrap()
+        };
         let cookie = ("cookie", "a=b");
         for (fields, referer, expected) in [
             (vec![], false, true),

@@ -242,7 +242,8 @@ impl LoginGuard {
     /// What of it cannot be.
     pub fn build(spec: &ir::LoginGuard, route: &str, shared: &Arc<Shared>) -> Result<Self, String> {
         let registry: &Registry = &shared.shadow;
-        let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn } = spec.thresholds;
+        let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn } =
+            spec.thresholds;
         if [accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn.unwrap_or(1)].contains(&0) {
             return Err("a threshold of a guarded login is at least 1".to_owned());
         }
@@ -612,7 +613,11 @@ impl LoginGuard {
         } else {
             // What this address failed for this account was somebody who mistyped; nothing else of it is forgiven.
             let (failed, accounts) = book.with(keys.pair, window_ms, now_ms, |entry, shared| {
-                if shared { (1.0, attempt.first) } else { (std::mem::take(&mut entry.failed), std::mem::take(&mut entry.accounts)) }
+                if shared {
+                    (1.0, attempt.first)
+                } else {
+                    (std::mem::take(&mut entry.failed), std::mem::take(&mut entry.accounts))
+                }
             });
             // Whoever gets in with many spellings of one account has got in once.
             let new = book.with(keys.alike, window_ms, now_ms, |entry, shared| {

@@ -41,7 +41,11 @@ class Csrf(Model):
     @model_validator(mode="after")
     def _with_token(self) -> Csrf:
         if self.form is not None and self.token is None:
-            raise refuse("csrf_form", "a form has a token where tokens count; say `token: needed` or `token: always`", ("form",))
+            raise refuse(
+                "csrf_form",
+                "a form has a token where tokens count; say `token: needed` or `token: always`",
+                ("form",),
+            )
         return self
 
     def compiled(self) -> dict[str, Any]:

@@ -103,7 +103,9 @@ class LoginFailed(Model):
                 "say `status`, `header` or `pointer`, or leave `failed` out: 400 to 499 always says no",
             )
         if self.value is not None and self.pointer is None:
-            raise refuse("login_failed", "say with `pointer` where in the answer that value stands", ("value",))
+            raise refuse(
+                "login_failed", "say with `pointer` where in the answer that value stands", ("value",)
+            )
         return self
 
     def compiled(self) -> dict[str, Any]:

@@ -371,7 +371,12 @@ fn a_hello_that_is_not_known_is_no_absent_one() {
     for (source, tls) in [(&*asks, false), (&*asks, true), (careful, true), ("!has(connection.ja4)", true)] {
         assert_eq!(when(source, tls, None), Some(Reason::PolicyError), "{source}");
     }
-    for text in ["", "t13d1516h2_8daaf6152771_e5627efa2ab", "t13d1516h2-8daaf6152771_e5627efa2ab1", "t13d1516h2_8daaf6152771_E5627efa2ab1"] {
+    for text in [
+        "",
+        "t13d1516h2_8daaf6152771_e5627efa2ab",
+        "t13d1516h2-8daaf6152771_e5627efa2ab1",
+        "t13d1516h2_8daaf6152771_E5627efa2ab1",
+    ] {
         assert!(crate::server::tls::ja4::read(text).is_none(), "{text}");
     }
 }

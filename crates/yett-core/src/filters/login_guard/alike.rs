@@ -70,7 +70,10 @@ mod tests {
     fn spellings_of_one_account_are_alike() {
         for (spellings, expected) in [
             (&["bob", "b.ob", "b-o_b", "bob+x", "bob+", "b\u{200b}ob", "\u{ff42}ob", "bob(work)", "b ob"][..], "bob"),
-            (&["bob@a.example", "b.ob+x@a.example", "bob@a.example.", "bob\u{ff20}a\u{3002}example", "\"bob\"@a.example"], "bob@a.example"),
+            (
+                &["bob@a.example", "b.ob+x@a.example", "bob@a.example.", "bob\u{ff20}a\u{3002}example", "\"bob\"@a.example"],
+                "bob@a.example",
+            ),
             (&["7", "007", "0000000007", "0-07"], "7"),
             (&["\u{1d41b}ob", "b\u{24de}b", "bo\u{301}b", "\u{17f}"], "*"),
             (&["+49 170 1234567", "49-1701234567"], "491701234567"),

@@ -151,7 +151,10 @@ fn fields(form: &Form, kind: &ContentType, data: &[u8]) -> Option<Value> {
 pub fn is_form(exchange: &Exchange) -> bool {
     exchange.request.framing != Framing::Empty
         && kind(exchange).is_some_and(|kind| {
-            matches!((&*kind.essence, &kind.boundary), ("application/x-www-form-urlencoded", _) | ("multipart/form-data", Some(_)))
+            matches!(
+                (&*kind.essence, &kind.boundary),
+                ("application/x-www-form-urlencoded", _) | ("multipart/form-data", Some(_))
+            )
         })
 }
 

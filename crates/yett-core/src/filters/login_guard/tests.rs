@@ -555,9 +555,8 @@ fn spellings_of_one_account_that_get_in_hide_one_failure() {
         let became = world.attempt("192.0.2.1", "browser", &format!("m.e%2b{n}@mail.example"), "own", true);
         assert!(!matches!(became, Became::Refused(_)), "{n}");
     }
-    let asked = (0..60).filter(|n| {
-        !matches!(world.attempt("192.0.2.1", "bot", &format!("u{n}"), &format!("p{n}"), false), Became::Refused(_))
-    });
+    let asked = (0..60)
+        .filter(|n| !matches!(world.attempt("192.0.2.1", "bot", &format!("u{n}"), &format!("p{n}"), false), Became::Refused(_)));
     let asked = asked.count();
     assert!(asked <= 12, "{asked}");
 }
