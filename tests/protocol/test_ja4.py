@@ -141,8 +141,7 @@ def test_a_condition_refuses_a_program_by_its_hello(
     assert len(server.requests) == served
     older = _connection(gate.port, ssl.TLSVersion.TLSv1_2)
     assert _status(older, bearer) == 200
-    (line,) = [line for line in gate.wait_log(4) if line.get("reason") == "policy_denied"]
-    assert line["ja4"] == refused
+    assert gate.log_line(reason="policy_denied")["ja4"] == refused
     eventually(lambda: records.read_bytes().count(b"\n") >= 3, 40, "records")
     recorded = [json.loads(text) for text in records.read_bytes().splitlines()]
     assert refused in [one.get("ja4") for one in recorded] and "ja4" not in recorded[0]

@@ -25,6 +25,14 @@ def _pointer(value: Any) -> Any:
     return value
 
 
+def _said(value: Any) -> Any:
+    if not isinstance(value, str | int) or (isinstance(value, int) and abs(value) > 2**53):
+        raise refuse(
+            "login_failed", "write a text, a whole number, `true` or `false`: what the answer says there"
+        )
+    return value
+
+
 def _slow(value: str) -> str:
     if units.milliseconds(value) > SLOWEST_MS:
         raise refuse(
@@ -40,7 +48,9 @@ def _long(value: str) -> str:
 
 
 Pointer = Annotated[str, BeforeValidator(_pointer), WithJsonSchema({"type": "string", "pattern": "^/"})]
-Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Said = Annotated[
+    bool | int | str, BeforeValidator(_said), WithJsonSchema({"type": ["string", "integer", "boolean"]})
+]
 Threshold = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -92,7 +102,7 @@ class LoginFailed(Model):
     """A header field: for services that redirect in both cases."""
     pointer: Pointer | None = None
     """A JSON Pointer (RFC 6901) into the answer's body, of at most 64 KiB: what stands there and is neither null nor false says no."""
-    value: bool | Whole | Text | None = None
+    value: Said | None = None
     """What has to stand at `pointer` to say no; anything else there does not."""
 
     @model_validator(mode="after")
