@@ -57,7 +57,10 @@ fn answer(stream: &mut TcpStream) -> String {
         let count = stream.read(&mut part).unwrap();
         assert!(count > 0, "{text}");
         text.push_str(&String::from_utf8_lossy(&part[..count]).to_lowercase());
-        let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n")).map(|(length, _)| length.parse::<usize>().unwrap());
+        let length = text
+            .split_once("content-length: ")
+            .and_then(|(_, rest)| rest.split_once("\r\n"))
+            .map(|(length, _)| length.parse::<usize>().unwrap());
         if let (Some(length), Some((_, body))) = (length, text.split_once("\r\n\r\n")) {
             if body.len() >= length {
                 return text;
