@@ -245,7 +245,7 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                 errors.push(error(&format!("{pointer}/address"), &message));
             }
             Ok(bound) => {
-                let told = tls.is_some().then(|| hellos(ir, &listener.name)).unwrap_or_default();
+                let told = if tls.is_some() { hellos(ir, &listener.name) } else { Hellos::Unread };
                 let settings = Arc::new(Settings {
                     name: name(old, listener, tls.as_ref(), told),
                     bound,
@@ -291,9 +291,8 @@ fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAd
 }
 
 /// Who asks what a client's hello says of its program.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hellos {
-    #[default]
     Unread,
     /// A guard of logins, to which it says something where it is there.
     Counted,

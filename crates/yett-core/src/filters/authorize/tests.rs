@@ -362,12 +362,12 @@ fn a_hello_that_is_not_known_is_no_absent_one() {
         let connection = ConnectionInfo { peer, listener: "main".into(), tls, sni: None, client_certificate: None, ja4 };
         permit(&spec, &user(), &Exchange::new(Rc::new(connection))).err().map(|refusal| refusal.reason)
     };
-    let told = Some("t13d1516h2_8daaf6152771_e5627efa2ab1");
-    let asks = format!("connection.ja4 == '{}'", told.unwrap());
+    let told = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    let asks = format!("connection.ja4 == '{told}'");
     let careful = "!has(connection.ja4) || connection.ja4.startsWith('t13')";
-    assert_eq!(when(&asks, true, told), None);
+    assert_eq!(when(&asks, true, Some(told)), None);
     assert_eq!(when(&asks, true, Some("t12d1516h2_8daaf6152771_e5627efa2ab1")), Some(Reason::PolicyDenied));
-    assert_eq!([when(careful, true, told), when(careful, false, None)], [None; 2]);
+    assert_eq!([when(careful, true, Some(told)), when(careful, false, None)], [None; 2]);
     for (source, tls) in [(&*asks, false), (&*asks, true), (careful, true), ("!has(connection.ja4)", true)] {
         assert_eq!(when(source, tls, None), Some(Reason::PolicyError), "{source}");
     }
