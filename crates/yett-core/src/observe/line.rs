@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -119,8 +120,13 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         attack(out, exchange);
         login(out, exchange);
     }
-    if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
-        out.extend_from_slice(principal.shown.get_or_write(|out| caller(out, principal)));
+    if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_ref()) {
+        // One that nobody else has is gone after this.
+        if Rc::strong_count(principal) > 1 {
+            out.extend_from_slice(principal.shown.get_or_write(|out| caller(out, principal)));
+        } else {
+            caller(out, principal);
+        }
     }
     if let Some(certificate) = &record.connection.client_certificate {
         text(out, "client_certificate", certificate.fingerprint.as_bytes());
