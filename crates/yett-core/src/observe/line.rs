@@ -298,7 +298,7 @@ pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
         let special = words::any_is(word, b'"') | words::any_is(word, b'\\') | words::any_is(word, 0x7f);
         !(words::any_high(word) | words::any_below(word, 0x20) | special)
     };
-    let plain_byte = |byte: u8| (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\');
+    let plain_byte = |byte: u8| (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\');
     if words::all(value, b'a', plain, plain_byte) {
         out.extend_from_slice(value);
         return;
