@@ -291,7 +291,8 @@ fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAd
 
 /// Whether a route of the listener asks what program a client is.
 fn watched(ir: &ir::Ir, listener: &str) -> bool {
-    ir.routes.iter().any(|route| route.login_guard.is_some() && route.listeners.iter().any(|name| name == listener))
+    let asks = |route: &ir::Route| route.login_guard.is_some() || route.bot_filter.is_some();
+    ir.routes.iter().any(|route| asks(route) && route.listeners.iter().any(|name| name == listener))
 }
 
 /// What handshakes are done with; those under way count on.
