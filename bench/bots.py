@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-
 from tests.support import configs
 from tests.support.chromium import chromium
 from tests.support.gateway import Gateway
@@ -91,7 +90,9 @@ def python(code: str) -> Callable[[str, Fields], None]:
             venv.create(HOME, with_pip=True)
             subprocess.run([program, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
         given = f"import sys, json, warnings\nwarnings.simplefilter('ignore')\nurl, fields = sys.argv[1], json.loads(sys.argv[2])\n{code}"
-        subprocess.run([program, "-c", given, url, json.dumps(fields)], capture_output=True, timeout=60, check=False)
+        subprocess.run(
+            [program, "-c", given, url, json.dumps(fields)], capture_output=True, timeout=60, check=False
+        )
 
     return run
 
@@ -135,7 +136,13 @@ def flagged(url: str, fields: Fields) -> None:
     """The same, started by hand with a flag."""
     agent = [f"--user-agent={AGENT}"] if fields else []
     with tempfile.TemporaryDirectory() as directory:
-        options = ["--headless", "--no-sandbox", "--ignore-certificate-errors", f"--user-data-dir={directory}", "--dump-dom"]
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--ignore-certificate-errors",
+            f"--user-data-dir={directory}",
+            "--dump-dom",
+        ]
         command("chromium", *options, *agent, url)
 
 
@@ -145,15 +152,25 @@ def programs() -> list[Program]:
     insecure = {"env": {**os.environ, "NODE_TLS_REJECT_UNAUTHORIZED": "0"}}
     return [
         Program("curl", lambda url, fields: command("curl", "-sk", *flags(fields, "-H"), url), WAYS),
-        Program("curl, HTTP/1.1", lambda url, fields: command("curl", "-sk", "--http1.1", *flags(fields, "-H"), url), WAYS),
+        Program(
+            "curl, HTTP/1.1",
+            lambda url, fields: command("curl", "-sk", "--http1.1", *flags(fields, "-H"), url),
+            WAYS,
+        ),
         Program(
             "wget",
-            lambda url, fields: command("wget", "-q", "-O", "/dev/null", "--no-check-certificate", *flags(fields, "--header"), url),
+            lambda url, fields: command(
+                "wget", "-q", "-O", "/dev/null", "--no-check-certificate", *flags(fields, "--header"), url
+            ),
             WAYS,
         ),
         *[Program(name, python(code), WAYS) for name, code in SCRIPTS.items()],
         Program("Go net/http", go, WAYS),
-        Program("Node fetch", lambda url, fields: command("node", "-e", NODE, url, json.dumps(fields), **insecure), WAYS),
+        Program(
+            "Node fetch",
+            lambda url, fields: command("node", "-e", NODE, url, json.dumps(fields), **insecure),
+            WAYS,
+        ),
         Program("Java HttpClient", java, WAYS),
         Program("Chromium, headless", flagged, some),
         Program("Chromium, driven, `User-Agent` changed", driven("agent"), {"named": {}}),
@@ -201,7 +218,9 @@ def row(name: str, found: dict[str, list[dict[str, Any]]]) -> str:
     cells = []
     for way in WAYS:
         lines = found.get(way)
-        cells.append("" if lines is None else f"{refused(lines)} of {len(lines)} ({lines[0]['bot']['score']})")
+        cells.append(
+            "" if lines is None else f"{refused(lines)} of {len(lines)} ({lines[0]['bot']['score']})"
+        )
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -241,13 +260,21 @@ def main(arguments: list[str]) -> int:
     for name, found in all_found.items():
         print(row(name, found))
     honest = [line for found in all_found.values() for line in found.get("honest", [])]
-    lies = [line for found in all_found.values() for way in ("named", "copied") for line in found.get(way, [])]
+    lies = [
+        line for found in all_found.values() for way in ("named", "copied") for line in found.get(way, [])
+    ]
     browsers = recorded()
     wrong = refused(honest) + sum(one["refused"] for one in browsers)
     right = refused(lies)
-    print(f"\nbrowsers of the corpus that are refused: {sum(one['refused'] for one in browsers)} of {len(browsers)}")
-    print(f"highest score of one: {max(one['score'] for one in browsers)}; with none: {sum(not one['score'] for one in browsers)}")
-    print(f"recall {right} of {len(lies)} ({right / max(len(lies), 1):.0%}), precision {right} of {right + wrong} ({right / max(right + wrong, 1):.0%})")
+    print(
+        f"\nbrowsers of the corpus that are refused: {sum(one['refused'] for one in browsers)} of {len(browsers)}"
+    )
+    print(
+        f"highest score of one: {max(one['score'] for one in browsers)}; with none: {sum(not one['score'] for one in browsers)}"
+    )
+    print(
+        f"recall {right} of {len(lies)} ({right / max(len(lies), 1):.0%}), precision {right} of {right + wrong} ({right / max(right + wrong, 1):.0%})"
+    )
     if absent:
         print(f"not here, and not measured: {', '.join(absent)}")
     return 0

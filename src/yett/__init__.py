@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from yett.config.filters.address_limit import AddressLimit
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.attack_filter import AttackException, AttackFilter
-    from yett.config.filters.bot_filter import BotFilter, Crawlers, OwnCrawler
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.bot_filter import BotFilter, Crawlers, OwnCrawler
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
     from yett.config.filters.csrf import Csrf

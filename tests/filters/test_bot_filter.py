@@ -50,9 +50,16 @@ class Shop:
             "identity_providers": {"id": self.issuer.provider()},
             "services": {"origin": configs.service(self.service)},
             "routes": {
-                **{name: configs.route(f"/{name}/{{rest...}}", bot_filter=one, **both) for name, one in filters.items()},
+                **{
+                    name: configs.route(f"/{name}/{{rest...}}", bot_filter=one, **both)
+                    for name, one in filters.items()
+                },
                 "closed": configs.route(
-                    "/closed/{rest...}", bot_filter=filters["strict"], access="authenticated", authenticate="id", **both
+                    "/closed/{rest...}",
+                    bot_filter=filters["strict"],
+                    access="authenticated",
+                    authenticate="id",
+                    **both,
                 ),
             },
         }
@@ -84,7 +91,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory, certificate: trustme.LeafCert
     chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
     key.write_bytes(certificate.private_key_pem.bytes())
     key.chmod(0o600)
-    started = Shop({"profile": "intermediate", "certificates": [{"chain": str(chain), "key": {"file": str(key)}}]})
+    started = Shop(
+        {"profile": "intermediate", "certificates": [{"chain": str(chain), "key": {"file": str(key)}}]}
+    )
     yield started
     started.gate.stop(0)
     for one in (started.service, started.names, started.issuer):
@@ -103,7 +112,9 @@ def python(url: str, fields: dict[str, str]) -> int:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=fields), context=context, timeout=30) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=fields), context=context, timeout=30
+        ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -111,7 +122,9 @@ def python(url: str, fields: dict[str, str]) -> int:
 
 def go(url: str, fields: dict[str, str]) -> int:
     words = [word for pair in fields.items() for word in pair]
-    return int(subprocess.run([go_program("fetch"), url, *words], capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run([go_program("fetch"), url, *words], capture_output=True, text=True, check=True).stdout
+    )
 
 
 @pytest.mark.parametrize("fetch", [curl, python, go])
@@ -126,7 +139,10 @@ def test_programs_pass_as_what_they_are_and_not_as_browsers(shop: Shop, fetch: C
         assert fetch(shop.url + path, fields) == 403, kind
         seen = shop.bot(path)
         assert (seen["kind"], seen["outcome"], seen["hello_of_program"]) == ("impostor", "refused", 6), seen
-        assert seen["score"] == sum(points for points in seen.values() if isinstance(points, int)) - seen["score"]
+        assert (
+            seen["score"]
+            == sum(points for points in seen.values() if isinstance(points, int)) - seen["score"]
+        )
     assert shop.service.saw_nothing()
 
 
@@ -153,7 +169,9 @@ def test_a_real_browser_has_nothing_against_it(shop: Shop, tmp_path: Any) -> Non
 def test_the_answer_says_what_to_do_and_not_what_gave_it_away(shop: Shop) -> None:
     fields = [("User-Agent", AGENT), ("X-Forwarded-For", "192.0.2.20"), ("X-Forwarded-Proto", "https")]
     # no hello is known behind a proxy, and none is missed
-    told = shop.refuses(shop.gate.get("/strict/impostor", [*fields, ("Accept", "*/*")], listener="behind"), "bot_refused")
+    told = shop.refuses(
+        shop.gate.get("/strict/impostor", [*fields, ("Accept", "*/*")], listener="behind"), "bot_refused"
+    )
     assert "use a browser as it is" in told and "_" not in told
     seen = shop.bot("/strict/impostor")
     assert seen["score"] >= 6 and "hello_unknown" not in seen
@@ -163,7 +181,9 @@ def test_the_answer_says_what_to_do_and_not_what_gave_it_away(shop: Shop) -> Non
     shop.refuses(shop.gate.get("/strict/a", scanner, listener="behind"), "bot_refused")
     shop.passes(shop.gate.get("/strict/a", program, listener="behind"))
     shop.passes(shop.gate.get("/spared/a", [("X-Forwarded-For", "192.0.2.5")], listener="behind"))
-    shop.refuses(shop.gate.get("/spared/a", [("X-Forwarded-For", "192.0.2.20")], listener="behind"), "bot_refused")
+    shop.refuses(
+        shop.gate.get("/spared/a", [("X-Forwarded-For", "192.0.2.20")], listener="behind"), "bot_refused"
+    )
 
 
 def test_crawlers_are_who_they_say(shop: Shop) -> None:
@@ -196,7 +216,9 @@ def test_an_address_is_asked_about_once(shop: Shop) -> None:
 
     shop.names.zone[reverse(client), PTR] = slow
     replies: list[Any] = []
-    asking = [threading.Thread(target=lambda: replies.append(shop.crawl("/strict/once", client))) for _ in range(4)]
+    asking = [
+        threading.Thread(target=lambda: replies.append(shop.crawl("/strict/once", client))) for _ in range(4)
+    ]
     for one in asking:
         one.start()
     assert begun.wait(20)

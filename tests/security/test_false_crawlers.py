@@ -54,14 +54,16 @@ def test_lies_about_crawlers(shop: Shop) -> None:
     lies: dict[str, dns.Answer] = {
         "one label that looks like many": [(PTR, bytes([21]) + b"crawl-1.googlebot.com" + b"\0")],
         "another id": lambda asked: [message(bytes([asked[0] ^ 1]) + asked[1:], ptr(googles))],
-        "another question": lambda asked: [message(asked[:12] + dns.wire("x.in-addr.arpa") + asked[-4:], ptr(googles))],
+        "another question": lambda asked: [
+            message(asked[:12] + dns.wire("x.in-addr.arpa") + asked[-4:], ptr(googles))
+        ],
         "a name that points to itself": lambda asked: [
             message(asked, [(PTR, struct.pack("!H", 0xC000 | (len(asked) + 12)))])
         ],
         "cut short": lambda asked: [message(asked, ptr(googles))[:-4]],
         "a failure": dns.SERVFAIL,
     }
-    for number, (what, answer) in enumerate({**cases, **lies}.items(), 30):
+    for number, answer in enumerate([*cases.values(), *lies.values()], 30):
         client = f"203.0.113.{number}"
         names.zone[reverse(client), PTR] = answer
         # whoever is believed would find this address there
@@ -95,11 +97,13 @@ def test_a_long_answer_comes_over_tcp(shop: Shop) -> None:
     shop.service.forget()
 
 
-
-
 def test_a_crawler_is_known_by_its_address_and_not_by_what_a_header_says(shop: Shop) -> None:
     shop.names.knows("192.0.2.9", "crawl-9.googlebot.com")
-    told = [("User-Agent", GOOGLEBOT), ("X-Forwarded-For", "192.0.2.9, 203.0.113.99"), ("X-Real-IP", "192.0.2.9")]
+    told = [
+        ("User-Agent", GOOGLEBOT),
+        ("X-Forwarded-For", "192.0.2.9, 203.0.113.99"),
+        ("X-Real-IP", "192.0.2.9"),
+    ]
     reply = shop.gate.get("/a", told)
     assert (reply.status, reply.reason) == (403, "crawler_unverified")
     assert shop.service.saw_nothing()

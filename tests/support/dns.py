@@ -26,7 +26,9 @@ def reverse(address: str) -> str:
     return ipaddress.ip_address(address).reverse_pointer
 
 
-def message(question: bytes, records: Records = (), code: int = 0, flags: int = 0x8180, ttl: int = 300) -> bytes:  # type: ignore[assignment]
+def message(
+    question: bytes, records: Records = (), code: int = 0, flags: int = 0x8180, ttl: int = 300
+) -> bytes:  # type: ignore[assignment]
     """An answer to this question; its records belong to the name that was asked for."""
     head = question[:2] + struct.pack("!HHHHH", flags | code, 1, len(records), 0, 0)
     body = b"".join(

@@ -12,8 +12,8 @@ from yett.config.filters.address_filter import AddressFilter
 from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.attack_filter import AttackFilter
-from yett.config.filters.bot_filter import BotFilter
 from yett.config.filters.authorize import Access, Denials, Rules
+from yett.config.filters.bot_filter import BotFilter
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
 from yett.config.filters.csrf import Csrf

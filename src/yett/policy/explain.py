@@ -143,7 +143,9 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
         yield _row("login", login["answer"], f"score {login['score']}: {parts}")
     bot = decision.get("bot")
     if bot:
-        parts = ", ".join(f"{name} {points}" for name, points in bot["signals"].items()) or "nothing against it"
+        parts = (
+            ", ".join(f"{name} {points}" for name, points in bot["signals"].items()) or "nothing against it"
+        )
         yield _row("bot", bot["kind"], f"{bot['outcome']}, score {bot['score']}: {parts}")
     yield from _shadow(decision)
 

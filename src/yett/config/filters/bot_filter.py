@@ -87,7 +87,9 @@ class OwnCrawler(Model):
     @model_validator(mode="after")
     def _proved(self) -> OwnCrawler:
         if not self.domains and not self.addresses:
-            raise refuse("crawler_unproved", "nothing proves that somebody is it; write `domains` or `addresses`")
+            raise refuse(
+                "crawler_unproved", "nothing proves that somebody is it; write `domains` or `addresses`"
+            )
         return self
 
 
@@ -127,7 +129,12 @@ class Crawlers(Model):
             for name, one in sorted(self.own.items())
         ]  # fmt: skip
         known = [
-            {"name": name, "agents": list(one.agents), "domains": list(one.domains), "allowed": name in self.allow}
+            {
+                "name": name,
+                "agents": list(one.agents),
+                "domains": list(one.domains),
+                "allowed": name in self.allow,
+            }
             for name, one in CRAWLERS.items()
         ]
         return [*own, *known]

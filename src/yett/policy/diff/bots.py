@@ -30,9 +30,7 @@ def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
         "mode", "programs that pretend are refused now", "programs that pretend pass, and are reported",
         old["enforce"], new["enforce"],
     )  # fmt: skip
-    yield from bound(
-        "threshold", "the score of an impostor", old["threshold"], new["threshold"]
-    )
+    yield from bound("threshold", "the score of an impostor", old["threshold"], new["threshold"])
     for key, what in KINDS.items():
         refused = old[key] == "refuse", new[key] == "refuse"
         yield from flag(key, f"{what} are refused", f"{what} are not refused any more", *refused)
@@ -44,7 +42,9 @@ def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
     if pair[0] != pair[1]:
         yield widens("crawlers.resolvers", "others are asked whether a crawler is who it says", *pair)
     yield from _crawlers(old["crawlers"], new["crawlers"])
-    yield from subset("exceptions", "networks that are not looked at", old.get("except", ()), new.get("except", ()))
+    yield from subset(
+        "exceptions", "networks that are not looked at", old.get("except", ()), new.get("except", ())
+    )
     yield from rest("", "programs that pretend", old, new, _PARTS)
 
 

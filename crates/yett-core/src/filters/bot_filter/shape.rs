@@ -114,7 +114,10 @@ impl<'a> Head<'a> {
 /// version and order are its own.
 pub(super) fn compare(exchange: &Exchange, head: &Head<'_>, claimed: Browser, behind: bool) -> Signals {
     let mut signals = Signals::default();
-    signals.add_if(head.agents > 1, Signal::AgentTwice);
+    if head.is_twice() {
+        signals.add(Signal::AgentTwice);
+        return signals;
+    }
     let plain = exchange.upgrade == Upgrade::None;
     let hello = exchange.connection.ja4.as_ref().filter(|_| !behind);
     let browser = hello.map_or(claimed, |ja4| greeted(exchange, ja4, claimed, plain, &mut signals));

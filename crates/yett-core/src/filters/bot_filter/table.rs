@@ -37,7 +37,7 @@ signals! {
     HelloOfProgram "hello_of_program" 6;
     /// They are those of no browser that is known.
     HelloUnknown "hello_unknown" 1;
-    /// It does not offer HTTP/2, and the browser does.
+    /// It does not offer HTTP/2 before all others, and the browser does.
     HelloWithoutHttp2 "hello_without_http2" 2;
     /// It does not offer TLS 1.3, and the browser does.
     HelloTooOld "hello_too_old" 1;
@@ -102,11 +102,13 @@ pub(super) const HELLOS: [(&[u8; 12], Hello); 14] = [
     (b"f91f431d341e", Hello::Program),
     // Python's ssl.
     (b"85036bcba153", Hello::Program),
-    // OpenSSL as curl and others take it; GnuTLS as wget does; Node; Java. PLACEHOLDER
-    (b"000000000001", Hello::Program),
-    (b"000000000002", Hello::Program),
-    (b"000000000003", Hello::Program),
-    (b"000000000004", Hello::Program),
+    // OpenSSL as it is, which curl and many others take.
+    (b"e8f1e7e78f70", Hello::Program),
+    // GnuTLS, as wget takes it.
+    (b"723694b0fccc", Hello::Program),
+    // Node 20, and the HTTP client of Java 17.
+    (b"a33745022dd6", Hello::Program),
+    (b"1d947a95fc68", Hello::Program),
 ];
 
 /// From which version on a browser does something.
