@@ -32,8 +32,12 @@ def compare(old: Document | None, new: Document | None) -> Iterator[Change]:
     )  # fmt: skip
     yield from bound("threshold", "the score of an impostor", old["threshold"], new["threshold"])
     for key, what in KINDS.items():
-        refused = old[key] == "refuse", new[key] == "refuse"
-        yield from flag(key, f"{what} are refused", f"{what} are not refused any more", *refused)
+        if old[key] == new[key]:
+            continue
+        if new[key] == "refuse":
+            yield narrows(key, f"{what} are refused", old[key], new[key])
+        else:
+            yield widens(key, f"{what} are not refused any more", old[key], new[key])
     yield from flag(
         "crawlers.undecided", "a crawler that nobody can verify is refused", "a crawler that nobody can verify passes",
         not old.get("undecided_passes"), not new.get("undecided_passes"),
