@@ -16,6 +16,7 @@ LIMITS = {
     "per_account": 30,
     "per_fingerprint": 30,
     "per_password": 10,
+    "per_asn": 100,
 }
 ONE: dict[str, Any] = {
     "kind": "login", "account": {"form": "user"}, "password": {"form": "password"}, "window_ms": 600_000, "slow_ms": 2_000,
@@ -34,6 +35,11 @@ def found(**changes: Any) -> list[Change]:
         ({"kind": "other"}, Kind.WIDENS),
         ({"account": {"form": "email"}}, Kind.WIDENS),
         ({"failed": None}, Kind.WIDENS),
+        ({"failed": {"status": [401]}}, Kind.WIDENS),
+        ({"failed": {"status": [200, 204]}}, Kind.NARROWS),
+        ({"failed": {"status": [200], "body": {"pointer": "/error"}}}, Kind.NARROWS),
+        ({"failed": {"status": [], "body": {"pointer": "/error"}}}, Kind.WIDENS),
+        ({"failed": {"status": [200], "else": 1}}, Kind.WIDENS),
         ({"password": None}, Kind.WIDENS),
         ({"window_ms": 60_000}, Kind.WIDENS),
         ({"window_ms": 900_000}, Kind.NARROWS),
@@ -82,3 +88,14 @@ def test_one_that_goes_widens_and_one_that_comes_narrows() -> None:
 def test_a_text_says_what_becomes_of_it(old: dict[str, Any], new: dict[str, Any], text: str) -> None:
     sides = [{key: value for key, value in {**ONE, **one}.items() if value is not None} for one in (old, new)]
     assert [one.text for one in login_guard(*sides)] == [text]
+
+
+def test_another_value_of_answers_widens() -> None:
+    body = {"pointer": "/status", "value": "denied"}
+    for after in (
+        {"pointer": "/status", "value": "no"},
+        {"pointer": "/state", "value": "denied"},
+        {"pointer": "/status"},
+    ):
+        old, new = ({**ONE, "failed": {"status": [200], "body": one}} for one in (body, after))
+        assert [one.kind for one in login_guard(old, new)] == [Kind.WIDENS]

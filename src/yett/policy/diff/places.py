@@ -79,10 +79,13 @@ def _choice(whose: str, key: str, what: str, old: Document | None, new: Document
         yield make(f"{key}.{kind}.less", f"{whose}{what} {quoted(removed)} {text}", *pair)
 
 
-def databases(old: Document | None, new: Document | None) -> Iterator[Change]:
-    """What says where addresses are. What stands in the files is not looked at: it changes without a reload."""
+def databases(old: Document | None, new: Document | None, guarded: bool = False) -> Iterator[Change]:
+    """What says where addresses are; `guarded`: logins are, which count autonomous systems where they are known. What stands in the files is not looked at: it changes without a reload."""
     if old == new:
         return
+    if guarded and new is None and old is not None and old.get("asn"):
+        text = "geo: guarded logins do not count autonomous systems any more"
+        yield widens("geo.asn", text, old["asn"], None)
     if old is None or new is None:
         # Whatever asks them changes as well.
         yield moves("geo", "there are databases of places " + ("now" if old is None else "no more"), old, new)
