@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod bots;
 mod connection;
 mod cors;
 mod events;
@@ -69,8 +70,10 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // What the gateway answers itself around logins comes before the routes, which cannot take it.
             Phase::Route => match login::endpoint(snapshot, state, exchange, now) {
                 Some(step) => (step, Phase::Done),
-                None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+                None => (route::route(snapshot, state.shed, exchange, now), Phase::Bots),
             },
+            // Before a credential is looked at, and after limits by address, so that trying out what passes is charged.
+            Phase::Bots => (bots::judge(snapshot, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),
