@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod challenge;
 mod connection;
 mod cors;
 mod events;
@@ -67,7 +68,9 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
                 (events::take(snapshot, exchange, now), Phase::Done)
             }
             // What the gateway answers itself around logins comes before the routes, which cannot take it.
-            Phase::Route => match login::endpoint(snapshot, state, exchange, now) {
+            Phase::Route => match challenge::endpoint(snapshot, exchange, now)
+                .or_else(|| login::endpoint(snapshot, state, exchange, now))
+            {
                 Some(step) => (step, Phase::Done),
                 None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
             },
@@ -83,7 +86,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // On the validated value only.
             Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Guard),
             // Last, so that only what a service would try counts as an attempt.
-            Phase::Guard => (guard::guard(snapshot, exchange, now), Phase::Prepare),
+            Phase::Guard => (guard::guard(snapshot, state, exchange, now), Phase::Prepare),
             Phase::Prepare => {
                 // Before its fields are made those that are forwarded.
                 if let Some(records) = snapshot.records.as_ref().filter(|_| exchange.captured.is_none()) {

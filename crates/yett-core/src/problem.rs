@@ -81,6 +81,17 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     if !id.is_empty() {
         headers.push(("x-request-id".into(), id.into()));
     }
+    if let Some(page) = &refusal.page {
+        let fields = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", &*page.policy),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "same-origin"),
+        ];
+        headers.extend(fields.map(|(name, value)| (name.into(), value.into())));
+        return Answer { status: reason.status(), headers, body: std::sync::Arc::clone(&page.body) };
+    }
     let (content_type, body) = if prefers_html(context.accept) {
         // The page loads nothing and runs nothing, whatever a detail may hold.
         headers.push(("content-security-policy".into(), "default-src 'none'".into()));
@@ -202,6 +213,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::QuotaUnavailable
         | Reason::LoginUnreadable
         | Reason::LoginLimited
+        | Reason::LoginChallenge
+        | Reason::LoginProofInvalid
         | Reason::LoginBanned
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
@@ -372,7 +385,8 @@ fn html(refusal: &Refusal, id: &str) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
+/// As text or the value of an attribute of HTML.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

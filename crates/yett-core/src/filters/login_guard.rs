@@ -4,14 +4,20 @@
 //! answers takes it back. An address from which an account has succeeded before is never refused for what strangers do to
 //! that account, nor banned for what others behind it do. Names and passwords are kept as keyed hashes only ([`book`]).
 
+pub mod altcha;
 pub mod bans;
 pub mod book;
+pub mod challenge;
 pub mod credentials;
 pub mod desk;
+pub mod doors;
 mod fingerprint;
+pub mod page;
+pub mod proofs;
 pub mod score;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,8 +26,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use self::bans::{Ban, Bans};
 use self::book::{Book, Key, Known as Remembered};
+use self::challenge::Challenge;
 use self::credentials::{Credentials, Reader};
+use self::proofs::Proofs;
 use self::score::{BAN, Counted, LIMIT, SLOW, Score, Trend};
+use self::work::Work;
 use crate::exchange::{Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step};
 use crate::filters::authorize::shadow::{Outcome, Record, Registry, Verdict};
 use crate::filters::keyed_hash::KeyedHash;
@@ -49,6 +58,8 @@ pub struct Logins {
     pub book: Book,
     /// Bans.
     pub bans: Bans,
+    /// Work that was done in place of waiting.
+    pub proofs: Proofs,
     known: Remembered,
     waiting: Arc<AtomicUsize>,
     watches: Mutex<BTreeMap<Box<str>, Weak<Watch>>>,
@@ -64,7 +75,8 @@ pub struct Watch {
 }
 
 /// What is counted of attempts.
-pub const ANSWERS: [&str; 7] = ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable"];
+pub const ANSWERS: [&str; 9] =
+    ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable", "challenged", "proved"];
 
 impl Logins {
     /// Room for as many keys as it says, and at most for so many, where logins are guarded; none otherwise.
@@ -84,6 +96,7 @@ impl Logins {
         self.book.forget();
         self.known.forget();
         self.bans.forget();
+        self.proofs.forget();
         for watch in self.watches() {
             *watch.trend.lock().unwrap_or_else(PoisonError::into_inner) = Trend::default();
         }
@@ -211,6 +224,7 @@ pub struct LoginGuard {
     slow_ms: u64,
     ban_ms: u64,
     except: Box<[ipnet::IpNet]>,
+    challenge: Option<Challenge>,
     shadow: Option<Arc<Record>>,
     hash: KeyedHash,
     scope: u64,
@@ -220,11 +234,11 @@ pub struct LoginGuard {
 }
 
 impl LoginGuard {
-    /// Compiles it.
+    /// Compiles it; `secret` is the one that its challenges are signed with, where instances share it.
     ///
     /// # Errors
     /// What of it cannot be.
-    pub fn build(spec: &ir::LoginGuard, route: &str, shared: &Arc<Shared>) -> Result<Self, String> {
+    pub fn build(spec: &ir::LoginGuard, route: &str, secret: Option<&[u8]>, shared: &Arc<Shared>) -> Result<Self, String> {
         let registry: &Registry = &shared.shadow;
         let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password } = spec.thresholds;
         if [accounts, failures, guesses, per_account, per_fingerprint, per_password].contains(&0) {
@@ -237,6 +251,7 @@ impl LoginGuard {
             return Err("the field that says that a login failed has no valid name".to_owned());
         }
         let hash = KeyedHash::new(&shared.seed);
+        let challenge = spec.challenge.as_ref().map(|one| Challenge::build(one, route, secret.unwrap_or(&shared.seed)));
         // What is tried out counts apart from what is enforced.
         let scope = format!("{} {route}", if spec.shadow { "shadow" } else { "route" });
         Ok(Self {
@@ -248,6 +263,7 @@ impl LoginGuard {
             slow_ms: spec.slow_ms,
             ban_ms: spec.ban_ms,
             except: spec.except.clone().into(),
+            challenge: challenge.transpose()?,
             shadow: spec.shadow.then(|| registry.of(route, &format!("route {route}: login_guard"))),
             hash,
             scope: hash.parts(&[b"scope", scope.as_bytes()]),
@@ -371,7 +387,17 @@ impl LoginGuard {
         if attempt.score.own() >= BAN && self.ban_ms > 0 && !crowded && self.begin(&attempt, exchange.client, now_ms) {
             return self.refuse(exchange, attempt, "banned", self.banned(self.ban_ms), now_ms);
         }
-        if total >= LIMIT {
+        let work = self.work(exchange, &attempt.score, now);
+        if work == Work::Wanted {
+            return self.refuse(exchange, attempt, "challenged", Reason::LoginChallenge.into(), now_ms);
+        }
+        if work == Work::Done {
+            attempt.answer = "proved";
+            self.watch.count("proved");
+            exchange.attempt = Some(Box::new(attempt));
+            return Step::Continue;
+        }
+        if total >= LIMIT || work == Work::Impossible {
             let refusal = self.limited(&attempt, total);
             return self.refuse(exchange, attempt, "limited", refusal, now_ms);
         }

@@ -26,7 +26,7 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
         !hygiene::is_hop_by_hop(known)
             && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId | Known::YettIdentity)
     });
-    if !snapshot.logins.is_empty() {
+    if snapshot.has_cookies() {
         cookie::strip_set(headers);
     }
     if let Some(validation) = &route.response_validation {
@@ -102,6 +102,11 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
     };
     if let Some(security) = security {
         security.finish(&mut answer, exchange.is_some_and(|e| e.https));
+    }
+    // A policy for the service's pages would keep the script of this one from running; its own allows nothing else.
+    if let Some(page) = &refusal.page {
+        answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
+        answer.headers.push(("content-security-policy".into(), (*page.policy).into()));
     }
     readable(&mut answer, snapshot, exchange, route);
     if exchange.is_some_and(grpc::is_grpc) {
