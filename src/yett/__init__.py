@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         TrustedProxies,
     )
     from yett.config.live_check import LiveCheck
+    from yett.config.login_challenge import LoginChallenge
     from yett.config.machine import Machine
     from yett.config.match import Match
     from yett.config.oauth_client import OauthClient
@@ -153,6 +154,7 @@ __all__ = [
     "LiveCheck",
     "LoadShedding",
     "LogFile",
+    "LoginChallenge",
     "LoginFailed",
     "LoginGuard",
     "LoginPart",
@@ -237,6 +239,7 @@ _WHERE = {
     "GeoFilter": "yett.config.filters.geo_filter",
     "Mirror": "yett.config.filters.mirror",
     "FailedField": "yett.config.filters.login_guard",
+    "LoginChallenge": "yett.config.login_challenge",
     "LoginFailed": "yett.config.filters.login_guard",
     "LoginGuard": "yett.config.filters.login_guard",
     "LoginPart": "yett.config.filters.login_guard",

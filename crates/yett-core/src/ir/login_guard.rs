@@ -53,7 +53,7 @@ pub struct LoginChallenge {
     pub refuse_others: bool,
     /// Name of the secret that instances share.
     #[serde(default)]
-    pub key: Option<String>,
+    pub secret: Option<String>,
 }
 
 /// What is done on a guarded route.

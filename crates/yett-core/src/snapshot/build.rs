@@ -545,7 +545,7 @@ fn routes(
 
 /// Where people log in, with the secret of its challenges.
 fn login_guard(spec: &ir::LoginGuard, route: &str, secrets: &Secrets, shared: &Arc<Shared>) -> Result<LoginGuard, String> {
-    let name = spec.challenge.as_ref().and_then(|challenge| challenge.key.as_ref());
+    let name = spec.challenge.as_ref().and_then(|challenge| challenge.secret.as_ref());
     let secret = name.map(|name| secrets.get(name).ok_or_else(|| format!("the secret `{name}` is missing"))).transpose()?;
     LoginGuard::build(spec, route, secret.map(|secret| secret.as_slice()), shared)
 }

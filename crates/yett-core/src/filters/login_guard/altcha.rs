@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::{hmac, pbkdf2};
 use serde::{Deserialize, Serialize};
 
-use crate::revocation::table::hex;
+use crate::revocation::hex;
 
 /// How keys are derived.
 pub const ALGORITHM: &str = "PBKDF2/SHA-256";

@@ -16,7 +16,7 @@ use crate::headers::Known;
 use crate::ir;
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
-use crate::revocation::table::hex;
+use crate::revocation::hex;
 
 /// Where solutions are sent to.
 pub const PATH: &str = "/.yett/challenge";
