@@ -102,3 +102,7 @@ impl LoginGuard {
         challenge.is_for(payload, exchange).then(|| challenge.prove(payload, exchange, &self.logins.proofs, now))
     }
 }
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;
