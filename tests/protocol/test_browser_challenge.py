@@ -92,5 +92,7 @@ def test_a_browser_calculates(
         page.write("#password", "right")
         page.click("#go")
         eventually(lambda: page.title == "Welcome", 30, "the answer of the service")
-    line = gate.log_line(matching=lambda one: one.get("login", {}).get("answer") == "proved" and one["route"] == "apart")
+    line = gate.log_line(
+        matching=lambda one: one.get("login", {}).get("answer") == "proved" and one["route"] == "apart"
+    )
     assert line["login"]["outcome"] == "passed"

@@ -102,7 +102,9 @@ def _shared(
     guard = {"account": {"form": "user"}, "slow": "0s", "challenge": {"difficulty": 10, "attempts": 2}}
     methods = {"any_of": ["GET", "POST"]}
     routes = {
-        f"login-{number}": configs.route(f"/login/{number}", methods, login_guard=guard, security_headers="strict")
+        f"login-{number}": configs.route(
+            f"/login/{number}", methods, login_guard=guard, security_headers="strict"
+        )
         for number in range(ROUTES)
     }
     config = {
@@ -129,7 +131,11 @@ def test_a_person_calculates_and_gets_in(here: Site) -> None:
     here.suspect(address)
     before = len(here.asked.requests)
     reply = here.form(address, "person-0")
-    assert (reply.status, reply["content-type"], reply["cache-control"]) == (403, "text/html; charset=utf-8", "no-store")
+    assert (reply.status, reply["content-type"], reply["cache-control"]) == (
+        403,
+        "text/html; charset=utf-8",
+        "no-store",
+    )
     policy = reply["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'sha256-") and "frame-ancestors 'none'" in policy
     assert (reply["x-frame-options"], reply["x-content-type-options"]) == ("DENY", "nosniff")
@@ -143,9 +149,15 @@ def test_a_person_calculates_and_gets_in(here: Site) -> None:
     assert len(here.asked.requests) == before, "neither the form nor the solution reached the service"
     assert here.form(address, "person-0", f"own=1; {cookie}").status == 200
     assert here.asked.requests[-1].all("cookie") == ["own=1"], "services do not see the proof"
-    line = here.gate.log_line(matching=lambda one: one.get("route") == here.route and one.get("login", {}).get("answer") == "challenged")
+    line = here.gate.log_line(
+        matching=lambda one: (
+            one.get("route") == here.route and one.get("login", {}).get("answer") == "challenged"
+        )
+    )
     assert (line["reason"], line["status"]) == ("login_challenge", 403)
-    line = here.gate.log_line(matching=lambda one: one.get("route") == here.route and one.get("login", {}).get("answer") == "proved")
+    line = here.gate.log_line(
+        matching=lambda one: one.get("route") == here.route and one.get("login", {}).get("answer") == "proved"
+    )
     assert (line["login"]["outcome"], line["status"]) == ("passed", 200)
     assert here.gate.metric("yett_login_attempts_total", route=here.route, outcome="challenged") >= 1
     assert here.gate.metric("yett_login_attempts_total", route=here.route, outcome="proved") >= 1
@@ -211,7 +223,10 @@ def test_what_is_forged_counts_for_nothing(here: Site) -> None:
 
     def changed(**parameters: Any) -> dict[str, Any]:
         challenge = payload["challenge"]
-        return {**payload, "challenge": {**challenge, "parameters": {**challenge["parameters"], **parameters}}}
+        return {
+            **payload,
+            "challenge": {**challenge, "parameters": {**challenge["parameters"], **parameters}},
+        }
 
     for forged, rule in (
         (changed(cost=1), "signature"),
@@ -225,7 +240,9 @@ def test_what_is_forged_counts_for_nothing(here: Site) -> None:
         assert (reply.status, reply.reason) == (403, "login_proof_invalid"), rule
         assert "set-cookie" not in reply and "anew" in reply.json()["detail"]
         assert here.gate.log_line(
-            matching=lambda one, rule=rule: one.get("reason") == "login_proof_invalid" and one.get("rule") == rule
+            matching=lambda one, rule=rule: (
+                one.get("reason") == "login_proof_invalid" and one.get("rule") == rule
+            )
         )
     assert here.send(address, payload).status == 204
     again = here.send(address, payload)
@@ -284,7 +301,9 @@ def test_a_service_sets_no_proof(here: Site) -> None:
     origin, address = here.asked, here.address()
     usual = origin.behaviour
     try:
-        origin.answers(200, b"", [("Set-Cookie", "__Host-yett-~proof=x; Path=/; Secure"), ("Set-Cookie", "own=1")])
+        origin.answers(
+            200, b"", [("Set-Cookie", "__Host-yett-~proof=x; Path=/; Secure"), ("Set-Cookie", "own=1")]
+        )
         assert here.ask(address, "GET", "/", {}).all("set-cookie") == ["own=1"]
     finally:
         origin.behaviour = usual

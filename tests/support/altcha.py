@@ -52,6 +52,11 @@ def solved_by_the_library(challenge: dict[str, Any]) -> dict[str, Any]:
             subprocess.run(install, cwd=HOME, check=True, capture_output=True)
             stamp.write_text(wanted)
     done = subprocess.run(
-        ["node", "solve.mjs"], cwd=HOME, input=json.dumps(challenge), text=True, capture_output=True, check=True
+        ["node", "solve.mjs"],
+        cwd=HOME,
+        input=json.dumps(challenge),
+        text=True,
+        capture_output=True,
+        check=True,
     )
     return dict(json.loads(done.stdout))

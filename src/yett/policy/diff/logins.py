@@ -67,7 +67,9 @@ def _challenge(old: Document | None, new: Document | None) -> Iterator[Change]:
     """Work stands in for a wait, and for a refusal: neither to ask for it nor not to is narrower in every case."""
     if old is None or new is None:
         if new is not None:
-            yield widens("", f"browsers that calculate get in where they were refused: {work(new)}", None, new)
+            yield widens(
+                "", f"browsers that calculate get in where they were refused: {work(new)}", None, new
+            )
         elif old is not None:
             yield widens("", f"browsers do not calculate any more before they try: {work(old)}", old, None)
         return
