@@ -68,12 +68,12 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
                 (events::take(snapshot, exchange, now), Phase::Done)
             }
             // What the gateway answers itself around logins comes before the routes, which cannot take it.
-            Phase::Route => match challenge::endpoint(snapshot, exchange, now)
-                .or_else(|| login::endpoint(snapshot, state, exchange, now))
-            {
-                Some(step) => (step, Phase::Done),
-                None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
-            },
+            Phase::Route => {
+                match challenge::endpoint(snapshot, exchange, now).or_else(|| login::endpoint(snapshot, state, exchange, now)) {
+                    Some(step) => (step, Phase::Done),
+                    None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+                }
+            }
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),

@@ -82,8 +82,11 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let lists = address_lists(&ir, shared);
     let listeners = listeners(&ir, &lists, shared, &mut errors);
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
-    let routes =
-        if providers.len() == ir.providers.len() { routes(&ir, &providers, &lists, (secrets, shared), &mut errors) } else { Vec::new() };
+    let routes = if providers.len() == ir.providers.len() {
+        routes(&ir, &providers, &lists, (secrets, shared), &mut errors)
+    } else {
+        Vec::new()
+    };
     let revision = revision(bytes);
     let assertions = identity::build(&ir, secrets, &revision).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();

@@ -67,13 +67,12 @@ pub struct Challenge {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Solution {
-    /// Which try it was; the key says it, too.
-    #[serde(rename = "counter")]
-    _counter: u32,
+    /// Which try it was. Nothing hangs on it: the key says it, too.
+    pub counter: u32,
     derived_key: Box<str>,
-    /// How long it took, milliseconds.
-    #[serde(default, rename = "time")]
-    _time: Option<f64>,
+    /// How long it took, milliseconds, as the client says.
+    #[serde(default)]
+    pub time: Option<f64>,
 }
 
 /// What it sends.
@@ -223,7 +222,7 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// What a client does.
@@ -262,7 +261,7 @@ pub mod tests {
     fn a_challenge_is_solved_by_trying() {
         let (signer, challenge) = (signer(), challenge(&signer()));
         let payload = solve(&challenge);
-        assert_eq!(payload.solution._counter, 20);
+        assert_eq!(payload.solution.counter, 20);
         assert_eq!(signer.check(&payload, 1_000), Ok(Solved { nonce: [7; NONCE], expires_s: 1_000 }));
         assert_eq!(signer.check(&payload, 1_001), Err(Wrong::Expired));
     }

@@ -171,7 +171,15 @@ impl Challenge {
 
     /// The page for a score, and the refusal that it comes with; nothing where too many were made in this second.
     #[must_use]
-    pub fn page(&self, exchange: &Exchange, score: u32, later: &str, proofs: &Proofs, random: &[u8; RANDOM], now: Now) -> Option<Refusal> {
+    pub fn page(
+        &self,
+        exchange: &Exchange,
+        score: u32,
+        later: &str,
+        proofs: &Proofs,
+        random: &[u8; RANDOM],
+        now: Now,
+    ) -> Option<Refusal> {
         if !proofs.may_make(now.unix_ms) {
             return None;
         }

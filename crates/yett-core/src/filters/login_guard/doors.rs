@@ -24,7 +24,8 @@ impl Doors {
     /// # Errors
     /// A route at the gateway's own path.
     pub fn build(routes: &[ir::Route]) -> Result<Self, String> {
-        let makes = |route: &ir::Route| route.login_guard.as_ref().is_some_and(|guard| guard.challenge.is_some() && !guard.shadow);
+        let makes =
+            |route: &ir::Route| route.login_guard.as_ref().is_some_and(|guard| guard.challenge.is_some() && !guard.shadow);
         let mut doors = Vec::new();
         for (index, route) in routes.iter().enumerate().filter(|(_, route)| makes(route)) {
             let mut hosts = Hosts::default();
@@ -49,7 +50,7 @@ impl Doors {
     pub fn at(&self, listener: &str, host: &str, path: &CanonicalPath) -> impl Iterator<Item = u32> {
         let here = !self.0.is_empty() && is_path(path.segments());
         let doors = if here { self.0.as_slice() } else { &[] };
-        let open = |door: &&Door| door.hosts.has(host) && door.listeners.iter().any(|name| name == listener);
+        let open = move |door: &&Door| door.hosts.has(host) && door.listeners.iter().any(|name| name == listener);
         doors.iter().filter(open).map(|door| door.route)
     }
 }

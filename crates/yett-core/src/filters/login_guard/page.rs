@@ -157,7 +157,11 @@ mod tests {
             let after = page.split_once(&format!("<{tag}>")).unwrap().1;
             format!("'sha256-{}'", sha256(after.split_once(&format!("</{tag}>")).unwrap().0))
         };
-        assert!(written.policy.starts_with(&format!("default-src 'none'; script-src {}; style-src {};", between("script"), between("style"))));
+        assert!(written.policy.starts_with(&format!(
+            "default-src 'none'; script-src {}; style-src {};",
+            between("script"),
+            between("style")
+        )));
     }
 
     #[test]

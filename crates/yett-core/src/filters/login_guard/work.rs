@@ -44,7 +44,11 @@ impl LoginGuard {
     #[must_use]
     pub fn approach(&self, exchange: &Exchange, now: Now) -> Option<u32> {
         let challenge = self.challenge.as_ref().filter(|_| self.shadow.is_none() && exchange.https)?;
-        if exchange.request.method != Method::Get || !is_person(exchange) || self.excepts(exchange.client) || self.is_attempt(exchange) {
+        if exchange.request.method != Method::Get
+            || !is_person(exchange)
+            || self.excepts(exchange.client)
+            || self.is_attempt(exchange)
+        {
             return None;
         }
         let now_ms = now.monotonic_ns / 1_000_000;

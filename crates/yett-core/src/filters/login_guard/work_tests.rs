@@ -112,7 +112,8 @@ impl World {
     /// So many accounts of an address have failed.
     fn suspect(&mut self, accounts: u32) {
         for number in 0..accounts {
-            let mut exchange = request(Method::Post, HERE, &[("user-agent", "bot")], &format!("user=u{number}&password=p{number}"));
+            let mut exchange =
+                request(Method::Post, HERE, &[("user-agent", "bot")], &format!("user=u{number}&password=p{number}"));
             let step = self.guard.judge(&mut exchange, self.now());
             assert!(matches!(step, Step::Continue | Step::Need(_)), "{step:?}");
             self.guard.settle(exchange.attempt.as_mut().unwrap(), true, Some(Told::Failed), self.now());
@@ -126,10 +127,12 @@ impl World {
 
     fn prove(&self, payload: &Payload, exchange: &Exchange) -> Option<Result<Box<str>, Option<Arc<str>>>> {
         let proved = self.guard.prove(payload, exchange, self.now());
-        proved.map(|result| result.map_err(|refusal| {
-            assert_eq!(refusal.reason, Reason::LoginProofInvalid);
-            refusal.rule
-        }))
+        proved.map(|result| {
+            result.map_err(|refusal| {
+                assert_eq!(refusal.reason, Reason::LoginProofInvalid);
+                refusal.rule
+            })
+        })
     }
 
     /// The cookie of a challenge that was solved.
@@ -168,7 +171,10 @@ fn a_proof_stands_in_for_a_refusal_and_lifts_no_ban() {
     let proof = world.proof();
     let answers: Vec<&str> = (0..12).map(|number| world.attempt(form(HERE, Some(&proof), &format!("x{number}")))).collect();
     assert_eq!(answers.iter().filter(|one| **one == "proved").count(), 7, "{answers:?}");
-    assert!(answers[..7].iter().all(|one| *one == "proved") && answers[7..].iter().all(|one| *one == "login_banned"), "{answers:?}");
+    assert!(
+        answers[..7].iter().all(|one| *one == "proved") && answers[7..].iter().all(|one| *one == "login_banned"),
+        "{answers:?}"
+    );
 }
 
 #[test]
@@ -180,7 +186,10 @@ fn without_bans_a_proof_ends_where_a_ban_would_begin() {
     world.suspect(10);
     let proof = world.proof();
     let answers: Vec<&str> = (0..12).map(|number| world.attempt(form(HERE, Some(&proof), &format!("x{number}")))).collect();
-    assert!(answers[..7].iter().all(|one| *one == "proved") && answers[7..].iter().all(|one| *one == "login_limited"), "{answers:?}");
+    assert!(
+        answers[..7].iter().all(|one| *one == "proved") && answers[7..].iter().all(|one| *one == "login_limited"),
+        "{answers:?}"
+    );
 }
 
 #[test]
@@ -394,7 +403,10 @@ fn instances_with_one_secret_take_each_others_proofs() {
     let proof = sent(&other.prove(&payload, &form(HERE, None, "ann")).unwrap().unwrap());
     world.suspect(5);
     other.suspect(5);
-    assert_eq!((world.attempt(form(HERE, Some(&proof), "ann")), other.attempt(form(HERE, Some(&proof), "ann"))), ("proved", "proved"));
+    assert_eq!(
+        (world.attempt(form(HERE, Some(&proof), "ann")), other.attempt(form(HERE, Some(&proof), "ann"))),
+        ("proved", "proved")
+    );
     let stranger = build(spec, "login", [1; 32], None);
     assert!(stranger.prove(&payload, &form(HERE, None, "ann")).is_none());
 }
