@@ -15,7 +15,6 @@ use crate::filters::authorize::shadow;
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::login_guard::Attempt;
-use crate::filters::login_guard::page::Written;
 use crate::filters::mirror::Mirrored;
 use crate::filters::rate_limit::{Answered, Asked, Owing, Repeat, Reports};
 use crate::filters::websocket::Place;
@@ -213,8 +212,6 @@ pub struct Refusal {
     pub hidden: Option<Box<Refusal>>,
     /// The identity provider whose credential it was, where that is known.
     pub provider: Option<Arc<str>>,
-    /// A page that leads on, in place of the common one.
-    pub page: Option<Written>,
 }
 
 impl Refusal {
@@ -243,7 +240,6 @@ impl From<Reason> for Refusal {
             assurance: None,
             hidden: None,
             provider: None,
-            page: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::body::FieldError;
 use crate::exchange::{Answer, Refusal};
+use crate::filters::login_guard::page::Written;
 use crate::reason::{Reason, Retry};
 use crate::snapshot::Challenge;
 
@@ -24,6 +25,8 @@ pub struct ProblemContext<'a> {
     pub scope: Option<&'a str>,
     /// Which parts of the request are wrong.
     pub errors: &'a [FieldError],
+    /// The page that does what is asked for, in place of the common one.
+    pub page: Option<&'a Written>,
     /// Where the document is that says what protects this host (RFC 9728 section 5.1).
     pub resource: Option<String>,
 }
@@ -81,7 +84,7 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     if !id.is_empty() {
         headers.push(("x-request-id".into(), id.into()));
     }
-    if let Some(page) = &refusal.page {
+    if let Some(page) = context.page.filter(|_| reason == Reason::LoginChallenge) {
         let fields = [
             ("content-type", "text/html; charset=utf-8"),
             ("content-security-policy", &*page.policy),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::altcha::{NONCE, Nonce, Payload, Signer, Wanted, Wrong};
 use super::bans;
-use super::page::{Page, Text};
+use super::page::{Page, Text, Written};
 use super::proofs::{Entered, Proofs};
 use crate::exchange::{Exchange, Method, Now, Refusal, Upgrade};
 use crate::headers::Known;
@@ -169,7 +169,7 @@ impl Challenge {
         self.difficulty.saturating_mul(1 << (score.saturating_sub(self.at) / points).min(most))
     }
 
-    /// The page for a score, and the refusal that it comes with; nothing where too many were made in this second.
+    /// The page for a score; nothing where too many were made in this second.
     #[must_use]
     pub fn page(
         &self,
@@ -179,7 +179,7 @@ impl Challenge {
         proofs: &Proofs,
         random: &[u8; RANDOM],
         now: Now,
-    ) -> Option<Refusal> {
+    ) -> Option<Written> {
         if !proofs.may_make(now.unix_ms) {
             return None;
         }
@@ -200,7 +200,7 @@ impl Challenge {
             later,
             request_id: std::str::from_utf8(&exchange.request_id).unwrap_or_default(),
         };
-        Some(Refusal { page: Some(self.page.write(&text)), ..Reason::LoginChallenge.into() })
+        Some(self.page.write(&text))
     }
 
     /// Whether this challenge was made for the route, host, address and browser of the request.

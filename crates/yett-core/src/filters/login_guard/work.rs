@@ -66,30 +66,28 @@ impl LoginGuard {
         (due && !challenge.is_met(exchange, false, &self.logins.proofs, now)).then(|| score.total())
     }
 
-    /// The page for such a score. Where too many were made in this second, an attempt is refused for the moment, and whoever only
-    /// asks for the page gets it: nothing is tried by that.
+    /// The refusal that comes with the page for such a score, which is left for the answer. Where too many were made in this second,
+    /// an attempt is refused for the moment, and whoever only asks for the page gets it: nothing is tried by that.
     #[must_use]
     pub fn page(&self, exchange: &mut Exchange, score: u32, random: &[u8; RANDOM], now: Now) -> Option<Refusal> {
         let challenge = self.challenge.as_ref()?;
         let later = lasting(self.fades_s(challenge, score));
-        let asks = only_asks(exchange);
         let page = challenge.page(exchange, score, &later, &self.logins.proofs, random, now);
-        match (page, &mut exchange.attempt) {
-            (Some(page), _) => {
-                if asks {
-                    self.watch.count("challenged");
-                }
-                Some(page)
+        if page.is_some() {
+            if only_asks(exchange) {
+                self.watch.count("challenged");
             }
-            (None, _) if asks => None,
-            (None, attempt) => {
-                if let Some(attempt) = attempt {
-                    attempt.answer = "limited";
-                }
-                let detail = "too many are being checked at this moment; try again in a second";
-                Some(Refusal { retry_after_s: Some(1), detail: Some(detail.into()), ..Reason::LoginLimited.into() })
-            }
+            exchange.sessions_mut().page = page;
+            return Some(Reason::LoginChallenge.into());
         }
+        if only_asks(exchange) {
+            return None;
+        }
+        if let Some(attempt) = &mut exchange.attempt {
+            attempt.answer = "limited";
+        }
+        let detail = "too many are being checked at this moment; try again in a second";
+        Some(Refusal { retry_after_s: Some(1), detail: Some(detail.into()), ..Reason::LoginLimited.into() })
     }
 
     /// Seconds until a score has faded so far that no work is asked for, if nothing more is tried.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::super::LoginGuard;
 use super::super::altcha::{Payload, tests::solve};
 use super::super::challenge::{COOKIE, RANDOM, is_person};
+use super::super::page::Written;
 use super::super::proofs::{CHALLENGES, Entered, PROOFS};
 use crate::body::Body;
 use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, Step};
@@ -78,9 +79,15 @@ fn form(address: &str, cookie: Option<&str>, user: &str) -> Exchange {
     exchange
 }
 
+struct Made {
+    refusal: Refusal,
+    page: Option<Written>,
+}
+
 /// What stands in `data-challenge`, solved.
-fn solved(refusal: &Refusal) -> Payload {
-    let page = String::from_utf8(refusal.page.as_ref().unwrap().body.to_vec()).unwrap();
+fn solved(made: &Made) -> Payload {
+    assert_eq!(made.refusal.reason, Reason::LoginChallenge);
+    let page = String::from_utf8(made.page.as_ref().unwrap().body.to_vec()).unwrap();
     let text = page.split_once("data-challenge=\"").unwrap().1.split_once('"').unwrap().0;
     solve(&serde_json::from_str(&text.replace("&quot;", "\"")).unwrap())
 }
@@ -120,9 +127,10 @@ impl World {
         }
     }
 
-    fn page(&mut self, exchange: &mut Exchange, score: u32) -> Option<Refusal> {
+    fn page(&mut self, exchange: &mut Exchange, score: u32) -> Option<Made> {
         self.random += 1;
-        self.guard.page(exchange, score, &[self.random; RANDOM], self.now())
+        let refusal = self.guard.page(exchange, score, &[self.random; RANDOM], self.now())?;
+        Some(Made { refusal, page: exchange.sessions_mut().page.take() })
     }
 
     fn prove(&self, payload: &Payload, exchange: &Exchange) -> Option<Result<Box<str>, Option<Arc<str>>>> {
@@ -377,8 +385,8 @@ fn too_many_pages_in_a_second_are_refused_for_the_moment() {
     for _ in 0..CHALLENGES {
         assert!(world.shared.logins.proofs.may_make(world.now_ms));
     }
-    let refusal = world.page(&mut form(HERE, None, "ann"), 30).unwrap();
-    assert_eq!((refusal.reason, refusal.retry_after_s, refusal.page.is_none()), (Reason::LoginLimited, Some(1), true));
+    let Made { refusal, page } = world.page(&mut form(HERE, None, "ann"), 30).unwrap();
+    assert_eq!((refusal.reason, refusal.retry_after_s, page.is_none()), (Reason::LoginLimited, Some(1), true));
     assert!(world.page(&mut request(Method::Get, HERE, &BROWSER, ""), 30).is_none(), "the page itself tries nothing");
 }
 
