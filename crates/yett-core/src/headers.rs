@@ -52,7 +52,14 @@ pub enum Known {
     YettIdentity,
 }
 
+// One bit each in `Headers::seen`.
+const _: () = assert!((Known::YettIdentity as u8) < 64);
+
 impl Known {
+    const fn bit(self) -> u64 {
+        1 << (self as u8)
+    }
+
     /// Recognises a lower case name.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
@@ -145,6 +152,8 @@ pub enum FieldError {
 pub struct Headers {
     arena: Vec<u8>,
     fields: Vec<Field>,
+    /// Which names were pushed since it was emptied, a bit each: most that are asked for were not.
+    seen: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -210,7 +219,8 @@ pub fn is_lower_token(name: &[u8]) -> bool {
 #[must_use]
 pub fn is_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let clean = words::all(value, b'a', |word| !words::any_below(word, 0x20) && !words::any_is(word, 0x7f))
+    let printable = |word: u64| !words::any_below(word, 0x20) && !words::any_is(word, 0x7f);
+    let clean = words::all(value, b'a', printable, |byte| (byte >= 0x20) & (byte != 0x7f))
         || value.iter().all(|&byte| byte >= 0x20 && byte != 0x7f || byte == b'\t');
     clean && !blank(value.first()) && !blank(value.last())
 }
@@ -253,6 +263,16 @@ fn push_lower(arena: &mut Vec<u8>, name: &[u8]) -> bool {
 }
 
 impl Headers {
+    fn add(&mut self, field: Field) {
+        self.seen |= field.known.bit();
+        self.fields.push(field);
+    }
+
+    /// The fields among which one of that name may be.
+    fn among(&self, known: Known) -> &[Field] {
+        if self.seen & known.bit() == 0 { &[] } else { &self.fields }
+    }
+
     /// Appends a field. The name is lower-cased; name and value are checked.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
         if !is_value(value) {
@@ -272,7 +292,7 @@ impl Headers {
         };
         let name = Span { start, end: middle };
         let known = Known::of(name.of(&self.arena));
-        self.fields.push(Field { known, name, value: Span { start: middle, end } });
+        self.add(Field { known, name, value: Span { start: middle, end } });
         Ok(())
     }
 
@@ -286,7 +306,7 @@ impl Headers {
         };
         self.arena.extend_from_slice(name);
         self.arena.extend_from_slice(value);
-        self.fields.push(Field { known, name: Span { start, end: middle }, value: Span { start: middle, end } });
+        self.add(Field { known, name: Span { start, end: middle }, value: Span { start: middle, end } });
         Ok(())
     }
 
@@ -309,7 +329,7 @@ impl Headers {
             self.arena.truncate(start);
             return Err(FieldError::Value);
         };
-        self.fields.push(Field { known, name: Span { start: from, end: middle }, value: Span { start: middle, end } });
+        self.add(Field { known, name: Span { start: from, end: middle }, value: Span { start: middle, end } });
         Ok(())
     }
 
@@ -320,26 +340,29 @@ impl Headers {
 
     /// As [`Self::set_own`]; `write` appends the value.
     pub fn set_written(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FieldError> {
+        let first = self.seen & known.bit() == 0;
         self.push_written(known, name, write)?;
-        self.keep_last();
+        if !first {
+            self.keep_last();
+        }
         Ok(())
     }
 
     /// The value of the first field of that name.
     #[must_use]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.arena))
+        self.among(known).iter().find(|field| field.known == known).map(|field| field.value.of(&self.arena))
     }
 
     /// The values of all fields of that name.
     pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(&self.arena))
+        self.among(known).iter().filter(move |field| field.known == known).map(|field| field.value.of(&self.arena))
     }
 
     /// How many fields of that name.
     #[must_use]
     pub fn count(&self, known: Known) -> usize {
-        self.fields.iter().filter(|field| field.known == known).count()
+        self.among(known).iter().filter(|field| field.known == known).count()
     }
 
     /// The values of all fields of that (lower case) name.
@@ -349,7 +372,9 @@ impl Headers {
 
     /// Removes all fields of that name.
     pub fn remove(&mut self, known: Known) {
-        self.fields.retain(|field| field.known != known);
+        if !self.among(known).is_empty() {
+            self.fields.retain(|field| field.known != known);
+        }
     }
 
     /// Keeps the fields for which `keep(known, name, value)` is true.
@@ -379,6 +404,9 @@ impl Headers {
 
     /// Appends to the value of each field of that name what `more` says. The parts have to be fit for a value.
     pub fn append_to<const N: usize>(&mut self, known: Known, mut more: impl FnMut(&[u8]) -> [&'static str; N]) {
+        if self.among(known).is_empty() {
+            return;
+        }
         for field in self.fields.iter_mut().filter(|field| field.known == known) {
             let parts = more(field.value.of(&self.arena));
             if parts.iter().all(|part| part.is_empty()) {
@@ -417,6 +445,7 @@ impl Headers {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.fields.clear();
+        self.seen = 0;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A verified caller, whatever vouched for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A verified caller.
 #[derive(Debug, Clone)]
@@ -48,6 +48,29 @@ pub struct Principal {
     pub confirmation: Option<Confirmation>,
     /// Keyed hash of provider, subject, client and tenant: the key of limits. One person in two tenants has two.
     pub key: u64,
+    /// Its part of a line of the access log.
+    pub shown: Shown,
+}
+
+/// Text that is written when it is first needed, and belongs to what has it: a copy writes its own.
+#[derive(Debug, Default)]
+pub struct Shown(OnceLock<Box<[u8]>>);
+
+impl Shown {
+    /// The text.
+    pub fn get_or_write(&self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        self.0.get_or_init(|| {
+            let mut text = Vec::with_capacity(128);
+            write(&mut text);
+            text.into_boxed_slice()
+        })
+    }
+}
+
+impl Clone for Shown {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Principal {
@@ -96,6 +119,7 @@ impl Principal {
             expires_ms: None,
             confirmation: None,
             key: 0,
+            shown: Shown::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use memchr::memmem::Finder;
 
 use crate::body::Place;
 use crate::exchange::{Exchange, Now};
+use crate::principal::Principal;
 use crate::words;
 
 use super::{PassthroughRecord, Record};
@@ -119,21 +120,7 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         login(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
-        text(out, "provider", principal.provider.as_bytes());
-        text(out, "subject", principal.subject.as_bytes());
-        text(out, "kind", principal.kind.as_str().as_bytes());
-        text(out, "authentication", principal.method.as_str().as_bytes());
-        for (name, value) in [
-            ("client_id", &principal.client),
-            ("tenant", &principal.tenant),
-            ("partner", &principal.partner),
-            ("token_id", &principal.token_id),
-            ("session", &principal.session),
-        ] {
-            if let Some(value) = value {
-                text(out, name, value.as_bytes());
-            }
-        }
+        out.extend_from_slice(principal.shown.get_or_write(|out| caller(out, principal)));
     }
     if let Some(certificate) = &record.connection.client_certificate {
         text(out, "client_certificate", certificate.fingerprint.as_bytes());
@@ -143,6 +130,25 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     number(out, "bytes_in", record.bytes_in);
     number(out, "bytes_out", record.bytes_out);
     number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+}
+
+/// Who called. Written once for a caller that is remembered.
+fn caller(out: &mut Vec<u8>, principal: &Principal) {
+    text(out, "provider", principal.provider.as_bytes());
+    text(out, "subject", principal.subject.as_bytes());
+    text(out, "kind", principal.kind.as_str().as_bytes());
+    text(out, "authentication", principal.method.as_str().as_bytes());
+    for (name, value) in [
+        ("client_id", &principal.client),
+        ("tenant", &principal.tenant),
+        ("partner", &principal.partner),
+        ("token_id", &principal.token_id),
+        ("session", &principal.session),
+    ] {
+        if let Some(value) = value {
+            text(out, name, value.as_bytes());
+        }
+    }
 }
 
 /// What rules in shadow would have refused.
@@ -230,7 +236,8 @@ pub(super) fn duration_ns(started: Now, ended: Now) -> u64 {
     ended.monotonic_ns.saturating_sub(started.monotonic_ns)
 }
 
-fn address(out: &mut Vec<u8>, address: IpAddr) {
+/// An address as text, without allocation.
+pub(crate) fn address(out: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         let _ = std::io::Write::write_fmt(out, format_args!("{address}"));
         return;
@@ -285,7 +292,8 @@ pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
         let special = words::any_is(word, b'"') | words::any_is(word, b'\\') | words::any_is(word, 0x7f);
         !(words::any_high(word) | words::any_below(word, 0x20) | special)
     };
-    if words::all(value, b'a', plain) {
+    let plain_byte = |byte: u8| (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\');
+    if words::all(value, b'a', plain, plain_byte) {
         out.extend_from_slice(value);
         return;
     }

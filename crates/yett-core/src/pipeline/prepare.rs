@@ -1,12 +1,12 @@
 //! Prepare: the answer of the gateway itself, or what the service will see.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
 use crate::filters::external_authorization::Verdict;
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
+use crate::observe::line;
 use crate::pipeline::{PipelineState, respond};
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
@@ -145,8 +145,7 @@ fn fields(
             }
         }
     }
-    let mut address = [0_u8; 48];
-    headers.set_own(Known::XForwardedFor, b"x-forwarded-for", written(exchange.client, &mut address))?;
+    headers.set_written(Known::XForwardedFor, b"x-forwarded-for", |out| line::address(out, exchange.client))?;
     headers.set_own(Known::XForwardedProto, b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
     headers.set_own(Known::XForwardedHost, b"x-forwarded-host", &exchange.authority)?;
     headers.set_own(Known::XRequestId, b"x-request-id", &exchange.request_id)?;
@@ -165,14 +164,4 @@ fn tell(snapshot: &Snapshot, service: Option<u32>, exchange: &mut Exchange) -> R
         Some(assertion) => assertion.headers(exchange.principal.as_deref(), &mut exchange.request.headers),
         None => Ok(()),
     }
-}
-
-/// An address as text, without allocation.
-fn written(address: IpAddr, buffer: &mut [u8; 48]) -> &[u8] {
-    use std::io::Write;
-    let room = buffer.len();
-    let mut rest = buffer.as_mut_slice();
-    let _ = write!(rest, "{address}");
-    let used = room.saturating_sub(rest.len());
-    buffer.get(..used).unwrap_or_default()
 }

@@ -34,4 +34,5 @@ pub mod spread;
 pub mod tls;
 pub mod transfer;
 mod upgrade;
+pub mod when_woken;
 pub mod worker;

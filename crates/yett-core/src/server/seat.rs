@@ -15,6 +15,7 @@ use super::accept::{LocalListener, Settings, accept};
 use super::clock::monotonic_ns;
 use super::deadline::after;
 use super::signals;
+use super::when_woken::when_woken;
 use super::worker::{View, Worker};
 use crate::observe::Recorder;
 use crate::observe::access_log::LogQueue;
@@ -112,7 +113,7 @@ impl Seat {
     fn serve(&mut self) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let local = LocalSet::new();
-        local.block_on(&runtime, self.obey());
+        local.block_on(&runtime, when_woken(Box::pin(self.obey())));
         Ok(())
     }
 
