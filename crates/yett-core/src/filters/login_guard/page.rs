@@ -19,8 +19,8 @@ const LEAD: &str = "Many attempts have failed here lately. So your browser does 
                     you need not do anything.";
 const LEAD_FORM: &str = "Many attempts have failed here lately, and what you sent has not been passed on. Your browser does a short \
                          calculation first; then you go back and send the form once more.";
-const ABOUT: &str = "Nothing about you is collected. A cookie remembers for a few minutes that the calculation was done. It makes \
-                     trying passwords by the thousand expensive.";
+const ABOUT: &str = "The calculation makes trying passwords by the thousand expensive. Nothing about you is collected; a cookie \
+                     remembers for a few minutes that it was done.";
 
 /// What is different from page to page.
 #[derive(Debug)]

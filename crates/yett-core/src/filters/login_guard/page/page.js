@@ -4,8 +4,8 @@
   const [work, bar, status, go] = ["work", "bar", "status", "go"].map(part);
   const { challenge: text, most: tries, form } = part("check").dataset;
   const isForm = form === "true";
-  // How often this page has come back after a check that counted: without cookies it would for ever.
-  const before = history.state?.checks ?? 0;
+  // How often this page has just come back after a check that counted: without cookies it would for ever.
+  const before = history.state?.at > Date.now() - 60_000 ? history.state.checks : 0;
 
   const bytes = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
   const hex = (data) => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -25,7 +25,7 @@
   const again = (says) => {
     bar.hidden = true;
     if (isForm) offer(says, "Back to the form", backToForm);
-    else offer(says, "Try again", () => location.reload());
+    else offer(says, "Try again", () => { history.replaceState(null, ""); location.reload(); });
   };
 
   const solve = async ({ nonce, salt, cost, keyLength, keyPrefix }) => {
@@ -74,7 +74,7 @@
       return offer("Done. Go back to the form and send it once more.", "Back to the form", backToForm);
     }
     status.textContent = "Done. You are being taken on…";
-    history.replaceState({ checks: before + 1 }, "");
+    history.replaceState({ checks: before + 1, at: Date.now() }, "");
     location.reload();
   };
 
