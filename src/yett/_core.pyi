@@ -83,7 +83,7 @@ class Engine:
         """What would become of a request, by the code that decides live ones: JSON in, JSON out.
 
         `{"listener", "method", "target", "headers": [[name, value]], "address"}`, and where wanted `server_name`,
-        `certificate` (DER as hexadecimal text, taken as verified), `time_ms`, `body` (hexadecimal text), `principals` (callers taken as verified:
+        `certificate` (DER as hexadecimal text, taken as verified), `ja4`, `time_ms`, `body` (hexadecimal text), `principals` (callers taken as verified:
         `{"provider", "claims", "name", "proved"}`), `times` (asked so often in a row) and `trace` (says what each rule comes
         to). Raises ValueError for a question that no connection could bring."""
 

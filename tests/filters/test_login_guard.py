@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import configs
 from tests.support.gateway import Gateway, compiled
+from tests.support.geo import database
+from tests.support.http2_peer import Http2Client, Http2Service, reply
 from tests.support.login_service import FORM, login, people, service
 from tests.support.origin import Origin
 from tests.support.waiting import eventually
@@ -200,3 +202,176 @@ def test_tools_ask_the_same_engine(origin: Origins, tmp_path: Path) -> None:
     assert (refused["refusal"]["reason"], refused["refusal"]["rule"]) == ("login_limited", "guesses")
     assert refused["login"]["parts"]["guesses"] >= 60
     asked.saw_nothing()
+
+
+YES, NO = b'{"token": "t", "error": null}', b'{"error": {"code": 17}}'
+JSON = ("Content-Type", "application/json; charset=utf-8")
+
+
+def answer(body: bytes, *more: tuple[str, str], framing: str = "length") -> bytes:
+    """200 with a body, framed in one of three ways; `odd` is in chunks of a byte."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (more or (JSON,)))
+    head = f"HTTP/1.1 200 OK\r\n{fields}"
+    if framing == "length":
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    if framing == "close":
+        return f"{head}Connection: close\r\n\r\n".encode() + body
+    pieces = [body[at : at + 1] for at in range(len(body))] if framing == "odd" else [body]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks + b"0\r\n\r\n"
+
+
+class Told:
+    """What answers come to: one gateway for all of them, and each attempt from an address and of an account of its own."""
+
+    def __init__(self, asked: Origin, gate: Gateway) -> None:
+        self.asked, self.gate, self.count = asked, gate, 0
+        self.body = b""
+
+    def __call__(self, sent: bytes, path: str = "/login", close: bool = False) -> str:
+        self.asked.sends(sent, close)
+        self.count += 1
+        reply = login(self.gate, f"somebody-{self.count}", "x", f"127.0.1.{self.count}", path)
+        assert reply.status == 200
+        self.body = reply.body
+        return str(self.gate.log_line(client=f"127.0.1.{self.count}")["login"]["outcome"])
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    asked = Origin()
+    config = guarded(asked, failed={"pointer": "/error"})
+    says = {"pointer": "/a/status", "value": "denied"}
+    config["routes"]["valued"] = configs.route(
+        "/valued", login_guard={"account": {"form": "user"}, "failed": says}
+    )
+    config["routes"]["held"] = {
+        **config["routes"]["open"],
+        "match": {"hosts": "any", "path": "/held", "methods": "POST"},
+        "response_validation": {"content_types": "application/json"},
+    }
+    gate = Gateway(config, 1, tmp_path_factory.mktemp("told"))
+    yield Told(asked, gate)
+    gate.stop()
+    asked.close()
+
+
+@pytest.mark.parametrize("framing", ["length", "close", "chunked", "odd"])
+def test_a_value_of_the_answer_says_no(told: Told, framing: str) -> None:
+    close = framing == "close"
+    assert told(answer(YES, framing=framing), close=close) == "passed"
+    assert told.body == YES, "it passes as it is"
+    assert told(answer(NO, framing=framing), close=close) == "failed"
+    assert told.body == NO
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"),
+    [
+        (answer(b"{}"), "passed"),
+        (answer(b'{"error": false}'), "passed"),
+        (answer(b'{"error": 0}'), "failed"),
+        (answer(b'{"error": ""}'), "failed"),
+        (answer(b'{"error": null, "error": null}'), "failed"),
+        (answer(b'{"error": null, "\\u0065rror": null}'), "failed"),
+        (answer(b'{"error": null, "Error": 1}'), "failed"),
+        (answer(b'{"error": null'), "failed"),
+        (answer(b""), "failed"),
+        (answer(b"\xef\xbb\xbf{}"), "failed"),
+        (answer(YES, ("Content-Type", "text/html")), "failed"),
+        (answer(YES, JSON, ("Content-Encoding", "gzip")), "failed"),
+        (answer(YES, JSON, JSON), "failed"),
+        (answer(b'{"a": "' + b"x" * 65_000 + b'"}'), "passed"),
+        (answer(b'{"a": "' + b"x" * 65_600 + b'"}'), "failed"),
+        (answer(b'{"a": "' + b"x" * 65_600 + b'"}', framing="chunked"), "failed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "failed"),
+    ],
+)
+def test_what_cannot_be_read_stays_counted(told: Told, sent: bytes, outcome: str) -> None:
+    assert told(sent) == outcome
+
+
+def test_one_value_says_no(told: Told) -> None:
+    for body, outcome in (
+        (b'{"a": {"status": "denied"}}', "failed"),
+        (b'{"a": {"status": "fine"}}', "passed"),
+        (b'{"a": {}}', "passed"),
+        (b'{"a": [], "A": 1}', "failed"),
+    ):
+        assert told(answer(body), "/valued") == outcome, body
+
+
+def test_an_answer_that_is_held_is_read_too(told: Told) -> None:
+    assert told(answer(YES), "/held") == "passed"
+    assert told(answer(NO, framing="odd"), "/held") == "failed"
+
+
+def test_an_answer_that_is_cut_stays_counted(told: Told) -> None:
+    told.asked.sends(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{", True
+    )
+    told.count += 1
+    client = f"127.0.1.{told.count}"
+    with pytest.raises((ConnectionError, EOFError, AssertionError)):
+        login(told.gate, "cut", "x", client)
+    assert told.gate.log_line(client=client)["login"]["outcome"] == "unanswered"
+
+
+def test_a_network_that_fails_is_slowed_wherever_its_addresses_are(
+    gateway: Gateways, origin: Origins, tmp_path: Path
+) -> None:
+    """One attempt from each of many addresses of one system; another system is not concerned."""
+    systems = {"192.0.2.0/24": 64500, "198.51.100.0/24": 64511, "203.0.113.0/24": 64502}
+    file = database(tmp_path / "asn.mmdb", "asn", systems)
+    config = guarded(service(origin, people(1)), slow="10ms", thresholds={"per_asn": 20})
+    config["geo"] = {"asn": str(file), "hosting_asns": [64511]}
+    config["listeners"] = configs.listener(
+        trusted_proxies={"addresses": ["127.0.0.1/32"], "header": "x-forwarded-for"}
+    )
+    gate = gateway(config)
+
+    def attempt(network: str, number: int) -> dict[str, Any]:
+        address, body = f"{network}.{number}", f"user=leaked-{network}-{number}&password=x".encode()
+        fields = {"User-Agent": f"bot {network} {number}", "Content-Type": FORM, "X-Forwarded-For": address}
+        with Wire(gate.address(), timeout=40.0) as wire:
+            assert wire.ask("POST", "/login", fields, body).status == 401
+        return dict(gate.log_line(client=address)["login"])
+
+    attempts = [attempt("192.0.2", number) for number in range(1, 18)]
+    assert (attempts[0]["answer"], attempts[0].get("asn")) == ("passed", None)
+    assert [one["answer"] for one in attempts[-3:]] == ["slowed"] * 3, attempts
+    assert max(one.get("asn", 0) for one in attempts) == 30
+    assert [attempt("203.0.113", number).get("asn") for number in (1, 2)] == [None, 3]
+    assert [attempt("198.51.100", number).get("asn") for number in (1, 2)] == [None, 6], (
+        "hosting weighs twice"
+    )
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_a_value_of_the_answer_over_http2(gateway: Gateways, protocol: str) -> None:
+    """Clients that speak HTTP/2, and services that do."""
+    asked = Http2Service()
+    try:
+        config = configs.public(asked, template="/login", login_guard={  # type: ignore[arg-type]
+            "account": {"form": "user"}, "failed": {"pointer": "/error"},
+        })  # fmt: skip
+        config["services"]["origin"] |= {"protocol": "http2"}
+        config["listeners"] = configs.listener(http2={"prior_knowledge": True})
+        gate = gateway(config)
+        outcomes = []
+        for number, body in enumerate((YES, NO)):
+            asked.behaviour = reply(body, ("content-type", "application/json"))
+            sent = f"user=somebody-{number}".encode()
+            if protocol == "http1":
+                answer = gate.post("/login", sent, {"Content-Type": FORM})
+                assert (answer.status, answer.body) == (200, body)
+            else:
+                with Http2Client(gate.address()) as client:
+                    fields = [("content-type", FORM), ("content-length", str(len(sent)))]
+                    stream = client.begin("POST", "/login", fields)
+                    stream.data(sent, end=True)
+                    assert (stream.status, stream.read()) == (200, body)
+            outcomes.append(gate.wait_log(number + 1)[number]["login"]["outcome"])
+        assert outcomes == ["passed", "failed"]
+    finally:
+        asked.close()

@@ -16,6 +16,7 @@ LIMITS = {
     "per_account": 30,
     "per_fingerprint": 30,
     "per_password": 10,
+    "per_asn": 100,
 }
 ONE: dict[str, Any] = {
     "kind": "login", "account": {"form": "user"}, "password": {"form": "password"}, "window_ms": 600_000, "slow_ms": 2_000,
@@ -37,6 +38,11 @@ def found(**changes: Any) -> list[Change]:
         ({"kind": "other"}, Kind.WIDENS),
         ({"account": {"form": "email"}}, Kind.WIDENS),
         ({"failed": None}, Kind.WIDENS),
+        ({"failed": {"status": [401]}}, Kind.WIDENS),
+        ({"failed": {"status": [200, 204]}}, Kind.NARROWS),
+        ({"failed": {"status": [200], "body": {"pointer": "/error"}}}, Kind.NARROWS),
+        ({"failed": {"status": [], "body": {"pointer": "/error"}}}, Kind.WIDENS),
+        ({"failed": {"status": [200], "else": 1}}, Kind.WIDENS),
         ({"password": None}, Kind.WIDENS),
         ({"window_ms": 60_000}, Kind.WIDENS),
         ({"window_ms": 900_000}, Kind.NARROWS),
@@ -119,3 +125,14 @@ def test_work_in_place_of_a_refusal_widens_and_no_work_in_place_of_it_does_too()
     assert come.text == (
         "browsers that calculate get in where they were refused: from a score of 30 on browsers derive up to 2000 keys for 5 attempts in 600 s"
     )
+
+
+def test_another_value_of_answers_widens() -> None:
+    body = {"pointer": "/status", "value": "denied"}
+    for after in (
+        {"pointer": "/status", "value": "no"},
+        {"pointer": "/state", "value": "denied"},
+        {"pointer": "/status"},
+    ):
+        old, new = ({**ONE, "failed": {"status": [200], "body": one}} for one in (body, after))
+        assert [one.kind for one in login_guard(old, new)] == [Kind.WIDENS]

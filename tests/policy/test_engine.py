@@ -199,3 +199,37 @@ def test_no_credential_is_in_an_answer(world):
         text = json.dumps(engine.decide(question))
         for value in headers.values():
             assert value.removeprefix("Bearer ") not in text
+
+
+def test_what_a_client_says_hello_with(gateway, origin, issuer, listener_tls, tmp_path):
+    """A question may say it on a listener with TLS; where it does not, nothing is known."""
+    told = "t13d1516h2_8daaf6152771_e5627efa2ab1"
+    config = configs.protected(
+        origin(),
+        issuer(),
+        tmp_path,
+        authorize={"when": f"!has(connection.ja4) || connection.ja4 == '{told}'"},
+    )
+    config["listeners"] = {
+        "plain": {"address": "127.0.0.1:0", "plaintext": "test"},
+        "main": {"address": "127.0.0.1:0", "tls": listener_tls},
+    }
+    for route in config["routes"].values():
+        route["listeners"] = {"any_of": ["plain", "main"]}
+    engine = Engine(*compiled(gateway(config).write(config)))
+
+    def decided(listener, ja4=None):
+        who = ({"provider": "id", "claims": {"sub": "ann"}},)
+        scheme = "http" if listener == "plain" else "https"
+        question = Question("GET", f"{scheme}://gateway.test/a", listener=listener, principals=who, ja4=ja4)
+        decision = engine.decide(question)
+        return decision["refusal"]["reason"] if decision["refusal"] else decision["outcome"]
+
+    assert decided("main", told) == "allow"
+    assert decided("main", told.replace("t13", "t12")) == "policy_denied"
+    assert decided("main") == "policy_error"
+    assert decided("plain") == "allow"
+    with pytest.raises(Unanswerable, match="no JA4"):
+        decided("main", "t13")
+    with pytest.raises(Unanswerable, match="has no TLS"):
+        decided("plain", told)

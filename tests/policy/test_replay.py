@@ -511,3 +511,48 @@ def test_whatever_was_asked_is_decided_the_same_by_the_same_configuration(
     assert found["same"]["allow"] + found["same"]["deny"] == found["lines"]
     assert min(found["same"]["allow"], found["same"]["deny"]) > 10, "both kinds were asked"
     assert found["same"]["other_reason"] == 0
+
+
+@pytest.mark.parametrize("how", [{"from": "level", "type": "string"}, {"from": "rank", "type": "int"}])
+def test_a_claim_that_is_declared_otherwise_may_be_refused(shop: Shop, how: dict[str, str]) -> None:
+    """Also where no rule reads it: a token with a claim of the wrong type is refused."""
+
+    def change(config: Config) -> None:
+        config["identity_providers"]["id"]["claims"]["level"] = how
+        config["routes"]["reports"]["authorize"] = {"when": "request.method == 'GET'"}
+
+    found = shop.replay(change)
+    assert found["flips"] == {"allow_to_deny": 0, "deny_to_allow": 0}
+    lacks = {one["lacks"]: one["count"] for one in found["why"]}
+    assert lacks["whether `id` would vouch: claim `level` is declared otherwise"] == 11, lacks
+    # What is public, nowhere, without a credential, or of a key.
+    assert found["same"]["allow"] == 2
+
+
+def test_a_route_that_takes_websocket_connections_only(shop: Shop) -> None:
+    """A plain request is refused there; of one that asks for an upgrade no record says how."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert shop.gate.get("/open/socket", upgrade).status == 200
+    assert len(shop.recorded(18)) == 18
+
+    def change(config: Config) -> None:
+        config["routes"]["open"]["websocket"] = {}
+
+    found = shop.replay(change)
+    assert [(one["flip"], one["route"], one["reason"]) for one in found["groups"]] == [
+        ("allow_to_deny", "open", "upgrade_required")
+    ]
+    assert [(one["lacks"], one["count"]) for one in found["why"]] == [
+        ("whether it opens a WebSocket connection", 1)
+    ]
+    text = shop.records.read_text()
+    shop.records.write_text(text.replace('"websocket":"none",', ""))
+    older = shop.replay(change)
+    assert (older["flips"]["allow_to_deny"], older["undecidable"]) == (0, 2), (
+        "of an older record nobody knows"
+    )
+    shop.records.write_text(text.replace('"websocket":"asked"', '"websocket":"opened"'))
+    opened = shop.replay(change)
+    assert (opened["flips"]["allow_to_deny"], opened["undecidable"]) == (1, 0)
+    shop.records.write_text(text.replace('"websocket":"asked"', '"websocket":"maybe"'))
+    assert shop.replay(change)["damaged"] == 1

@@ -32,6 +32,19 @@ def test_a_line_says_who_what_where_and_how_long(gateway, origin, issuer, tmp_pa
     datetime.fromisoformat(str(stamp))
 
 
+def test_a_caller_that_is_remembered_is_named_in_each_line(gateway, origin, issuer, tmp_path):
+    service, identity = origin(), issuer()
+    gate = gateway(configs.protected(service, identity, tmp_path))
+    callers = [identity.bearer(sub=name, jti=f'{name} "1"') for name in ("alice", "bob")]
+    for number in range(6):
+        assert gate.get(f"/closed?{number}", callers[number % 2]).status == 200
+    lines = gate.wait_log(6)
+    said = [(line["subject"], line["token_id"], line["provider"], line["kind"]) for line in lines]
+    assert said == [
+        (name, f'{name} "1"', "id", "user") for name in ("alice", "bob", "alice", "bob", "alice", "bob")
+    ]
+
+
 @pytest.mark.parametrize(
     ("ask", "status", "reason", "fault"),
     [

@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 PAGE = """<!doctype html><title>Notes</title><h1>Notes</h1><ul>{notes}</ul>
 <form method="post" action="/app"><input name="note" id="note"><button id="save">Save</button></form>
 <form method="post" action="/.yett/staff/logout"><button id="out">Sign out</button></form>"""
+PLAIN = """<!doctype html><title>Plain</title><form method="post" action="/plain">
+<input type="hidden" name="csrf" value="{token}"><input name="note" value="{note}"><button id="save">Save</button></form>"""
 FOREIGN = """<!doctype html><title>Prizes</title><form id="form" method="post" action="{target}" target="_self">
 <input name="note" value="stolen"></form>"""
 
@@ -31,6 +33,9 @@ class Notes:
         body = stage.read_body()
         if stage.request.target.startswith("/prizes"):
             self.answer(stage, FOREIGN.format(target=self.target))
+        elif stage.request.target.startswith("/plain") and stage.request.method == "GET":
+            token = stage.request["x-csrf-token"] if "right" in stage.request.target else "A" * 43
+            self.answer(stage, PLAIN.format(token=token, note="tea"))
         elif stage.request.method == "POST":
             self.notes.append(urllib.parse.parse_qs(body.decode())["note"][0])
             stage.send(b"HTTP/1.1 303 See Other\r\nLocation: /app\r\nContent-Length: 0\r\n\r\n")
@@ -67,6 +72,14 @@ def test_a_day_in_chromium(site: Callable[..., Site], tmp_path: Path) -> None:
                 access="authenticated",
                 authenticate="staff",
                 csrf={"token": "always"},
+            ),
+            "plain": configs.route(
+                "/plain",
+                methods,
+                "gateway.test",
+                access="authenticated",
+                authenticate="staff",
+                csrf={"token": "always", "form": "csrf"},
             ),
             "sister": configs.route("/prizes", "GET", {"any_of": ["sister.gateway.test", "evil.example"]}),
         }
@@ -109,6 +122,15 @@ def test_a_day_in_chromium(site: Callable[..., Site], tmp_path: Path) -> None:
         page.await_("fetch('/api').then(answer => arguments[0](answer.status))")
         assert "~csrf=" in page.run("return document.cookie")
         assert (page.await_(send), notes.notes.pop()) == ("opaqueredirect", "ham")
+        # A form without a script, with the token that the service was told; and one with another.
+        page.go(f"{base}/plain?wrong")
+        page.click("#save")
+        eventually(lambda: "csrf_token_invalid" in page.text, 30, "the refusal")
+        assert notes.notes == ["milk", "eggs"]
+        page.go(f"{base}/plain?right")
+        page.click("#save")
+        eventually(lambda: page.title == "Notes", 30, "the page")
+        assert notes.notes.pop() == "tea"
         shot = Path(os.environ.get("YETT_SCREENSHOTS", tmp_path)) / "login.png"
         page.screenshot(shot)
         assert shot.stat().st_size > 1000

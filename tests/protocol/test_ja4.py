@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from tests.support.gateway import Gateway
 from tests.support.ja4 import captured, ja4
 from tests.support.login_service import service
 from tests.support.origin import Origin
+from tests.support.waiting import eventually
 
 Gateways = Callable[..., Gateway]
 Origins = Callable[..., Origin]
@@ -83,3 +87,61 @@ def test_where_no_login_is_guarded_nothing_is_kept(
     CLIENTS["python"](plain.port)
     (line,) = plain.wait_log(1)
     assert line["tls"] is True and "ja4" not in line
+
+
+def _status(connection: http.client.HTTPSConnection, bearer: str) -> int | None:
+    """What is answered; nothing where the connection is gone."""
+    try:
+        connection.request("GET", "/", headers={"Host": "localhost", "Authorization": bearer})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (http.client.RemoteDisconnected, ConnectionError):
+        return None
+
+
+def _connection(port: int, highest: ssl.TLSVersion) -> http.client.HTTPSConnection:
+    """Says the same hello as `python` of `CLIENTS` with this version."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = highest
+    context.set_alpn_protocols(["http/1.1"])
+    return http.client.HTTPSConnection("localhost", port, context=context, timeout=40)
+
+
+def test_a_condition_refuses_a_program_by_its_hello(
+    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
+) -> None:
+    identity, server = issuer(), origin()
+    refused = ja4(captured(CLIENTS["python"]))
+    records, key = tmp_path / "decisions.jsonl", tmp_path / "hash.key"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    route = {
+        "match": {"hosts": "any", "path": "/{rest...}", "methods": "GET"},
+        "authenticate": "id",
+        "service": "origin",
+    }
+    config: dict[str, Any] = {
+        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
+        "decision_log": {"file": str(records), "hash_key": {"file": str(key)}},
+        "identity_providers": {"id": identity.inline(tmp_path)},
+        "services": {"origin": configs.service(server)},
+        "routes": {"a": {**route, "access": "authenticated"}},
+    }  # fmt: skip
+    gate = gateway(config)
+    bearer = identity.bearer(sub="ann")["Authorization"]
+    before = _connection(gate.port, ssl.TLSVersion.TLSv1_3)
+    assert _status(before, bearer) == 200
+    config["routes"]["a"] = {**route, "authorize": {"when": f"connection.ja4 != '{refused}'"}}
+    gate.reload(config)
+    served = len(server.requests)
+    assert _status(before, bearer) in (None, 403), "nobody knows its hello: it has to come again"
+    again = _connection(gate.port, ssl.TLSVersion.TLSv1_3)
+    assert _status(again, bearer) == 403
+    assert len(server.requests) == served
+    older = _connection(gate.port, ssl.TLSVersion.TLSv1_2)
+    assert _status(older, bearer) == 200
+    assert gate.log_line(reason="policy_denied")["ja4"] == refused
+    eventually(lambda: records.read_bytes().count(b"\n") >= 3, 40, "records")
+    recorded = [json.loads(text) for text in records.read_bytes().splitlines()]
+    assert refused in [one.get("ja4") for one in recorded] and "ja4" not in recorded[0]

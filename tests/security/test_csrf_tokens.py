@@ -120,3 +120,86 @@ def test_nobody_else_is_asked_for_one(site: SiteFactory, token: str) -> None:
     answer = write(stranger, token="A" * 43, accept="*/*")
     assert reason(answer) == (401, "credential_missing")
     assert here.origin.saw_nothing()
+
+
+# Forms without a script
+
+TOLD = "x-csrf-token"
+FORM = "application/x-www-form-urlencoded"
+
+
+def with_form(site: SiteFactory, token: str) -> Site:
+    own = {"access": "authenticated", "authenticate": "staff", "csrf": {"token": token, "form": "csrf_token"}}
+    open_ = {"access": "public", "csrf": {"origins": "https://other.example"}}
+    return site(
+        config={
+            "routes": {
+                "app": configs.route("/app", METHODS, **own),
+                "open": configs.route("/open", METHODS, **open_),
+            }
+        }
+    )
+
+
+def form(
+    browser: Browser, body: bytes, target: str = "/app", kind: str = FORM, **said: str
+) -> httpx.Response:
+    fields = {name.replace("_", "-"): value for name, value in said.items()}
+    return browser.send("POST", target, {"content-type": kind, **fields}, content=body)
+
+
+def multipart(token: str, name: str = "csrf_token") -> tuple[str, bytes]:
+    part = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{token}\r\n--x--\r\n'
+    return "multipart/form-data; boundary=x", part.encode()
+
+
+@pytest.mark.parametrize("token", ["needed", "always"])
+def test_a_form_has_the_token_that_the_service_was_told(site: SiteFactory, token: str) -> None:
+    here = with_form(site, token)
+    ann, bob = logged_in(here), logged_in(here, "bob")
+    # As the service sees it, which writes it into its page.
+    own, other = (seen[TOLD] for seen in here.origin.requests[-2:])
+    assert (own, other) == (ann.cookies[COOKIE], bob.cookies[COOKIE])
+    here.origin.forget()
+    kind, parts = multipart(own)
+    wrong = [
+        f"amount=1&csrf_token={other}", f"csrf_token={own}&csrf_token={own}", f"csrf_token={own}&csrf_token={other}",
+        f"csrf_token={own}&CSRF_TOKEN=x", f"csrf_token={own}&csrf%5Btoken%5D=x", f"csrf_token={own}A", "csrf_token=", "a=%zz",
+        f"token={own}", f"csrf_token[]={own}",
+    ]  # fmt: skip
+    for body in wrong:
+        assert reason(form(ann, body.encode())) == INVALID, body
+    good = f"amount=1&csrf_token={own}".encode()
+    assert reason(form(ann, good, f"/app?csrf_token={own}")) == INVALID
+    assert reason(form(ann, multipart(other)[1], kind=kind)) == INVALID
+    assert reason(form(ann, multipart(own, "CSRF_token")[1], kind=kind)) == INVALID
+    # A header field goes before, and is no second chance.
+    assert reason(form(ann, good, x_csrf_token=other)) == INVALID
+    assert reason(form(ann, good, origin="https://evil.example")) == REFUSED
+    assert reason(form(ann, good, sec_fetch_site="cross-site")) == REFUSED
+    assert form(ann, good + b"&more=" + b"x" * 66_000).status_code == 413
+    none = {"text/plain": good, "application/json": b'{"csrf_token": "' + own.encode() + b'"}'}
+    for other_kind, body in none.items():
+        assert form(ann, body, kind=other_kind).status_code == 403, other_kind
+    assert form(ann, good, content_encoding="gzip").status_code == 403
+    assert here.origin.saw_nothing()
+    answer = form(ann, good)
+    assert answer.status_code == 200
+    assert here.origin.last.body == good and here.origin.last[TOLD] == own
+    assert form(ann, parts, kind=kind).status_code == 200
+    assert form(ann, good, origin=here.base, sec_fetch_site="same-origin").status_code == 200
+    text = here.gateway.log_text().decode()
+    assert own not in text and other not in text
+
+
+def test_nobody_else_says_to_the_service_what_the_token_is(site: SiteFactory) -> None:
+    here = with_form(site, "needed")
+    ann = logged_in(here)
+    ann.page("/app", **{"x-csrf-token": "A" * 43, "x_csrf_token": "B" * 43})
+    seen = here.origin.last
+    assert seen.all(TOLD) == [ann.cookies[COOKIE]] and "x_csrf_token" not in seen
+    here.origin.forget()
+    stranger = here.browser()
+    body = b"csrf_token=" + b"A" * 43
+    assert reason(form(stranger, body, accept="*/*")) == (401, "credential_missing")
+    assert here.origin.saw_nothing()

@@ -31,6 +31,7 @@ use crate::providers::introspection::Introspected;
 use crate::providers::{Provider, bearer_of};
 use crate::reason::{Reason, Retry};
 use crate::server::signals;
+use crate::server::tls::ja4;
 use crate::service_tokens::Token;
 use crate::shared::Shared;
 use crate::snapshot::{LoadError, Secrets, Snapshot};
@@ -74,6 +75,9 @@ pub struct Question {
     /// The name that the client asked for in the handshake; only on listeners with TLS.
     #[serde(default)]
     pub server_name: Option<String>,
+    /// What the client's hello says of its program (JA4); only on listeners with TLS, where nothing is known of it if it is absent.
+    #[serde(default)]
+    pub ja4: Option<String>,
     /// DER of a client certificate that is taken as verified by the handshake, as hexadecimal text.
     #[serde(default)]
     pub certificate: Option<String>,
@@ -313,13 +317,19 @@ impl Engine {
             let trust = trust.ok_or_else(|| format!("listener `{}` asks clients for no certificate", listener.name))?.trust;
             ClientCertificate::read(&der, trust).map(Arc::new).map_err(str::to_owned)
         });
+        let ja4 = question.ja4.as_ref().map(|text| {
+            if listener.tls.is_none() {
+                return Err(format!("listener `{}` has no TLS, so there is no `ja4`", listener.name));
+            }
+            ja4::read(text).ok_or_else(|| "that is no JA4; write one such as `t13d1516h2_8daaf6152771_e5627efa2ab1`".to_owned())
+        });
         Ok(ConnectionInfo {
             peer: SocketAddr::new(question.address, 0),
             listener: listener.name.as_str().into(),
             tls: listener.tls.is_some(),
             sni: question.server_name.as_ref().map(|name| name.to_ascii_lowercase().into()),
             client_certificate: certificate.transpose()?,
-            ja4: None,
+            ja4: ja4.transpose()?,
         })
     }
 

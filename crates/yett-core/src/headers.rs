@@ -594,6 +594,31 @@ pub(crate) mod tests {
             prop_assert_eq!(read, wanted);
         }
 
+        /// What is not looked for was never there.
+        #[test]
+        fn whatever_is_done_names_are_found(steps in prop::collection::vec((0..6_u8, 0..4_usize), 0..30)) {
+            let names = [(Known::Cookie, &b"cookie"[..]), (Known::Te, b"te"), (Known::YettIdentity, b"yett-identity"), (Known::Other, b"x")];
+            let mut headers = Headers::default();
+            for (step, which) in steps {
+                let (known, name) = names[which];
+                match step {
+                    0 | 1 => headers.push(name, b"v").unwrap(),
+                    2 => headers.set_own(known, name, b"w").unwrap(),
+                    3 => headers.remove(known),
+                    4 => headers.retain(|other, _, _| other != known),
+                    _ if which == 0 => headers.clear(),
+                    _ => headers.append_to(known, |_| ["+"]),
+                }
+                for (known, _) in names {
+                    let all: Vec<_> = headers.iter().filter(|(other, _, _)| *other == known).map(|(_, _, value)| value).collect();
+                    prop_assert_eq!(headers.get(known), all.first().copied());
+                    prop_assert_eq!(headers.count(known), all.len());
+                    prop_assert_eq!(headers.get_all(known).collect::<Vec<_>>(), all);
+                }
+                prop_assert!(step != 2 || headers.named(name).collect::<Vec<_>>() == [b"w"]);
+            }
+        }
+
         #[test]
         fn no_accepted_value_breaks_a_line(value in prop::collection::vec(any::<u8>(), 0..40)) {
             let mut headers = Headers::default();

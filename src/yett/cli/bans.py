@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from yett.cli.output import USAGE, Format, fail, print_json
-from yett.cli.reload import FILE, SOCKET
+from yett.cli.running import FILE, SOCKET, ask, moment, rows
 
 app = typer.Typer(name="bans", help="Bans of guarded logins.", no_args_is_help=True)
 
@@ -27,7 +26,7 @@ def show(
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
     """Show from where nobody new may log in, why, and until when."""
-    answer = _ask(file, socket, {"show": {}})
+    answer = rows(file, socket, "bans", {})
     if format is Format.JSON:
         print_json(answer)
     else:
@@ -46,26 +45,13 @@ def lift(
         wanted = str(ipaddress.ip_address(address.removesuffix("/64")))
     except ValueError:
         fail(f"`{address}` is no address; write one as `yett bans show` shows it", USAGE)
-    answer = _ask(file, socket, {"lift": {"address": wanted}})
+    answer = ask(file, socket, {"command": "bans", "request": {"lift": {"address": wanted}}})
     if format is Format.JSON:
         print_json(answer)
     elif answer["lifted"]:
         typer.echo(f"`{answer['address']}` may log in again; {answer['refused']} attempts were refused")
     if not answer["lifted"]:
         fail(answer["problem"])
-
-
-def _ask(file: Path, socket: Path | None, request: dict[str, Any]) -> dict[str, Any]:
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(file)
-        answer = channel.ask(path, {"command": "bans", "request": request}, 30.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
-    if "show" in request and "rows" not in answer:
-        fail(answer.get("problem", "the gateway gave no answer"))
-    return answer
 
 
 def _table(answer: dict[str, Any]) -> None:
@@ -79,8 +65,8 @@ def _table(answer: dict[str, Any]) -> None:
             one["address"],
             one["route"],
             one["why"],
-            _iso(one["began_s"]),
-            _iso(one["ends_s"]),
+            moment(one["began_s"]),
+            moment(one["ends_s"]),
             str(one["refused"]),
         ]
         table.add_row(*(Text(cell) for cell in cells))
@@ -90,7 +76,3 @@ def _table(answer: dict[str, Any]) -> None:
         typer.echo(
             f"{answer['without_room']} more would have been banned, had there been room; they are refused by their score"
         )
-
-
-def _iso(moment_s: int) -> str:
-    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -36,6 +36,9 @@ def explain(
     certificate: Path | None = typer.Option(
         None, "--certificate", help="PEM of a client certificate, taken as verified."
     ),
+    ja4: str | None = typer.Option(
+        None, "--ja4", help="What the client's hello of TLS says of its program, as in the access log."
+    ),
     time: str | None = typer.Option(None, "--time", help="As if it were then: 2026-11-28T12:00:00Z."),
     body: Path | None = typer.Option(None, "--body", help="A file with the body; `-` is standard input."),
     request_id: str | None = typer.Option(None, "--request-id", help="A request of the past, from `--log`."),
@@ -63,6 +66,7 @@ def explain(
         question = engine.Question(
             method, what or "", headers, listener, address, _der(certificate), _milliseconds(time),
             tuple(principal_of(asked, text, "--principal") for text in principal), body=_bytes(body),
+            ja4=ja4,
         )  # fmt: skip
         raise typer.Exit(_explain(asked, question, format))
 

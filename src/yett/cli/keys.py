@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from yett.cli import assertion_keys
+from yett.cli import assertion_keys, running
 from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json, print_problems
 
 app = typer.Typer(help="API keys: shown once, kept as keyed hashes.", no_args_is_help=True)
@@ -217,13 +217,7 @@ def _rows(file: Path, used: bool, config: Path, socket: Path | None) -> list[dic
 
 def _used(config: Path, socket: Path | None) -> dict[str, int]:
     """Ids, and Unix seconds of the minute of their last use. An id belongs to one provider: 12 random characters."""
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(config)
-        answer = channel.ask(path, {"command": "key_uses"}, timeout_s=10.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
+    answer = running.ask(config, socket, {"command": "key_uses"}, 10.0)
     return {key: int(moment) for uses in answer["uses"].values() for key, moment in uses.items()}
 
 
@@ -249,13 +243,7 @@ def _reload(wanted: bool, config: Path, socket: Path | None, before: str = "") -
     if not wanted:
         typer.echo(f"next: {before}yett reload", err=True)
         return
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(config)
-        answer = channel.ask(path, {"command": "reload"}, timeout_s=120.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(f"the file is written, but nothing was reloaded: {error}")
+    answer = running.reload(config, socket, otherwise="the file is written, but nothing was reloaded: ")
     if not answer["ok"]:
         print_problems(answer["problems"])
         fail("the file is written, but the gateway refused to reload and serves on as before", FINDINGS)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from yett.cli.output import FINDINGS, USAGE, Format, fail, print_json
-from yett.cli.reload import FILE, SOCKET
+from yett.cli.running import FILE, SOCKET, ask, moment, rows
 
 app = typer.Typer(name="quota", help="Use of quotas.", no_args_is_help=True)
 
@@ -44,7 +43,7 @@ def show(
         if not percent.isascii() or not percent.isdecimal() or not 1 <= int(percent) <= 100:
             fail(f"`{above}` is no part of an amount; write `1%` to `100%`", USAGE)
         wanted["above"] = int(percent)
-    answer = _ask(file, socket, {"show": wanted})
+    answer = rows(file, socket, "quotas", wanted)
     if format is Format.JSON:
         print_json(answer)
     else:
@@ -68,7 +67,7 @@ def reset(
 ) -> None:
     """Give a key its whole quota of this period again. The gateway logs it."""
     request = {"quota": quota, "key": key, **({"scope": scope} if scope is not None else {})}
-    answer = _ask(file, socket, {"reset": request})
+    answer = ask(file, socket, {"command": "quotas", "request": {"reset": request}})
     if format is Format.JSON:
         print_json(answer)
     elif answer["reset"]:
@@ -77,19 +76,6 @@ def reset(
         )
     if not answer["reset"]:
         fail(answer["problem"])
-
-
-def _ask(file: Path, socket: Path | None, request: dict[str, Any]) -> dict[str, Any]:
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(file)
-        answer = channel.ask(path, {"command": "quotas", "request": request}, 30.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
-    if "show" in request and "rows" not in answer:
-        fail(answer.get("problem", "the gateway gave no answer"))
-    return answer
 
 
 def _table(answer: dict[str, Any]) -> None:
@@ -103,7 +89,7 @@ def _table(answer: dict[str, Any]) -> None:
         if one["threshold_percent"] is not None:
             share += f" (above {one['threshold_percent']}%)"
         cells = [
-            f"{one['quota']} ({one['scope']})", one["by"], one["key"], str(one["used"]), str(one["amount"]), share, _iso(one["period_ends_s"]),
+            f"{one['quota']} ({one['scope']})", one["by"], one["key"], str(one["used"]), str(one["amount"]), share, moment(one["period_ends_s"]),
         ]  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
@@ -120,7 +106,3 @@ def _table(answer: dict[str, Any]) -> None:
         typer.echo(
             f"nothing could be written for {answer['unwritten_ms'] / 1000:.0f} s; the gateway's log says why"
         )
-
-
-def _iso(moment_s: int) -> str:
-    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import typer
 
-from yett.cli.output import FINDINGS, Format, fail, print_json, print_problems
-
-FILE = typer.Argument(Path("gateway.yaml"), help="The configuration that the gateway was started with.")
-SOCKET = typer.Option(None, "--socket", help="The control socket that the gateway was started with.")
+from yett.cli import running
+from yett.cli.output import FINDINGS, Format, print_json, print_problems
+from yett.cli.running import FILE, SOCKET
 
 
 def reload(
@@ -18,13 +17,7 @@ def reload(
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
     """Reload a running gateway. A configuration with errors changes nothing; the old one keeps serving."""
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(file)
-        answer = channel.ask(path, {"command": "reload"}, timeout_s=120.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
+    answer = running.reload(file, socket)
     if format is Format.JSON:
         print_json(answer)
     elif answer["ok"]:

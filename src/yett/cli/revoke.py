@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from yett.cli.output import USAGE, Format, fail, print_json
-from yett.cli.reload import FILE, SOCKET
+from yett.cli.running import FILE, SOCKET, ask, moment
 
 _FOREVER_MS = 253_402_300_799_000
 
@@ -66,10 +66,10 @@ def revoke(
     if chosen != 1 or (issuer is not None and issuer_before is not None):
         fail("name one thing to revoke, such as --subject ann, or --list, or --undo ID", USAGE)
     if list_:
-        show(_ask(file, socket, {"list": {}}), format)
+        show(ask(file, socket, {"command": "revocations", "request": {"list": {}}}), format)
         return
     if undo is not None:
-        answer = _ask(file, socket, {"undo": undo})
+        answer = ask(file, socket, {"command": "revocations", "request": {"undo": undo}})
         done(answer, "ended", format)
         return
     if token == "-":  # noqa: S105
@@ -81,17 +81,7 @@ def revoke(
         request["for_ms"] = _lasting(for_)
     if all_:
         request["all"] = True
-    done(_ask(file, socket, {"revoke": request}), "revoked", format)
-
-
-def _ask(file: Path, socket: Path | None, request: dict[str, Any]) -> dict[str, Any]:
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(file)
-        return channel.ask(path, {"command": "revocations", "request": request}, 30.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
+    done(ask(file, socket, {"command": "revocations", "request": {"revoke": request}}), "revoked", format)
 
 
 def _moment(text: str) -> int:
@@ -118,7 +108,7 @@ def _lasting(text: str) -> int:
 def _iso(moment_ms: int) -> str:
     if moment_ms >= _FOREVER_MS:
         return "never"
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment(moment_ms / 1000)
 
 
 def done(answer: dict[str, Any], word: str, format: Format) -> None:

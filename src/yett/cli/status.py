@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from yett.cli.output import Format, counted, fail, print_json
-from yett.cli.reload import FILE, SOCKET
+from yett.cli.output import Format, counted, print_json
+from yett.cli.running import FILE, SOCKET, ask
 
 
 def status(
@@ -17,13 +17,7 @@ def status(
     format: Format = typer.Option(Format.TEXT, "--format", help="text or json."),
 ) -> None:
     """Show the revision, listeners, last reload and everything weakened of a running gateway."""
-    from yett.control import channel
-
-    try:
-        path = socket or channel.socket_path(file)
-        answer = channel.ask(path, {"command": "status"}, timeout_s=10.0, derived=socket is None)
-    except channel.Unreachable as error:
-        fail(str(error))
+    answer = ask(file, socket, {"command": "status"}, 10.0)
     if format is Format.JSON:
         print_json(answer)
     else:

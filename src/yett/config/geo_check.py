@@ -1,4 +1,4 @@
-"""What geo filters ask for without having it."""
+"""What geo filters, and guarded logins, ask for without having it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def check_geo(merger: Merger) -> None:
                 at: Location = (kind, name, "geo_filter")
                 _databases(merger, at, found)
                 _exceptions(merger, at, found, getattr(item, "access", None) == "public")
+    for name, route in gateway.routes.items():
+        guard = route.login_guard
+        if (
+            guard is not None
+            and guard.thresholds.per_asn is not None
+            and not (gateway.geo and gateway.geo.asn)
+        ):
+            merger.fault(
+                ("routes", name, "login_guard", "thresholds", "per_asn"),
+                "geo_database_missing",
+                "no database knows whose network an address belongs to; name one: `geo: {asn: GeoLite2-ASN.mmdb}`",
+                True,
+            )
 
 
 def _databases(merger: Merger, at: Location, found: GeoFilter) -> None:

@@ -42,6 +42,8 @@ class Question:
     external: str | None = None
     """What the route's external check is taken to say: `allow` or `deny`. It is never asked; where this is missing, it is
     `external_unavailable`."""
+    ja4: str | None = None
+    """What the client's hello of TLS says of its program; on a listener with TLS nothing is known of it where this is missing."""
 
 
 class Engine:
@@ -131,6 +133,8 @@ class Engine:
             asked["server_name"] = host_of(parts)
         if question.certificate is not None:
             asked["certificate"] = question.certificate.hex()
+        if question.ja4 is not None:
+            asked["ja4"] = question.ja4
         if question.time_ms is not None:
             asked["time_ms"] = question.time_ms
         if question.body is not None:

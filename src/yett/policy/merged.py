@@ -182,7 +182,8 @@ def _further(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "csrf",
             f"writes from pages of {pages}"
             + (", by Referer too" if route["csrf"]["referer"] else "")
-            + (f", token {route['csrf']['token']}" if route["csrf"].get("token") else ""),
+            + (f", token {route['csrf']['token']}" if route["csrf"].get("token") else "")
+            + (f", also in form field {route['csrf']['form']}" if route["csrf"].get("form") else ""),
         )
     if route.get("external_authorization"):
         yield "external_authorization", route["external_authorization"]["endpoint"]["url"].partition("?")[0]

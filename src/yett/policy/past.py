@@ -83,6 +83,7 @@ def rebuild(document: dict[str, Any], line: dict[str, Any]) -> Past:
     question = Question(
         line["method"], f"{scheme}://{host}{line['path']}", (), line["listener"], line["client"], None,
         _milliseconds(line.get("time")), principals,
+        ja4=line.get("ja4") if listener.get("tls") else None,
     )  # fmt: skip
     return Past(question, line, tuple(lacks), frozenset(unknown))
 

@@ -111,6 +111,7 @@ class Policy:
         address: str = "192.0.2.1",
         listener: str | None = None,
         certificate: bytes | None = None,
+        ja4: str | None = None,
         time: datetime | None = None,
         times: int = 1,
         external: Literal["allow", "deny"] = "allow",
@@ -118,7 +119,7 @@ class Policy:
         """Asks about one request.
 
         `principal` has the keys of a principal in a file of tests; several where each of several providers has to vouch.
-        `certificate` is the DER of one that the handshake verified. `time` without a zone is UTC. Of `times` requests in a
+        `certificate` is the DER of one that the handshake verified, `ja4` what the hello says of the client's program. `time` without a zone is UTC. Of `times` requests in a
         row the last one counts. `external` is what the route's external check is taken to say: nobody is asked.
 
         Raises:
@@ -145,6 +146,7 @@ class Policy:
             times,
             body=body,
             external=external,
+            ja4=ja4,
         )
         return Answer(self.engine, question, self.engine.alone(question))
 

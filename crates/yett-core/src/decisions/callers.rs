@@ -44,6 +44,11 @@ impl Replay {
         if trust.is_none() || trust != who.trust.as_deref() {
             return Err(format!("whether `{}` would vouch: it is configured otherwise", &*who.provider));
         }
+        // A claim of another type, or from elsewhere, may be one that it refuses.
+        let read = |name: &Str<'_>| self.terms.declared(&who.provider, name);
+        if let Some((name, _)) = who.claims.iter().find(|(name, (how, _))| read(name).is_some_and(|here| *here != **how)) {
+            return Err(format!("whether `{}` would vouch: claim `{}` is declared otherwise", &*who.provider, &**name));
+        }
         self.principal(who).ok_or_else(|| "a caller that makes no sense".to_owned())
     }
 

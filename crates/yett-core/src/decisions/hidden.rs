@@ -9,6 +9,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::record::Opening;
+
 /// Characters of a hash: 128 bits.
 pub const DIGEST: usize = 22;
 /// What a hashed value begins with inside of the engine: a character of nobody's, which a header field may hold. A text of someone
@@ -187,6 +189,8 @@ pub struct Recorded {
     pub body: Vec<Box<str>>,
     /// Whether the address and the scheme of the client are known.
     pub client: bool,
+    /// Whether it opens a WebSocket connection, where that is known.
+    pub websocket: Option<Opening>,
 }
 
 impl Recorded {
@@ -231,6 +235,11 @@ impl Recorded {
     /// Where the address of the client is, is read: databases change, and no record has it.
     pub fn place(&self) {
         self.need(false, || "where the address of the client was".to_owned());
+    }
+
+    /// What the hello of TLS says of the client's program is read; `there`: it is known, also that there was none.
+    pub fn hello(&self, there: bool) {
+        self.need(there, || "what the client's hello of TLS says of its program (`ja4`)".to_owned());
     }
 
     /// An opaque text, if that is one.

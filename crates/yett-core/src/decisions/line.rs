@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::capture::{Captured, Values};
 use super::{Records, VERSION, terms};
 use crate::certificate::SubjectName;
-use crate::exchange::{Exchange, Phase, Refusal};
+use crate::exchange::{Exchange, Phase, Refusal, Upgrade};
 use crate::observe::Record;
 use crate::observe::line::{Clock, flag, key, number, some, text, without_credentials};
 use crate::principal::{ClaimValue, Principal};
@@ -72,7 +72,7 @@ pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, records: &Records, sna
     out.push(b'"');
     text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
     text(out, "key", records.hasher.id().as_bytes());
-    request(out, records, record, exchange);
+    request(out, records, snapshot, record, exchange);
     match &verdict {
         Verdict::Allow => {
             text(out, "decision", b"allow");
@@ -104,7 +104,7 @@ pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, records: &Records, sna
     true
 }
 
-fn request(out: &mut Vec<u8>, records: &Records, record: &Record<'_>, exchange: &Exchange) {
+fn request(out: &mut Vec<u8>, records: &Records, snapshot: &Snapshot, record: &Record<'_>, exchange: &Exchange) {
     some(out, "request_id", &exchange.request_id);
     let listener = &record.connection.listener;
     text(out, "listener", listener.as_bytes());
@@ -118,6 +118,17 @@ fn request(out: &mut Vec<u8>, records: &Records, record: &Record<'_>, exchange: 
     flag(out, "tls", record.connection.tls);
     flag(out, "https", exchange.https);
     some(out, "server_name", record.connection.sni.as_deref().unwrap_or_default().as_bytes());
+    let taken = snapshot.route(exchange.route).is_some_and(|route| route.websocket.is_some());
+    // Whoever got beyond its route phase asked as a route for WebSocket connections wants it.
+    let websocket: &[u8] = if taken {
+        b"opened"
+    } else if exchange.upgrade == Upgrade::None {
+        b"none"
+    } else {
+        b"asked"
+    };
+    text(out, "websocket", websocket);
+    some(out, "ja4", record.connection.ja4.as_ref().map_or(&b""[..], |ja4| ja4));
     text(out, "method", exchange.request.method.as_str().as_bytes());
     text(out, "host", exchange.host.as_bytes());
     let raw = exchange.path.raw();

@@ -83,6 +83,18 @@ pub enum Credential {
     Ignored,
 }
 
+/// Whether a request opens a WebSocket connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opening {
+    /// It does not ask for one.
+    None,
+    /// It asks, where nobody looked at how.
+    Asked,
+    /// On a route for these, which took it.
+    Opened,
+}
+
 type Values<'a> = BTreeMap<Str<'a>, Vec<Option<Str<'a>>>>;
 
 /// One decision.
@@ -104,6 +116,10 @@ pub struct Line<'a> {
     pub https: bool,
     #[serde(default)]
     pub server_name: Option<Str<'a>>,
+    #[serde(default)]
+    pub ja4: Option<Str<'a>>,
+    #[serde(default)]
+    pub websocket: Option<Opening>,
     pub method: Str<'a>,
     pub host: Str<'a>,
     #[serde(default)]

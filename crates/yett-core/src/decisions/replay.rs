@@ -18,6 +18,7 @@ use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Now};
 use crate::pipeline::recorded::{self, Vouched as Given};
 use crate::providers::Accepts;
 use crate::reason::Reason;
+use crate::server::tls::ja4;
 use crate::snapshot::{Access, LoadError, Route, Secrets, Snapshot};
 
 /// Longest line.
@@ -195,6 +196,7 @@ impl<'r> Desk<'r> {
         let client: IpAddr =
             if hashed { NOWHERE } else { line.client.parse().map_err(|_| damaged("its `client` is no address"))? };
         let listener = replay.engine.snapshot().listener(&line.listener);
+        let ja4 = line.ja4.as_deref().map(ja4::read).map(|read| read.ok_or_else(|| damaged("its `ja4` is none"))).transpose()?;
         if !is_of(&exchange.connection, line, client) {
             exchange.connection = Rc::new(ConnectionInfo {
                 peer: SocketAddr::new(client, 0),
@@ -202,7 +204,7 @@ impl<'r> Desk<'r> {
                 tls: line.tls,
                 sni: line.server_name.as_deref().map(Into::into),
                 client_certificate: line.certificate.as_ref().map(|shown| Arc::new(replay.certificate(shown))),
-                ja4: None,
+                ja4,
             });
         }
         exchange.reset();
@@ -242,6 +244,7 @@ fn is_of(connection: &ConnectionInfo, line: &Line<'_>, client: IpAddr) -> bool {
         && *connection.listener == *line.listener
         && connection.tls == line.tls
         && connection.sni.as_deref() == line.server_name.as_deref()
+        && connection.ja4.as_ref().map(<[u8; 36]>::as_slice) == line.ja4.as_deref().map(str::as_bytes)
         && connection.client_certificate.is_none()
         && line.certificate.is_none()
 }
@@ -326,6 +329,7 @@ impl Replay {
             claims: Arc::clone(&callers.claims),
             body: names(&mut line.body.keys()),
             client,
+            websocket: line.websocket,
         })
     }
 

@@ -1,6 +1,8 @@
 //! Writes that a foreign page has a visitor's browser send (CSRF): from whose pages they may come.
 
-use crate::exchange::{AuthenticationMethod, Exchange, Method, Refusal, Upgrade};
+use crate::exchange::{AuthenticationMethod, Exchange, Method, Need, Refusal, Upgrade};
+use crate::filters::login_guard::credentials::{form_field, is_form, strict_form};
+use crate::filters::request_validation::form::Form;
 use crate::headers::Known;
 use crate::ir;
 use crate::origin::{Named, Origins, Page, page};
@@ -13,7 +15,16 @@ use crate::reason::Reason;
 const OVERRIDES: [&str; 5] = ["_method", "_httpmethod", "x-http-method", "x-http-method-override", "x-method-override"];
 
 /// The field that a page's script sends the token of its session in.
-const FIELD: &[u8] = b"x-csrf-token";
+pub const FIELD: &[u8] = b"x-csrf-token";
+/// Bytes of a form that the token is looked for in, and how long it may take to come.
+const FORM: (u64, u64) = (64 * 1024, 10_000);
+
+/// What has to be read of a body for its token.
+#[must_use]
+pub fn form_of(body_limit: u64) -> Need {
+    let (limit, within_ms) = FORM;
+    Need::Body { limit: limit.min(body_limit), within_ms }
+}
 
 /// Compiled `csrf`.
 #[derive(Debug)]
@@ -21,6 +32,23 @@ pub struct Csrf {
     origins: Origins,
     referer: bool,
     token: Option<ir::CsrfToken>,
+    form: Option<InForm>,
+}
+
+/// A field of forms that may have the token.
+#[derive(Debug)]
+struct InForm {
+    name: Box<str>,
+    form: Form,
+}
+
+/// What a request needs to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passes {
+    /// Nothing more.
+    Now,
+    /// The token in its body, which was not read yet.
+    WithBody,
 }
 
 impl Csrf {
@@ -33,7 +61,14 @@ impl Csrf {
         if origins.is_open() {
             return Err("pages that may write are named, never `any` or `null`".to_owned());
         }
-        Ok(Self { origins, referer: spec.referer, token: spec.token })
+        if spec.form.is_some() && spec.token.is_none() {
+            return Err("a form has a token only where tokens count".to_owned());
+        }
+        if spec.form.as_deref() == Some("") {
+            return Err("the field of a form that has the token has a name".to_owned());
+        }
+        let form = spec.form.as_deref().map(|name| InForm { name: name.into(), form: strict_form() });
+        Ok(Self { origins, referer: spec.referer, token: spec.token, form })
     }
 
     /// Whose page sent the request: `Sec-Fetch-Site` and `Origin` first, and where neither is there `Referer`, if that counts.
@@ -64,11 +99,17 @@ impl Csrf {
         self.token.is_some()
     }
 
+    /// Whether services are told the token of a session, to write it into forms.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.form.is_some()
+    }
+
     /// Whose page sent the request, where a token may stand for what the browser does not say.
     #[must_use]
     pub fn promised(&self, exchange: &Exchange) -> Page {
         match self.page(exchange) {
-            Page::Untold if self.takes_tokens() && token(exchange).is_some() => Page::Promised,
+            Page::Untold if self.takes_tokens() && (token(exchange).is_some() || self.is_in_form(exchange)) => Page::Promised,
             page => page,
         }
     }
@@ -78,9 +119,9 @@ impl Csrf {
     ///
     /// # Errors
     /// `csrf_refused`, `csrf_token_invalid`.
-    pub fn check(&self, exchange: &Exchange, session: Option<(&Oidc, SessionId)>) -> Result<(), Refusal> {
+    pub fn check(&self, exchange: &Exchange, session: Option<(&Oidc, SessionId)>) -> Result<Passes, Refusal> {
         if !writes(exchange) || brings_its_own(exchange) {
-            return Ok(());
+            return Ok(Passes::Now);
         }
         let page = self.page(exchange);
         // No page can send a field of its own with a WebSocket: there what the browser says has to do.
@@ -92,19 +133,38 @@ impl Csrf {
             (Some(ir::CsrfToken::Always), _) => true,
         };
         if asked {
-            return match token(exchange).is_some_and(|token| holds(exchange, session, token)) {
-                true => Ok(()),
-                false => Err(Reason::CsrfTokenInvalid.into()),
-            };
+            return self.token(exchange, session);
         }
         let said = match page {
-            Page::Own | Page::Listed => return Ok(()),
+            Page::Own | Page::Listed => return Ok(Passes::Now),
             Page::Foreign => "the browser says that a page of another origin sent it",
             // A program without any of it has nothing that a page could abuse.
-            Page::Untold if !is_ambient(exchange) => return Ok(()),
+            Page::Untold if !is_ambient(exchange) => return Ok(Passes::Now),
             Page::Untold | Page::Promised => "neither `Sec-Fetch-Site` nor `Origin` says from which page it comes",
         };
         Err(Refusal { detail: Some(said.into()), ..Reason::CsrfRefused.into() })
+    }
+
+    /// Whether a form may have the token: where no header field does.
+    fn is_in_form(&self, exchange: &Exchange) -> bool {
+        self.form.is_some() && exchange.request.headers.named(FIELD).next().is_none() && is_form(exchange)
+    }
+
+    /// Whether the request has the token of its session. A body is read only for a session that there is.
+    fn token(&self, exchange: &Exchange, session: Option<(&Oidc, SessionId)>) -> Result<Passes, Refusal> {
+        let found = match &self.form {
+            Some(own) if self.is_in_form(exchange) && (session.is_some() || !exchange.assumed.is_empty()) => match &exchange.body
+            {
+                None => return Ok(Passes::WithBody),
+                Some(Err(reason)) => return Err((*reason).into()),
+                Some(Ok(_)) => {
+                    let token = form_field(exchange, &own.form, &own.name);
+                    token.is_some_and(|token| holds(exchange, session, token.as_bytes()))
+                }
+            },
+            _ => token(exchange).is_some_and(|token| holds(exchange, session, token)),
+        };
+        if found { Ok(Passes::Now) } else { Err(Reason::CsrfTokenInvalid.into()) }
     }
 }
 
@@ -163,8 +223,9 @@ mod tests {
     use std::rc::Rc;
 
     use super::{Csrf, origin_of, writes};
-    use crate::exchange::{ConnectionInfo, Exchange, Method, Upgrade};
+    use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Upgrade};
     use crate::ir;
+    use crate::origin::Page;
 
     fn exchange(method: Method, target: &str, fields: &[(&str, &str)]) -> Exchange {
         let peer = "192.0.2.1:1".parse().unwrap();
@@ -199,8 +260,9 @@ mod tests {
 
     #[test]
     fn whose_pages() {
-        let build =
-            |referer| Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer, token: None }).unwrap();
+        let build = |referer| {
+            Csrf::build(&ir::Csrf { origins: vec!["https://app.example".into()], referer, token: None, form: None }).unwrap()
+        };
         let cookie = ("cookie", "a=b");
         for (fields, referer, expected) in [
             (vec![], false, true),
@@ -244,11 +306,36 @@ mod tests {
             (ir::CsrfToken::Always, vec![untold, token], Some(Reason::CsrfTokenInvalid)),
             (ir::CsrfToken::Always, vec![token, ("origin", "https://evil.example")], Some(Reason::CsrfRefused)),
         ] {
-            let csrf = Csrf::build(&ir::Csrf { origins: vec![], referer: false, token: Some(wanted) }).unwrap();
+            let csrf = Csrf::build(&ir::Csrf { origins: vec![], referer: false, token: Some(wanted), form: None }).unwrap();
             let found = csrf.check(&exchange(Method::Post, "/", &fields), None).err().map(|refusal| refusal.reason);
             assert_eq!(found, expected, "{wanted:?} {fields:?}");
             assert!(csrf.check(&exchange(Method::Get, "/", &fields), None).is_ok());
         }
+    }
+
+    #[test]
+    fn a_form_is_read_for_a_session_only() {
+        use crate::reason::Reason;
+        let spec = |token| ir::Csrf { origins: vec![], referer: false, token, form: Some("csrf".into()) };
+        assert!(Csrf::build(&spec(None)).is_err());
+        let csrf = Csrf::build(&spec(Some(ir::CsrfToken::Needed))).unwrap();
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let promised = |fields: &[(&str, &str)], framing| {
+            let mut one = exchange(Method::Post, "/", fields);
+            one.request.framing = framing;
+            csrf.promised(&one) == Page::Promised
+        };
+        let length = Framing::Length(9);
+        assert!(promised(&[form], length) && promised(&[("content-type", "multipart/form-data; boundary=x")], Framing::Chunked));
+        assert!(!promised(&[form], Framing::Empty) && !promised(&[], length) && !promised(&[form, form], length));
+        assert!(!promised(&[("content-type", "application/json")], length));
+        assert!(!promised(&[form, ("content-encoding", "gzip")], length));
+        assert!(!promised(&[form, ("x-csrf-token", "a"), ("x-csrf-token", "a")], length), "a header field goes before");
+        // Nobody's body is read without a session.
+        let always = Csrf::build(&spec(Some(ir::CsrfToken::Always))).unwrap();
+        let mut one = exchange(Method::Post, "/", &[form, ("sec-fetch-site", "same-origin")]);
+        one.request.framing = length;
+        assert_eq!(always.check(&one, None).map_err(|refusal| refusal.reason), Err(Reason::CsrfTokenInvalid));
     }
 
     #[test]
@@ -264,7 +351,7 @@ mod tests {
     #[test]
     fn pages_of_anyone_do_not_load() {
         for origin in ["any", "null", "https://*.com"] {
-            assert!(Csrf::build(&ir::Csrf { origins: vec![origin.into()], referer: false, token: None }).is_err());
+            assert!(Csrf::build(&ir::Csrf { origins: vec![origin.into()], referer: false, token: None, form: None }).is_err());
         }
     }
 }

@@ -4,7 +4,9 @@
 //! answers takes it back. An address from which an account has succeeded before is never refused for what strangers do to
 //! that account, nor banned for what others behind it do. Names and passwords are kept as keyed hashes only ([`book`]).
 
+mod alike;
 pub mod altcha;
+pub mod answers;
 pub mod bans;
 pub mod book;
 pub mod challenge;
@@ -24,6 +26,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use self::answers::Answers;
 use self::bans::{Ban, Bans};
 use self::book::{Book, Key, Known as Remembered};
 use self::challenge::Challenge;
@@ -35,7 +38,6 @@ use crate::exchange::{Exchange, Framing, Method, Need, Now, Refusal, ResponseHea
 use crate::filters::authorize::shadow::{Outcome, Record, Registry, Verdict};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::limit_table::mix;
-use crate::headers::is_lower_token;
 use crate::ir::{self, LoginKind};
 use crate::reason::Reason;
 use crate::shared::{Counter, Shared};
@@ -164,6 +166,8 @@ pub enum Told {
     Failed,
     /// The service failed, not the attempt.
     Broken,
+    /// A value in its body says it.
+    InBody,
 }
 
 /// One attempt on its way.
@@ -175,8 +179,9 @@ pub struct Attempt {
     known: bool,
     /// What it added to the accounts of its address.
     first: f32,
-    /// Whether its account was new to its kind of client, and to its password.
-    new: (bool, bool),
+    /// Its account, and all that are spelled alike.
+    alike: u64,
+    new: New,
     /// Why it was answered so.
     pub score: Score,
     /// What was done about it: one of [`ANSWERS`], or `passed` until it is known.
@@ -204,13 +209,24 @@ impl Attempt {
     }
 }
 
+/// To whom of those that others are judged by its account was new.
+#[derive(Debug, Clone, Copy, Default)]
+struct New {
+    kind: bool,
+    password: bool,
+    asn: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Keys {
     address: Key,
     pair: Key,
+    /// Where the success of the pair is counted: that of all spellings.
+    alike: Key,
     account: Key,
     kind: Key,
     password: Option<Key>,
+    asn: Option<Key>,
 }
 
 /// A compiled guard.
@@ -218,7 +234,7 @@ struct Keys {
 pub struct LoginGuard {
     kind: LoginKind,
     reader: Reader,
-    failed: ir::LoginFailed,
+    answers: Answers,
     window_ms: u64,
     thresholds: ir::LoginThresholds,
     slow_ms: u64,
@@ -240,15 +256,13 @@ impl LoginGuard {
     /// What of it cannot be.
     pub fn build(spec: &ir::LoginGuard, route: &str, secret: Option<&[u8]>, shared: &Arc<Shared>) -> Result<Self, String> {
         let registry: &Registry = &shared.shadow;
-        let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password } = spec.thresholds;
-        if [accounts, failures, guesses, per_account, per_fingerprint, per_password].contains(&0) {
+        let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn } =
+            spec.thresholds;
+        if [accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn.unwrap_or(1)].contains(&0) {
             return Err("a threshold of a guarded login is at least 1".to_owned());
         }
         if spec.window_ms == 0 || spec.slow_ms > 30_000 {
             return Err("a guarded login has a window, and slows attempts down by at most 30 seconds".to_owned());
-        }
-        if spec.failed.header.as_ref().is_some_and(|field| !is_lower_token(field.name.as_bytes())) {
-            return Err("the field that says that a login failed has no valid name".to_owned());
         }
         let hash = KeyedHash::new(&shared.seed);
         let challenge = spec.challenge.as_ref().map(|one| Challenge::build(one, route, secret.unwrap_or(&shared.seed)));
@@ -257,7 +271,7 @@ impl LoginGuard {
         Ok(Self {
             kind: spec.kind,
             reader: Reader::build(&spec.account, spec.password.as_ref(), hash)?,
-            failed: spec.failed.clone(),
+            answers: Answers::build(&spec.failed)?,
             window_ms: spec.window_ms,
             thresholds: spec.thresholds,
             slow_ms: spec.slow_ms,
@@ -361,15 +375,16 @@ impl LoginGuard {
     fn answer(&self, exchange: &mut Exchange, credentials: Credentials, now: Now) -> Step {
         let now_ms = now.monotonic_ns / 1_000_000;
         let fingerprint = fingerprint::of(exchange, &self.hash);
-        let keys = self.keys(exchange.client, credentials, fingerprint);
+        let keys = self.keys(exchange, credentials, fingerprint);
         let known = self.logins.known.has(keys.pair.own, now_ms);
         let ban = if known || self.shadow.is_some() { None } else { self.logins.bans.meets(exchange.client, now_ms) };
         let mut attempt = Attempt {
             keys,
             account: credentials.account,
+            alike: credentials.alike,
             known,
             first: 0.0,
-            new: (false, false),
+            new: New::default(),
             score: Score::default(),
             answer: "passed",
             outcome: None,
@@ -381,7 +396,8 @@ impl LoginGuard {
         if let Some(until_ms) = ban {
             return self.refuse(exchange, attempt, "banned", self.banned(until_ms.saturating_sub(now_ms)), now_ms);
         }
-        let (counted, crowded) = self.count(&mut attempt, now_ms);
+        let (mut counted, crowded) = self.count(&mut attempt, now_ms);
+        counted.hosting = exchange.geo.is_some_and(|geo| geo.hosting.known() == Some(true));
         attempt.score = Score::of(&counted, &self.thresholds, known);
         let total = attempt.score.total();
         if attempt.score.own() >= BAN && self.ban_ms > 0 && !crowded && self.begin(&attempt, exchange.client, now_ms) {
@@ -448,12 +464,16 @@ impl LoginGuard {
             // What others did.
             entry.failed - 1.0 - counted.guesses
         });
-        (counted.fingerprint, attempt.new.0) =
+        (counted.fingerprint, attempt.new.kind) =
             book.with(keys.kind, window_ms, now_ms, |entry, _| ([entry.accounts, entry.good], entry.fail_for(attempt.account)));
         counted.kind_known = self.logins.known.has(mix(keys.kind.own), now_ms);
         if let Some(password) = keys.password {
-            (counted.password, attempt.new.1) =
+            (counted.password, attempt.new.password) =
                 book.with(password, window_ms, now_ms, |entry, _| (entry.accounts, entry.fail_for(attempt.account)));
+        }
+        if let Some(asn) = keys.asn {
+            (counted.asn, attempt.new.asn) =
+                book.with(asn, window_ms, now_ms, |entry, _| ([entry.accounts, entry.good], entry.fail_for(attempt.account)));
         }
         counted.route = self.trend().excess(window_ms, now_ms);
         (counted, crowded)
@@ -473,9 +493,12 @@ impl LoginGuard {
         };
         let new = |new: bool| f32::from(u8::from(new));
         less(attempt.keys.account, failed, 0.0);
-        less(attempt.keys.kind, 0.0, new(attempt.new.0));
+        less(attempt.keys.kind, 0.0, new(attempt.new.kind));
         if let Some(password) = attempt.keys.password {
-            less(password, 0.0, new(attempt.new.1));
+            less(password, 0.0, new(attempt.new.password));
+        }
+        if let Some(asn) = attempt.keys.asn {
+            less(asn, 0.0, new(attempt.new.asn));
         }
     }
 
@@ -562,21 +585,22 @@ impl LoginGuard {
         }
     }
 
-    /// What an answer says of an attempt. Whatever is no clear success has failed.
+    /// What an answer's head says of an attempt.
     #[must_use]
     pub fn told(&self, answer: &ResponseHead) -> Told {
-        let says = |field: &ir::LoginField| {
-            let wanted = field.value.as_bytes();
-            let same = |value: &[u8]| if field.prefix { value.starts_with(wanted) } else { value == wanted };
-            answer.headers.named(field.name.as_bytes()).any(same)
-        };
-        match answer.status {
-            status if self.failed.status.contains(&status) => Told::Failed,
-            _ if self.failed.header.as_ref().is_some_and(says) => Told::Failed,
-            400..500 => Told::Failed,
-            500.. => Told::Broken,
-            _ => Told::Passed,
-        }
+        self.answers.told(answer)
+    }
+
+    /// What its whole body says, where the head leaves that open.
+    #[must_use]
+    pub fn read(&self, body: &[u8]) -> Told {
+        self.answers.read(body)
+    }
+
+    /// Whether bodies of answers are read.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.answers.reads_body()
     }
 
     /// Once the answer has ended: `asked` is whether a service was, and `told` what it said.
@@ -596,7 +620,7 @@ impl LoginGuard {
                 "failed"
             }
             // A client that leaves before the answer may have had it tried nevertheless: it stays counted.
-            (true, None) => "unanswered",
+            (true, None | Some(Told::InBody)) => "unanswered",
             _ => {
                 let failed = self.take_back_own(attempt, now_ms);
                 self.take_back_shared(attempt, failed, now_ms);
@@ -614,13 +638,16 @@ impl LoginGuard {
             self.take_back_shared(attempt, 1.0, now_ms);
         } else {
             // What this address failed for this account was somebody who mistyped; nothing else of it is forgiven.
-            let (failed, accounts, new) = book.with(keys.pair, window_ms, now_ms, |entry, shared| {
+            let (failed, accounts) = book.with(keys.pair, window_ms, now_ms, |entry, shared| {
                 if shared {
-                    return (1.0, attempt.first, 1.0);
+                    (1.0, attempt.first)
+                } else {
+                    (std::mem::take(&mut entry.failed), std::mem::take(&mut entry.accounts))
                 }
-                let was = (entry.failed, entry.accounts, (1.0 - entry.good).max(0.0));
-                (entry.failed, entry.accounts, entry.good) = (0.0, 0.0, 1.0);
-                was
+            });
+            // Whoever gets in with many spellings of one account has got in once.
+            let new = book.with(keys.alike, window_ms, now_ms, |entry, shared| {
+                if shared { 1.0 } else { (1.0 - std::mem::replace(&mut entry.good, 1.0)).max(0.0) }
             });
             book.with(keys.address, window_ms, now_ms, |entry, _| {
                 if !attempt.known {
@@ -630,7 +657,9 @@ impl LoginGuard {
             });
             self.take_back_shared(attempt, failed, now_ms);
         }
-        book.with(keys.kind, window_ms, now_ms, |entry, _| entry.succeed_for(attempt.account));
+        for key in [Some(keys.kind), keys.asn].into_iter().flatten() {
+            book.with(key, window_ms, now_ms, |entry, _| entry.succeed_for(attempt.alike));
+        }
         if self.kind == LoginKind::Login {
             self.logins.known.add(keys.pair.own, now_ms);
             self.logins.known.add(mix(keys.address.own), now_ms);
@@ -648,14 +677,18 @@ impl LoginGuard {
         Key { own: mix(others ^ mix(value)), others }
     }
 
-    fn keys(&self, client: IpAddr, credentials: Credentials, fingerprint: u64) -> Keys {
-        let address = self.hash.address(client);
+    fn keys(&self, exchange: &Exchange, credentials: Credentials, fingerprint: u64) -> Keys {
+        let address = self.hash.address(exchange.client);
+        let pair = |account: u64| self.key(b"pair   ", mix(address).rotate_left(21) ^ account);
+        let asn = exchange.geo.and_then(|geo| geo.asn.known());
         Keys {
             address: self.key(b"address", address),
-            pair: self.key(b"pair   ", mix(address).rotate_left(21) ^ credentials.account),
+            pair: pair(credentials.account),
+            alike: pair(credentials.alike),
             account: self.key(b"account", credentials.account),
             kind: self.key(b"client ", fingerprint),
             password: credentials.password.map(|password| self.key(b"passwd ", password)),
+            asn: asn.map(|asn| self.key(b"asn    ", asn.into())),
         }
     }
 }

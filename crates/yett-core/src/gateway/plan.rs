@@ -245,10 +245,11 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                 errors.push(error(&format!("{pointer}/address"), &message));
             }
             Ok(bound) => {
+                let told = if tls.is_some() { hellos(ir, &listener.name) } else { Hellos::Unread };
                 let settings = Arc::new(Settings {
-                    name: name(old, listener, tls.as_ref()),
+                    name: name(old, listener, tls.as_ref(), told),
                     bound,
-                    tls: tls.clone().map(|tls| terms(old, listener, tls, watched(ir, &listener.name))),
+                    tls: tls.clone().map(|tls| terms(old, listener, tls, told != Hellos::Unread)),
                     passthrough: listener
                         .passthrough
                         .as_ref()
@@ -289,9 +290,33 @@ fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAd
     Some(Arc::new(PerAddress { limit, table, exempt }))
 }
 
-/// Whether a route of the listener asks what program a client is.
-fn watched(ir: &ir::Ir, listener: &str) -> bool {
-    ir.routes.iter().any(|route| route.login_guard.is_some() && route.listeners.iter().any(|name| name == listener))
+/// Who asks what a client's hello says of its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hellos {
+    Unread,
+    /// A guard of logins, to which it says something where it is there.
+    Counted,
+    /// A condition, which refuses where it is not.
+    Judged,
+}
+
+fn hellos(ir: &ir::Ir, listener: &str) -> Hellos {
+    let routes = || ir.routes.iter().filter(|route| route.listeners.iter().any(|name| name == listener));
+    if routes().any(|route| may_read(route, "ja4")) {
+        Hellos::Judged
+    } else if routes().any(|route| route.login_guard.is_some()) {
+        Hellos::Counted
+    } else {
+        Hellos::Unread
+    }
+}
+
+/// Whether a condition or key of a route has this name in it, wherever those stand. A name of CEL has one spelling; a text that has it
+/// by chance costs a little work in each handshake.
+fn may_read(route: &ir::Route, name: &str) -> bool {
+    let rules = (&route.access, &route.deny, &route.tenants, &route.shadow, &route.limit_classes);
+    let limits = (&route.rate_limits, &route.concurrency_limits, &route.quotas, &route.shadow_limits);
+    format!("{rules:?}{limits:?}").contains(name)
 }
 
 /// What handshakes are done with; those under way count on.
@@ -306,14 +331,15 @@ fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls, finge
 }
 
 /// The old name itself, so that connections made before stay; a new one where they have to go: the listener is another one,
-/// or what its connections were trusted for has changed.
-fn name(old: Option<&Known>, listener: &ir::Listener, tls: Option<&ServerTls>) -> Arc<str> {
+/// or what its connections were trusted for or are asked about has changed.
+fn name(old: Option<&Known>, listener: &ir::Listener, tls: Option<&ServerTls>, told: Hellos) -> Arc<str> {
     let trust = |tls: &ServerTls| tls.trust;
     let stays = |old: &&Known| {
         *old.settings.name == *listener.name
             && old.tls.as_ref().map(trust) == tls.map(trust)
             && old.proxy == listener.proxy_protocol
             && old.passthrough == listener.passthrough
+            && (told != Hellos::Judged || old.settings.tls.as_ref().is_some_and(|terms| terms.fingerprints))
     };
     old.filter(stays).map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
 }

@@ -61,10 +61,10 @@ fn answer(stream: &mut TcpStream) -> String {
             .split_once("content-length: ")
             .and_then(|(_, rest)| rest.split_once("\r\n"))
             .map(|(length, _)| length.parse::<usize>().unwrap());
-        if let (Some(length), Some((_, body))) = (length, text.split_once("\r\n\r\n")) {
-            if body.len() >= length {
-                return text;
-            }
+        if let (Some(length), Some((_, body))) = (length, text.split_once("\r\n\r\n"))
+            && body.len() >= length
+        {
+            return text;
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct Csrf {
     /// When a token of the session is needed.
     #[serde(default)]
     pub token: Option<CsrfToken>,
+    /// A field of forms that may have it, in the place of the header field.
+    #[serde(default)]
+    pub form: Option<String>,
 }
 
 /// When a token of the session is needed.

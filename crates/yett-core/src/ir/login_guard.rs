@@ -90,6 +90,32 @@ pub struct LoginFailed {
     /// A header field with this value.
     #[serde(default)]
     pub header: Option<LoginField>,
+    /// A value of a JSON body.
+    #[serde(default)]
+    pub body: Option<LoginBody>,
+}
+
+/// A value of an answer's body.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginBody {
+    /// Where it stands: a JSON Pointer (RFC 6901).
+    pub pointer: String,
+    /// What it is; absent where anything but null and false says no.
+    #[serde(default)]
+    pub value: Option<LoginValue>,
+}
+
+/// What a value of an answer is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum LoginValue {
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(String),
 }
 
 /// A field of an answer.
@@ -120,4 +146,7 @@ pub struct LoginThresholds {
     pub per_fingerprint: u32,
     /// Accounts that one password failed for.
     pub per_password: u32,
+    /// Accounts that one autonomous system failed for, where a database tells those; it only slows down.
+    #[serde(default)]
+    pub per_asn: Option<u32>,
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -119,8 +120,13 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         attack(out, exchange);
         login(out, exchange);
     }
-    if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_deref()) {
-        out.extend_from_slice(principal.shown.get_or_write(|out| caller(out, principal)));
+    if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_ref()) {
+        // One that nobody else has is gone after this.
+        if Rc::strong_count(principal) > 1 {
+            out.extend_from_slice(principal.shown.get_or_write(|out| caller(out, principal)));
+        } else {
+            caller(out, principal);
+        }
     }
     if let Some(certificate) = &record.connection.client_certificate {
         text(out, "client_certificate", certificate.fingerprint.as_bytes());
@@ -292,7 +298,7 @@ pub(super) fn escape(out: &mut Vec<u8>, value: &[u8]) {
         let special = words::any_is(word, b'"') | words::any_is(word, b'\\') | words::any_is(word, 0x7f);
         !(words::any_high(word) | words::any_below(word, 0x20) | special)
     };
-    let plain_byte = |byte: u8| (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\');
+    let plain_byte = |byte: u8| (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\');
     if words::all(value, b'a', plain, plain_byte) {
         out.extend_from_slice(value);
         return;

@@ -3,6 +3,7 @@
 
 use crate::exchange::{AuthenticationMethod, Exchange, Now, Step, Variables};
 use crate::filters::cors::{Cors, preflight_method};
+use crate::filters::csrf::{self, Passes};
 use crate::origin::Named;
 use crate::pipeline::{limit, respond, route};
 use crate::providers::oidc::Oidc;
@@ -64,10 +65,16 @@ pub(super) fn check(route: &Route, exchange: &Exchange) -> Step {
 
 /// Whether a request that may change something comes from a page that may send it, where the route asks.
 pub(super) fn may_write(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
-    let Some(csrf) = snapshot.route(exchange.route).and_then(|route| route.csrf.as_ref()) else { return Step::Continue };
+    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
+    let Some(csrf) = &route.csrf else { return Step::Continue };
     let session = csrf.takes_tokens().then(|| session(snapshot, exchange)).flatten();
-    if let Err(refusal) = csrf.check(exchange, session) {
-        return Step::Refuse(refusal);
+    match csrf.check(exchange, session) {
+        Ok(Passes::Now) => {}
+        Ok(Passes::WithBody) => {
+            let need = csrf::form_of(route.body_limit);
+            return exchange.ask(need).unwrap_or_else(|| Step::Refuse(Reason::BodyMalformed.into()));
+        }
+        Err(refusal) => return Step::Refuse(refusal),
     }
     if let Some(field) = session.and_then(|(oidc, id)| oidc.csrf_cookie(&exchange.request.headers, id))
         && !exchange.cookies().contains(&field)
@@ -75,6 +82,12 @@ pub(super) fn may_write(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
         exchange.sessions_mut().cookies.push(field);
     }
     Step::Continue
+}
+
+/// What the service writes into its forms: the token of the caller's session, where the route has it in forms.
+pub(super) fn told(snapshot: &Snapshot, route: &Route, exchange: &Exchange) -> Option<String> {
+    route.csrf.as_ref().filter(|csrf| csrf.tells())?;
+    session(snapshot, exchange).and_then(|(oidc, id)| oidc.csrf_token(id))
 }
 
 /// The session that vouched for a caller: its provider, and its id.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::exchange::{Answer, Exchange, Framing, Step, Upgrade};
+use crate::filters::csrf::{Csrf, FIELD};
 use crate::filters::external_authorization::Verdict;
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::mirror::{Mirror, Mirrored};
 use crate::headers::{FieldError, Known, folds_to};
 use crate::observe::line;
-use crate::pipeline::{PipelineState, respond};
+use crate::pipeline::{PipelineState, cors, respond};
 use crate::providers::oidc::cookie;
 use crate::reason::Reason;
 use crate::service_tokens::{self, Token};
@@ -73,7 +75,13 @@ fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange:
         (Some(_), Some(Ok(token))) => Some(Arc::clone(token)),
         (Some(_), _) => return Step::Refuse(Reason::Internal.into()),
     };
-    match fields(snapshot, route, service.forward_credential, token.as_deref(), exchange) {
+    let csrf = cors::told(snapshot, route, exchange);
+    let written = fields(snapshot, route, service.forward_credential, token.as_deref(), exchange);
+    let written = written.and_then(|()| match csrf {
+        Some(token) => exchange.request.headers.set_own(Known::Other, FIELD, token.as_bytes()),
+        None => Ok(()),
+    });
+    match written {
         Ok(()) => match tell(snapshot, exchange.service, exchange) {
             Ok(()) => Step::Continue,
             Err(FieldError::Name | FieldError::Value) => Step::Refuse(Reason::AssertionFailed.into()),
@@ -145,13 +153,17 @@ fn fields(
             }
         }
     }
+    // Only the gateway says what a service writes into forms.
+    if route.csrf.as_ref().is_some_and(Csrf::tells) {
+        headers.retain(|_, name, _| name != FIELD);
+    }
     headers.set_written(Known::XForwardedFor, b"x-forwarded-for", |out| line::address(out, exchange.client))?;
     headers.set_own(Known::XForwardedProto, b"x-forwarded-proto", if exchange.https { b"https" } else { b"http" })?;
     headers.set_own(Known::XForwardedHost, b"x-forwarded-host", &exchange.authority)?;
     headers.set_own(Known::XRequestId, b"x-request-id", &exchange.request_id)?;
     headers.set_own(Known::Traceparent, b"traceparent", &exchange.traceparent)?;
     // What is compressed, or a part only, could not be looked at.
-    if route.response_validation.is_some() {
+    if route.response_validation.is_some() || route.login_guard.as_ref().is_some_and(LoginGuard::reads_answers) {
         headers.retain(|_, name, _| name != b"range" && name != b"if-range");
         headers.set_own(Known::Other, b"accept-encoding", b"identity")?;
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::{authorize, login, route};
+use crate::decisions::record::Opening;
 use crate::exchange::{Exchange, Now, Principal, Refusal};
 use crate::filters::address_filter::AddressFilter;
 use crate::reason::Reason;
@@ -44,6 +45,13 @@ pub fn decide(
     exchange.route = Some(index);
     if let Some(refusal) = kept_out(&route.address_filters, exchange)? {
         return Ok(Err(refusal));
+    }
+    if route.websocket.is_some() {
+        match exchange.recorded.as_ref().and_then(|recorded| recorded.websocket) {
+            Some(Opening::Opened) => {}
+            Some(Opening::None) => return Ok(Err(Reason::UpgradeRequired.into())),
+            Some(Opening::Asked) | None => return Err("whether it opens a WebSocket connection".to_owned()),
+        }
     }
     if let Access::Authenticated { .. } = &route.access {
         if route.client_certificate && exchange.connection.client_certificate.is_none() {

@@ -13,6 +13,7 @@ use super::lifetime::Lifetime;
 use super::pipe::Pipe;
 use super::transfer::{Failure, Limits, Transfer, Upload, Waited};
 use crate::exchange::{Framing, Method, Upgrade, Version};
+use crate::filters::login_guard::{Attempt, Told};
 use crate::filters::websocket;
 use crate::grpc;
 use crate::http1::response;
@@ -161,8 +162,8 @@ impl<C: Client> Lane<C> {
             }
         }
         // Before any of it leaves: who has got in is known when the next request comes.
-        if let (Some(guard), Some(attempt)) = (&job.route.login_guard, &mut self.exchange.attempt) {
-            guard.settle(attempt, true, attempted.told, now());
+        if attempted.told != Some(Told::InBody) {
+            settle(job, &mut self.exchange.attempt, attempted.told);
         }
         // Only where it was asked for; anything else is an ordinary answer.
         let switched = status == 101;
@@ -199,6 +200,10 @@ impl<C: Client> Lane<C> {
                 Ok(held) => held,
                 Err(failure) => return Once::Ended(failed(&endpoint, failure, transfer.up)),
             };
+            if attempted.told == Some(Told::InBody) {
+                attempted.told = judged::told(job, attempted.told, Some(held.data()));
+                settle(job, &mut self.exchange.attempt, attempted.told);
+            }
             match judged::judge(job, validation, look, held, &mut self.response) {
                 Ok(held) => {
                     let length = held.data().len() as u64;
@@ -225,9 +230,7 @@ impl<C: Client> Lane<C> {
         if transfer.client.start(out, &self.response, announce, !keep, &http_date(job.started.unix_ms)).is_err() {
             return Once::Ended(Outcome::Gone);
         }
-        if let (Plan::Watched(look), Some(validation)) = (plan, &job.route.response_validation) {
-            transfer.down.copy = Some(Copied::new(job, look, validation.size));
-        }
+        transfer.down.copy = Copied::new(job, plan, attempted.told);
         self.status = status;
         // What follows holds no more of the head than this: an idle connection has the room, too.
         let keep_alive = complete.keep_alive;
@@ -235,9 +238,13 @@ impl<C: Client> Lane<C> {
         let body = transfer.body().await;
         attempted.service_ns += transfer.waited.map_or(0, |waited| waited.ended(monotonic_ns()));
         let moved = transfer.down_moved;
-        if let (Some(copied), Ok(())) = (transfer.down.copy.take(), &body) {
-            judged::watched(job, &self.exchange, &copied);
+        let copied = transfer.down.copy.take();
+        if let (Some(copied), Ok(())) = (&copied, &body) {
+            judged::watched(job, &self.exchange, copied);
         }
+        // Of one that was cut nobody knows what it says.
+        let whole = body.is_ok().then(|| copied.as_ref().and_then(|copied| copied.whole()));
+        attempted.told = whole.map_or(attempted.told, |whole| judged::told(job, attempted.told, whole));
         drop(transfer);
         if let (101, Ok(()), Some(websocket)) = (self.status, &body, &job.route.websocket) {
             // Boxed: other requests do not carry the room.
@@ -252,6 +259,13 @@ impl<C: Client> Lane<C> {
             endpoint.keep(stream, moved);
         }
         Once::Ended(outcome)
+    }
+}
+
+/// Says of an attempt to log in what came of it.
+fn settle(job: &Job<'_>, attempt: &mut Option<Box<Attempt>>, told: Option<Told>) {
+    if let (Some(guard), Some(attempt)) = (&job.route.login_guard, attempt) {
+        guard.settle(attempt, true, told, now());
     }
 }
 

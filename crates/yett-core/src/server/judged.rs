@@ -11,6 +11,7 @@ use super::held::Held;
 use super::pipe::{Fault, Wait};
 use super::transfer::{Failure, Transfer};
 use crate::exchange::{Exchange, Framing, Method, ResponseHead};
+use crate::filters::login_guard::{Told, answers};
 use crate::filters::response_validation::{Judged, Look, ResponseValidation};
 use crate::reason::Reason;
 use crate::upstream::Endpoint;
@@ -73,16 +74,28 @@ fn report(job: &Job<'_>, exchange: &Exchange, validation: &ResponseValidation, r
 /// A copy of a body that passes, at most as much as is looked at.
 #[derive(Debug)]
 pub struct Copied {
-    look: Look,
+    /// What is looked at once it has passed, for the validation of answers.
+    look: Option<Look>,
     data: Result<ReadBuffer, Reason>,
     limit: u64,
 }
 
 impl Copied {
-    /// Nothing yet.
-    pub(super) fn new(job: &Job<'_>, look: Look, limit: u64) -> Box<Self> {
+    /// Nothing yet; none where nobody reads the body.
+    pub(super) fn new(job: &Job<'_>, plan: Plan, told: Option<Told>) -> Option<Box<Self>> {
+        let look = match plan {
+            Plan::Watched(look) => Some(look),
+            Plan::Passes | Plan::Held(_) => None,
+        };
+        let watched = look.and(job.route.response_validation.as_ref()).map(|validation| validation.size);
+        let limit = watched.max((told == Some(Told::InBody)).then_some(answers::ANSWER))?;
         let room = ReadBuffer::with_room(job.view.pools.buffers().clone(), 0);
-        Box::new(Self { look, data: room.ok_or(Reason::BufferExhausted), limit })
+        Some(Box::new(Self { look, data: room.ok_or(Reason::BufferExhausted), limit }))
+    }
+
+    /// What has passed, where all of it was kept.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        self.data.as_ref().ok().map(ReadBuffer::data)
     }
 
     /// Adds what passes. Where there is no room, nothing is kept: it passes nevertheless.
@@ -106,12 +119,22 @@ impl Copied {
 /// Reports what is wrong with a body that has passed, whole.
 pub(super) fn watched(job: &Job<'_>, exchange: &Exchange, copied: &Copied) {
     let Some(validation) = &job.route.response_validation else { return };
+    let Some(look) = copied.look else { return };
     let judged = match &copied.data {
-        Ok(data) => validation.body(copied.look, data.data()).map(|_| ()),
+        Ok(data) if data.data().len() as u64 > validation.size => Err(Reason::ResponseTooLarge),
+        Ok(data) => validation.body(look, data.data()).map(|_| ()),
         Err(reason) => Err(*reason),
     };
     if let Err(reason) = judged {
         report(job, exchange, validation, reason);
+    }
+}
+
+/// What an answer says of an attempt to log in, once its whole body is known; what was not kept of it says no.
+pub(super) fn told(job: &Job<'_>, told: Option<Told>, body: Option<&[u8]>) -> Option<Told> {
+    match (told, &job.route.login_guard) {
+        (Some(Told::InBody), Some(guard)) => Some(body.map_or(Told::Failed, |body| guard.read(body))),
+        _ => told,
     }
 }
 

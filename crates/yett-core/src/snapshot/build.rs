@@ -661,6 +661,11 @@ impl Context<'_> {
             let message = "a guarded login needs a service that says whether it succeeded".to_owned();
             errors.0.push(LoadError { pointer: at("login_guard"), message });
         }
+        let systems = self.ir.geo.as_ref().is_some_and(|geo| geo.asn.is_some());
+        if spec.login_guard.as_ref().is_some_and(|guard| guard.thresholds.per_asn.is_some()) && !systems {
+            let message = "no database knows the autonomous systems that a guarded login counts".to_owned();
+            errors.0.push(LoadError { pointer: at("login_guard"), message });
+        }
         let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
         if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "repeats are those of a caller, and a public route has none".to_owned();
@@ -717,6 +722,7 @@ impl Context<'_> {
         own_headers.extend(login_guard.iter().flatten().flat_map(LoginGuard::headers).map(lower));
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
+        own_headers.extend(csrf.iter().flatten().filter(|csrf| csrf.tells()).map(|_| "x-csrf-token".into()));
         own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from yett.config.base import Model, refuse
 from yett.config.origin import origin_fault, pattern_fault
-from yett.config.types import ONE_OR_SEVERAL, quantified
+from yett.config.types import ONE_OR_SEVERAL, Text, quantified
 
 
 def _origins(value: Any) -> Any:
@@ -34,6 +34,19 @@ class Csrf(Model):
 
     token: Literal["needed", "always"] | None = None
     """A token of the session, in `X-CSRF-Token`: `needed` where a browser sends neither field; `always` beside what it says."""
+    form: Text | None = None
+    """A field of forms that may have the token in the place of `X-CSRF-Token`; services are told the token in that field, to write it
+    into their forms."""
+
+    @model_validator(mode="after")
+    def _with_token(self) -> Csrf:
+        if self.form is not None and self.token is None:
+            raise refuse(
+                "csrf_form",
+                "a form has a token where tokens count; say `token: needed` or `token: always`",
+                ("form",),
+            )
+        return self
 
     def compiled(self) -> dict[str, Any]:
         """Its part of the intermediate representation."""
@@ -41,4 +54,5 @@ class Csrf(Model):
             "origins": sorted(self.origins),
             "referer": self.referer,
             **({"token": self.token} if self.token else {}),
+            **({"form": self.form} if self.form else {}),
         }

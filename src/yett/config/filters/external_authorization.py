@@ -5,26 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from yett.config.base import Model, refuse
 from yett.config.headers import owned, plain_names
-from yett.config.types import Items, Plaintext, PublicFile, forbidden_host
+from yett.config.types import Items, Plaintext, PublicFile
 from yett.config.units import Duration, milliseconds
-from yett.config.url import url_fault
+from yett.config.url import Url
 
 MOST_MS = 10_000
-
-
-def _url(value: Any) -> Any:
-    fault = url_fault(value)
-    if fault:
-        raise refuse("url_invalid", fault)
-    host = urlsplit(value).hostname or ""
-    why = forbidden_host(host)
-    if why:
-        raise refuse("address_forbidden", f"`{host}` {why}; it is never contacted")
-    return value
 
 
 def _names(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,7 +30,7 @@ def _timeout(value: str) -> str:
 class ExternalAuthorization(Model):
     """A service that is asked whether a request may pass."""
 
-    url: Annotated[str, BeforeValidator(_url)]
+    url: Url
     """Where it is asked; with `protocol: grpc` a URL without a path."""
     protocol: Literal["http", "grpc"] = "http"
     """`http`: POST with a JSON document; `grpc`: Envoy's `ext_authz`, `envoy.service.auth.v3.Authorization/Check`."""

@@ -27,6 +27,14 @@ def _pointer(value: Any) -> Any:
     return value
 
 
+def _said(value: Any) -> Any:
+    if not isinstance(value, str | int) or (isinstance(value, int) and abs(value) > 2**53):
+        raise refuse(
+            "login_failed", "write a text, a whole number, `true` or `false`: what the answer says there"
+        )
+    return value
+
+
 def _slow(value: str) -> str:
     if units.milliseconds(value) > SLOWEST_MS:
         raise refuse(
@@ -42,6 +50,9 @@ def _long(value: str) -> str:
 
 
 Pointer = Annotated[str, BeforeValidator(_pointer), WithJsonSchema({"type": "string", "pattern": "^/"})]
+Said = Annotated[
+    bool | int | str, BeforeValidator(_said), WithJsonSchema({"type": ["string", "integer", "boolean"]})
+]
 Threshold = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -91,12 +102,21 @@ class LoginFailed(Model):
     """A status, or several: for services that answer 200 to a wrong password."""
     header: FailedField | None = None
     """A header field: for services that redirect in both cases."""
+    pointer: Pointer | None = None
+    """A JSON Pointer (RFC 6901) into the answer's body, of at most 64 KiB: what stands there and is neither null nor false says no."""
+    value: Said | None = None
+    """What has to stand at `pointer` to say no; anything else there does not."""
 
     @model_validator(mode="after")
     def _some(self) -> LoginFailed:
-        if self.status is None and self.header is None:
+        if self.status is None and self.header is None and self.pointer is None:
             raise refuse(
-                "login_failed", "say `status` or `header`, or leave `failed` out: 400 to 499 always says no"
+                "login_failed",
+                "say `status`, `header` or `pointer`, or leave `failed` out: 400 to 499 always says no",
+            )
+        if self.value is not None and self.pointer is None:
+            raise refuse(
+                "login_failed", "say with `pointer` where in the answer that value stands", ("value",)
             )
         return self
 
@@ -110,6 +130,10 @@ class LoginFailed(Model):
                 "value": value,
                 "prefix": self.header.value is None,
             }
+        if self.pointer is not None:
+            document["body"] = {"pointer": self.pointer}
+            if self.value is not None:
+                document["body"]["value"] = self.value
         return document
 
 
@@ -128,6 +152,8 @@ class LoginThresholds(Model):
     """Accounts that one kind of client failed for."""
     per_password: Threshold = 10
     """Accounts that one password failed for."""
+    per_asn: Threshold | None = None
+    """Accounts that one autonomous system failed for, where `geo` has a database of those (100 then): it only slows down."""
 
 
 class LoginGuard(Tried):
@@ -169,7 +195,7 @@ class LoginGuard(Tried):
             "kind": self.kind, "account": self.account.compiled(),
             **({"password": self.password.compiled()} if self.password else {}),
             **({"failed": self.failed.compiled()} if self.failed else {}),
-            "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(),
+            "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(exclude_none=True),
             "slow_ms": units.milliseconds(self.slow), "ban_ms": units.milliseconds(self.ban),
             **({"challenge": self.challenge.compiled((*at, "challenge"))} if self.challenge else {}),
             **({"except": sorted(self.exceptions)} if self.exceptions else {}),

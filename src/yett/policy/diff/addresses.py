@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, each, moves, named, narrows, quoted, rest, whose_is, widens
+from yett.policy.diff.change import (
+    Change,
+    by_source,
+    each,
+    moves,
+    named,
+    narrows,
+    quoted,
+    rest,
+    whose_is,
+    widens,
+)
 
 Document = dict[str, Any]
 
 
 def filters(old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Filters of a listener or a route, by where they stand."""
-    before, after = ({one["source"]: one for one in all_} for all_ in (old, new))
-    for source in sorted(before.keys() | after.keys()):
-        one, other = before.get(source), after.get(source)
-        if one == other:
-            continue
-        if one is None or other is None:
-            make, what = (narrows, "now") if one is None else (widens, "no more")
-            yield make(source, f"{whose_is(source)}addresses are filtered {what}", one, other)
-            continue
-        yield from at(source, _filter(source, one, other))
+    return by_source("addresses", old, new, _filter)
 
 
 def _filter(source: str, old: Document, new: Document) -> Iterator[Change]:

@@ -89,4 +89,13 @@ def csrf(old: Document | None, new: Document | None) -> Iterator[Change]:
         # A token lets in browsers that say nothing; `always` keeps out pages that send none.
         make = narrows if (before, after) in {("needed", "always"), ("needed", None)} else widens
         yield make("token", f"a token of the session counts {after or 'no more'}", before, after)
-    yield from rest("", "from whose pages writes may come", old, new, ("origins", "referer", "token"))
+    before, after = old.get("form"), new.get("form")
+    if before != after:
+        make = narrows if after is None else widens
+        text = (
+            "forms have no token of the session any more"
+            if after is None
+            else f"field `{after}` of forms may have the token of the session, and services are told it"
+        )
+        yield make("form", text, before, after)
+    yield from rest("", "from whose pages writes may come", old, new, ("origins", "referer", "token", "form"))

@@ -137,6 +137,25 @@ def whose_is(source: str) -> str:
     return "" if source.startswith("route ") else f"{source}: "
 
 
+def by_source(
+    what: str,
+    old: list[dict[str, Any]],
+    new: list[dict[str, Any]],
+    compare: Callable[[str, dict[str, Any], dict[str, Any]], Iterable[Change]],
+) -> Iterator[Change]:
+    """Filters of `what` of a listener or a route, by where they stand; `compare` says how one changed."""
+    before, after = ({one["source"]: one for one in all_} for all_ in (old, new))
+    for source in sorted(before.keys() | after.keys()):
+        one, other = before.get(source), after.get(source)
+        if one == other:
+            continue
+        if one is None or other is None:
+            make, when = (narrows, "now") if one is None else (widens, "no more")
+            yield make(source, f"{whose_is(source)}{what} are filtered {when}", one, other)
+            continue
+        yield from at(source, compare(source, one, other))
+
+
 def named(parts: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Parts of a document by their names."""
     return {part["name"]: part for part in parts}

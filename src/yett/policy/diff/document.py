@@ -108,7 +108,8 @@ def _all(old: Document, new: Document) -> Iterator[Change]:
     yield from services.compare(old, new)
     yield from process.compare(old, new)
     yield from addresses.lists(old, new)
-    yield from places.databases(old.get("geo"), new.get("geo"))
+    guarded = any("login_guard" in route for route in new["routes"])
+    yield from places.databases(old.get("geo"), new.get("geo"), guarded)
     yield from _environment(old.get("environment"), new.get("environment"))
     for key in ("zone", "challenges"):
         yield from moved(key, f"`{key}` is different", old.get(key), new.get(key), None)

@@ -15,7 +15,8 @@ KNOWN = (
     "challenge",
 )  # fmt: skip
 CHALLENGE = ("at", "difficulty", "holds_ms", "attempts", "refuse_others", "secret")
-THRESHOLDS = ("accounts", "failures", "guesses", "per_account", "per_fingerprint", "per_password")
+THRESHOLDS = ("accounts", "failures", "guesses", "per_account", "per_fingerprint", "per_password", "per_asn")
+PER_ASN = 100
 
 
 def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
@@ -26,9 +27,10 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
         elif new is not None:
             yield narrows("", f"logins are watched: {text(new)}", None, new)
         return
-    for key in ("kind", "account", "failed"):
+    for key in ("kind", "account"):
         if old.get(key) != new.get(key):
             yield widens(key, f"logins: `{key}` is read otherwise", old.get(key), new.get(key))
+    yield from _failed(old.get("failed"), new.get("failed"))
     before, after = old.get("password"), new.get("password")
     if before != after:
         make = narrows if before is None else widens
@@ -47,7 +49,7 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
             make = narrows if new[key] > old[key] else widens
             yield make(unit, f"{what}: {_span(old[key])} before, {_span(new[key])} now", old[key], new[key])
     for key in THRESHOLDS:
-        limits = old["thresholds"][key], new["thresholds"][key]
+        limits = [one["thresholds"].get(key, PER_ASN) for one in (old, new)]
         yield from bound(f"thresholds.{key}", f"the threshold `{key}` of logins", *limits)
     yield from at(
         "thresholds", rest("", "thresholds of logins", old["thresholds"], new["thresholds"], THRESHOLDS)
@@ -94,6 +96,19 @@ def _challenge(old: Document | None, new: Document | None) -> Iterator[Change]:
         make = narrows if after is None else widens
         yield make("secret", "whose proofs count beside those of this instance is different", before, after)
     yield from rest("", "what browsers calculate", old, new, CHALLENGE)
+
+
+def _failed(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """What says no in addition to what did narrows; anything else may be read as a success now."""
+    if old == new:
+        return
+    before, after = old or {}, new or {}
+    more = set(before.get("status", ())) <= set(after.get("status", ()))
+    more &= all(key not in before or before[key] == after.get(key) for key in ("header", "body"))
+    if more and not (before.keys() | after.keys()) - {"status", "header", "body"}:
+        yield narrows("failed", "logins: more answers say that one failed", old, new)
+    else:
+        yield widens("failed", "logins: `failed` is read otherwise", old, new)
 
 
 def _span(milliseconds: int) -> str:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from yett.policy.diff.change import Change, at, flag, moved, moves, narrows, quoted, rest, whose_is, widens
+from yett.policy.diff.change import (
+    Change,
+    by_source,
+    flag,
+    moved,
+    moves,
+    narrows,
+    quoted,
+    rest,
+    whose_is,
+    widens,
+)
 
 Document = dict[str, Any]
 _WORDS = {"countries": "countries", "asns": "autonomous systems"}
@@ -13,16 +24,7 @@ _WORDS = {"countries": "countries", "asns": "autonomous systems"}
 
 def filters(old: list[Document], new: list[Document]) -> Iterator[Change]:
     """Filters of a listener or a route, by where they stand."""
-    before, after = ({one["source"]: one for one in all_} for all_ in (old, new))
-    for source in sorted(before.keys() | after.keys()):
-        one, other = before.get(source), after.get(source)
-        if one == other:
-            continue
-        if one is None or other is None:
-            make, what = (narrows, "now") if one is None else (widens, "no more")
-            yield make(source, f"{whose_is(source)}places are filtered {what}", one, other)
-            continue
-        yield from at(source, _filter(source, one, other))
+    return by_source("places", old, new, _filter)
 
 
 def _filter(source: str, old: Document, new: Document) -> Iterator[Change]:
@@ -77,10 +79,13 @@ def _choice(whose: str, key: str, what: str, old: Document | None, new: Document
         yield make(f"{key}.{kind}.less", f"{whose}{what} {quoted(removed)} {text}", *pair)
 
 
-def databases(old: Document | None, new: Document | None) -> Iterator[Change]:
-    """What says where addresses are. What stands in the files is not looked at: it changes without a reload."""
+def databases(old: Document | None, new: Document | None, guarded: bool = False) -> Iterator[Change]:
+    """What says where addresses are; `guarded`: logins are, which count autonomous systems where they are known. What stands in the files is not looked at: it changes without a reload."""
     if old == new:
         return
+    if guarded and new is None and old is not None and old.get("asn"):
+        text = "geo: guarded logins do not count autonomous systems any more"
+        yield widens("geo.asn", text, old["asn"], None)
     if old is None or new is None:
         # Whatever asks them changes as well.
         yield moves("geo", "there are databases of places " + ("now" if old is None else "no more"), old, new)

@@ -265,7 +265,7 @@ class _File:
         return {
             "headers": tuple(headers), "listener": listener, "address": address, "time_ms": time_ms,
             "certificate": certificate, "times": test.times, "body": body,
-            "external": test.external,
+            "external": test.external, "ja4": test.ja4,
         }  # fmt: skip
 
     def _text(self, name: str, at: Location) -> str:

@@ -118,6 +118,8 @@ class PolicyTest(Model):
     """Where the request comes from; 192.0.2.1 if nothing is said."""
     certificate: Text | None = None
     """PEM file of a client certificate, taken as verified by the handshake; relative to this file."""
+    ja4: Text | None = None
+    """What the client's hello of TLS says of its program, as in the access log; on listeners with TLS."""
     time: Text | None = None
     """As if it were then: `2026-11-28T12:00:00Z`."""
     external: Literal["allow", "deny"] = "allow"

@@ -69,6 +69,7 @@ pub(super) enum Source {
     Asn,
     Tls,
     ServerName,
+    Ja4,
     Certificate(CertificatePart),
     DevicePosture,
     DeviceChecked,
@@ -190,6 +191,7 @@ fn environment(readable: &Readable) -> Environment<Source> {
         ("address", value(Type::Text, Source::Address)),
         ("tls", value(Type::Bool, Source::Tls)),
         ("server_name", value(Type::Text, Source::ServerName)),
+        ("ja4", value(Type::Text, Source::Ja4)),
         ("certificate", certificate()),
     ]);
     let device = match claims(readable, |name| name.strip_prefix(DEVICE).map(str::to_owned), |name| Source::Claim(name.into())) {
@@ -394,6 +396,7 @@ impl Ask<'_> {
             Source::Body(field) => recorded.field(field.pointer()),
             Source::Address | Source::Scheme => recorded.origin(),
             Source::Country | Source::Continent | Source::Asn => recorded.place(),
+            Source::Ja4 => recorded.hello(!self.exchange.connection.tls || self.exchange.connection.ja4.is_some()),
             _ => {}
         }
     }
@@ -442,12 +445,24 @@ impl Ask<'_> {
             Source::Country => placed(exchange.geo.map(|geo| geo.country), |code| Value::made(code.as_str()))?,
             Source::Continent => placed(exchange.geo.map(|geo| geo.continent), |code| Value::made(code.as_str()))?,
             Source::Asn => placed(exchange.geo.map(|geo| geo.asn), |asn| Value::Int(asn.into()))?,
+            Source::Ja4 => self.hello()?,
             other => self.circumstance(other),
         })
     }
 }
 
 impl Ask<'_> {
+    /// What the client's hello of TLS says of its program. Without TLS there is none; one that was not read, or could not be, says
+    /// nothing, not even that it is absent: or a client could choose to have none.
+    fn hello(&self) -> Result<Option<Value<'_>>, Failure> {
+        let connection = &self.exchange.connection;
+        match &connection.ja4 {
+            Some(ja4) => std::str::from_utf8(ja4).map(|text| Some(Value::text(text))).map_err(|_| Failure::Unclear),
+            None if connection.tls => Err(Failure::Unclear),
+            None => Ok(None),
+        }
+    }
+
     /// What is known of the connection and the device.
     fn circumstance<'a>(&'a self, source: &Source) -> Option<Value<'a>> {
         let connection = &self.exchange.connection;

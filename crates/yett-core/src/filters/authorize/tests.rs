@@ -351,3 +351,32 @@ fn the_name_of_a_rule_is_shared_and_not_copied() {
 fn variables(names: &[&str]) -> Readable {
     Readable { variables: names.iter().map(|name| (*name).to_owned()).collect(), ..Readable::default() }
 }
+
+#[test]
+fn a_hello_that_is_not_known_is_no_absent_one() {
+    let when = |source: &str, tls: bool, ja4: Option<&str>| {
+        let mut spec = rule();
+        spec.when = Some(source.to_owned());
+        let peer: SocketAddr = "10.1.2.3:4000".parse().unwrap();
+        let ja4 = ja4.and_then(crate::server::tls::ja4::read);
+        let connection = ConnectionInfo { peer, listener: "main".into(), tls, sni: None, client_certificate: None, ja4 };
+        permit(&spec, &user(), &Exchange::new(Rc::new(connection))).err().map(|refusal| refusal.reason)
+    };
+    let told = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    let asks = format!("connection.ja4 == '{told}'");
+    let careful = "!has(connection.ja4) || connection.ja4.startsWith('t13')";
+    assert_eq!(when(&asks, true, Some(told)), None);
+    assert_eq!(when(&asks, true, Some("t12d1516h2_8daaf6152771_e5627efa2ab1")), Some(Reason::PolicyDenied));
+    assert_eq!([when(careful, true, Some(told)), when(careful, false, None)], [None; 2]);
+    for (source, tls) in [(&*asks, false), (&*asks, true), (careful, true), ("!has(connection.ja4)", true)] {
+        assert_eq!(when(source, tls, None), Some(Reason::PolicyError), "{source}");
+    }
+    for text in [
+        "",
+        "t13d1516h2_8daaf6152771_e5627efa2ab",
+        "t13d1516h2-8daaf6152771_e5627efa2ab1",
+        "t13d1516h2_8daaf6152771_E5627efa2ab1",
+    ] {
+        assert!(crate::server::tls::ja4::read(text).is_none(), "{text}");
+    }
+}

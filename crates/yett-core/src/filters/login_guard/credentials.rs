@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::exchange::Exchange;
+use super::alike::alike;
+use crate::exchange::{Exchange, Framing};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::request_validation::content::ContentType;
 use crate::filters::request_validation::form::Form;
@@ -18,6 +19,8 @@ const JSON: JsonBounds = JsonBounds { depth: 16, keys: 200, items: 200, string: 
 pub struct Credentials {
     /// Of the account: lower case, without blanks around it.
     pub account: u64,
+    /// Of all spellings that a service may take for it; the same where it is the plainest of them.
+    pub alike: u64,
     /// Of the password, where that is looked at.
     pub password: Option<u64>,
 }
@@ -59,8 +62,7 @@ impl Reader {
         {
             return Err("account and password stand in one body, which is a form or JSON".to_owned());
         }
-        let form = Form::new(std::iter::empty(), FormBounds::default(), JSON, true);
-        Ok(Self { account: account.clone(), password: password.cloned(), form, hash })
+        Ok(Self { account: account.clone(), password: password.cloned(), form: strict_form(), hash })
     }
 
     /// The field of requests that is read, lower case.
@@ -102,15 +104,12 @@ impl Reader {
             Some(part) => Some(self.hash.parts(&[b"password", find(part, exchange, body.as_ref())?.as_bytes()])),
             None => None,
         };
-        Some(Credentials { account: self.hash.parts(&[b"account", name.as_bytes()]), password })
+        let account = |name: &str| self.hash.parts(&[b"account", name.as_bytes()]);
+        Some(Credentials { account: account(&name), alike: account(&alike(&name)), password })
     }
 
     fn body(&self, exchange: &Exchange) -> Option<Read> {
-        let headers = &exchange.request.headers;
-        if headers.named(b"content-encoding").next().is_some() || headers.count(Known::ContentType) != 1 {
-            return None;
-        }
-        let kind = ContentType::parse(headers.get(Known::ContentType)?).ok()?;
+        let kind = kind(exchange)?;
         let data = exchange.held()?;
         let json = [Some(&self.account), self.password.as_ref()].into_iter().flatten().any(|p| matches!(p, LoginPart::Json(_)));
         if json {
@@ -120,12 +119,54 @@ impl Reader {
             json::scan(data, &JSON).ok()?;
             return serde_json::from_slice(data).ok().map(Read::Json);
         }
-        match (&*kind.essence, &kind.boundary) {
-            ("application/x-www-form-urlencoded", _) => self.form.urlencoded(data).ok().map(Read::Form),
-            ("multipart/form-data", Some(boundary)) => self.form.multipart(data, boundary).ok().map(Read::Form),
-            _ => None,
-        }
+        fields(&self.form, &kind, data).map(Read::Form)
     }
+}
+
+/// Reads forms strictly: no field twice, within bounds.
+#[must_use]
+pub fn strict_form() -> Form {
+    Form::new(std::iter::empty(), FormBounds::default(), JSON, true)
+}
+
+/// What a body is said to be, where that is said once and it is not compressed.
+fn kind(exchange: &Exchange) -> Option<ContentType> {
+    let headers = &exchange.request.headers;
+    if headers.named(b"content-encoding").next().is_some() || headers.count(Known::ContentType) != 1 {
+        return None;
+    }
+    ContentType::parse(headers.get(Known::ContentType)?).ok()
+}
+
+fn fields(form: &Form, kind: &ContentType, data: &[u8]) -> Option<Value> {
+    match (&*kind.essence, &kind.boundary) {
+        ("application/x-www-form-urlencoded", _) => form.urlencoded(data).ok(),
+        ("multipart/form-data", Some(boundary)) => form.multipart(data, boundary).ok(),
+        _ => None,
+    }
+}
+
+/// Whether a request says that it brings a form.
+#[must_use]
+pub fn is_form(exchange: &Exchange) -> bool {
+    exchange.request.framing != Framing::Empty
+        && kind(exchange).is_some_and(|kind| {
+            matches!(
+                (&*kind.essence, &kind.boundary),
+                ("application/x-www-form-urlencoded", _) | ("multipart/form-data", Some(_))
+            )
+        })
+}
+
+/// The text of a field of the form that was held: one that stands there once, with none beside it that some program could take for it,
+/// and not in the query as well.
+#[must_use]
+pub fn form_field(exchange: &Exchange, form: &Form, name: &str) -> Option<String> {
+    let read = fields(form, &kind(exchange)?, exchange.held()?)?;
+    if query_values(exchange.query(), name).next().is_some() || has_double(&read, name) {
+        return None;
+    }
+    read.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The text at a place, where there is exactly one.
@@ -163,7 +204,7 @@ fn has_double(object: &Value, name: &str) -> bool {
 }
 
 /// The same on the whole way of a JSON Pointer.
-fn doubled(json: &Value, pointer: &str) -> bool {
+pub(super) fn doubled(json: &Value, pointer: &str) -> bool {
     let mut here = json;
     for step in pointer.split('/').skip(1) {
         let name = step.replace("~1", "/").replace("~0", "~");

@@ -14,6 +14,8 @@ pub const BAN: u32 = 100;
 const OWN_DOING: u32 = 15;
 /// Attempts in a window without which a route's ratio says nothing.
 const ENOUGH: f32 = 30.0;
+/// Accounts of one autonomous system where nothing else is configured.
+const PER_ASN: u32 = 100;
 /// So far above the usual ratio it is an attack.
 const UNUSUAL: f32 = 0.25;
 
@@ -30,6 +32,8 @@ pub enum Part {
     Password,
     /// Accounts that this kind of client failed for.
     Fingerprint,
+    /// Accounts that the autonomous system of the address failed for.
+    Asn,
     /// Attempts for this account that failed, by others.
     Account,
     /// How much more often than usual the route fails.
@@ -37,8 +41,8 @@ pub enum Part {
 }
 
 /// All of them, those first that an attempt's own source did.
-pub const PARTS: [Part; 7] =
-    [Part::Accounts, Part::Failures, Part::Guesses, Part::Password, Part::Fingerprint, Part::Account, Part::Route];
+pub const PARTS: [Part; 8] =
+    [Part::Accounts, Part::Failures, Part::Guesses, Part::Password, Part::Fingerprint, Part::Asn, Part::Account, Part::Route];
 
 impl Part {
     /// Its word in logs.
@@ -50,6 +54,7 @@ impl Part {
             Self::Guesses => "guesses",
             Self::Password => "password",
             Self::Fingerprint => "fingerprint",
+            Self::Asn => "asn",
             Self::Account => "account",
             Self::Route => "route",
         }
@@ -69,6 +74,10 @@ pub struct Counted {
     pub fingerprint: [f32; 2],
     /// Whether somebody got in with this kind of client in the last 30 days.
     pub kind_known: bool,
+    /// Accounts and successes of the autonomous system.
+    pub asn: [f32; 2],
+    /// Whether it belongs to who rents out machines, from which few people log in.
+    pub hosting: bool,
     /// Attempts for the account.
     pub account: f32,
     /// By how much the route's ratio is above the usual one; 0 where it is not.
@@ -100,10 +109,12 @@ impl Score {
     pub fn of(counted: &Counted, thresholds: &ir::LoginThresholds, known: bool) -> Self {
         let guesses = points(counted.guesses, thresholds.guesses, 99);
         if known {
-            return Self { parts: [0, 0, guesses, 0, 0, 0, 0], common: true };
+            return Self { parts: [0, 0, guesses, 0, 0, 0, 0, 0], common: true };
         }
         let [accounts, failures, good] = counted.address;
         let [kinds, kinds_good] = counted.fingerprint;
+        let [system, system_good] = counted.asn;
+        let twice = if counted.hosting { 2.0 } else { 1.0 };
         // Whoever shares a kind of client with people who get in is not refused for it.
         let common = kinds_good >= 0.5 || counted.kind_known;
         let most = if common { SLOW + 10 } else { 90 };
@@ -115,6 +126,8 @@ impl Score {
                 guesses,
                 points(counted.password, thresholds.per_password, 90),
                 points(weighed(kinds, kinds, kinds_good), thresholds.per_fingerprint, most),
+                // Millions may share one: it slows down, and is never more.
+                points(twice * weighed(system, system, system_good), thresholds.per_asn.unwrap_or(PER_ASN), SLOW),
                 points(counted.account, thresholds.per_account, SLOW + 20),
                 route,
             ],
@@ -142,7 +155,9 @@ impl Score {
     #[must_use]
     pub fn total(&self) -> u32 {
         let vague = if self.common { self.part(Part::Fingerprint) } else { 0 };
-        let all = self.strong() + vague + self.part(Part::Account) + self.part(Part::Route);
+        // One attack by many addresses is seen from both sides, and counts once.
+        let strangers = (self.part(Part::Account) + self.part(Part::Route)).max(self.part(Part::Asn));
+        let all = self.strong() + vague + strangers;
         if self.is_own_doing() { all } else { all.min(LIMIT - 1) }
     }
 
@@ -237,8 +252,15 @@ mod tests {
     use super::{BAN, Counted, LIMIT, Part, SLOW, Score, Trend};
     use crate::ir::LoginThresholds;
 
-    pub const THRESHOLDS: LoginThresholds =
-        LoginThresholds { accounts: 10, failures: 20, guesses: 10, per_account: 30, per_fingerprint: 30, per_password: 10 };
+    pub const THRESHOLDS: LoginThresholds = LoginThresholds {
+        accounts: 10,
+        failures: 20,
+        guesses: 10,
+        per_account: 30,
+        per_fingerprint: 30,
+        per_password: 10,
+        per_asn: None,
+    };
 
     fn of(counted: Counted) -> Score {
         Score::of(&counted, &THRESHOLDS, false)
@@ -279,6 +301,8 @@ mod tests {
             password: 1e6,
             fingerprint: [1e6, 0.0],
             kind_known: false,
+            asn: [1e6, 0.0],
+            hosting: true,
             account: 1e6,
             route: 0.7,
         };
@@ -295,6 +319,20 @@ mod tests {
         assert!(kind([30.0, 300.0]) < SLOW);
         let remembered = of(Counted { fingerprint: [1e6, 0.0], kind_known: true, ..Counted::default() });
         assert!((SLOW..LIMIT).contains(&remembered.total()) && !remembered.is_own_doing());
+    }
+
+    #[test]
+    fn a_system_that_fails_slows_down_and_never_more() {
+        let system = |asn, hosting| of(Counted { asn, hosting, ..Counted::default() });
+        assert_eq!(system([49.0, 0.0], false).total(), 29);
+        assert_eq!((system([50.0, 0.0], false).total(), system([25.0, 0.0], true).total()), (SLOW, SLOW));
+        let most = system([1e6, 0.0], true);
+        assert_eq!((most.total(), most.own(), most.is_own_doing()), (SLOW, 0, false));
+        assert!(system([50.0, 500.0], false).total() < 5, "people get in from there");
+        let beside = of(Counted { asn: [1e6, 0.0], address: [4.0, 4.0, 0.0], ..Counted::default() });
+        assert!(beside.total() < LIMIT, "{}", beside.text());
+        let both = Counted { asn: [1e6, 0.0], account: 1e6, ..Counted::default() };
+        assert_eq!(of(both).total(), of(Counted { asn: [0.0; 2], ..both }).total(), "one attack counts once");
     }
 
     #[test]

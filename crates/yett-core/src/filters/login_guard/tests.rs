@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::{LoginGuard, Told, WAITING};
 use crate::body::Body;
 use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Need, Now, ResponseHead, Step};
+use crate::geo::{Fact, Located};
 use crate::headers::tests::headers;
 use crate::ir;
 use crate::reason::Reason;
@@ -389,6 +390,7 @@ fn nonsense_does_not_load() {
     assert!(bad(|spec| spec.account = ir::LoginPart::Form(String::new())));
     assert!(bad(|spec| spec.account = ir::LoginPart::Json("/a".to_owned())), "the password stands in a form");
     assert!(bad(|spec| spec.failed.header = Some(ir::LoginField { name: "X Y".to_owned(), value: String::new(), prefix: true })));
+    assert!(bad(|spec| spec.failed.body = Some(ir::LoginBody { pointer: "error".to_owned(), value: None })));
 }
 
 proptest! {
@@ -544,4 +546,49 @@ fn what_is_tried_out_refuses_no_body() {
         assert_eq!(world.begin(&mut long), Became::Asked);
         assert_eq!(long.shadow[0].outcome.reason(), Some(Reason::LoginUnreadable));
     }
+}
+
+#[test]
+fn spellings_of_one_account_that_get_in_hide_one_failure() {
+    let mut world = world(|_| ());
+    for n in 0..60 {
+        let became = world.attempt("192.0.2.1", "browser", &format!("m.e%2b{n}@mail.example"), "own", true);
+        assert!(!matches!(became, Became::Refused(_)), "{n}");
+    }
+    let asked = (0..60)
+        .filter(|n| !matches!(world.attempt("192.0.2.1", "bot", &format!("u{n}"), &format!("p{n}"), false), Became::Refused(_)));
+    let asked = asked.count();
+    assert!(asked <= 12, "{asked}");
+}
+
+#[test]
+fn a_system_from_which_many_fail_is_slowed_and_others_are_not() {
+    let mut world = world(|spec| spec.thresholds.per_account = 1_000);
+    let mut attempt = |address: String, user: String, asn: u32, right: bool| {
+        world.now_ms += 50;
+        let mut one = exchange(&address, &format!("program of {user}"), &format!("user={user}&password={user}"));
+        one.geo = Some(Located { asn: Fact::Known(asn), ..Located::default() });
+        let became = world.begin(&mut one);
+        let told = if right { Told::Passed } else { Told::Failed };
+        world.guard.settle(one.attempt.as_mut().unwrap(), true, Some(told), world.now());
+        (became, one.attempt.unwrap().score.text())
+    };
+    for n in 0..24 {
+        attempt(format!("10.9.{n}.1"), format!("u{n}"), 64500, false);
+    }
+    // Hardly anything is known yet, and the route does not fail more often than usual.
+    let (became, why) = attempt("10.10.1.1".to_owned(), "a".to_owned(), 64500, true);
+    assert!(became == Became::Asked && why.starts_with("asn 1"), "{why}");
+    for n in 0..4 {
+        attempt(format!("10.11.{n}.1"), format!("good{n}"), 64501, true);
+    }
+    let (_, elsewhere) = attempt("10.12.1.1".to_owned(), "b".to_owned(), 64502, true);
+    assert!(!elsewhere.contains("asn"), "{elsewhere}");
+    for n in 0..60 {
+        attempt(format!("10.13.{n}.1"), format!("v{n}"), 64500, false);
+    }
+    let (became, why) = attempt("10.14.1.1".to_owned(), "c".to_owned(), 64500, true);
+    assert!(became == Became::Slowed && why.contains("asn 30"), "{why}");
+    let (_, elsewhere) = attempt("10.15.1.1".to_owned(), "d".to_owned(), 64502, true);
+    assert!(!elsewhere.contains("asn"), "{elsewhere}");
 }

@@ -37,6 +37,12 @@ impl Oidc {
         self.ring.tags(&parts).map(|tag| URL_SAFE_NO_PAD.encode(tag)).collect()
     }
 
+    /// The token that pages of the session get.
+    #[must_use]
+    pub fn csrf_token(&self, session: SessionId) -> Option<String> {
+        self.csrf_tokens(session).into_iter().next()
+    }
+
     /// Whether this is a token of the session; compared in constant time.
     #[must_use]
     pub fn csrf_holds(&self, session: SessionId, token: &[u8]) -> bool {
@@ -49,7 +55,7 @@ impl Oidc {
     #[must_use]
     pub fn csrf_cookie(&self, headers: &Headers, session: SessionId) -> Option<Box<str>> {
         let name = cookie::csrf_name(&self.name);
-        let token = self.csrf_tokens(session).into_iter().next()?;
+        let token = self.csrf_token(session)?;
         let there = cookie::read(headers, &name).is_some_and(|own| own == token.as_bytes());
         (!there).then(|| format!("{name}={token}; Path=/; Secure; SameSite=Strict").into())
     }

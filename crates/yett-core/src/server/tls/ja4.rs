@@ -77,6 +77,20 @@ fn message(records: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// One that somebody wrote down.
+#[must_use]
+pub fn read(text: &str) -> Option<Ja4> {
+    let told: Ja4 = text.as_bytes().try_into().ok()?;
+    let is_part = |(at, byte): (usize, &u8)| match at {
+        10 | 23 => *byte == b'_',
+        // What it speaks first stands there as it is: the first and the last byte of a name.
+        8 | 9 => byte.is_ascii_alphanumeric(),
+        0..8 => byte.is_ascii_digit() || byte.is_ascii_lowercase(),
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    told.iter().enumerate().all(is_part).then_some(told)
+}
+
 /// Of the first bytes of a connection.
 #[must_use]
 pub fn of(records: &[u8]) -> Option<Ja4> {
