@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from yett.config.filters.assurance import Assurance
     from yett.config.filters.attack_filter import AttackException, AttackFilter
     from yett.config.filters.authorize import Authorize, Callers, Deny
+    from yett.config.filters.bot_filter import BotFilter, Crawlers, OwnCrawler
     from yett.config.filters.concurrency_limit import ConcurrencyLimit
     from yett.config.filters.cors import Cors
     from yett.config.filters.csrf import Csrf
@@ -102,6 +103,7 @@ __all__ = [
     "AttackException",
     "AttackFilter",
     "Authorize",
+    "BotFilter",
     "Callers",
     "Ceiling",
     "Certificate",
@@ -114,6 +116,7 @@ __all__ = [
     "ConsistentHash",
     "Cookies",
     "Cors",
+    "Crawlers",
     "Csrf",
     "DecisionLog",
     "Defaults",
@@ -167,6 +170,7 @@ __all__ = [
     "Oidc",
     "OidcEndpoints",
     "OutlierDetection",
+    "OwnCrawler",
     "PassedHost",
     "Passthrough",
     "PathRules",
@@ -270,6 +274,9 @@ _WHERE = {
     "Cors": "yett.config.filters.cors",
     "AttackException": "yett.config.filters.attack_filter",
     "AttackFilter": "yett.config.filters.attack_filter",
+    "BotFilter": "yett.config.filters.bot_filter",
+    "Crawlers": "yett.config.filters.bot_filter",
+    "OwnCrawler": "yett.config.filters.bot_filter",
     "Csrf": "yett.config.filters.csrf",
     "Admin": "yett.config.gateway",
     "Ceiling": "yett.config.gateway",

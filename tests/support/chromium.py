@@ -45,6 +45,22 @@ class Chromium:
         """Loads a page, to its end."""
         self._send("POST", f"{self._session}/url", {"url": url})
 
+    def become(self, agent: str, hints: bool = True) -> None:
+        """Has the browser name itself so from now on, in `User-Agent` and, with `hints`, in its client hints."""
+        version = agent.partition("Chrome/")[2].partition(".")[0]
+        brands = [{"brand": name, "version": version} for name in ("Google Chrome", "Chromium")]
+        named = {
+            "brands": brands,
+            "platform": "Linux",
+            "platformVersion": "",
+            "architecture": "",
+            "model": "",
+            "mobile": False,
+        }
+        arguments = {"userAgent": agent, **({"userAgentMetadata": named} if hints else {})}
+        command = {"cmd": "Emulation.setUserAgentOverride", "params": arguments}
+        self._send("POST", f"{self._session}/goog/cdp/execute", command)
+
     def reload(self) -> None:
         self._send("POST", f"{self._session}/refresh")
 

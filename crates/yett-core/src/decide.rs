@@ -179,6 +179,9 @@ pub struct Decision {
     /// How suspicious an attempt to log in is, where that is guarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<Value>,
+    /// What it was taken for, where that is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot: Option<Value>,
     time_ms: u64,
     /// Whether the route's external check would be asked, after everything before it agreed. It was not.
     external: bool,
@@ -293,6 +296,7 @@ impl Engine {
         let mut once = || {
             exchange.reset();
             exchange.assumed.clone_from(&assumed);
+            exchange.unnamed = !question.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
             match read(question, listener, &mut exchange) {
                 Ok(()) => self.run(question, state, &mut exchange, now),
                 Err(reason) => Step::Refuse(reason.into()),
@@ -349,6 +353,8 @@ impl Engine {
     /// Any outcome: the pipeline decides, and refuses if the fact is still missing.
     fn fetch(&self, need: &Need, question: &Question, exchange: &mut Exchange) {
         match *need {
+            // A question of a tool asks nobody about an address.
+            Need::Crawler { .. } => {}
             Need::Keys { .. } | Need::Introspection { .. } | Need::Metadata { .. } if self.offline => {}
             // A question of a tool is no request: nobody outside is asked about it.
             Need::External { .. } => {
@@ -425,6 +431,7 @@ impl Engine {
                 .map(|limit| json!({"name": &*limit.name, "remaining": limit.remaining, "reset_s": limit.reset_s}))
                 .collect(),
             login: exchange.attempt.as_deref().map(trace::login),
+            bot: exchange.bot.as_ref().map(trace::bot),
             time_ms: now.unix_ms,
             external: exchange.asked.iter().any(|need| matches!(need, Need::External { .. })),
             shadow: exchange.shadow.iter().map(trace::tried).collect(),
@@ -509,7 +516,7 @@ const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Receive => "receive",
         Phase::Screen => "screen",
-        Phase::Route => "route",
+        Phase::Route | Phase::Bots => "route",
         Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",

@@ -12,6 +12,7 @@ use crate::decide::Assumed;
 use crate::decisions::{Captured, Recorded};
 use crate::filters::attack_filter::Suspicion;
 use crate::filters::authorize::shadow;
+use crate::filters::bot_filter::{Sighting, Verdict as CrawlerVerdict};
 use crate::filters::concurrency_limit::Places;
 use crate::filters::external_authorization::Verdict;
 use crate::filters::login_guard::Attempt;
@@ -373,6 +374,10 @@ pub struct Exchange {
     pub owing: Owing,
     /// Its attempt to log in, where that is guarded; set by guard.
     pub attempt: Option<Box<Attempt>>,
+    /// What it was taken for, where that is looked at; set by bots.
+    pub bot: Option<Sighting>,
+    /// Whether it is the crawler that it says; left by the server where bots asked.
+    pub crawler: Option<CrawlerVerdict>,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// Whether it repeats another; decided by limit, once, and only where it has an Idempotency-Key that counts.
@@ -415,6 +420,8 @@ pub struct Exchange {
     pub captured: Option<Box<Captured>>,
     /// What is known of a recorded request; nothing for a live one.
     pub recorded: Option<Box<Recorded>>,
+    /// Whether a policy tool asks without saying by which program, so that this is not judged; never for a live request.
+    pub unnamed: bool,
     /// Callers that a policy tool takes as verified; nobody but [`crate::decide`] can make one.
     pub assumed: Box<[Assumed]>,
 }
@@ -461,6 +468,8 @@ impl Exchange {
             limits: SmallVec::new(),
             owing: Owing::new(),
             attempt: None,
+            bot: None,
+            crawler: None,
             limits_answered: None,
             repeat: None,
             forward_target: Vec::new(),
@@ -482,6 +491,7 @@ impl Exchange {
             judged_ms: 0,
             captured: None,
             recorded: None,
+            unnamed: false,
             assumed: Box::default(),
         }
     }
@@ -515,6 +525,8 @@ impl Exchange {
         self.limits.clear();
         self.owing.clear();
         self.attempt = None;
+        self.bot = None;
+        self.crawler = None;
         self.limits_answered = None;
         self.repeat = None;
         self.forward_target.clear();
@@ -536,6 +548,7 @@ impl Exchange {
         self.judged_ms = 0;
         self.captured = None;
         self.recorded = None;
+        self.unnamed = false;
         self.assumed = Box::default();
     }
 }
@@ -633,6 +646,7 @@ pub enum Phase {
     Receive,
     Screen,
     Route,
+    Bots,
     Authenticate,
     Confirm,
     Authorize,
@@ -685,6 +699,13 @@ pub enum Need {
     External {
         /// Index of the route.
         route: RouteIndex,
+    },
+    /// Whether the client is the crawler that it says; in `exchange.crawler`.
+    Crawler {
+        /// Index of the route.
+        route: RouteIndex,
+        /// Index of the crawler.
+        index: u16,
     },
     /// Whether the nonce of `exchange.signed` is new.
     SignatureNonce,

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod authorize;
+mod bot_filter;
 mod browsers;
 mod decision_log;
 mod geo;
@@ -30,6 +31,7 @@ use serde::Deserialize;
 
 pub use addresses::*;
 pub use authorize::*;
+pub use bot_filter::*;
 pub use browsers::*;
 pub use decision_log::DecisionLog;
 pub use geo::*;
@@ -989,6 +991,9 @@ pub struct Route {
     /// Where people log in; absent where nobody watches that.
     #[serde(default)]
     pub login_guard: Option<LoginGuard>,
+    /// Programs that pretend, and crawlers.
+    #[serde(default)]
+    pub bot_filter: Option<BotFilter>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,

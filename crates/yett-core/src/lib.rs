@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod challenges;
 pub mod decide;
 pub mod decisions;
+pub mod dns;
 pub mod exchange;
 pub mod filters;
 #[cfg(test)]

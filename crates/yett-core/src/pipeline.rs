@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod bots;
 mod challenge;
 mod connection;
 mod cors;
@@ -71,9 +72,11 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             Phase::Route => {
                 match challenge::endpoint(snapshot, exchange, now).or_else(|| login::endpoint(snapshot, state, exchange, now)) {
                     Some(step) => (step, Phase::Done),
-                    None => (route::route(snapshot, state.shed, exchange, now), Phase::Authenticate),
+                    None => (route::route(snapshot, state.shed, exchange, now), Phase::Bots),
                 }
             }
+            // Before a credential is looked at, and after limits by address, so that trying out what passes is charged.
+            Phase::Bots => (bots::judge(snapshot, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
             // After the verdict, which may be a remembered one: what was revoked meanwhile, and whose token it is.
             Phase::Confirm => (confirm(snapshot, state, exchange, now), Phase::Authorize),

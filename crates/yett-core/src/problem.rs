@@ -172,6 +172,9 @@ fn extra(reason: Reason) -> Extra {
         | Reason::GeoUnknown
         | Reason::GeoUnavailable
         | Reason::AddressLimited
+        | Reason::BotRefused
+        | Reason::CrawlerUnverified
+        | Reason::CrawlerUnknown
         | Reason::RouteNotFound
         | Reason::WebsocketHandshakeInvalid
         | Reason::OriginForbidden

@@ -120,6 +120,10 @@ reasons! {
     WebsocketHandshakeInvalid "websocket_handshake_invalid" 400 Client No "the request opens no WebSocket connection";
     OriginForbidden "origin_forbidden" 403 Policy No "pages of this origin may not connect";
     CorsRefused "cors_refused" 403 Policy No "pages of another origin may not do this";
+    // bots
+    BotRefused "bot_refused" 403 Policy No "programs like this may not come in here";
+    CrawlerUnverified "crawler_unverified" 403 Client No "the client is not the crawler that it says it is";
+    CrawlerUnknown "crawler_unknown" 503 Gateway Later "it is not known whether the client is the crawler that it says it is";
     // authenticate
     ClientCertificateRequired "client_certificate_required" 403 Client No "a client certificate is needed";
     ClientCertificateUnknown "client_certificate_unknown" 403 Client No "the client certificate belongs to nobody who is known here";

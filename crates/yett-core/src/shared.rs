@@ -37,6 +37,8 @@ pub struct Shared {
     pub quotas: Arc<crate::filters::quota::book::Book>,
     /// What guarded logins count, remember and ban; it outlives a reload.
     pub logins: Arc<crate::filters::login_guard::Logins>,
+    /// What routes with a bot filter count, and which addresses are crawlers'; it outlives a reload.
+    pub bots: crate::filters::bot_filter::Bots,
     /// Lists of addresses from files; they outlive a reload.
     pub address_lists: address_lists::Registry,
     /// Databases that say where addresses are; they outlive a reload.
@@ -106,6 +108,7 @@ impl Shared {
             under_way: Default::default(),
             quotas: Arc::default(),
             logins: Arc::default(),
+            bots: Default::default(),
             address_lists: address_lists::Registry::default(),
             geo: Default::default(),
             websockets: OpenConnections::default(),

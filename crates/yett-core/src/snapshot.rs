@@ -20,6 +20,7 @@ use crate::filters::assurance::Assurance;
 use crate::filters::attack_filter::AttackFilter;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::shadow::Shadow;
+use crate::filters::bot_filter::BotFilter;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
@@ -183,6 +184,8 @@ pub struct Route {
     pub address_limits: Vec<AddressLimit>,
     /// Limits by caller.
     pub rate_limits: RateLimits,
+    /// Programs that pretend, and crawlers.
+    pub bot_filter: Option<BotFilter>,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.

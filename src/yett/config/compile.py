@@ -32,7 +32,7 @@ from yett.config.certificates import Certificate, chain_errors, inventory, utc_n
 from yett.config.check import check_all
 from yett.config.check_identity import check_identity, key_set_policy
 from yett.config.collector import without_collector
-from yett.config.filters import attack_filter, security_headers
+from yett.config.filters import attack_filter, bot_filter, security_headers
 from yett.config.filters.response_validation import only_reported
 from yett.config.gateway import Gateway, LogFile
 from yett.config.identity import Identity, ring, ring_errors
@@ -176,7 +176,7 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | N
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
         policies=tuple(policies), places=loaded.places, owners=loaded.owners,
         watched=(*loaded.watched, *tests), tests=tests,
-        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *uncounted(policy.rate_limits for policy in policies), *only_reported(policies), *attack_filter.only_reported(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
+        weakened=(*weakened(loaded.gateway), *without_tenant(policies), *not_asked(policies), *uncounted(policy.rate_limits for policy in policies), *only_reported(policies), *attack_filter.only_reported(policies), *bot_filter.weakened(policies), *not_enforced(loaded.gateway)), certificates=certificates, ordered=tuple(loaded.material.ordered),
         sockets=frozenset(loaded.material.sockets), waiting=tuple(loaded.material.waiting), document=document,
     )  # fmt: skip
 
@@ -510,6 +510,7 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
         **({"websocket": policy.websocket} if policy.websocket else {}),
         **({"cors": policy.cors} if policy.cors else {}),
         **({"csrf": policy.csrf} if policy.csrf else {}),
+        **({"bot_filter": policy.bot_filter} if policy.bot_filter else {}),
         **({"login_guard": policy.login_guard} if policy.login_guard else {}),
         **({"early_hints": True} if policy.early_hints else {}),
         **({"mirror": policy.mirror} if policy.mirror else {}),

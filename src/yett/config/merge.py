@@ -86,6 +86,7 @@ class Policy:
     cors: dict[str, Any] | None = None
     csrf: dict[str, Any] | None = None
     login_guard: dict[str, Any] | None = None
+    bot_filter: dict[str, Any] | None = None
     early_hints: bool = False
     mirror: dict[str, Any] | None = None
     request_validation: tuple[Location, RequestValidation] | None = None
@@ -186,6 +187,8 @@ class Merger:
                 policy.response_validation = ((*where, "response_validation"), part.response_validation)
             if part.attack_filter is not None:
                 policy.attack_filter = part.attack_filter.compiled()
+            if part.bot_filter is not None:
+                policy.bot_filter = part.bot_filter.compiled()
         Authorization(self, policy, at, parts).run()
         policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
@@ -477,6 +480,7 @@ class Merger:
             "request_validation",
             "response_validation",
             "attack_filter",
+            "bot_filter",
         ):
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(

@@ -13,6 +13,7 @@ from yett.config.filters.address_limit import AddressLimits
 from yett.config.filters.assurance import Assurance
 from yett.config.filters.attack_filter import AttackFilter
 from yett.config.filters.authorize import Access, Denials, Rules
+from yett.config.filters.bot_filter import BotFilter
 from yett.config.filters.concurrency_limit import ConcurrencyLimits
 from yett.config.filters.cors import Cors
 from yett.config.filters.csrf import Csrf
@@ -139,6 +140,8 @@ class Group(Model):
     """Who may come in by place; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
+    bot_filter: BotFilter | None = None
+    """Programs that pretend to be browsers or crawlers."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
     """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)
@@ -224,6 +227,8 @@ class Route(Model):
     """Who may come in by place; the group's and the route's both apply."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address."""
+    bot_filter: BotFilter | None = None
+    """Programs that pretend to be browsers or crawlers."""
     concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
     """Requests at once, by caller."""
     rate_limit: RateLimits = Field(default_factory=dict)

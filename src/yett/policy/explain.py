@@ -141,6 +141,12 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     if login:
         parts = ", ".join(f"{name} {points}" for name, points in login["parts"].items()) or "nothing known"
         yield _row("login", login["answer"], f"score {login['score']}: {parts}")
+    bot = decision.get("bot")
+    if bot:
+        parts = (
+            ", ".join(f"{name} {points}" for name, points in bot["signals"].items()) or "nothing against it"
+        )
+        yield _row("bot", bot["kind"], f"{bot['outcome']}, score {bot['score']}: {parts}")
     yield from _shadow(decision)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yett.config.base import Location, listed, nearest
-from yett.config.filters import login_guard
+from yett.config.filters import bot_filter, login_guard
 from yett.config.filters.attack_filter import CLASSES
 from yett.config.rates.text import at_once_text, pace_text, quota_text, shadow_text
 from yett.control import source
@@ -35,6 +35,7 @@ KEYS = {
     "address_filters": ("address_filter",),
     "geo_filters": ("geo_filter",),
     "address_limits": ("address_limit",),
+    "bot_filter": ("bot_filter",),
     "rate_limits": ("rate_limit",),
     "concurrency_limits": ("concurrency_limit",),
     "quotas": ("quota",),
@@ -165,6 +166,8 @@ def _filters(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "address_filters", f"{one['source']}: {'; '.join(lists)}"
     for one in route.get("geo_filters", ()):
         yield "geo_filters", f"{one['source']}: {geo_text(one)}"
+    if route.get("bot_filter"):
+        yield "bot_filter", bot_filter.text(route["bot_filter"])
     for quota in route.get("quotas", ()):
         yield "quotas", f"{quota['name']}: {quota_text(quota)}"
     if route.get("login_guard"):

@@ -6,6 +6,7 @@ use crate::exchange::{Exchange, Now};
 use crate::filters::attack_filter::Suspected;
 use crate::filters::authorize::shadow::Verdict;
 use crate::filters::authorize::{Ask, Judged, Part};
+use crate::filters::bot_filter::Sighting;
 use crate::filters::login_guard::Attempt;
 use crate::reason::Reason;
 use crate::snapshot::{Access, Snapshot};
@@ -23,6 +24,16 @@ pub(super) fn login(attempt: &Attempt) -> Value {
     let parts: serde_json::Map<String, Value> =
         attempt.score.parts().map(|(part, points)| (part.as_str().to_owned(), json!(points))).collect();
     json!({"answer": attempt.answer, "score": attempt.score.total(), "parts": parts})
+}
+
+/// What a request was taken for, and each signal.
+pub(super) fn bot(sighting: &Sighting) -> Value {
+    let signals: serde_json::Map<String, Value> =
+        sighting.signals.iter().map(|signal| (signal.code().to_owned(), json!(signal.points()))).collect();
+    json!({
+        "kind": sighting.kind.as_str(), "outcome": sighting.outcome.as_str(), "score": sighting.score, "signals": signals,
+        "crawler": sighting.crawler.as_deref(),
+    })
 }
 
 /// What a rule in shadow would have done.

@@ -38,7 +38,7 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
         _ => false,
     };
     match (exchange.phase, refusal) {
-        (Phase::Receive | Phase::Screen, _) | (Phase::Route, None) => None,
+        (Phase::Receive | Phase::Screen | Phase::Bots, _) | (Phase::Route, None) => None,
         // A limit by address, too much load, a foreign page, or a login that the gateway answers itself.
         (Phase::Route, Some(one)) if exchange.route.is_some() || !is_nowhere(one.reason) => None,
         // From whose page and from where it came is not recorded.

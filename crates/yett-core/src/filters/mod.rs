@@ -4,6 +4,7 @@ pub mod address_limit;
 pub mod assurance;
 pub mod attack_filter;
 pub mod authorize;
+pub mod bot_filter;
 pub mod concurrency_limit;
 pub mod cors;
 pub mod csrf;

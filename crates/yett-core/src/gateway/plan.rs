@@ -294,7 +294,7 @@ fn per_address(old: Option<&Known>, listener: &ir::Listener) -> Option<Arc<PerAd
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hellos {
     Unread,
-    /// A guard of logins, to which it says something where it is there.
+    /// A guard of logins or a filter of bots, to which it says something where it is there.
     Counted,
     /// A condition, which refuses where it is not.
     Judged,
@@ -304,7 +304,7 @@ fn hellos(ir: &ir::Ir, listener: &str) -> Hellos {
     let routes = || ir.routes.iter().filter(|route| route.listeners.iter().any(|name| name == listener));
     if routes().any(|route| may_read(route, "ja4")) {
         Hellos::Judged
-    } else if routes().any(|route| route.login_guard.is_some()) {
+    } else if routes().any(|route| route.login_guard.is_some() || route.bot_filter.is_some()) {
         Hellos::Counted
     } else {
         Hellos::Unread

@@ -119,6 +119,7 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         shadow(out, exchange);
         attack(out, exchange);
         login(out, exchange);
+        bot(out, exchange);
     }
     if let Some(principal) = record.exchange.and_then(|exchange| exchange.principal.as_ref()) {
         // One that nobody else has is gone after this.
@@ -227,6 +228,22 @@ fn login(out: &mut Vec<u8>, exchange: &Exchange) {
         out,
         format_args!(",\"account_hash\":\"{:016x}\",\"client_hash\":\"{:016x}\"}}", attempt.account(), attempt.fingerprint),
     );
+}
+
+/// What a request was taken for, and every signal with its points.
+fn bot(out: &mut Vec<u8>, exchange: &Exchange) {
+    let Some(sighting) = &exchange.bot else { return };
+    key(out, "bot");
+    out.extend_from_slice(b"{\"kind\":\"");
+    out.extend_from_slice(sighting.kind.as_str().as_bytes());
+    out.push(b'"');
+    text(out, "outcome", sighting.outcome.as_str().as_bytes());
+    some(out, "crawler", sighting.crawler.as_deref().unwrap_or_default().as_bytes());
+    number(out, "score", u64::from(sighting.score));
+    for signal in sighting.signals.iter() {
+        number(out, signal.code(), u64::from(signal.points()));
+    }
+    out.push(b'}');
 }
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {

@@ -111,6 +111,7 @@ pub fn render(workers: &[Arc<WorkerMetrics>], shared: &Shared, gauges: &Gauges<'
     state(&mut out, shared);
     quotas(&mut out, shared);
     logins(&mut out, shared);
+    bots(&mut out, shared);
     address_lists(&mut out, shared);
     geo(&mut out, shared);
     responses(&mut out, shared);
@@ -268,6 +269,30 @@ fn logins(out: &mut String, shared: &Shared) {
     let help = "challenges that were solved and did not count because too many proofs are remembered";
     single(out, "yett_login_proofs_missing_total", help, "counter", proofs.without_room.get());
     single(out, "yett_login_waiting", "attempts to log in that are slowed down now", "gauge", count(logins.waiting()));
+}
+
+/// Routes with a bot filter; nothing where there are none.
+fn bots(out: &mut String, shared: &Shared) {
+    let all = shared.bots.counts();
+    if all.is_empty() {
+        return;
+    }
+    let name = "yett_bot_requests_total";
+    head(out, name, "requests of routes with a bot_filter, by what came of them", "counter");
+    for counts in &all {
+        for (outcome, count) in counts.all() {
+            let _ = writeln!(out, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", Label(&counts.route));
+        }
+    }
+    let verifier = &shared.bots.verifier;
+    let name = "yett_crawler_lookups_total";
+    head(out, name, "addresses that were looked up because they said to be a crawler's, by what was found", "counter");
+    for (outcome, counter) in [("genuine", &verifier.genuine), ("false", &verifier.false_claims), ("unknown", &verifier.unknown)]
+    {
+        let _ = writeln!(out, "{name}{{outcome=\"{outcome}\"}} {}", counter.get());
+    }
+    let waiting = u64::try_from(verifier.waiting()).unwrap_or(u64::MAX);
+    single(out, "yett_crawler_lookups_waiting", "addresses that are looked up now, or wait for it", "gauge", waiting);
 }
 
 /// Files of addresses; nothing where there are none.

@@ -9,8 +9,9 @@ use crate::reason::{Fault, Reason};
 use crate::shared::Shared;
 use crate::snapshot::{Secrets, Snapshot};
 
-const PHASES: [Phase; 8] = [
+const PHASES: [Phase; 9] = [
     Phase::Route,
+    Phase::Bots,
     Phase::Authenticate,
     Phase::Confirm,
     Phase::Authorize,

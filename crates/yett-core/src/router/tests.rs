@@ -38,6 +38,7 @@ fn route(name: &str, hosts: Option<&[&str]>, path: &str, methods: &[&str]) -> ir
         concurrency_limits: vec![],
         quotas: vec![],
         login_guard: None,
+        bot_filter: None,
         shadow_limits: vec![],
         action: ir::Action::Forward(vec![]),
         rewrite: None,

@@ -21,6 +21,8 @@ const KEYS_MS: u64 = 10_000;
 const STORE_MS: u64 = 10_000;
 /// How long an answer about a token is waited for; its endpoint has a limit of its own, which is shorter.
 const INTROSPECTION_MS: u64 = 15_000;
+/// How long it is waited for whether a client is a crawler; who finds that out has a bound of his own, which is shorter.
+const CRAWLER_MS: u64 = 10_000;
 /// The same for a service's token.
 const TOKEN_MS: u64 = 15_000;
 /// How long tokens are waited for.
@@ -42,6 +44,12 @@ impl<C: Client> Lane<C> {
                 let Some(provider) = provider(index) else { return };
                 let deadline = after(started.monotonic_ns, KEYS_MS);
                 let _ = self.timer.within(deadline, provider.refresh_keys()).await;
+            }
+            Need::Crawler { route, index } => {
+                let Some(filter) = view.snapshot.route(Some(route)).and_then(|route| route.bot_filter.as_ref()) else { return };
+                let asked = filter.verify(index, self.exchange.client, &worker.shared.service_runtime);
+                let deadline = after(started.monotonic_ns, CRAWLER_MS);
+                self.exchange.crawler = self.timer.within(deadline, Box::pin(asked)).await;
             }
             Need::SignatureNonce => self.nonce(worker, after(started.monotonic_ns, STORE_MS)).await,
             Need::Unused(ref once) => {

@@ -18,6 +18,7 @@ use crate::filters::attack_filter::AttackFilter;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
+use crate::filters::bot_filter::BotFilter;
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::Csrf;
@@ -233,7 +234,8 @@ fn decision(spec: &ir::Route, ir: &Ir) -> [u8; 32] {
             &spec.cors,
             &spec.csrf,
             &spec.address_filters,
-            &spec.geo_filters
+            &spec.geo_filters,
+            &spec.bot_filter
         )
     );
     if let ir::Access::Authenticated(authenticated) = &spec.access {
@@ -666,6 +668,8 @@ impl Context<'_> {
             let message = "no database knows the autonomous systems that a guarded login counts".to_owned();
             errors.0.push(LoadError { pointer: at("login_guard"), message });
         }
+        let bot_filter = spec.bot_filter.as_ref().map(|one| BotFilter::build(one, &spec.name, shared)).transpose();
+        let bot_filter = errors.take(|| at("bot_filter"), bot_filter);
         let repeats = RouteRepeats::build(spec, shared.limits.repeats(), &shared.seed);
         if repeats.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "repeats are those of a caller, and a public route has none".to_owned();
@@ -762,6 +766,7 @@ impl Context<'_> {
             concurrency_limits: concurrency_limits?,
             quotas: quotas?,
             login_guard: login_guard?,
+            bot_filter: bot_filter?,
             repeats,
             shadow_limits: tried,
             action: action?,

@@ -25,6 +25,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("address_filter", "screen", ("listener", "group", "route"), "all"),
     Filter("geo_filter", "screen", ("listener", "group", "route"), "all"),
     Filter("address_limit", "screen", ("listener", "group", "route"), "all"),
+    Filter("bot_filter", "screen", ("group", "route"), "one"),
     Filter("websocket", "route", ("group", "route"), "one"),
     Filter("cors", "route", ("group", "route"), "one"),
     Filter("csrf", "authorize", ("group", "route"), "one"),

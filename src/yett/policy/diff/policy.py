@@ -9,7 +9,7 @@ from typing import Any
 
 from yett.config.base import listed
 from yett.policy import needed
-from yett.policy.diff import addresses, attacks, browsers, logins, places, rules, shadow, validation
+from yett.policy.diff import addresses, attacks, bots, browsers, logins, places, rules, shadow, validation
 from yett.policy.diff.change import (
     Change,
     at,
@@ -30,7 +30,7 @@ Document = dict[str, Any]
 FIELDS = (
     "access", "tenants", "deny", "shadow", "external_authorization", "client_certificate", "sender_constrained", "live_check",
     "assurance", "address_filters", "geo_filters", "address_limits", "rate_limits", "limit_classes", "concurrency_limits", "quotas", "shadow_limits", "body_limit",
-    "websocket", "cors", "csrf", "login_guard",
+    "websocket", "cors", "csrf", "login_guard", "bot_filter",
     "response_tenant", "classification", "hidden",
     "request_validation", "attack_filter",
 )  # fmt: skip
@@ -76,6 +76,7 @@ def compare(old: Document, new: Document, kinds: dict[str, str]) -> Iterator[Cha
     yield from _websocket(old.get("websocket"), new.get("websocket"))
     yield from at("cors", browsers.cors(old.get("cors"), new.get("cors")))
     yield from at("csrf", browsers.csrf(old.get("csrf"), new.get("csrf")))
+    yield from at("bot_filter", bots.compare(old.get("bot_filter"), new.get("bot_filter")))
     yield from at("login_guard", logins.login_guard(old.get("login_guard"), new.get("login_guard")))
     before, after = old.get("response_tenant"), new.get("response_tenant")
     if before != after:

@@ -132,6 +132,11 @@ def _reasons(document: dict[str, Any]) -> Iterator[str]:
             yield reason
     if any((route.get("attack_filter") or {}).get("enforce") for route in document["routes"]):
         yield "attack_suspected"
+    bots = [route["bot_filter"] for route in document["routes"] if route.get("bot_filter")]
+    if any(
+        one["enforce"] and "refuse" in (one["impostors"], one["programs"], one["scanners"]) for one in bots
+    ):
+        yield "bot_refused"
     yield from (rule.rpartition(": ")[2] for rule in _rules(document))
 
 

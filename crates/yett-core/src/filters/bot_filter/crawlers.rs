@@ -1,0 +1,324 @@
+//! Whether an address is a crawler's: its name, in a domain of the crawler, has that address (forward-confirmed reverse DNS).
+//!
+//! Asked on the service runtime, each address once at a time; what came of it is remembered for a bounded time, and so many.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::dns::{self, Kind};
+use crate::server::clock::monotonic_ns;
+use crate::shared::Counter;
+
+/// Addresses that are asked about at once.
+const AT_ONCE: usize = 16;
+/// Addresses that wait for that, with those that are asked about.
+const WAITING: usize = 256;
+/// Addresses that are remembered.
+const REMEMBERED: usize = 10_000;
+const SHARDS: usize = 16;
+/// How long one is asked about at most, waiting included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Names of an address that are looked up.
+const NAMES: usize = 4;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What is known of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the crawler's.
+    Genuine,
+    /// It is not.
+    False,
+    /// Nobody could say.
+    Unknown,
+}
+
+/// What has to hold of an address.
+#[derive(Debug)]
+pub struct Terms {
+    domains: Box<[Box<str>]>,
+    resolvers: Box<[SocketAddr]>,
+    digest: [u8; 32],
+}
+
+impl Terms {
+    /// Names in one of these domains, as these resolvers say; those of the system where there are none.
+    #[must_use]
+    pub fn new(domains: &[String], resolvers: &[SocketAddr]) -> Self {
+        let digest = crate::providers::jwk::sha256(format!("{domains:?}{resolvers:?}").as_bytes());
+        Self { domains: domains.iter().map(|one| one.as_str().into()).collect(), resolvers: resolvers.into(), digest }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.domains.iter().any(|domain| {
+            let before = name.strip_suffix(&**domain);
+            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        })
+    }
+}
+
+type Key = (IpAddr, [u8; 32]);
+type Answer = watch::Receiver<Option<Verdict>>;
+
+enum Entry {
+    Known { verdict: Verdict, until_ns: u64 },
+    Asked(Answer),
+}
+
+/// What is remembered, and who is asked about now.
+pub struct Verifier {
+    shards: [Mutex<HashMap<Key, Entry>>; SHARDS],
+    places: Semaphore,
+    waiting: AtomicUsize,
+    /// Addresses that were a crawler's.
+    pub genuine: Counter,
+    /// Those that were not.
+    pub false_claims: Counter,
+    /// Those of which nobody could say.
+    pub unknown: Counter,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            places: Semaphore::new(AT_ONCE),
+            waiting: AtomicUsize::new(0),
+            genuine: Counter::default(),
+            false_claims: Counter::default(),
+            unknown: Counter::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        let last = match key.0 {
+            IpAddr::V4(address) => address.octets().iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet)),
+            IpAddr::V6(address) => address.octets().iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet)),
+        };
+        let [first, others @ ..] = &self.shards;
+        let shard = usize::from(last) % SHARDS;
+        let shard = shard.checked_sub(1).and_then(|index| others.get(index)).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is remembered of an address.
+    #[must_use]
+    pub fn known(&self, address: IpAddr, terms: &Terms, now_ns: u64) -> Option<Verdict> {
+        let key = (address, terms.digest);
+        match self.shard(&key).get(&key) {
+            Some(Entry::Known { verdict, until_ns }) if *until_ns > now_ns => Some(*verdict),
+            _ => None,
+        }
+    }
+
+    /// How many are asked about, or wait for it.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// What is remembered, or what those say who are asked now. Ends by itself.
+    pub async fn ask(self: Arc<Self>, address: IpAddr, terms: Arc<Terms>, runtime: Handle) -> Verdict {
+        let Some(mut answer) = self.begin(address, &terms, &runtime) else { return Verdict::Unknown };
+        match answer.wait_for(Option::is_some).await {
+            Ok(verdict) => verdict.unwrap_or(Verdict::Unknown),
+            // The task is gone: the gateway stops.
+            Err(_) => Verdict::Unknown,
+        }
+    }
+
+    /// Joins whoever asks about the address already, or begins; nothing where too many wait.
+    fn begin(self: &Arc<Self>, address: IpAddr, terms: &Arc<Terms>, runtime: &Handle) -> Option<Answer> {
+        let key = (address, terms.digest);
+        let now_ns = monotonic_ns();
+        let mut shard = self.shard(&key);
+        match shard.get(&key) {
+            Some(Entry::Known { verdict, until_ns }) if *until_ns > now_ns => {
+                return Some(watch::channel(Some(*verdict)).1);
+            }
+            Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => return Some(answer.clone()),
+            _ => {}
+        }
+        let taken =
+            self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < WAITING).then_some(n.saturating_add(1)));
+        if taken.is_err() {
+            self.unknown.increment();
+            return None;
+        }
+        let place = Place(Arc::clone(self));
+        make_room(&mut shard, now_ns);
+        let (sender, answer) = watch::channel(None);
+        shard.insert(key, Entry::Asked(answer.clone()));
+        drop(shard);
+        let terms = Arc::clone(terms);
+        runtime.spawn(async move {
+            let found = timeout(PATIENCE, place.0.look(address, &terms)).await;
+            let (verdict, seconds) = found.unwrap_or((Verdict::Unknown, UNKNOWN_S));
+            place.0.note(key, verdict, seconds);
+            sender.send_replace(Some(verdict));
+        });
+        Some(answer)
+    }
+
+    async fn look(&self, address: IpAddr, terms: &Terms) -> (Verdict, u32) {
+        let Ok(_place) = self.places.acquire().await else { return (Verdict::Unknown, UNKNOWN_S) };
+        let system;
+        let resolvers = match &*terms.resolvers {
+            [] => {
+                system = dns::of_system().await;
+                &system
+            }
+            own => own,
+        };
+        confirm(resolvers, address, terms).await
+    }
+
+    fn note(&self, key: Key, verdict: Verdict, seconds: u32) {
+        match verdict {
+            Verdict::Genuine => self.genuine.increment(),
+            Verdict::False => self.false_claims.increment(),
+            Verdict::Unknown => self.unknown.increment(),
+        }
+        let until_ns = monotonic_ns().saturating_add(u64::from(seconds).saturating_mul(SECOND_NS));
+        self.shard(&key).insert(key, Entry::Known { verdict, until_ns });
+    }
+}
+
+/// A place among those that wait.
+struct Place(Arc<Verifier>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long a verdict is remembered, seconds: a genuine one as long as DNS says, within bounds.
+const GENUINE_S: (u32, u32) = (60, 3_600);
+const FALSE_S: u32 = 300;
+const UNKNOWN_S: u32 = 10;
+
+/// What is out of date goes first, then what would go out of date first: lies before the truth.
+fn make_room(shard: &mut HashMap<Key, Entry>, now_ns: u64) {
+    let room = REMEMBERED / SHARDS;
+    if shard.len() < room {
+        return;
+    }
+    shard.retain(|_, entry| match entry {
+        Entry::Known { until_ns, .. } => *until_ns > now_ns,
+        Entry::Asked(answer) => answer.has_changed().is_ok(),
+    });
+    if shard.len() < room {
+        return;
+    }
+    let ends = |entry: &Entry| match entry {
+        Entry::Known { until_ns, .. } => Some(*until_ns),
+        Entry::Asked(_) => None,
+    };
+    let first = shard.iter().filter_map(|(key, entry)| ends(entry).map(|until| (until, *key))).min_by_key(|(until, _)| *until);
+    if let Some((_, key)) = first {
+        shard.remove(&key);
+    }
+}
+
+/// Forward-confirmed reverse DNS, and for how many seconds it is good.
+async fn confirm(resolvers: &[SocketAddr], address: IpAddr, terms: &Terms) -> (Verdict, u32) {
+    let Ok(names) = dns::lookup(resolvers, &dns::reverse(address), Kind::Ptr).await else { return (Verdict::Unknown, UNKNOWN_S) };
+    let kind = if address.is_ipv4() { Kind::A } else { Kind::Aaaa };
+    let mut verdict = (Verdict::False, FALSE_S);
+    for name in names.names.iter().filter(|name| terms.has(name)).take(NAMES) {
+        match dns::lookup(resolvers, name, kind).await {
+            Ok(found) if found.addresses.contains(&address) => {
+                let (least, most) = GENUINE_S;
+                return (Verdict::Genuine, names.ttl_s.min(found.ttl_s).clamp(least, most));
+            }
+            Ok(_) => {}
+            Err(_) => verdict = (Verdict::Unknown, UNKNOWN_S),
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(domains: &[&str]) -> Arc<Terms> {
+        let domains: Vec<String> = domains.iter().map(|one| (*one).to_owned()).collect();
+        // Nobody listens there.
+        Arc::new(Terms::new(&domains, &["127.0.0.1:1".parse().unwrap()]))
+    }
+
+    #[test]
+    fn a_domain_ends_at_a_dot() {
+        let terms = terms(&["googlebot.com", "google.com"]);
+        for name in ["crawl-1.googlebot.com", "a.b.google.com", "googlebot.com"] {
+            assert!(terms.has(name), "{name}");
+        }
+        for name in [
+            "googlebot.com.evil.example",
+            "evilgooglebot.com",
+            "xgoogle.com",
+            "com",
+            "",
+            "googlebot.co",
+            "crawl-1.googlebot.com.x",
+        ] {
+            assert!(!terms.has(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end_and_a_bound() {
+        let verifier = Arc::new(Verifier::default());
+        let terms = terms(&["a.example"]);
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        verifier.note((address, terms.digest), Verdict::Genuine, 60);
+        let now = monotonic_ns();
+        assert_eq!(verifier.known(address, &terms, now), Some(Verdict::Genuine));
+        assert_eq!(verifier.known(address, &terms, now + 61 * SECOND_NS), None);
+        assert_eq!(verifier.known(address, &Terms::new(&["b.example".to_owned()], &[]), now), None, "of other terms nothing");
+        let mut shard = HashMap::new();
+        for number in 0..u32::try_from(REMEMBERED).unwrap() {
+            make_room(&mut shard, 0);
+            let key = (IpAddr::V4(number.into()), terms.digest);
+            let genuine = number == 3;
+            let until_ns = if genuine { u64::MAX } else { 1_000 + u64::from(number) };
+            shard.insert(key, Entry::Known { verdict: Verdict::False, until_ns });
+            assert!(shard.len() <= REMEMBERED / SHARDS);
+        }
+        assert!(shard.contains_key(&(IpAddr::V4(3.into()), terms.digest)), "lies go before the truth");
+    }
+
+    #[tokio::test]
+    async fn nobody_answers_and_too_many_ask() {
+        let verifier = Arc::new(Verifier::default());
+        let terms = terms(&["a.example"]);
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let ask = || Arc::clone(&verifier).ask(address, Arc::clone(&terms), Handle::current());
+        let (one, other) = tokio::join!(ask(), ask());
+        assert_eq!((one, other), (Verdict::Unknown, Verdict::Unknown));
+        assert_eq!(verifier.unknown.get(), 1, "asked once for both");
+        assert_eq!(verifier.known(address, &terms, monotonic_ns()), Some(Verdict::Unknown));
+        assert_eq!(verifier.waiting(), 0);
+        verifier.waiting.store(WAITING, Ordering::Relaxed);
+        let next: IpAddr = "192.0.2.2".parse().unwrap();
+        assert_eq!(Arc::clone(&verifier).ask(next, terms, Handle::current()).await, Verdict::Unknown);
+        assert_eq!(verifier.waiting(), WAITING, "nobody new waits");
+    }
+}

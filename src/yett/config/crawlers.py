@@ -1,0 +1,44 @@
+"""Crawlers that are known by name: how they name themselves, and the domains in which their addresses have names.
+
+Only those whose operators say that reverse DNS proves them. Others publish their addresses (DuckDuckGo, OpenAI): these are written as one's own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    """A crawler as its operator describes it."""
+
+    agents: tuple[str, ...]
+    """What stands in `User-Agent`, in any case."""
+    domains: tuple[str, ...]
+    """In which the names of its addresses end, at a dot."""
+
+
+CRAWLERS: dict[str, Known] = {
+    # Not googleusercontent.com: everybody's programs on App Engine have names there.
+    "googlebot": Known(
+        ("Googlebot", "AdsBot-Google", "Mediapartners-Google", "APIs-Google", "Storebot-Google", "GoogleOther", "Google-InspectionTool"),
+        ("googlebot.com", "google.com"),
+    ),
+    "bingbot": Known(("bingbot", "adidxbot", "BingPreview", "msnbot"), ("search.msn.com",)),
+    "applebot": Known(("Applebot",), ("applebot.apple.com",)),
+    "yandexbot": Known(
+        ("YandexBot", "YandexImages", "YandexVideo", "YandexMobileBot", "YandexRenderResourcesBot", "YandexAccessibilityBot"),
+        ("yandex.com", "yandex.ru", "yandex.net"),
+    ),
+    "baiduspider": Known(("Baiduspider",), ("baidu.com", "baidu.jp")),
+    "seznambot": Known(("SeznamBot",), ("seznam.cz",)),
+    "petalbot": Known(("PetalBot",), ("petalsearch.com",)),
+    "yeti": Known(("Yeti/",), ("naver.com",)),
+    "slurp": Known(("Yahoo! Slurp",), ("crawl.yahoo.net",)),
+    "mojeekbot": Known(("MojeekBot",), ("mojeek.com",)),
+    "pinterestbot": Known(("Pinterestbot",), ("pinterest.com", "pinterestcrawler.com")),
+    "amazonbot": Known(("Amazonbot",), ("crawl.amazonbot.amazon",)),
+    "ccbot": Known(("CCBot",), ("crawl.commoncrawl.org",)),
+    "ahrefsbot": Known(("AhrefsBot", "AhrefsSiteAudit"), ("ahrefs.com", "ahrefs.net")),
+    "semrushbot": Known(("SemrushBot", "SiteAuditBot"), ("semrush.com",)),
+}  # fmt: skip
+"""By the name in a configuration."""

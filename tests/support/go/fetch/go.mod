@@ -1,0 +1,3 @@
+module yett.test/fetch
+
+go 1.26.0
