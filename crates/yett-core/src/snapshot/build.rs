@@ -738,6 +738,10 @@ impl Context<'_> {
             let message = "a public route knows no callers whom `geo_filter` could except".to_owned();
             errors.0.push(LoadError { pointer: at("geo_filters"), message });
         }
+        if spec.hidden && spec.csrf.as_ref().is_some_and(|csrf| csrf.form.is_some()) {
+            let message = "waiting for a form before anything is decided would show a hidden route".to_owned();
+            errors.0.push(LoadError { pointer: at("csrf"), message });
+        }
         if spec.hidden && spec.matches.path.starts_with(PREFIX) {
             let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");
             errors.0.push(LoadError { pointer: at("match"), message });
