@@ -140,7 +140,7 @@ fn fields(
         }
         _ => true,
     });
-    if !snapshot.logins.is_empty() {
+    if snapshot.has_cookies() {
         cookie::strip(headers);
     }
     if let Some(validation) = &route.request_validation {
