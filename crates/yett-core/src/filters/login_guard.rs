@@ -11,6 +11,7 @@ pub mod book;
 pub mod credentials;
 pub mod desk;
 mod fingerprint;
+mod pointer;
 pub mod score;
 #[cfg(test)]
 mod tests;
@@ -256,7 +257,7 @@ impl LoginGuard {
         Ok(Self {
             kind: spec.kind,
             reader: Reader::build(&spec.account, spec.password.as_ref(), hash)?,
-            answers: Answers::build(&spec.failed)?,
+            answers: Answers::build(&spec.failed, spec.passed.as_ref())?,
             window_ms: spec.window_ms,
             thresholds: spec.thresholds,
             slow_ms: spec.slow_ms,
