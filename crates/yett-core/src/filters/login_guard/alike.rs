@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(found.len(), names.len() - 1, "nothing and zero");
     }
 
-    /// So one account has three spellings at most that count: its own, that of all odd ones, and what is left of it beside `*`.
+    /// So one account counts twice at most: as its plain letters, and as `*`.
     #[test]
     fn no_character_but_plain_ones_is_left() {
         for c in ('\u{80}'..=char::MAX).filter(|c| !c.is_ascii()) {
