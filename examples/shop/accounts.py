@@ -14,7 +14,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 SALT = secrets.token_bytes(16)
@@ -31,6 +31,31 @@ PEOPLE = {
 NOBODY = _hash(secrets.token_urlsafe())
 
 
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Shop: log in</title>
+<h1>Log in</h1>
+<form id="login">
+<p><label>Address <input name="email" type="email" autocomplete="username" required></label>
+<p><label>Password <input name="password" type="password" autocomplete="current-password" required></label>
+<p><button>Log in</button> <span id="said" role="status"></span>
+</form>
+<script>
+document.getElementById("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify(Object.fromEntries(new FormData(event.target)));
+  const answer = await fetch("/login", { method: "POST", headers: { "content-type": "application/json" }, body });
+  const said = await answer.json();
+  document.getElementById("said").textContent = answer.ok ? `Welcome, ${said.welcome}` : said.detail || said.error;
+});
+</script>
+</html>
+"""
+
+
+async def page(_request: Request) -> HTMLResponse:
+    return HTMLResponse(PAGE)
+
+
 async def login(request: Request) -> JSONResponse:
     sent = await request.json()
     # the same work and the same answer, whether there is such a person or not
@@ -40,4 +65,4 @@ async def login(request: Request) -> JSONResponse:
     return JSONResponse({"welcome": sent["email"]})
 
 
-app = Starlette(routes=[Route("/login", login, methods=["POST"])])
+app = Starlette(routes=[Route("/login", page, methods=["GET"]), Route("/login", login, methods=["POST"])])

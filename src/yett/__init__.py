@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         TrustedProxies,
     )
     from yett.config.live_check import LiveCheck
+    from yett.config.login_challenge import LoginChallenge
     from yett.config.machine import Machine
     from yett.config.match import Match
     from yett.config.oauth_client import OauthClient
@@ -156,6 +157,7 @@ __all__ = [
     "LiveCheck",
     "LoadShedding",
     "LogFile",
+    "LoginChallenge",
     "LoginFailed",
     "LoginGuard",
     "LoginPart",
@@ -241,6 +243,7 @@ _WHERE = {
     "GeoFilter": "yett.config.filters.geo_filter",
     "Mirror": "yett.config.filters.mirror",
     "FailedField": "yett.config.filters.login_guard",
+    "LoginChallenge": "yett.config.login_challenge",
     "LoginFailed": "yett.config.filters.login_guard",
     "LoginGuard": "yett.config.filters.login_guard",
     "LoginPart": "yett.config.filters.login_guard",

@@ -126,6 +126,8 @@ REASONS: tuple[str, ...] = (
     "attack_undecided",
     "login_unreadable",
     "login_limited",
+    "login_challenge",
+    "login_proof_invalid",
     "login_banned",
     "service_token_unavailable",
     "service_token_refused",

@@ -158,6 +158,7 @@ def test_public_names_are_pinned() -> None:
         "LiveCheck",
         "LoadShedding",
         "LogFile",
+        "LoginChallenge",
         "LoginFailed",
         "LoginGuard",
         "LoginPart",

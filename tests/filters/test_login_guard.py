@@ -245,6 +245,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     config["routes"]["valued"] = configs.route(
         "/valued", login_guard={"account": {"form": "user"}, "failed": says}
     )
+    for name, own in {
+        "aliased": {"failed": {"pointer": "/data/login/error"}},
+        "positive": {"passed": {"pointer": "/token"}},
+        "both": {"passed": {"pointer": "/state", "value": "in"}, "failed": {"pointer": "/error"}},
+    }.items():
+        config["routes"][name] = configs.route(f"/{name}", login_guard={"account": {"form": "user"}, **own})
     config["routes"]["held"] = {
         **config["routes"]["open"],
         "match": {"hosts": "any", "path": "/held", "methods": "POST"},
@@ -299,6 +305,33 @@ def test_one_value_says_no(told: Told) -> None:
         (b'{"a": [], "A": 1}', "failed"),
     ):
         assert told(answer(body), "/valued") == outcome, body
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "outcome"),
+    [
+        ("/aliased", b'{"data": {"login": {"token": "t"}}}', "passed"),
+        ("/aliased", b'{"data": {"login": {"error": "no"}}}', "failed"),
+        ("/aliased", b'{"data": {"x": {"error": "no"}}}', "failed"),
+        ("/aliased", b'{"data": {"login": null}}', "failed"),
+        ("/login", b"null", "failed"),
+        ("/login", b'[{"error": 1}]', "failed"),
+        ("/login", b'"denied"', "failed"),
+        ("/valued", b'{"b": {"status": "denied"}}', "failed"),
+        ("/positive", b'{"token": "t"}', "passed"),
+        ("/positive", b'{"x": {"token": "t"}}', "failed"),
+        ("/positive", b'{"token": null}', "failed"),
+        ("/positive", b"{}", "failed"),
+        ("/both", b'{"state": "in"}', "passed"),
+        ("/both", b'{"state": "in", "error": "no"}', "failed"),
+        ("/both", b'{"state": "out"}', "failed"),
+    ],
+)
+def test_who_asks_cannot_shape_a_failure_into_a_success(
+    told: Told, path: str, body: bytes, outcome: str
+) -> None:
+    assert told(answer(body), path) == outcome
+    assert told.body == body, "it passes as it is"
 
 
 def test_an_answer_that_is_held_is_read_too(told: Told) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from yett.config.filters.login_guard import text as explained
 from yett.policy.diff.change import Change, Kind
 from yett.policy.diff.logins import login_guard
 
@@ -21,6 +22,9 @@ LIMITS = {
 ONE: dict[str, Any] = {
     "kind": "login", "account": {"form": "user"}, "password": {"form": "password"}, "window_ms": 600_000, "slow_ms": 2_000,
     "ban_ms": 900_000, "thresholds": LIMITS, "except": ["192.0.2.0/24"], "failed": {"status": [200]},
+}  # fmt: skip
+WORK: dict[str, Any] = {
+    "at": 30, "difficulty": 2_000, "holds_ms": 600_000, "attempts": 5, "refuse_others": False,
 }  # fmt: skip
 
 
@@ -40,6 +44,7 @@ def found(**changes: Any) -> list[Change]:
         ({"failed": {"status": [200], "body": {"pointer": "/error"}}}, Kind.NARROWS),
         ({"failed": {"status": [], "body": {"pointer": "/error"}}}, Kind.WIDENS),
         ({"failed": {"status": [200], "else": 1}}, Kind.WIDENS),
+        ({"passed": {"pointer": "/token"}}, Kind.NARROWS),
         ({"password": None}, Kind.WIDENS),
         ({"window_ms": 60_000}, Kind.WIDENS),
         ({"window_ms": 900_000}, Kind.NARROWS),
@@ -88,6 +93,60 @@ def test_one_that_goes_widens_and_one_that_comes_narrows() -> None:
 def test_a_text_says_what_becomes_of_it(old: dict[str, Any], new: dict[str, Any], text: str) -> None:
     sides = [{key: value for key, value in {**ONE, **one}.items() if value is not None} for one in (old, new)]
     assert [one.text for one in login_guard(*sides)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"at": 20}, Kind.WIDENS),
+        ({"at": 40}, Kind.WIDENS),
+        ({"difficulty": 1_000}, Kind.WIDENS),
+        ({"difficulty": 4_000}, Kind.NARROWS),
+        ({"holds_ms": 900_000}, Kind.WIDENS),
+        ({"holds_ms": 60_000}, Kind.NARROWS),
+        ({"attempts": 6}, Kind.WIDENS),
+        ({"attempts": 4}, Kind.NARROWS),
+        ({"refuse_others": True}, Kind.NARROWS),
+        ({"secret": "routes.login.login_guard.challenge.secret"}, Kind.WIDENS),
+        ({"something": "new"}, Kind.WIDENS),
+        ({}, None),
+    ],
+)
+def test_one_change_of_what_browsers_calculate(changes: dict[str, Any], kind: Kind | None) -> None:
+    pair = {**ONE, "challenge": WORK}, {**ONE, "challenge": {**WORK, **changes}}
+    assert [one.kind for one in login_guard(*pair)] == ([kind] if kind else [])
+    if kind and kind is not Kind.WIDENS or "refuse_others" in changes:
+        assert [one.kind for one in login_guard(*reversed(pair))] == [Kind.WIDENS], "and back"
+
+
+def test_work_in_place_of_a_refusal_widens_and_no_work_in_place_of_it_does_too() -> None:
+    """Who calculates gets in where there was a refusal; who need not calculate tries for nothing."""
+    with_work = {**ONE, "challenge": WORK}
+    (come,), (gone,) = login_guard(ONE, with_work), login_guard(with_work, ONE)
+    assert (come.kind, gone.kind) == (Kind.WIDENS, Kind.WIDENS)
+    assert come.text == (
+        "browsers that calculate get in where they were refused: from a score of 30 on browsers derive up to 2000 keys for 5 attempts in 600 s"
+    )
+
+
+def test_less_or_something_else_that_a_success_has_widens() -> None:
+    body = {"pointer": "/state", "value": "fine"}
+    for after in (
+        None,
+        {"pointer": "/state"},
+        {"pointer": "/state", "value": "ok"},
+        {"pointer": "/", "value": "fine"},
+    ):
+        new = {**ONE, **({"passed": after} if after else {})}
+        assert [one.kind for one in login_guard({**ONE, "passed": body}, new)] == [Kind.WIDENS]
+    assert '; passed with /state "fine"' in explained({**ONE, "passed": body})
+    assert "; failed with /error; passed with /ok true" in explained(
+        {
+            **ONE,
+            "failed": {"status": [], "body": {"pointer": "/error"}},
+            "passed": {"pointer": "/ok", "value": True},
+        }
+    )
 
 
 def test_another_value_of_answers_widens() -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.support import configs
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, complete
 from tests.support.ja4 import captured, ja4
 from tests.support.login_service import service
 from tests.support.origin import Origin
 from tests.support.waiting import eventually
+from yett.cli.app import app
 
 Gateways = Callable[..., Gateway]
 Origins = Callable[..., Origin]
@@ -145,3 +147,13 @@ def test_a_condition_refuses_a_program_by_its_hello(
     eventually(lambda: records.read_bytes().count(b"\n") >= 3, 40, "records")
     recorded = [json.loads(text) for text in records.read_bytes().splitlines()]
     assert refused in [one.get("ja4") for one in recorded] and "ja4" not in recorded[0]
+    # A replay knows it where it was asked for, and guesses nothing where it was not.
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(complete(config, tmp_path)))
+    replayed = CliRunner().invoke(app, ["replay", str(records), "--config", str(other), "--format", "json"])
+    found = json.loads(replayed.stdout)
+    assert [one["lacks"] for one in found["why"]] == [
+        "what the client's hello of TLS says of its program (`ja4`)"
+    ]
+    assert found["flips"] == {"allow_to_deny": 0, "deny_to_allow": 0} and found["same"]["deny"] >= 1
+    assert found["same"]["allow"] == 1 and found["undecidable"] >= 1 and found["damaged"] == 0

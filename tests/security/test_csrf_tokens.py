@@ -11,6 +11,7 @@ import pytest
 from tests.support import configs
 from tests.support.browser import Browser
 from tests.support.site import Site
+from tests.support.waiting import eventually
 
 SiteFactory = Callable[..., Site]
 COOKIE = "__Host-yett-staff~csrf"
@@ -161,6 +162,9 @@ def test_a_form_has_the_token_that_the_service_was_told(site: SiteFactory, token
     own, other = (seen[TOLD] for seen in here.origin.requests[-2:])
     assert (own, other) == (ann.cookies[COOKIE], bob.cookies[COOKIE])
     here.origin.forget()
+    key = configs.write_secret(here.directory, "records.key", b"0123456789abcdef0123456789abcdef")
+    records = here.directory / "decisions.jsonl"
+    here.reload(decision_log={"file": str(records), "hash_key": {"file": key}})
     kind, parts = multipart(own)
     wrong = [
         f"amount=1&csrf_token={other}", f"csrf_token={own}&csrf_token={own}", f"csrf_token={own}&csrf_token={other}",
@@ -190,6 +194,9 @@ def test_a_form_has_the_token_that_the_service_was_told(site: SiteFactory, token
     assert form(ann, good, origin=here.base, sec_fetch_site="same-origin").status_code == 200
     text = here.gateway.log_text().decode()
     assert own not in text and other not in text
+    # What a page sent is in no record, so there is none of a refusal for it, or for a body that was waited for.
+    eventually(lambda: records.read_bytes().count(b"\n") >= 3, what="the records")
+    assert all('"decision":"allow"' in line for line in records.read_text().splitlines())
 
 
 def test_nobody_else_says_to_the_service_what_the_token_is(site: SiteFactory) -> None:

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         {
             shared.logins.forget();
             shared.logins.set_keys(100_000);
-            let guard = LoginGuard::build(&spec, "login", &shared)?;
+            let guard = LoginGuard::build(&spec, "login", None, &shared)?;
             measure(&guard, (kind, content_type), what, told)?;
         }
     }

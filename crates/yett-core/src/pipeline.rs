@@ -6,6 +6,7 @@
 mod authorize;
 mod binding;
 mod bots;
+mod challenge;
 mod connection;
 mod cors;
 mod events;
@@ -68,10 +69,12 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
                 (events::take(snapshot, exchange, now), Phase::Done)
             }
             // What the gateway answers itself around logins comes before the routes, which cannot take it.
-            Phase::Route => match login::endpoint(snapshot, state, exchange, now) {
-                Some(step) => (step, Phase::Done),
-                None => (route::route(snapshot, state.shed, exchange, now), Phase::Bots),
-            },
+            Phase::Route => {
+                match challenge::endpoint(snapshot, exchange, now).or_else(|| login::endpoint(snapshot, state, exchange, now)) {
+                    Some(step) => (step, Phase::Done),
+                    None => (route::route(snapshot, state.shed, exchange, now), Phase::Bots),
+                }
+            }
             // Before a credential is looked at, and after limits by address, so that trying out what passes is charged.
             Phase::Bots => (bots::judge(snapshot, exchange, now), Phase::Authenticate),
             Phase::Authenticate => (verify(snapshot, state, exchange, now), Phase::Confirm),
@@ -86,7 +89,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // On the validated value only.
             Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Guard),
             // Last, so that only what a service would try counts as an attempt.
-            Phase::Guard => (guard::guard(snapshot, exchange, now), Phase::Prepare),
+            Phase::Guard => (guard::guard(snapshot, state, exchange, now), Phase::Prepare),
             Phase::Prepare => {
                 // Before its fields are made those that are forwarded.
                 if let Some(records) = snapshot.records.as_ref().filter(|_| exchange.captured.is_none()) {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::body::FieldError;
 use crate::exchange::{Answer, Refusal};
+use crate::filters::login_guard::page::Written;
 use crate::reason::{Reason, Retry};
 use crate::snapshot::Challenge;
 
@@ -24,6 +25,8 @@ pub struct ProblemContext<'a> {
     pub scope: Option<&'a str>,
     /// Which parts of the request are wrong.
     pub errors: &'a [FieldError],
+    /// The page that does what is asked for, in place of the common one.
+    pub page: Option<&'a Written>,
     /// Where the document is that says what protects this host (RFC 9728 section 5.1).
     pub resource: Option<String>,
 }
@@ -80,6 +83,17 @@ pub fn render(refusal: &Refusal, context: &ProblemContext<'_>) -> Answer {
     let id = std::str::from_utf8(context.request_id).unwrap_or_default();
     if !id.is_empty() {
         headers.push(("x-request-id".into(), id.into()));
+    }
+    if let Some(page) = context.page.filter(|_| reason == Reason::LoginChallenge) {
+        let fields = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", &*page.policy),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "same-origin"),
+        ];
+        headers.extend(fields.map(|(name, value)| (name.into(), value.into())));
+        return Answer { status: reason.status(), headers, body: std::sync::Arc::clone(&page.body) };
     }
     let (content_type, body) = if prefers_html(context.accept) {
         // The page loads nothing and runs nothing, whatever a detail may hold.
@@ -205,6 +219,8 @@ fn extra(reason: Reason) -> Extra {
         | Reason::QuotaUnavailable
         | Reason::LoginUnreadable
         | Reason::LoginLimited
+        | Reason::LoginChallenge
+        | Reason::LoginProofInvalid
         | Reason::LoginBanned
         | Reason::ContentTypeUnsupported
         | Reason::ContentEncodingUnsupported
@@ -375,7 +391,8 @@ fn html(refusal: &Refusal, id: &str) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
+/// As text or the value of an attribute of HTML.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

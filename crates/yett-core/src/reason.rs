@@ -220,6 +220,8 @@ reasons! {
     // guard
     LoginUnreadable "login_unreadable" 400 Client No "the account cannot be read from the request";
     LoginLimited "login_limited" 429 Policy Later "too many attempts have failed; wait before the next one";
+    LoginChallenge "login_challenge" 403 Policy No "the browser has to do a short calculation before the next attempt";
+    LoginProofInvalid "login_proof_invalid" 403 Client No "the calculation does not count";
     LoginBanned "login_banned" 429 Policy Later "too many attempts from here have failed; nobody new is let in from here for a while";
     // forward
     ServiceTokenUnavailable "service_token_unavailable" 503 Provider Later "a token for the service cannot be had now";

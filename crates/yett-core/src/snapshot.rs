@@ -29,6 +29,7 @@ use crate::filters::geo_filter::GeoFilter;
 use crate::filters::identity_assertion::IdentityAssertion;
 use crate::filters::limit_shadow::ShadowLimits;
 use crate::filters::login_guard::LoginGuard;
+use crate::filters::login_guard::doors::Doors;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -116,6 +117,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Where the gateway itself answers around logins.
     pub logins: Places,
+    /// Where solutions of challenges at logins are taken.
+    pub doors: Doors,
     /// What protects the routes of each host.
     pub protected: ProtectedResources,
     /// Challenges to answer on plain listeners, where certificates are ordered.
@@ -329,6 +332,12 @@ pub struct ClientCertificates {
 }
 
 impl Snapshot {
+    /// Whether browsers keep cookies of the gateway, which no service may see or set.
+    #[must_use]
+    pub fn has_cookies(&self) -> bool {
+        !self.logins.is_empty() || !self.doors.is_empty()
+    }
+
     /// The route that an exchange took.
     #[must_use]
     pub fn route(&self, index: Option<RouteIndex>) -> Option<&Route> {

@@ -20,6 +20,7 @@ from yett.config.headers import HeaderEdits, owned
 from yett.config.jwt_check import check_jwt, issuers_of
 from yett.config.listener import Http2, Listener
 from yett.config.listener_check import check_passthrough, check_redirects, check_special
+from yett.config.login_challenge import check_challenges
 from yett.config.merge import Merger, Policy
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.client_assertion import ClientAssertion
@@ -83,6 +84,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     check_dpop(merger, written)
     check_events(merger, written)
     oidc_check.check_routes(merger, written)
+    check_challenges(merger, written)
     _priorities(merger)
     check_redirects(merger, policies)
     check_passthrough(merger, policies)

@@ -70,6 +70,9 @@ def merge_csrf(merger: Merger, policy: Policy, route: Route, group: Group, at: L
     elif csrf.token and None not in known and not any(isinstance(provider, Oidc) for provider in known):
         message = f"nobody has a session here whose token it could be{source}; accept an `oidc` provider, or remove `token`"
         merger.fault((*at, "csrf", "token") if own else at, "csrf_token_unused", message, True)
+    elif csrf.form is not None and (route.hidden or group.hidden):
+        message = f"waiting for a form before anything is decided would show a hidden route{source}; remove `form` or `hidden`"
+        merger.fault((*at, "csrf", "form") if own else at, "csrf_hidden", message, True)
     if csrf.form:
         _edited(merger, route, group, at)
 
@@ -80,5 +83,7 @@ def _edited(merger: Merger, route: Route, group: Group, at: Location) -> None:
     edits = route.request_headers or group.request_headers
     for place, name in edits.names() if edits else ():
         if fold(name) == fold("x-csrf-token"):
-            message = f"`csrf.form` tells the service the token in `{name}`, which is not edited; remove it here"
+            message = (
+                f"`csrf.form` tells the service the token in `{name}`, which is not edited; remove it here"
+            )
             merger.fault((*where, "request_headers", *place), "csrf_form", message, place[0] != "remove")

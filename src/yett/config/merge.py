@@ -531,7 +531,7 @@ class Merger:
         guard = route.login_guard
         if guard is None:
             return
-        policy.login_guard = guard.compiled()
+        policy.login_guard = guard.compiled((*at, "login_guard"))
         forwards = not (route.redirect or route.respond)
         message = guard.fault(policy.methods, forwards, policy.websocket is not None)
         if message:

@@ -56,7 +56,15 @@ fn verdict<'a>(snapshot: &Snapshot, exchange: &Exchange, refusal: Option<&'a Ref
 fn is_elsewhere(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::CsrfRefused | Reason::CsrfTokenInvalid | Reason::GeoFiltered | Reason::GeoUnknown | Reason::GeoUnavailable
+        Reason::CsrfRefused
+            | Reason::CsrfTokenInvalid
+            | Reason::GeoFiltered
+            | Reason::GeoUnknown
+            | Reason::GeoUnavailable
+            // A body that was waited for before anything was decided.
+            | Reason::BodyTooLarge
+            | Reason::BodyMalformed
+            | Reason::RequestTimeout
     )
 }
 

@@ -5,16 +5,22 @@
 //! that account, nor banned for what others behind it do. Names and passwords are kept as keyed hashes only ([`book`]).
 
 mod alike;
+pub mod altcha;
 pub mod answers;
 pub mod bans;
 pub mod book;
+pub mod challenge;
 pub mod credentials;
 pub mod desk;
+pub mod doors;
 mod fingerprint;
+pub mod page;
 mod pointer;
+pub mod proofs;
 pub mod score;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,8 +30,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use self::answers::Answers;
 use self::bans::{Ban, Bans};
 use self::book::{Book, Key, Known as Remembered};
+use self::challenge::Challenge;
 use self::credentials::{Credentials, Reader};
+use self::proofs::Proofs;
 use self::score::{BAN, Counted, LIMIT, SLOW, Score, Trend};
+use self::work::Work;
 use crate::exchange::{Exchange, Framing, Method, Need, Now, Refusal, ResponseHead, Step};
 use crate::filters::authorize::shadow::{Outcome, Record, Registry, Verdict};
 use crate::filters::keyed_hash::KeyedHash;
@@ -52,6 +61,8 @@ pub struct Logins {
     pub book: Book,
     /// Bans.
     pub bans: Bans,
+    /// Work that was done in place of waiting.
+    pub proofs: Proofs,
     known: Remembered,
     waiting: Arc<AtomicUsize>,
     watches: Mutex<BTreeMap<Box<str>, Weak<Watch>>>,
@@ -67,7 +78,8 @@ pub struct Watch {
 }
 
 /// What is counted of attempts.
-pub const ANSWERS: [&str; 7] = ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable"];
+pub const ANSWERS: [&str; 9] =
+    ["passed", "failed", "unanswered", "slowed", "limited", "banned", "unreadable", "challenged", "proved"];
 
 impl Logins {
     /// Room for as many keys as it says, and at most for so many, where logins are guarded; none otherwise.
@@ -87,6 +99,7 @@ impl Logins {
         self.book.forget();
         self.known.forget();
         self.bans.forget();
+        self.proofs.forget();
         for watch in self.watches() {
             *watch.trend.lock().unwrap_or_else(PoisonError::into_inner) = Trend::default();
         }
@@ -228,6 +241,7 @@ pub struct LoginGuard {
     slow_ms: u64,
     ban_ms: u64,
     except: Box<[ipnet::IpNet]>,
+    challenge: Option<Challenge>,
     shadow: Option<Arc<Record>>,
     hash: KeyedHash,
     scope: u64,
@@ -237,11 +251,11 @@ pub struct LoginGuard {
 }
 
 impl LoginGuard {
-    /// Compiles it.
+    /// Compiles it; `secret` is the one that its challenges are signed with, where instances share it.
     ///
     /// # Errors
     /// What of it cannot be.
-    pub fn build(spec: &ir::LoginGuard, route: &str, shared: &Arc<Shared>) -> Result<Self, String> {
+    pub fn build(spec: &ir::LoginGuard, route: &str, secret: Option<&[u8]>, shared: &Arc<Shared>) -> Result<Self, String> {
         let registry: &Registry = &shared.shadow;
         let ir::LoginThresholds { accounts, failures, guesses, per_account, per_fingerprint, per_password, per_asn } =
             spec.thresholds;
@@ -252,6 +266,7 @@ impl LoginGuard {
             return Err("a guarded login has a window, and slows attempts down by at most 30 seconds".to_owned());
         }
         let hash = KeyedHash::new(&shared.seed);
+        let challenge = spec.challenge.as_ref().map(|one| Challenge::build(one, route, secret.unwrap_or(&shared.seed)));
         // What is tried out counts apart from what is enforced.
         let scope = format!("{} {route}", if spec.shadow { "shadow" } else { "route" });
         Ok(Self {
@@ -263,6 +278,7 @@ impl LoginGuard {
             slow_ms: spec.slow_ms,
             ban_ms: spec.ban_ms,
             except: spec.except.clone().into(),
+            challenge: challenge.transpose()?,
             shadow: spec.shadow.then(|| registry.of(route, &format!("route {route}: login_guard"))),
             hash,
             scope: hash.parts(&[b"scope", scope.as_bytes()]),
@@ -388,7 +404,17 @@ impl LoginGuard {
         if attempt.score.own() >= BAN && self.ban_ms > 0 && !crowded && self.begin(&attempt, exchange.client, now_ms) {
             return self.refuse(exchange, attempt, "banned", self.banned(self.ban_ms), now_ms);
         }
-        if total >= LIMIT {
+        let work = self.work(exchange, &attempt.score, now);
+        if work == Work::Wanted {
+            return self.refuse(exchange, attempt, "challenged", Reason::LoginChallenge.into(), now_ms);
+        }
+        if work == Work::Done {
+            attempt.answer = "proved";
+            self.watch.count("proved");
+            exchange.attempt = Some(Box::new(attempt));
+            return Step::Continue;
+        }
+        if total >= LIMIT || work == Work::Impossible {
             let refusal = self.limited(&attempt, total);
             return self.refuse(exchange, attempt, "limited", refusal, now_ms);
         }

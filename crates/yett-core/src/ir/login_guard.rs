@@ -31,9 +31,32 @@ pub struct LoginGuard {
     /// Clients that are not guarded against.
     #[serde(default)]
     pub except: Vec<IpNet>,
+    /// What a browser has to calculate before a suspicious attempt; absent where nothing is asked for.
+    #[serde(default)]
+    pub challenge: Option<LoginChallenge>,
     /// Whether it is tried out: counted and reported, and nothing is refused.
     #[serde(default)]
     pub shadow: bool,
+}
+
+/// Work that is asked for in place of a wait or a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginChallenge {
+    /// From this score on.
+    pub at: u32,
+    /// The most tries that it takes at that score.
+    pub difficulty: u32,
+    /// How long a proof counts.
+    pub holds_ms: u64,
+    /// For so many attempts.
+    pub attempts: u32,
+    /// Whether whoever is no browser is refused from there on.
+    #[serde(default)]
+    pub refuse_others: bool,
+    /// Name of the secret that instances share.
+    #[serde(default)]
+    pub secret: Option<String>,
 }
 
 /// What is done on a guarded route.

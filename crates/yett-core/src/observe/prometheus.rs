@@ -263,6 +263,11 @@ fn logins(out: &mut String, shared: &Shared) {
     single(out, "yett_login_bans_total", "bans that have begun", "counter", logins.bans.begun.get());
     let help = "addresses that were not banned because there are too many bans; they are limited";
     single(out, "yett_login_bans_missing_total", help, "counter", logins.bans.without_room.get());
+    let proofs = &logins.proofs;
+    single(out, "yett_login_proofs", "proofs of work at guarded logins that are remembered", "gauge", count(proofs.held()));
+    single(out, "yett_login_proofs_total", "challenges at guarded logins that were solved", "counter", proofs.solved.get());
+    let help = "challenges that were solved and did not count because too many proofs are remembered";
+    single(out, "yett_login_proofs_missing_total", help, "counter", proofs.without_room.get());
     single(out, "yett_login_waiting", "attempts to log in that are slowed down now", "gauge", count(logins.waiting()));
 }
 

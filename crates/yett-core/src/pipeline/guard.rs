@@ -1,7 +1,9 @@
 //! Guard: an attempt to log in is judged by what came of those before it, and what comes of it is noted.
 
 use crate::exchange::{Exchange, Now, Step};
+use crate::filters::login_guard::LoginGuard;
 use crate::filters::login_guard::Told;
+use crate::pipeline::PipelineState;
 use crate::reason::Reason;
 use crate::snapshot::{Route, Snapshot};
 
@@ -14,11 +16,27 @@ pub(super) fn screen(route: &Route, exchange: &Exchange, now: Now) -> Step {
 }
 
 /// Whether the service is asked.
-pub(super) fn guard(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> Step {
+pub(super) fn guard(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, now: Now) -> Step {
     let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
-    match &route.login_guard {
-        Some(guard) => guard.judge(exchange, now),
-        None => Step::Continue,
+    let Some(guard) = &route.login_guard else { return Step::Continue };
+    match guard.judge(exchange, now) {
+        Step::Refuse(refusal) if refusal.reason == Reason::LoginChallenge => {
+            let score = exchange.attempt.as_ref().map_or(0, |attempt| attempt.score.total());
+            page(guard, state, exchange, score, now)
+        }
+        Step::Continue => match guard.approach(exchange, now) {
+            Some(score) => page(guard, state, exchange, score, now),
+            None => Step::Continue,
+        },
+        other => other,
+    }
+}
+
+/// What a browser has to calculate first.
+fn page(guard: &LoginGuard, state: &mut PipelineState, exchange: &mut Exchange, score: u32, now: Now) -> Step {
+    match state.random.bytes() {
+        Some(random) => guard.page(exchange, score, &random, now).map_or(Step::Continue, Step::Refuse),
+        None => Step::Refuse(Reason::Internal.into()),
     }
 }
 

@@ -138,7 +138,7 @@ fn fields(
         }
         _ => true,
     });
-    if !snapshot.logins.is_empty() {
+    if snapshot.has_cookies() {
         cookie::strip(headers);
     }
     if let Some(validation) = &route.request_validation {

@@ -26,7 +26,7 @@ pub(super) fn respond(snapshot: &Snapshot, exchange: &Exchange, response: &mut R
         !hygiene::is_hop_by_hop(known)
             && !matches!(known, Known::Server | Known::XPoweredBy | Known::XRequestId | Known::YettIdentity)
     });
-    if !snapshot.logins.is_empty() {
+    if snapshot.has_cookies() {
         cookie::strip_set(headers);
     }
     if let Some(validation) = &route.response_validation {
@@ -76,6 +76,7 @@ enum Told {
 /// `route` is the one that the answer may show.
 fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route>, refusal: &Refusal, told: Told) -> Answer {
     let left = exchange.filter(|_| told == Told::All);
+    let page = left.and_then(|e| e.sessions.as_ref()?.page.as_ref()).filter(|_| refusal.reason == Reason::LoginChallenge);
     let context = ProblemContext {
         accept: exchange.and_then(|e| e.request.headers.get(Known::Accept)),
         request_id: exchange.map(|e| e.request_id.as_slice()).unwrap_or_default(),
@@ -84,6 +85,7 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
         dpop_algorithms: snapshot.dpop.algorithm_names(),
         scope: route.and_then(|r| r.scope.as_deref()),
         errors: exchange.filter(|_| route.is_some()).map(|e| e.errors.as_slice()).unwrap_or_default(),
+        page,
         resource: exchange.filter(|e| matches!(refusal.reason.status(), 401 | 403) && snapshot.protected.has(e)).map(place),
     };
     let mut answer = problem::render(refusal, &context);
@@ -102,6 +104,11 @@ fn answer(snapshot: &Snapshot, exchange: Option<&Exchange>, route: Option<&Route
     };
     if let Some(security) = security {
         security.finish(&mut answer, exchange.is_some_and(|e| e.https));
+    }
+    // A policy for the service's pages would keep the script of this one from running; its own allows nothing else.
+    if let Some(page) = page {
+        answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-security-policy"));
+        answer.headers.push(("content-security-policy".into(), (*page.policy).into()));
     }
     readable(&mut answer, snapshot, exchange, route);
     if exchange.is_some_and(grpc::is_grpc) {

@@ -26,6 +26,7 @@ use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
 use crate::filters::login_guard::LoginGuard;
+use crate::filters::login_guard::doors::Doors;
 use crate::filters::mirror::Mirror;
 use crate::filters::quota::Quotas;
 use crate::filters::rate_limit::{RateLimits, RouteRepeats};
@@ -83,8 +84,11 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let lists = address_lists(&ir, shared);
     let listeners = listeners(&ir, &lists, shared, &mut errors);
     let security = security_headers(ir.security_headers.as_ref(), || "/security_headers".to_owned(), &mut errors);
-    let routes =
-        if providers.len() == ir.providers.len() { routes(&ir, &providers, &lists, shared, &mut errors) } else { Vec::new() };
+    let routes = if providers.len() == ir.providers.len() {
+        routes(&ir, &providers, &lists, (secrets, shared), &mut errors)
+    } else {
+        Vec::new()
+    };
     let revision = revision(bytes);
     let assertions = identity::build(&ir, secrets, &revision).map_err(|found| errors.0.extend(found)).unwrap_or_default();
     let router = Router::build(&ir.routes).map_err(|found| errors.0.extend(found)).unwrap_or_default();
@@ -92,6 +96,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
     let dpop = errors.take(|| "/dpop".to_owned(), Dpop::build(&ir.dpop, secret, &shared.seed));
     let events = events(&ir, &providers, secrets, &mut errors);
     let logins = logins(&ir, &providers, &mut errors);
+    let doors = errors.take(|| "/routes".to_owned(), Doors::build(&ir.routes)).unwrap_or_default();
     let records = ir.decision_log.as_ref().map(|spec| {
         let built = Records::build(spec, bytes, &ir, &routes, secrets);
         errors.take(|| "/decision_log/key".to_owned(), built)
@@ -131,6 +136,7 @@ pub(super) fn build(bytes: &[u8], secrets: &Secrets, shared: &Arc<Shared>) -> Re
         events,
         remembered_since: shared.stores.remembered_since(),
         logins,
+        doors,
     })
 }
 
@@ -525,16 +531,29 @@ fn security_headers(
     errors.take(pointer, spec.map(SecurityHeaders::build).transpose())
 }
 
-fn routes(ir: &Ir, providers: &[Provider], lists: &Lists, shared: &Arc<Shared>, errors: &mut Errors) -> Vec<Route> {
+fn routes(
+    ir: &Ir,
+    providers: &[Provider],
+    lists: &Lists,
+    (secrets, shared): (&Secrets, &Arc<Shared>),
+    errors: &mut Errors,
+) -> Vec<Route> {
     let index = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let services: HashMap<&str, u32> = ir.services.iter().enumerate().map(|(i, s)| (s.name.as_str(), index(i))).collect();
     let by_name: HashMap<&str, u32> = providers.iter().enumerate().map(|(i, p)| (&**p.name(), index(i))).collect();
-    let context = Context { ir, providers, by_name, services, lists, shared };
+    let context = Context { ir, providers, by_name, services, lists, secrets, shared };
     let mut out = Vec::with_capacity(ir.routes.len());
     for (index, spec) in ir.routes.iter().enumerate() {
         out.extend(context.route(spec, index, errors));
     }
     out
+}
+
+/// Where people log in, with the secret of its challenges.
+fn login_guard(spec: &ir::LoginGuard, route: &str, secrets: &Secrets, shared: &Arc<Shared>) -> Result<LoginGuard, String> {
+    let name = spec.challenge.as_ref().and_then(|challenge| challenge.secret.as_ref());
+    let secret = name.map(|name| secrets.get(name).ok_or_else(|| format!("the secret `{name}` is missing"))).transpose()?;
+    LoginGuard::build(spec, route, secret.map(|secret| secret.as_slice()), shared)
 }
 
 /// Pages of other origins, on a route that a preflight can find.
@@ -576,6 +595,7 @@ struct Context<'a> {
     by_name: HashMap<&'a str, u32>,
     services: HashMap<&'a str, u32>,
     lists: &'a Lists,
+    secrets: &'a Secrets,
     shared: &'a Arc<Shared>,
 }
 
@@ -638,7 +658,7 @@ impl Context<'_> {
                 None
             }
         };
-        let login_guard = spec.login_guard.as_ref().map(|one| LoginGuard::build(one, &spec.name, shared)).transpose();
+        let login_guard = spec.login_guard.as_ref().map(|one| login_guard(one, &spec.name, self.secrets, shared)).transpose();
         let login_guard = errors.take(|| at("login_guard"), login_guard);
         if spec.login_guard.is_some() && (spec.websocket.is_some() || !matches!(&spec.action, ir::Action::Forward(_))) {
             let message = "a guarded login needs a service that says whether it succeeded".to_owned();
@@ -725,6 +745,10 @@ impl Context<'_> {
         if access_public && geo_filters.iter().any(GeoFilter::waits) {
             let message = "a public route knows no callers whom `geo_filter` could except".to_owned();
             errors.0.push(LoadError { pointer: at("geo_filters"), message });
+        }
+        if spec.hidden && spec.csrf.as_ref().is_some_and(|csrf| csrf.form.is_some()) {
+            let message = "waiting for a form before anything is decided would show a hidden route".to_owned();
+            errors.0.push(LoadError { pointer: at("csrf"), message });
         }
         if spec.hidden && spec.matches.path.starts_with(PREFIX) {
             let message = format!("a hidden route cannot stand at `{PREFIX}`, where the gateway says what protects a host");

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from yett.config import units
-from yett.config.base import Model, refuse
+from yett.config.base import Location, Model, refuse
 from yett.config.headers import FieldName, FieldValue
 from yett.config.health import Status
+from yett.config.login_challenge import LoginChallenge
+from yett.config.login_challenge import text as work
 from yett.config.shadow import Tried
 from yett.config.types import Networks, Text
 
@@ -201,6 +203,8 @@ class LoginGuard(Tried):
     """How long a suspicious attempt waits before the service is asked; `0s`: none does."""
     ban: units.AnyDuration = "15m"
     """How long nobody new gets in from an address that goes on; `0s`: it is only refused."""
+    challenge: LoginChallenge | None = None
+    """What a browser has to calculate before a suspicious attempt; nothing where it is absent."""
     exceptions: Networks = ()
     """Networks that are not guarded against, such as those of your own tests."""
 
@@ -213,8 +217,8 @@ class LoginGuard(Tried):
             )
         return self
 
-    def compiled(self) -> dict[str, Any]:
-        """Its part of the intermediate representation."""
+    def compiled(self, at: Location) -> dict[str, Any]:
+        """Its part of the intermediate representation; `at` is its place, by which its secret is known."""
         return {
             "kind": self.kind, "account": self.account.compiled(),
             **({"password": self.password.compiled()} if self.password else {}),
@@ -222,6 +226,7 @@ class LoginGuard(Tried):
             **({"passed": self.passed.compiled()} if self.passed else {}),
             "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(exclude_none=True),
             "slow_ms": units.milliseconds(self.slow), "ban_ms": units.milliseconds(self.ban),
+            **({"challenge": self.challenge.compiled((*at, "challenge"))} if self.challenge else {}),
             **({"except": sorted(self.exceptions)} if self.exceptions else {}),
             **({} if self.enforced else {"shadow": True}),
         }  # fmt: skip
@@ -242,10 +247,11 @@ def text(guard: dict[str, Any]) -> str:
     slow, ban = guard["slow_ms"] / 1000, guard["ban_ms"] / 1000
     answers = [f"waits {slow:g} s"] if slow else []
     answers += ["refused", f"banned for {ban:g} s"] if ban else ["refused"]
+    asked = f"; {work(guard['challenge'])}" if guard.get("challenge") else ""
     tried = "; in shadow" if guard.get("shadow") else ""
     return (
         f"{guard['kind']}, account in {place}; {limits['accounts']} accounts, {limits['failures']} failures or {limits['guesses']} "
-        f"guesses of an address in {guard['window_ms'] / 1000:g} s: {', '.join(answers)}{_said_by(guard)}{tried}"
+        f"guesses of an address in {guard['window_ms'] / 1000:g} s: {', '.join(answers)}{_said_by(guard)}{asked}{tried}"
     )
 
 

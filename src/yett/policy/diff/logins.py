@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from yett.config.filters.login_guard import text
+from yett.config.login_challenge import text as work
 from yett.policy.diff.change import Change, at, bound, flag, narrows, rest, subset, widens
 
 Document = dict[str, Any]
 KNOWN = (
     "kind", "account", "password", "failed", "passed", "window_ms", "thresholds", "slow_ms", "ban_ms", "except", "shadow",
+    "challenge",
 )  # fmt: skip
+CHALLENGE = ("at", "difficulty", "holds_ms", "attempts", "refuse_others", "secret")
 THRESHOLDS = ("accounts", "failures", "guesses", "per_account", "per_fingerprint", "per_password", "per_asn")
 PER_ASN = 100
 
@@ -55,11 +58,45 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
     yield from subset(
         "exceptions", "networks that are not guarded against", old.get("except", ()), new.get("except", ())
     )
+    yield from at("challenge", _challenge(old.get("challenge"), new.get("challenge")))
     yield from flag(
         "shadow", "logins are guarded, no longer in shadow", "logins are guarded in shadow only",
         not old.get("shadow"), not new.get("shadow"),
     )  # fmt: skip
     yield from rest("", "how logins are guarded", old, new, KNOWN)
+
+
+def _challenge(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """Work stands in for a wait, and for a refusal: neither to ask for it nor not to is narrower in every case."""
+    if old is None or new is None:
+        if new is not None:
+            yield widens(
+                "", f"browsers that calculate get in where they were refused: {work(new)}", None, new
+            )
+        elif old is not None:
+            yield widens("", f"browsers do not calculate any more before they try: {work(old)}", old, None)
+        return
+    if old["at"] != new["at"]:
+        what = "browsers calculate" if new["at"] < old["at"] else "browsers try without calculating"
+        yield widens("at", f"from a score of {min(old['at'], new['at'])} on {what} in place of what they did", old["at"], new["at"])  # fmt: skip
+    if old["difficulty"] != new["difficulty"]:
+        make = narrows if new["difficulty"] > old["difficulty"] else widens
+        amount = f"{old['difficulty']} before, {new['difficulty']} now"
+        yield make("difficulty", f"keys that browsers derive: {amount}", old["difficulty"], new["difficulty"])
+    if old["holds_ms"] != new["holds_ms"]:
+        make = narrows if new["holds_ms"] < old["holds_ms"] else widens
+        spans = f"{_span(old['holds_ms'])} before, {_span(new['holds_ms'])} now"
+        yield make("holds", f"how long a proof counts: {spans}", old["holds_ms"], new["holds_ms"])
+    yield from bound("attempts", "attempts that a proof is good for", old["attempts"], new["attempts"])
+    yield from flag(
+        "others", "suspicious attempts that are no browser's are refused", "suspicious attempts that are no browser's wait only",
+        old["refuse_others"], new["refuse_others"],
+    )  # fmt: skip
+    before, after = old.get("secret"), new.get("secret")
+    if before != after:
+        make = narrows if after is None else widens
+        yield make("secret", "whose proofs count beside those of this instance is different", before, after)
+    yield from rest("", "what browsers calculate", old, new, CHALLENGE)
 
 
 def _failed(old: Document | None, new: Document | None) -> Iterator[Change]:

@@ -121,6 +121,8 @@ def _reasons(document: dict[str, Any]) -> Iterator[str]:
         yield "provider_not_accepted"
     if any("login_guard" in route for route in document["routes"]):
         yield "login_limited"
+    if any((route.get("login_guard") or {}).get("challenge") for route in document["routes"]):
+        yield "login_challenge"
     for key, reason in (
         ("client_certificate", "client_certificate_required"),
         ("sender_constrained", "not_bound"),

@@ -79,6 +79,12 @@ impl Bans {
         Some(ban.until_ms)
     }
 
+    /// Whether an address is banned now; nothing is counted.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr, now_ms: u64) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.lock().get(&network(address)).is_some_and(|ban| ban.until_ms > now_ms)
+    }
+
     /// Begins one; false where there is no room.
     pub fn begin(&self, ban: Ban) -> bool {
         let mut all = self.lock();

@@ -111,10 +111,14 @@ struct Shard {
 }
 
 impl Shard {
-    fn place(&mut self, key: u64, now_ms: u64) -> Option<&mut Entry> {
+    fn group(&mut self, key: u64) -> Option<&mut [Entry; WAYS]> {
         let count = self.groups.len() as u64;
         let at = usize::try_from(((key >> 32) * count) >> 32).ok()?;
-        let group = self.groups.get_mut(at)?;
+        self.groups.get_mut(at)
+    }
+
+    fn place(&mut self, key: u64, now_ms: u64) -> Option<&mut Entry> {
+        let group = self.group(key)?;
         if let Some(found) = group.iter().position(|entry| entry.key == key) {
             return group.get_mut(found);
         }
@@ -194,6 +198,17 @@ impl Book {
         let entry = others.entry(key.others).or_default();
         entry.fade(window_ms, now_ms);
         work(entry, true)
+    }
+
+    /// Accounts, attempts that failed and successes of a key, faded to this moment; nobody gives way to it.
+    #[must_use]
+    pub fn look(&self, own: u64, now_ms: u64) -> [f32; 3] {
+        let own = mix(own).max(1);
+        let Some(shard) = self.shard(own) else { return [0.0; 3] };
+        let mut shard = lock(shard);
+        let Some(entry) = shard.group(own).and_then(|group| group.iter().find(|entry| entry.key == own)) else { return [0.0; 3] };
+        let left = left(now_ms.saturating_sub(entry.at_ms), entry.window_ms);
+        [entry.accounts, entry.failed, entry.good].map(|count| count * left)
     }
 
     /// Forgets a key.

@@ -139,6 +139,12 @@ impl Score {
         PARTS.iter().zip(self.parts).find(|(one, _)| **one == part).map_or(0, |(_, points)| points)
     }
 
+    /// Whether work may stand in for a refusal: never for a ban, nor for guesses at one account or with one password.
+    #[must_use]
+    pub fn is_provable(&self) -> bool {
+        self.own() < BAN && self.part(Part::Guesses) < LIMIT && self.part(Part::Password) < LIMIT
+    }
+
     /// What the address itself did, whoever else does what.
     #[must_use]
     pub fn own(&self) -> u32 {

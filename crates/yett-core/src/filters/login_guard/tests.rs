@@ -45,7 +45,7 @@ fn world(change: impl FnOnce(&mut ir::LoginGuard)) -> World {
     shared.logins.set_keys(20_000);
     let mut spec = spec();
     change(&mut spec);
-    let guard = LoginGuard::build(&spec, "login", &shared).unwrap();
+    let guard = LoginGuard::build(&spec, "login", None, &shared).unwrap();
     World { shared, guard, now_ms: 1_000_000, _runtime: runtime }
 }
 
@@ -452,7 +452,7 @@ fn nonsense_does_not_load() {
     let bad = |change: fn(&mut ir::LoginGuard)| {
         let mut spec = spec();
         change(&mut spec);
-        LoginGuard::build(&spec, "login", &world.shared).is_err()
+        LoginGuard::build(&spec, "login", None, &world.shared).is_err()
     };
     assert!(!bad(|_| ()));
     assert!(bad(|spec| spec.thresholds.guesses = 0) && bad(|spec| spec.window_ms = 0) && bad(|spec| spec.slow_ms = 30_001));

@@ -46,7 +46,7 @@ impl Action {
 
 /// Hosts of one listener.
 #[derive(Debug, Default)]
-struct Hosts {
+pub(crate) struct Hosts {
     any: bool,
     exact: HashSet<Box<str>>,
     /// Of `*.example.com`, without the star: `.example.com`.
@@ -54,7 +54,8 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn add(&mut self, hosts: Option<&[String]>) {
+    /// Those of another route; all where it names none.
+    pub(crate) fn add(&mut self, hosts: Option<&[String]>) {
         let Some(hosts) = hosts else {
             self.any = true;
             return;
@@ -69,7 +70,8 @@ impl Hosts {
         }
     }
 
-    fn has(&self, host: &str) -> bool {
+    /// Whether a host is among them.
+    pub(crate) fn has(&self, host: &str) -> bool {
         self.any || self.exact.contains(host) || self.below.iter().any(|below| host.ends_with(&**below))
     }
 }

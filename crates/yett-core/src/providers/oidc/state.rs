@@ -4,6 +4,7 @@ use super::cookie::Fields;
 use super::grants::{Grant, Outcome};
 use super::session::Session;
 use super::stored::{Handle, Stored};
+use crate::filters::login_guard::page::Written;
 use crate::store::Key;
 
 /// Empty for most requests.
@@ -11,6 +12,8 @@ use crate::store::Key;
 pub struct Sessions {
     /// `Set-Cookie` of the answer, whatever it is.
     pub cookies: Fields,
+    /// What a browser calculates before it may log in at a service.
+    pub page: Option<Written>,
     /// A session that the browser has to be given anew, and the index of its provider.
     pub renewed: Option<(u32, Box<Session>)>,
     /// What a token endpoint answered: the provider's index, to what.

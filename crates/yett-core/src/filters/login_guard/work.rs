@@ -1,0 +1,110 @@
+//! When a suspicious attempt is asked for work, and what becomes of it then.
+
+use super::altcha::Payload;
+use super::book::Key;
+use super::challenge::{Challenge, RANDOM, is_person};
+use super::score::{BAN, Counted, Score};
+use super::{LoginGuard, lasting, only_asks};
+use crate::exchange::{Exchange, Method, Now, Refusal};
+use crate::reason::Reason;
+
+/// What a score means for an attempt on a route with a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// None is asked for, or none would help.
+    None,
+    /// It was done: the attempt neither waits nor is refused.
+    Done,
+    /// A browser has to do it first.
+    Wanted,
+    /// It would have to be done, and whoever asks is no browser.
+    Impossible,
+}
+
+impl LoginGuard {
+    /// Whether an attempt with this score has to have done work.
+    pub(super) fn work(&self, exchange: &Exchange, score: &Score, now: Now) -> Work {
+        let Some(challenge) = self.challenge.as_ref().filter(|one| one.is_due(score.total()) && score.is_provable()) else {
+            return Work::None;
+        };
+        // What is tried out makes no pages, so there is nothing to be proved.
+        if self.shadow.is_none() && challenge.is_met(exchange, true, &self.logins.proofs, now) {
+            return Work::Done;
+        }
+        // Without HTTPS a browser neither calculates nor keeps the cookie.
+        match exchange.https && is_person(exchange) {
+            true => Work::Wanted,
+            false if challenge.refuses_others => Work::Impossible,
+            false => Work::None,
+        }
+    }
+
+    /// The score for which a browser that asks for the page has to do work before somebody types a password there: by what its
+    /// address did, and by how often the route fails; not from an address from which somebody has got in.
+    #[must_use]
+    pub fn approach(&self, exchange: &Exchange, now: Now) -> Option<u32> {
+        let challenge = self.challenge.as_ref().filter(|_| self.shadow.is_none() && exchange.https)?;
+        if exchange.request.method != Method::Get
+            || !is_person(exchange)
+            || self.excepts(exchange.client)
+            || self.is_attempt(exchange)
+        {
+            return None;
+        }
+        let now_ms = now.monotonic_ns / 1_000_000;
+        if self.logins.known.has(self.place(exchange.client), now_ms) || self.logins.bans.holds(exchange.client, now_ms) {
+            return None;
+        }
+        let Key { own, .. } = self.key(b"address", self.hash.address(exchange.client));
+        let counted = Counted {
+            address: self.logins.book.look(own, now_ms),
+            route: self.trend().excess(self.window_ms, now_ms),
+            ..Counted::default()
+        };
+        let score = Score::of(&counted, &self.thresholds, false);
+        let due = challenge.is_due(score.total()) && score.own() < BAN;
+        (due && !challenge.is_met(exchange, false, &self.logins.proofs, now)).then(|| score.total())
+    }
+
+    /// The refusal that comes with the page for such a score, which is left for the answer. Where too many were made in this second,
+    /// an attempt is refused for the moment, and whoever only asks for the page gets it: nothing is tried by that.
+    #[must_use]
+    pub fn page(&self, exchange: &mut Exchange, score: u32, random: &[u8; RANDOM], now: Now) -> Option<Refusal> {
+        let challenge = self.challenge.as_ref()?;
+        let later = lasting(self.fades_s(challenge, score));
+        let page = challenge.page(exchange, score, &later, &self.logins.proofs, random, now);
+        if page.is_some() {
+            if only_asks(exchange) {
+                self.watch.count("challenged");
+            }
+            exchange.sessions_mut().page = page;
+            return Some(Reason::LoginChallenge.into());
+        }
+        if only_asks(exchange) {
+            return None;
+        }
+        if let Some(attempt) = &mut exchange.attempt {
+            attempt.answer = "limited";
+        }
+        let detail = "too many are being checked at this moment; try again in a second";
+        Some(Refusal { retry_after_s: Some(1), detail: Some(detail.into()), ..Reason::LoginLimited.into() })
+    }
+
+    /// Seconds until a score has faded so far that no work is asked for, if nothing more is tried.
+    fn fades_s(&self, challenge: &Challenge, score: u32) -> u64 {
+        let below = challenge.at().saturating_sub(1).max(1);
+        let over = (score.max(below) as f32 / below as f32).ln();
+        (over * self.window_ms as f32 / 1_000.0).ceil().max(1.0) as u64
+    }
+
+    /// Takes a solution, if the challenge was made by this guard for who sends it: the cookie that proves it.
+    #[must_use]
+    pub fn prove(&self, payload: &Payload, exchange: &Exchange, now: Now) -> Option<Result<Box<str>, Refusal>> {
+        let challenge = self.challenge.as_ref().filter(|_| self.shadow.is_none())?;
+        challenge.is_for(payload, exchange).then(|| challenge.prove(payload, exchange, &self.logins.proofs, now))
+    }
+}
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;
