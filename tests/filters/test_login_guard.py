@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -408,3 +410,33 @@ def test_a_value_of_the_answer_over_http2(gateway: Gateways, protocol: str) -> N
         assert outcomes == ["passed", "failed"]
     finally:
         asked.close()
+
+
+# Letters that have no decomposition, and that collations take for plain ones.
+STROKES = dict(zip("ßæðøđħıłœŧ", "sadodhilot", strict=True))
+
+
+def plain(letter: str) -> str:
+    """Its letter from a to z by Unicode's compatibility decomposition, without marks; `*` where that is not one."""
+    lower = letter.lower() if len(letter.lower()) == 1 else letter
+    apart = unicodedata.normalize("NFKD", STROKES.get(lower, letter))
+    found = "".join(one for one in apart if not unicodedata.combining(one)).lower()
+    return found if re.fullmatch("[a-z]", found) else "*"
+
+
+@pytest.mark.parametrize(("table", "first", "last"), [("LATIN", 0xC0, 0x24F), ("LATIN_MORE", 0x1E00, 0x1EFF)])
+def test_the_plain_letters_are_those_of_unicode(table: str, first: int, last: int) -> None:
+    source = Path(__file__).parents[2] / "crates/yett-core/src/filters/login_guard/alike.rs"
+    rows = re.search(rf"const {table}: &str = concat!\((.*?)\);", source.read_text(), re.DOTALL)
+    assert rows is not None
+    found = "".join(re.findall(r'"([^"]*)"', rows[1]))
+    assert found == "".join(plain(chr(point)) for point in range(first, last + 1))
+
+
+def test_no_letter_with_an_accent_stands_outside_of_the_tables() -> None:
+    """What else decomposes to plain letters is wide, or a sign of Kelvin or Angstrom; all other characters make a name one of the odd ones."""
+    for point in range(0x80, 0x110000):
+        letter = chr(point)
+        marks = unicodedata.normalize("NFD", letter)
+        if len(marks) > 1 and marks[0].isascii() and marks[0].isalpha():
+            assert 0xC0 <= point <= 0x24F or 0x1E00 <= point <= 0x1EFF or letter == "\u212b", f"{point:x}"
