@@ -170,6 +170,7 @@ def test_a_form_has_the_token_that_the_service_was_told(site: SiteFactory, token
         f"amount=1&csrf_token={other}", f"csrf_token={own}&csrf_token={own}", f"csrf_token={own}&csrf_token={other}",
         f"csrf_token={own}&CSRF_TOKEN=x", f"csrf_token={own}&csrf%5Btoken%5D=x", f"csrf_token={own}A", "csrf_token=", "a=%zz",
         f"token={own}", f"csrf_token[]={own}", f"csrf_token={own}&csrf_token[0]=x", f"csrf_token={own}&csrf_token%00=x",
+        f"a=1;csrf_token={other}&csrf_token={own}",
     ]  # fmt: skip
     for body in wrong:
         assert reason(form(ann, body.encode())) == INVALID, body

@@ -57,7 +57,8 @@ fn spell(text: impl Iterator<Item = char>, out: &mut String) {
     let mut last = None;
     for c in text {
         let again = c.is_ascii_alphabetic() && last == Some(c);
-        if !again && !(c == 'e' && matches!(last, Some('a' | 'o' | 'u'))) {
+        let umlaut = c == 'e' && matches!(last, Some('a' | 'o' | 'u'));
+        if !(again || umlaut) {
             out.push(c);
             last = Some(c);
         }

@@ -162,7 +162,7 @@ pub fn is_form(exchange: &Exchange) -> bool {
 #[must_use]
 pub fn form_field(exchange: &Exchange, form: &Form, name: &str) -> Option<String> {
     let read = fields(form, &kind(exchange)?, exchange.held()?)?;
-    if has_parameter(exchange.query(), name) || has_double(&read, name) {
+    if has_parameter(exchange.query(), name) || has_double(&read, name) || is_behind_semicolon(exchange, name) {
         return None;
     }
     read.get(name).and_then(Value::as_str).map(str::to_owned)
@@ -180,7 +180,7 @@ fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>)
         }
         // Some frameworks mix the fields of a form with the parameters of the query.
         (LoginPart::Form(name), Some(Read::Form(form))) if !has_parameter(exchange.query(), name) => {
-            if has_double(form, name) {
+            if has_double(form, name) || is_behind_semicolon(exchange, name) {
                 return None;
             }
             form.get(name).and_then(Value::as_str).map(Into::into)
@@ -212,6 +212,17 @@ fn has_parameter(query: &[u8], name: &str) -> bool {
         let key = pair.split(|byte| *byte == b'=').next().and_then(decode_query);
         key.is_some_and(|key| key == name || is_taken_for(&key, &wanted))
     })
+}
+
+/// Whether who splits a form at `;`, too, finds a field of that name there. Browsers write `;` as `%3B`.
+fn is_behind_semicolon(exchange: &Exchange, name: &str) -> bool {
+    let data = exchange.held().unwrap_or_default();
+    memchr::memchr(b';', data).is_some()
+        && kind(exchange).is_some_and(|kind| kind.essence == "application/x-www-form-urlencoded")
+        && data
+            .split(|byte| *byte == b'&')
+            .filter_map(|pair| pair.splitn(2, |b| *b == b';').nth(1))
+            .any(|rest| has_parameter(rest, name))
 }
 
 /// Other case, blanks, dots, brackets, and for PHP and the like also what is in brackets after the name (`user[0]`) or after a NUL.

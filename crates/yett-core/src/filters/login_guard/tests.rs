@@ -559,6 +559,9 @@ fn a_name_that_some_programs_take_for_the_account_is_refused() {
         "user=me&password=x&user%5B%5D=victim",
         "user=me&password=x&user%5B0%5D=victim",
         "user=me&password=x&user%00x=victim",
+        "a=1;user=victim&user=me&password=x",
+        "user=me;user=victim&password=x",
+        "user=me&password=x;b=1;Password=y",
         "user=me&password=x&password[a][b]=y",
         "user=me&password=x&Pass_word=y",
         "user=me",
@@ -569,6 +572,8 @@ fn a_name_that_some_programs_take_for_the_account_is_refused() {
     }
     let mut one = exchange("192.0.2.1", "bot", "user=me&password=x&users=5&username=z");
     assert_eq!(world.begin(&mut one), Became::Asked, "other names are no concern");
+    let mut one = exchange("192.0.2.1", "bot", "user=me&password=x;y%3Buser=z;next=1");
+    assert_eq!(world.begin(&mut one), Became::Asked, "nor is what is written as a part of a value");
     for query in ["user=v", "USER=v", "user[]=v", "user%5B0%5D=v", "a=1;User=v", "user%00=v", "pass.word", "next=/&Password=v"] {
         let mut one = exchange("192.0.2.1", "bot", "user=me&password=x");
         one.request.target = format!("/login?{query}").into_bytes();
