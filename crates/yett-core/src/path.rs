@@ -55,7 +55,7 @@ impl CanonicalPath {
     /// # Errors
     /// [`NotCanonical`] for a path that does not start with `/`, is not ASCII, has an invalid escape, decodes to
     /// something other than UTF-8, holds `\`, a control character, a dot segment in any encoding, or `%25` before
-    /// two hex digits that decode to a byte that is refused.
+    /// two hex digits that decode to a byte that is refused, however these digits are written.
     pub fn parse_into(&mut self, raw: &[u8]) -> Result<PathUse, NotCanonical> {
         self.clear();
         let Some((b'/', rest)) = raw.split_first() else { return Err(NotCanonical) };
@@ -81,14 +81,14 @@ impl CanonicalPath {
 
     fn decode(&mut self, rest: &[u8], out: &mut Vec<u8>, used: &mut PathUse) -> Result<(), NotCanonical> {
         let mut bytes = rest.iter().copied();
-        let mut start = out.len();
+        let (mut start, mut percent) = (out.len(), false);
         while let Some(byte) = bytes.next() {
             match byte {
                 b'/' => {
                     if out.len() == start {
                         used.empty_segment = true;
                     }
-                    self.end_segment(out, start)?;
+                    self.end_segment(out, start, percent)?;
                     start = out.len();
                 }
                 b'%' => {
@@ -98,15 +98,7 @@ impl CanonicalPath {
                         b if is_control(b) => return Err(NotCanonical),
                         b'/' => used.encoded_slash = true,
                         b';' => used.semicolon = true,
-                        b'%' => {
-                            // A second decoder must not find what the first one refused.
-                            let mut ahead = bytes.clone();
-                            if let Some(twice) = escape(ahead.next(), ahead.next())
-                                && (is_control(twice) || matches!(twice, b'\\' | b'/' | b'.' | b'%'))
-                            {
-                                return Err(NotCanonical);
-                            }
-                        }
+                        b'%' => percent = true,
                         _ => {}
                     }
                     out.push(decoded);
@@ -120,11 +112,22 @@ impl CanonicalPath {
                 _ => return Err(NotCanonical),
             }
         }
-        self.end_segment(out, start)
+        self.end_segment(out, start, percent)
     }
 
-    fn end_segment(&mut self, out: &[u8], start: usize) -> Result<(), NotCanonical> {
+    /// `percent`: there is an encoded percent sign in it, or in one before.
+    fn end_segment(&mut self, out: &[u8], start: usize, percent: bool) -> Result<(), NotCanonical> {
         let segment = out.get(start..).unwrap_or_default();
+        // A second decoder must not find what the first one refused, however the digits that it reads were written.
+        let hides = |three: &[u8]| match three {
+            [b'%', high, low] => {
+                escape(Some(*high), Some(*low)).is_some_and(|b| is_control(b) || matches!(b, b'\\' | b'/' | b'.' | b'%'))
+            }
+            _ => false,
+        };
+        if percent && segment.windows(3).any(hides) {
+            return Err(NotCanonical);
+        }
         // `..;x` is a dot segment for services that cut parameters, and `a/..` inside one that allows `%2f`.
         let dotted = |part: &[u8]| {
             let name = part.split(|b| *b == b';').next().unwrap_or_default();
@@ -269,6 +272,11 @@ mod tests {
             "/%255c",
             "/%2500",
             "/%25250a",
+            "/%25%32%65%25%32%65/",
+            "/%25%32e",
+            "/%252%66",
+            "/a%25%35Cb",
+            "/%25%31B",
             "/%",
             "/%g1",
             "/%f",

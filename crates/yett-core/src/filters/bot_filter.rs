@@ -271,7 +271,6 @@ impl BotFilter {
             }
             Claim::Scanner => (Kind::Scanner, means(self.scanners)),
             Claim::Program => (Kind::Program, means(self.programs)),
-            Claim::Free => (Kind::Browser, None),
             Claim::Browser(browser) => {
                 signals = shape::compare(exchange, &head, browser, behind);
                 match signals.score() >= self.threshold {

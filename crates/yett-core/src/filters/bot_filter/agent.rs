@@ -19,6 +19,8 @@ pub enum Engine {
     WebKit,
     /// What is not made any more: nothing is expected of it but that it is no program.
     Old,
+    /// Any other: it may be written with what programs are written with, too.
+    Free,
 }
 
 /// A browser, as it says of itself.
@@ -41,8 +43,6 @@ pub enum Claim {
     Scanner,
     /// A program; or nothing that is known here, or nothing at all.
     Program,
-    /// A browser of which nothing is expected.
-    Free,
     /// A browser.
     Browser(Browser),
 }
@@ -136,7 +136,7 @@ impl Seen {
         } else if self.has(Mark::Program) {
             Claim::Program
         } else if self.has(Mark::Free) {
-            Claim::Free
+            browser(Engine::Free, 0)
         } else if self.has(Mark::Old) {
             browser(Engine::Old, 0)
         } else if self.has(Mark::Chrome) {
@@ -147,7 +147,7 @@ impl Seen {
             // A view in an app on iOS has the version of the system only.
             browser(Engine::WebKit, if self.version > 0 { self.version } else { self.system })
         } else if self.has(Mark::WebKit) {
-            Claim::Free
+            browser(Engine::Free, 0)
         } else {
             Claim::Program
         }

@@ -17,9 +17,11 @@ use crate::server::clock::monotonic_ns;
 use crate::shared::Counter;
 
 /// Addresses that are asked about at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// Addresses that wait for that, with those that are asked about.
-const WAITING: usize = 256;
+const WAITING: usize = 512;
+/// Of these, addresses of one network.
+const OF_NETWORK: usize = 16;
 /// Addresses that are remembered.
 const REMEMBERED: usize = 10_000;
 const SHARDS: usize = 16;
@@ -105,13 +107,11 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
+    /// All of one network in one shard, so that who has many addresses drives out no others than his neighbours.
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        let last = match key.0 {
-            IpAddr::V4(address) => address.octets().iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet)),
-            IpAddr::V6(address) => address.octets().iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet)),
-        };
+        let sum = network(key.0).iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet));
         let [first, others @ ..] = &self.shards;
-        let shard = usize::from(last) % SHARDS;
+        let shard = usize::from(sum) % SHARDS;
         let shard = shard.checked_sub(1).and_then(|index| others.get(index)).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,6 +153,13 @@ impl Verifier {
             }
             Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => return Some(answer.clone()),
             _ => {}
+        }
+        // Whoever has a network also says how long its names take to be looked up.
+        let asked = |entry: &Entry| matches!(entry, Entry::Asked(_));
+        let of_network = shard.iter().filter(|((other, _), entry)| asked(entry) && network(*other) == network(address));
+        if of_network.count() >= OF_NETWORK {
+            self.unknown.increment();
+            return None;
         }
         let taken =
             self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < WAITING).then_some(n.saturating_add(1)));
@@ -196,6 +203,20 @@ impl Verifier {
         }
         let until_ns = monotonic_ns().saturating_add(u64::from(seconds).saturating_mul(SECOND_NS));
         self.shard(&key).insert(key, Entry::Known { verdict, until_ns });
+    }
+}
+
+/// The first 24 bits of an IPv4 address, or 48 of an IPv6 address: about what one operator has.
+fn network(address: IpAddr) -> [u8; 7] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            [4, a, b, c, 0, 0, 0]
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, ..] = address.octets();
+            [6, a, b, c, d, e, f]
+        }
     }
 }
 
@@ -320,5 +341,20 @@ mod tests {
         let next: IpAddr = "192.0.2.2".parse().unwrap();
         assert_eq!(Arc::clone(&verifier).ask(next, terms, Handle::current()).await, Verdict::Unknown);
         assert_eq!(verifier.waiting(), WAITING, "nobody new waits");
+    }
+
+    #[tokio::test]
+    async fn one_network_does_not_take_all_places() {
+        let verifier = Arc::new(Verifier::default());
+        // Nobody reads what is sent there.
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let terms = Arc::new(Terms::new(&["a.example".to_owned()], &[silent.local_addr().unwrap()]));
+        let begin = |text: &str| verifier.begin(text.parse().unwrap(), &terms, &Handle::current()).is_some();
+        for number in 0..OF_NETWORK {
+            assert!(begin(&format!("192.0.2.{number}")) && begin(&format!("2001:db8:0:{number}::1")));
+        }
+        assert!(begin("192.0.2.0"), "who is asked about already is only waited for");
+        assert!(!begin("192.0.2.200") && !begin("2001:db8:0:ffff::1"));
+        assert!(begin("192.0.3.200") && begin("2001:db8:1::1"));
     }
 }

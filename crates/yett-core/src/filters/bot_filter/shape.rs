@@ -121,7 +121,7 @@ pub(super) fn compare(exchange: &Exchange, head: &Head<'_>, claimed: Browser, be
     let plain = exchange.upgrade == Upgrade::None;
     let hello = exchange.connection.ja4.as_ref().filter(|_| !behind);
     let browser = hello.map_or(claimed, |ja4| greeted(exchange, ja4, claimed, plain, &mut signals));
-    if browser.engine == Engine::Old {
+    if matches!(browser.engine, Engine::Old | Engine::Free) {
         return signals;
     }
     let headless = memmem::find(head.hints.value, b"HeadlessChrome").is_some();
@@ -143,6 +143,8 @@ fn greeted(exchange: &Exchange, ja4: &Ja4, claimed: Browser, plain: bool, signal
     let since_claimed = since(claimed.engine);
     match known {
         Some(Hello::Program) => signals.add(Signal::HelloOfProgram),
+        Some(Hello::Library) => signals.add_if(claimed.engine != Engine::Free, Signal::HelloOfProgram),
+        _ if claimed.engine == Engine::Free => return claimed,
         Some(Hello::Browser(engines)) if !engines.contains(&claimed.engine) => {
             signals.add(Signal::AgentChanged);
             if let Some(engine) = engines.first() {
@@ -215,6 +217,6 @@ fn is_in_order(head: &Head<'_>, engine: Engine) -> bool {
             let begins = before(&head.agent, &head.accept) && before(&head.accept, &head.language);
             begins && (partial || (before(&head.language, &head.encoding) && before(&head.encoding, &head.mode)))
         }
-        Engine::WebKit | Engine::Old => true,
+        Engine::WebKit | Engine::Old | Engine::Free => true,
     }
 }

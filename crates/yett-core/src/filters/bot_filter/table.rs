@@ -81,6 +81,8 @@ pub(super) enum Hello {
     Browser(&'static [Engine]),
     /// A library for programs.
     Program,
+    /// One that also small browsers are written with.
+    Library,
 }
 
 /// By ciphers only: which extensions a hello has changes with every second release of a browser, and from one connection to the next.
@@ -103,9 +105,9 @@ pub(super) const HELLOS: [(&[u8; 12], Hello); 14] = [
     // Python's ssl.
     (b"85036bcba153", Hello::Program),
     // OpenSSL as it is, which curl and many others take.
-    (b"e8f1e7e78f70", Hello::Program),
+    (b"e8f1e7e78f70", Hello::Library),
     // GnuTLS, as wget takes it.
-    (b"723694b0fccc", Hello::Program),
+    (b"723694b0fccc", Hello::Library),
     // Node 20, and the HTTP client of Java 17.
     (b"a33745022dd6", Hello::Program),
     (b"1d947a95fc68", Hello::Program),
@@ -144,7 +146,7 @@ pub(super) const fn since(engine: Engine) -> Since {
         Engine::WebKit => {
             Since { fetch_metadata: 17, client_hints: NEVER, brotli: 12, http2: 10, tls13: 14, no_tls13_before: 12, ciphers: 15 }
         }
-        Engine::Old => Since {
+        Engine::Old | Engine::Free => Since {
             fetch_metadata: NEVER,
             client_hints: NEVER,
             brotli: NEVER,

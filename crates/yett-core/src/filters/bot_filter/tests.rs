@@ -243,7 +243,11 @@ fn programs_scanners_and_those_who_say_nothing() {
     for agent in ["sqlmap/1.8#stable", "Mozilla/5.00 (Nikto/2.5.0)", "NUCLEI"] {
         assert_eq!(kind(agent), ("scanner", true, false), "{agent}");
     }
-    assert_eq!(kind("Lynx/2.9.0"), ("browser", false, false));
+    // written with OpenSSL or GnuTLS, and not in Go
+    let lynx = |hello| strict.judge(&mut request(Some(hello), &[("user-agent", "Lynx/2.9.0")]), false).0.kind.as_str();
+    assert_eq!(lynx("t13d291300_723694b0fccc_899037bd0b8c"), "browser");
+    assert_eq!(lynx("t13d3112h1_e8f1e7e78f70_b26ce05bbdd6"), "browser");
+    assert_eq!(lynx(GO_HELLO), "impostor");
     let mut spared = request(Some(GO_HELLO), &[("user-agent", CHROME)]);
     spared.client = "203.0.113.9".parse().unwrap();
     let filter = Test::new(json!({"except": ["203.0.113.0/24"]}));

@@ -218,7 +218,7 @@ fn has_parameter(query: &[u8], name: &str) -> bool {
 fn is_behind_semicolon(exchange: &Exchange, name: &str) -> bool {
     let data = exchange.held().unwrap_or_default();
     memchr::memchr(b';', data).is_some()
-        && kind(exchange).is_some_and(|kind| kind.essence == "application/x-www-form-urlencoded")
+        && kind(exchange).is_some_and(|kind| &*kind.essence == "application/x-www-form-urlencoded")
         && data
             .split(|byte| *byte == b'&')
             .filter_map(|pair| pair.splitn(2, |b| *b == b';').nth(1))
