@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -104,3 +105,25 @@ def test_on_a_public_route(gateway, origin):
     assert gate.get("/").reason == "external_denied"
     assert json.loads(check.only.body)["principal"] is None
     assert service.saw_nothing()
+
+
+def test_the_time_that_a_check_takes_is_not_the_service_s(gateway, origin, issuer, tmp_path):
+    service, check, identity = origin(), origin(), issuer()
+    config = configs.protected(service, identity, tmp_path)
+    asked = {"url": f"{check.url}/check", "plaintext": "test", "timeout": "10s"}
+    # Shorter than the check takes; there is no connection yet.
+    config["routes"]["closed"] = configs.route(
+        "/a", "GET", authenticate="id", authorize={"scopes": "read"}, external_authorization=asked,
+        timeouts={"connect": "300ms"},
+    )  # fmt: skip
+    gate = gateway(config)
+
+    def slowly(stage):
+        stage.read_body()
+        time.sleep(0.6)
+        body = b'{"allow": true}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        stage.send(head.encode() + body)
+
+    check.behaviour = slowly
+    assert gate.get("/a", identity.bearer(scope="read")).status == 200

@@ -375,3 +375,21 @@ def test_a_value_of_the_answer_over_http2(gateway: Gateways, protocol: str) -> N
         assert outcomes == ["passed", "failed"]
     finally:
         asked.close()
+
+
+def test_whoever_leaves_with_a_part_of_the_answer_has_failed(gateway: Gateways, origin: Origins) -> None:
+    asked = origin()
+    asked.sends(answer(NO), True)
+    config = guarded(asked, failed={"pointer": "/error"})
+    config["listeners"] = configs.listener(http2={"prior_knowledge": True})
+    gate = gateway(config)
+    sent = b"user=leaked"
+    # The client takes so much of the body and no more.
+    with Http2Client(gate.address(), initial_window_size=8) as client:
+        fields = [("content-type", FORM), ("content-length", str(len(sent)))]
+        stream = client.begin("POST", "/login", fields)
+        stream.data(sent, end=True)
+        assert stream.status == 200
+        stream.wait(lambda: len(stream.body) + stream.unread >= 8)
+        stream.reset()
+        assert gate.wait_log(1)[0]["login"]["outcome"] == "failed"

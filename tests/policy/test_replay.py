@@ -281,15 +281,17 @@ def test_a_provider_that_verifies_otherwise_decides_nothing(shop: Shop) -> None:
     assert found["same"] == {"allow": 2, "deny": 3, "other_reason": 0}
 
 
-def test_another_declared_claim_changes_nothing_but_for_rules_that_read_it(shop: Shop) -> None:
+def test_whether_tokens_have_a_claim_that_was_not_declared_is_not_known(shop: Shop) -> None:
     def change(config: Config) -> None:
         config["identity_providers"]["id"]["claims"]["tier"] = "tier"
         config["routes"]["payments"]["deny"] = {"cheap": {"claims": {"tier": {"any_of": ["cheap"]}}}}
 
     found = shop.replay(change)
+    # A token with something else than text there is refused, on every route.
     assert {one["lacks"]: one["count"] for one in found["why"] if "tier" in one["lacks"]} == {
-        "claim `tier` of `id`": 2
+        "whether `id` would vouch: claim `tier` was not declared": 11
     }
+    assert found["flips"] == {"allow_to_deny": 0, "deny_to_allow": 0}
 
 
 def test_a_public_route_that_asks_for_a_credential_now(shop: Shop) -> None:

@@ -158,3 +158,85 @@ def test_a_condition_refuses_a_program_by_its_hello(
     ]
     assert found["flips"] == {"allow_to_deny": 0, "deny_to_allow": 0} and found["same"]["deny"] >= 1
     assert found["same"]["allow"] == 1 and found["undecidable"] >= 1 and found["damaged"] == 0
+
+
+def test_a_session_that_is_resumed_does_not_get_around_a_condition(
+    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
+) -> None:
+    identity, server = issuer(), origin()
+    bearer = identity.bearer(sub="ann")["Authorization"]
+    route = {**configs.route("/{rest...}"), "authenticate": "id", "access": "authenticated"}
+    config: dict[str, Any] = {
+        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
+        "identity_providers": {"id": identity.inline(tmp_path)},
+        "services": {"origin": configs.service(server)},
+        "routes": {"a": route},
+    }
+    gate = gateway(config)
+
+    def ask(
+        context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    ) -> tuple[int, ssl.SSLSession | None, bool]:
+        plain = socket.create_connection(("127.0.0.1", gate.port), timeout=40)
+        with plain, context.wrap_socket(plain, server_hostname="localhost", session=session) as secure:
+            lines = (
+                "GET / HTTP/1.1",
+                "Host: localhost",
+                f"Authorization: {bearer}",
+                "Connection: close",
+                "",
+                "",
+            )
+            secure.sendall("\r\n".join(lines).encode())
+            answer = b""
+            while part := secure.recv(65536):
+                answer += part
+            return int(answer[9:12]), secure.session, bool(secure.session_reused)
+
+    asked = 0
+    for highest in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = highest
+        config["routes"]["a"] = {**route, "deny": {"bot": {"when": "connection.ja4 == 'none'"}}}
+        gate.reload(config)
+        status, session, _ = ask(context)
+        assert status == 200
+        asked += 1
+        hello = gate.wait_log(asked)[-1]["ja4"]
+        config["routes"]["a"] = {**route, "deny": {"bot": {"when": f"connection.ja4 == '{hello}'"}}}
+        gate.reload(config)
+        served = len(server.requests)
+        status, session, _ = ask(context)
+        assert status == 403
+        status, _, reused = ask(context, session)
+        assert (status, reused) == (403, False)
+        asked += 2
+        assert len(server.requests) == served
+
+
+def test_connections_from_before_a_condition_come_again(
+    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
+) -> None:
+    identity, server = issuer(), origin()
+    bearer = identity.bearer(sub="ann")["Authorization"]
+    route = {**configs.route("/{rest...}", "GET"), "authenticate": "id", "access": "authenticated"}
+    config: dict[str, Any] = {
+        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
+        "identity_providers": {"id": identity.inline(tmp_path)},
+        "services": {"origin": configs.service(server)},
+        "routes": {"a": route},
+    }
+    gate = gateway(config)
+    old = _connection(gate.port, ssl.TLSVersion.TLSv1_3)
+    assert _status(old, bearer) == 200
+    # From now on hellos are read, and this one was not.
+    config["routes"]["login"] = configs.route("/login", "POST", login_guard={"account": {"form": "u"}})
+    gate.reload(config)
+    assert _status(old, bearer) == 200
+    config["routes"]["a"] = {**route, "deny": {"bot": {"when": "connection.ja4 == 'none'"}}}
+    gate.reload(config)
+    assert _status(old, bearer) in (None, 403)
+    assert eventually(
+        lambda: _status(old, bearer) == 200, what="another connection in place of the one let go"
+    )

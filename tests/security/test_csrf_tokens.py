@@ -129,8 +129,9 @@ TOLD = "x-csrf-token"
 FORM = "application/x-www-form-urlencoded"
 
 
-def with_form(site: SiteFactory, token: str) -> Site:
-    own = {"access": "authenticated", "authenticate": "staff", "csrf": {"token": token, "form": "csrf_token"}}
+def with_form(site: SiteFactory, token: str, **more: Any) -> Site:
+    csrf = {"token": token, "form": "csrf_token"}
+    own = {"access": "authenticated", "authenticate": "staff", "csrf": csrf, **more}
     open_ = {"access": "public", "csrf": {"origins": "https://other.example"}}
     return site(
         config={
@@ -209,4 +210,13 @@ def test_nobody_else_says_to_the_service_what_the_token_is(site: SiteFactory) ->
     stranger = here.browser()
     body = b"csrf_token=" + b"A" * 43
     assert reason(form(stranger, body, accept="*/*")) == (401, "credential_missing")
+    assert here.origin.saw_nothing()
+
+
+def test_a_form_is_read_after_the_limits(site: SiteFactory) -> None:
+    here = with_form(site, "always", rate_limit={"one": {"rate": "1/h", "burst": 4, "key": "principal"}})
+    ann = logged_in(here)
+    here.origin.forget()
+    answers = [reason(form(ann, b"csrf_token=none", sec_fetch_site="same-origin")) for _ in range(6)]
+    assert answers[0] == INVALID and answers[-1] == (429, "rate_limited")
     assert here.origin.saw_nothing()

@@ -354,6 +354,8 @@ pub struct Exchange {
     pub granted: Option<Named>,
     /// Whose page sent it, where its route says whose may write; set by route.
     pub page: Option<Page>,
+    /// Whether a form has to have the token of its session, and was not read yet.
+    pub unproven: bool,
     /// Its place among the WebSocket connections of the route; set by limit.
     pub place: Option<Place>,
     /// Its places among the requests under way, until it ends; set by limit.
@@ -458,6 +460,7 @@ impl Exchange {
             upgrade: Upgrade::None,
             granted: None,
             page: None,
+            unproven: false,
             place: None,
             under_way: Places::new(),
             principal: None,
@@ -514,6 +517,7 @@ impl Exchange {
         self.variables.clear();
         self.upgrade = Upgrade::None;
         self.granted = None;
+        self.unproven = false;
         self.page = None;
         self.place = None;
         self.under_way.clear();

@@ -55,7 +55,7 @@ impl CanonicalPath {
     /// # Errors
     /// [`NotCanonical`] for a path that does not start with `/`, is not ASCII, has an invalid escape, decodes to
     /// something other than UTF-8, holds `\`, a control character, a dot segment in any encoding, or `%25` before
-    /// two hex digits that decode to a byte that is refused.
+    /// two hex digits that decode to a byte that is refused, however these digits are written.
     pub fn parse_into(&mut self, raw: &[u8]) -> Result<PathUse, NotCanonical> {
         self.clear();
         let Some((b'/', rest)) = raw.split_first() else { return Err(NotCanonical) };

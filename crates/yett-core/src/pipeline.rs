@@ -85,7 +85,7 @@ pub fn run(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchan
             // After authorize: keyed by a verified caller, and not spent by those who may not call at all.
             Phase::Limit => (limit::limit(snapshot, exchange, now), Phase::Validate),
             // After the limits: reading and judging a body costs more than counting it.
-            Phase::Validate => (validate::validate(snapshot, exchange), Phase::AuthorizeBody),
+            Phase::Validate => (valid(snapshot, exchange), Phase::AuthorizeBody),
             // On the validated value only.
             Phase::AuthorizeBody => (authorize::authorize_body(snapshot, exchange, now), Phase::Guard),
             // Last, so that only what a service would try counts as an attempt.
@@ -147,6 +147,14 @@ fn may(snapshot: &Snapshot, state: &mut PipelineState, exchange: &mut Exchange, 
         step = authorize::authorize(snapshot, exchange, now);
     }
     step
+}
+
+/// What has to be in the body: the token of a session first, where a form has it.
+fn valid(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
+    match cors::proven(snapshot, exchange) {
+        Step::Continue => validate::validate(snapshot, exchange),
+        other => other,
+    }
 }
 
 /// Whether whoever was vouched for still counts, and has the key that the token is bound to.

@@ -49,6 +49,12 @@ impl Replay {
         if let Some((name, _)) = who.claims.iter().find(|(name, (how, _))| read(name).is_some_and(|here| *here != **how)) {
             return Err(format!("whether `{}` would vouch: claim `{}` is declared otherwise", &*who.provider, &**name));
         }
+        // Each that was declared then stands in the record. One more refuses tokens that have another type there.
+        if let Some((name, _)) =
+            self.terms.all_declared(&who.provider).find(|(name, _)| !who.claims.keys().any(|one| **one == **name))
+        {
+            return Err(format!("whether `{}` would vouch: claim `{name}` was not declared", &*who.provider));
+        }
         self.principal(who).ok_or_else(|| "a caller that makes no sense".to_owned())
     }
 

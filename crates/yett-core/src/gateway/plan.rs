@@ -249,7 +249,7 @@ fn listeners(control: &Control, ir: &ir::Ir, secrets: &Secrets, workers: usize, 
                 let settings = Arc::new(Settings {
                     name: name(old, listener, tls.as_ref(), told),
                     bound,
-                    tls: tls.clone().map(|tls| terms(old, listener, tls, told != Hellos::Unread)),
+                    tls: tls.clone().map(|tls| terms(old, listener, tls, told)),
                     passthrough: listener
                         .passthrough
                         .as_ref()
@@ -279,6 +279,36 @@ fn http1_only(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
     let mut config = rustls::ServerConfig::clone(config);
     config.alpn_protocols.retain(|protocol| protocol != b"h2");
     Arc::new(config)
+}
+
+/// The same without tickets: the hello of a resumed session is another one, so whoever is refused by the first would come in
+/// by the second.
+fn unresumed(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
+    let mut config = rustls::ServerConfig::clone(config);
+    config.send_tls13_tickets = 0;
+    config.ticketer = Arc::new(NoTickets);
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct NoTickets;
+
+impl rustls::server::ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Those that are open count on, also under another limit.
@@ -320,14 +350,19 @@ fn may_read(route: &ir::Route, name: &str) -> bool {
 }
 
 /// What handshakes are done with; those under way count on.
-fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls, fingerprints: bool) -> Terms {
+fn terms(old: Option<&Known>, listener: &ir::Listener, mut tls: ServerTls, told: Hellos) -> Terms {
     if !listener.http2.enabled {
         tls.config = http1_only(&tls.config);
     }
+    let judged = told == Hellos::Judged;
+    if judged {
+        tls.config = unresumed(&tls.config);
+    }
+    let fingerprints = told != Hellos::Unread;
     let limit = listener.limits.handshakes;
     let old = old.and_then(|old| old.settings.tls.as_ref()).filter(|old| old.gate.is(limit));
     let gate = old.map_or_else(|| Arc::new(Gate::new(limit)), |old| Arc::clone(&old.gate));
-    Terms { tls, gate, time: Duration::from_millis(listener.timeouts.handshake_ms), fingerprints }
+    Terms { tls, gate, time: Duration::from_millis(listener.timeouts.handshake_ms), fingerprints, judged }
 }
 
 /// The old name itself, so that connections made before stay; a new one where they have to go: the listener is another one,
@@ -339,7 +374,8 @@ fn name(old: Option<&Known>, listener: &ir::Listener, tls: Option<&ServerTls>, t
             && old.tls.as_ref().map(trust) == tls.map(trust)
             && old.proxy == listener.proxy_protocol
             && old.passthrough == listener.passthrough
-            && (told != Hellos::Judged || old.settings.tls.as_ref().is_some_and(|terms| terms.fingerprints))
+            // Of connections from before, the hello was not read, or was that of a resumed session.
+            && (told != Hellos::Judged || old.settings.tls.as_ref().is_some_and(|terms| terms.judged))
     };
     old.filter(stays).map_or_else(|| listener.name.as_str().into(), |old| Arc::clone(&old.settings.name))
 }

@@ -1,7 +1,7 @@
 //! Pages of other origins: preflights are answered before anybody is asked who they are, other requests looked at by origin;
 //! and whose pages may write.
 
-use crate::exchange::{AuthenticationMethod, Exchange, Now, Step, Variables};
+use crate::exchange::{AuthenticationMethod, Exchange, Now, Refusal, Step, Variables};
 use crate::filters::cors::{Cors, preflight_method};
 use crate::filters::csrf::{self, Passes};
 use crate::origin::Named;
@@ -63,25 +63,45 @@ pub(super) fn check(route: &Route, exchange: &Exchange) -> Step {
     }
 }
 
-/// Whether a request that may change something comes from a page that may send it, where the route asks.
+/// Whether a request that may change something comes from a page that may send it, where the route asks. A form whose token has
+/// to tell is read later, see [`proven`].
 pub(super) fn may_write(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
-    let Some(route) = snapshot.route(exchange.route) else { return Step::Refuse(Reason::Internal.into()) };
-    let Some(csrf) = &route.csrf else { return Step::Continue };
-    let session = csrf.takes_tokens().then(|| session(snapshot, exchange)).flatten();
-    match csrf.check(exchange, session) {
+    match written(snapshot, exchange) {
+        Ok(Passes::WithBody) => exchange.unproven = true,
         Ok(Passes::Now) => {}
-        Ok(Passes::WithBody) => {
-            let need = csrf::form_of(route.body_limit);
-            return exchange.ask(need).unwrap_or_else(|| Step::Refuse(Reason::BodyMalformed.into()));
-        }
         Err(refusal) => return Step::Refuse(refusal),
     }
-    if let Some(field) = session.and_then(|(oidc, id)| oidc.csrf_cookie(&exchange.request.headers, id))
+    Step::Continue
+}
+
+/// Whether the form has the token, where that has to tell. After the limits: reading it costs more than counting it.
+pub(super) fn proven(snapshot: &Snapshot, exchange: &mut Exchange) -> Step {
+    if !exchange.unproven {
+        return Step::Continue;
+    }
+    match written(snapshot, exchange) {
+        Ok(Passes::WithBody) => {
+            let limit = snapshot.route(exchange.route).map_or(0, |route| route.body_limit);
+            return exchange.ask(csrf::form_of(limit)).unwrap_or_else(|| Step::Refuse(Reason::BodyMalformed.into()));
+        }
+        Ok(Passes::Now) => exchange.unproven = false,
+        Err(refusal) => return Step::Refuse(refusal),
+    }
+    Step::Continue
+}
+
+fn written(snapshot: &Snapshot, exchange: &mut Exchange) -> Result<Passes, Refusal> {
+    let route = snapshot.route(exchange.route).ok_or(Reason::Internal)?;
+    let Some(csrf) = &route.csrf else { return Ok(Passes::Now) };
+    let session = csrf.takes_tokens().then(|| session(snapshot, exchange)).flatten();
+    let passes = csrf.check(exchange, session)?;
+    if passes == Passes::Now
+        && let Some(field) = session.and_then(|(oidc, id)| oidc.csrf_cookie(&exchange.request.headers, id))
         && !exchange.cookies().contains(&field)
     {
         exchange.sessions_mut().cookies.push(field);
     }
-    Step::Continue
+    Ok(passes)
 }
 
 /// What the service writes into its forms: the token of the caller's session, where the route has it in forms.

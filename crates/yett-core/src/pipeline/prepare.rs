@@ -51,7 +51,9 @@ fn finished(mut answer: Answer, route: &Route, exchange: &Exchange) -> Answer {
 }
 
 fn forward(snapshot: &Snapshot, route: &Route, drawn: Option<&Mirror>, exchange: &mut Exchange) -> Step {
-    let Some(service) = snapshot.service(exchange.service) else { return Step::Refuse(Reason::Internal.into()) };
+    let Some(service) = snapshot.service(exchange.service).filter(|_| !exchange.unproven) else {
+        return Step::Refuse(Reason::Internal.into());
+    };
     // Which of two the service would believe is unknown, also where the gateway itself believes neither.
     if service.forward_credential && exchange.request.headers.get_all(Known::Authorization).nth(1).is_some() {
         return Step::Refuse(Reason::CredentialAmbiguous.into());

@@ -243,8 +243,12 @@ impl<C: Client> Lane<C> {
             judged::watched(job, &self.exchange, copied);
         }
         // Of one that was cut nobody knows what it says.
-        let whole = body.is_ok().then(|| copied.as_ref().and_then(|copied| copied.whole()));
-        attempted.told = whole.map_or(attempted.told, |whole| judged::told(job, attempted.told, whole));
+        attempted.told = match &body {
+            Ok(()) => judged::told(job, attempted.told, copied.as_ref().and_then(|copied| copied.whole())),
+            // Whoever has seen a part of it and left may have seen enough.
+            Err(Failure::ClientGone | Failure::Silent) => judged::told(job, attempted.told, None),
+            Err(Failure::Because(_)) => attempted.told,
+        };
         drop(transfer);
         if let (101, Ok(()), Some(websocket)) = (self.status, &body, &job.route.websocket) {
             // Boxed: other requests do not carry the room.

@@ -81,6 +81,8 @@ pub struct Job<'a> {
     pub route: &'a Route,
     /// When its head was complete.
     pub started: Now,
+    /// When all that its checks had to wait for was there; the service's time begins then.
+    pub ready: Now,
     /// What its head said.
     pub head: request::Complete,
     /// The connection closes after it, whatever happens.
@@ -142,7 +144,7 @@ impl<C: Client> Lane<C> {
         held: &mut Option<ReadBuffer>,
         attempted: &mut Attempted,
     ) -> Outcome {
-        let mut time = job.started.monotonic_ns;
+        let mut time = job.ready.monotonic_ns;
         let mut tried = Tried::default();
         let key = service.key(&self.exchange);
         let mut chosen = service.choose(key, time, &mut tried);

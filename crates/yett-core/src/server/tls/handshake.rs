@@ -67,6 +67,8 @@ pub struct Terms {
     pub time: Duration,
     /// Whether somebody asks what program a client is.
     pub fingerprints: bool,
+    /// Whether somebody is refused by it, so that each connection has the hello of a new session.
+    pub judged: bool,
 }
 
 /// What came of a handshake.
