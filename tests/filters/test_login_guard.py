@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -245,6 +247,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     config["routes"]["valued"] = configs.route(
         "/valued", login_guard={"account": {"form": "user"}, "failed": says}
     )
+    for name, own in {
+        "aliased": {"failed": {"pointer": "/data/login/error"}},
+        "positive": {"passed": {"pointer": "/token"}},
+        "both": {"passed": {"pointer": "/state", "value": "in"}, "failed": {"pointer": "/error"}},
+    }.items():
+        config["routes"][name] = configs.route(f"/{name}", login_guard={"account": {"form": "user"}, **own})
     config["routes"]["held"] = {
         **config["routes"]["open"],
         "match": {"hosts": "any", "path": "/held", "methods": "POST"},
@@ -299,6 +307,33 @@ def test_one_value_says_no(told: Told) -> None:
         (b'{"a": [], "A": 1}', "failed"),
     ):
         assert told(answer(body), "/valued") == outcome, body
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "outcome"),
+    [
+        ("/aliased", b'{"data": {"login": {"token": "t"}}}', "passed"),
+        ("/aliased", b'{"data": {"login": {"error": "no"}}}', "failed"),
+        ("/aliased", b'{"data": {"x": {"error": "no"}}}', "failed"),
+        ("/aliased", b'{"data": {"login": null}}', "failed"),
+        ("/login", b"null", "failed"),
+        ("/login", b'[{"error": 1}]', "failed"),
+        ("/login", b'"denied"', "failed"),
+        ("/valued", b'{"b": {"status": "denied"}}', "failed"),
+        ("/positive", b'{"token": "t"}', "passed"),
+        ("/positive", b'{"x": {"token": "t"}}', "failed"),
+        ("/positive", b'{"token": null}', "failed"),
+        ("/positive", b"{}", "failed"),
+        ("/both", b'{"state": "in"}', "passed"),
+        ("/both", b'{"state": "in", "error": "no"}', "failed"),
+        ("/both", b'{"state": "out"}', "failed"),
+    ],
+)
+def test_who_asks_cannot_shape_a_failure_into_a_success(
+    told: Told, path: str, body: bytes, outcome: str
+) -> None:
+    assert told(answer(body), path) == outcome
+    assert told.body == body, "it passes as it is"
 
 
 def test_an_answer_that_is_held_is_read_too(told: Told) -> None:
@@ -393,3 +428,33 @@ def test_whoever_leaves_with_a_part_of_the_answer_has_failed(gateway: Gateways, 
         stream.wait(lambda: len(stream.body) + stream.unread >= 8)
         stream.reset()
         assert gate.wait_log(1)[0]["login"]["outcome"] == "failed"
+
+
+# Letters that have no decomposition, and that collations take for plain ones.
+STROKES = dict(zip("ßæðøđħıłœŧ", "sadodhilot", strict=True))
+
+
+def plain(letter: str) -> str:
+    """Its letter from a to z by Unicode's compatibility decomposition, without marks; `*` where that is not one."""
+    lower = letter.lower() if len(letter.lower()) == 1 else letter
+    apart = unicodedata.normalize("NFKD", STROKES.get(lower, letter))
+    found = "".join(one for one in apart if not unicodedata.combining(one)).lower()
+    return found if re.fullmatch("[a-z]", found) else "*"
+
+
+@pytest.mark.parametrize(("table", "first", "last"), [("LATIN", 0xC0, 0x24F), ("LATIN_MORE", 0x1E00, 0x1EFF)])
+def test_the_plain_letters_are_those_of_unicode(table: str, first: int, last: int) -> None:
+    source = Path(__file__).parents[2] / "crates/yett-core/src/filters/login_guard/alike.rs"
+    rows = re.search(rf"const {table}: &str = concat!\((.*?)\);", source.read_text(), re.DOTALL)
+    assert rows is not None
+    found = "".join(re.findall(r'"([^"]*)"', rows[1]))
+    assert found == "".join(plain(chr(point)) for point in range(first, last + 1))
+
+
+def test_no_letter_with_an_accent_stands_outside_of_the_tables() -> None:
+    """What else decomposes to plain letters is wide, or a sign of Kelvin or Angstrom; all other characters make a name one of the odd ones."""
+    for point in range(0x80, 0x110000):
+        letter = chr(point)
+        marks = unicodedata.normalize("NFD", letter)
+        if len(marks) > 1 and marks[0].isascii() and marks[0].isalpha():
+            assert 0xC0 <= point <= 0x24F or 0x1E00 <= point <= 0x1EFF or letter == "\u212b", f"{point:x}"

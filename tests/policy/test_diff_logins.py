@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from yett.config.filters.login_guard import text as explained
 from yett.policy.diff.change import Change, Kind
 from yett.policy.diff.logins import login_guard
 
@@ -43,6 +44,7 @@ def found(**changes: Any) -> list[Change]:
         ({"failed": {"status": [200], "body": {"pointer": "/error"}}}, Kind.NARROWS),
         ({"failed": {"status": [], "body": {"pointer": "/error"}}}, Kind.WIDENS),
         ({"failed": {"status": [200], "else": 1}}, Kind.WIDENS),
+        ({"passed": {"pointer": "/token"}}, Kind.NARROWS),
         ({"password": None}, Kind.WIDENS),
         ({"window_ms": 60_000}, Kind.WIDENS),
         ({"window_ms": 900_000}, Kind.NARROWS),
@@ -124,6 +126,26 @@ def test_work_in_place_of_a_refusal_widens_and_no_work_in_place_of_it_does_too()
     assert (come.kind, gone.kind) == (Kind.WIDENS, Kind.WIDENS)
     assert come.text == (
         "browsers that calculate get in where they were refused: from a score of 30 on browsers derive up to 2000 keys for 5 attempts in 600 s"
+    )
+
+
+def test_less_or_something_else_that_a_success_has_widens() -> None:
+    body = {"pointer": "/state", "value": "fine"}
+    for after in (
+        None,
+        {"pointer": "/state"},
+        {"pointer": "/state", "value": "ok"},
+        {"pointer": "/", "value": "fine"},
+    ):
+        new = {**ONE, **({"passed": after} if after else {})}
+        assert [one.kind for one in login_guard({**ONE, "passed": body}, new)] == [Kind.WIDENS]
+    assert '; passed with /state "fine"' in explained({**ONE, "passed": body})
+    assert "; failed with /error; passed with /ok true" in explained(
+        {
+            **ONE,
+            "failed": {"status": [], "body": {"pointer": "/error"}},
+            "passed": {"pointer": "/ok", "value": True},
+        }
     )
 
 

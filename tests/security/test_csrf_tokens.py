@@ -170,12 +170,14 @@ def test_a_form_has_the_token_that_the_service_was_told(site: SiteFactory, token
     wrong = [
         f"amount=1&csrf_token={other}", f"csrf_token={own}&csrf_token={own}", f"csrf_token={own}&csrf_token={other}",
         f"csrf_token={own}&CSRF_TOKEN=x", f"csrf_token={own}&csrf%5Btoken%5D=x", f"csrf_token={own}A", "csrf_token=", "a=%zz",
-        f"token={own}", f"csrf_token[]={own}",
+        f"token={own}", f"csrf_token[]={own}", f"csrf_token={own}&csrf_token[0]=x", f"csrf_token={own}&csrf_token%00=x",
+        f"a=1;csrf_token={other}&csrf_token={own}",
     ]  # fmt: skip
     for body in wrong:
         assert reason(form(ann, body.encode())) == INVALID, body
     good = f"amount=1&csrf_token={own}".encode()
-    assert reason(form(ann, good, f"/app?csrf_token={own}")) == INVALID
+    for query in (f"csrf_token={own}", "CSRF_TOKEN=x", "a=1&csrf.token[0]=x"):
+        assert reason(form(ann, good, f"/app?{query}")) == INVALID, query
     assert reason(form(ann, multipart(other)[1], kind=kind)) == INVALID
     assert reason(form(ann, multipart(own, "CSRF_token")[1], kind=kind)) == INVALID
     # A header field goes before, and is no second chance.

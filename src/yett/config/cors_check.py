@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from yett.config.base import Location, listed
 from yett.config.filters.cors import PREFIX
+from yett.config.headers import fold
 from yett.config.providers.mtls import Mtls
 from yett.config.providers.oidc import Oidc
 from yett.config.route import Group, Route
@@ -72,3 +73,17 @@ def merge_csrf(merger: Merger, policy: Policy, route: Route, group: Group, at: L
     elif csrf.form is not None and (route.hidden or group.hidden):
         message = f"waiting for a form before anything is decided would show a hidden route{source}; remove `form` or `hidden`"
         merger.fault((*at, "csrf", "form") if own else at, "csrf_hidden", message, True)
+    if csrf.form:
+        _edited(merger, route, group, at)
+
+
+def _edited(merger: Merger, route: Route, group: Group, at: Location) -> None:
+    """What the gateway tells services for their forms cannot be edited."""
+    where = at if route.request_headers else ("groups", route.group or "")
+    edits = route.request_headers or group.request_headers
+    for place, name in edits.names() if edits else ():
+        if fold(name) == fold("x-csrf-token"):
+            message = (
+                f"`csrf.form` tells the service the token in `{name}`, which is not edited; remove it here"
+            )
+            merger.fault((*where, "request_headers", *place), "csrf_form", message, place[0] != "remove")

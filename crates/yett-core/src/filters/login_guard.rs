@@ -15,6 +15,7 @@ pub mod desk;
 pub mod doors;
 mod fingerprint;
 pub mod page;
+mod pointer;
 pub mod proofs;
 pub mod score;
 #[cfg(test)]
@@ -271,7 +272,7 @@ impl LoginGuard {
         Ok(Self {
             kind: spec.kind,
             reader: Reader::build(&spec.account, spec.password.as_ref(), hash)?,
-            answers: Answers::build(&spec.failed)?,
+            answers: Answers::build(&spec.failed, spec.passed.as_ref())?,
             window_ms: spec.window_ms,
             thresholds: spec.thresholds,
             slow_ms: spec.slow_ms,

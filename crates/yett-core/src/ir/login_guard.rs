@@ -17,6 +17,9 @@ pub struct LoginGuard {
     /// Which answers say no, beside those of 400 to 499.
     #[serde(default)]
     pub failed: LoginFailed,
+    /// What a success has in its body; absent where every answer that is no failure is one.
+    #[serde(default)]
+    pub passed: Option<LoginBody>,
     /// Time in which what was counted fades to a third.
     pub window_ms: u64,
     /// How much is too much.
@@ -101,7 +104,7 @@ pub struct LoginFailed {
 pub struct LoginBody {
     /// Where it stands: a JSON Pointer (RFC 6901).
     pub pointer: String,
-    /// What it is; absent where anything but null and false says no.
+    /// What it is; absent where anything but null and false is meant.
     #[serde(default)]
     pub value: Option<LoginValue>,
 }

@@ -21,7 +21,7 @@ use crate::filters::authorize::shadow::Shadow;
 use crate::filters::bot_filter::{self, BotFilter};
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
-use crate::filters::csrf::Csrf;
+use crate::filters::csrf::{Csrf, FIELD};
 use crate::filters::external_authorization::ExternalAuthorization;
 use crate::filters::geo_filter::GeoFilter;
 use crate::filters::limit_shadow::{Building, ShadowLimits};
@@ -41,6 +41,7 @@ use crate::filters::security_headers::SecurityHeaders;
 use crate::filters::split::Split;
 use crate::filters::websocket::WebSocket;
 use crate::geo::Geo;
+use crate::headers::folds_to;
 use crate::ir::{self, Ir};
 use crate::protected_resource::{PREFIX, ProtectedResources, scopes};
 use crate::providers::dpop::Dpop;
@@ -694,6 +695,13 @@ impl Context<'_> {
         }
         let cors = errors.take(|| at("cors"), cors(spec));
         let csrf = errors.take(|| at("csrf"), spec.csrf.as_ref().map(Csrf::build).transpose());
+        let told = |name: &String| folds_to(name.as_bytes(), FIELD);
+        let edits = &spec.request_headers;
+        let edited = edits.remove.iter().chain(edits.set.keys()).chain(edits.add.keys()).any(told);
+        if edited && csrf.as_ref().is_some_and(|csrf| csrf.as_ref().is_some_and(Csrf::tells)) {
+            let message = "what `csrf.form` tells the service in `x-csrf-token` is the gateway's to say".to_owned();
+            errors.0.push(LoadError { pointer: at("request_headers"), message });
+        }
         let assurance = errors.take(|| at("assurance"), spec.assurance.as_ref().map(Assurance::build).transpose());
         if spec.assurance.is_some() && matches!(spec.access, ir::Access::Public) {
             let message = "`assurance` needs callers; a public route has none".to_owned();

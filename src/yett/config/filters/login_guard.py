@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -16,6 +18,7 @@ from yett.config.shadow import Tried
 from yett.config.types import Networks, Text
 
 SLOWEST_MS = 30_000
+_ESCAPE = re.compile("~(?![01])")
 
 
 def _pointer(value: Any) -> Any:
@@ -23,6 +26,16 @@ def _pointer(value: Any) -> Any:
         raise refuse(
             "pointer_invalid",
             f"`{value}` is no JSON Pointer (RFC 6901); write one such as `/email` or `/login/email`",
+        )
+    if _ESCAPE.search(value):
+        raise refuse(
+            "pointer_invalid",
+            f"`{value}` is no JSON Pointer (RFC 6901): `~` is written `~0`, and `/` in a name `~1`",
+        )
+    if "-" in value.split("/"):
+        raise refuse(
+            "pointer_invalid",
+            f"`{value}` leads nowhere: `-` is the place after the last item of a list; name a field",
         )
     return value
 
@@ -137,6 +150,19 @@ class LoginFailed(Model):
         return document
 
 
+class LoginPassed(Model):
+    """What an answer has that says yes, where it is no failure."""
+
+    pointer: Pointer
+    """A JSON Pointer (RFC 6901) into the answer's body, of at most 64 KiB: only what stands there and is neither null nor false says yes."""
+    value: Said | None = None
+    """What has to stand at `pointer` to say yes; anything else there does not."""
+
+    def compiled(self) -> dict[str, Any]:
+        """Its part of the intermediate representation."""
+        return {"pointer": self.pointer, **({} if self.value is None else {"value": self.value})}
+
+
 class LoginThresholds(Model):
     """How many in a window have an attempt refused; half as many slow it down."""
 
@@ -167,6 +193,8 @@ class LoginGuard(Tried):
     """Where it has its password; one that is tried on many accounts (spraying) is seen only with this."""
     failed: LoginFailed | None = None
     """Which answers say no, beside those of 400 to 499."""
+    passed: LoginPassed | None = None
+    """What a success has in its body: whatever is without it has failed. Where both say something, `failed` goes before."""
     window: Annotated[units.Duration, AfterValidator(_long)] = "10m"
     """Time in which what was counted fades to a third: `10s` to `24h`."""
     thresholds: LoginThresholds = LoginThresholds()
@@ -195,6 +223,7 @@ class LoginGuard(Tried):
             "kind": self.kind, "account": self.account.compiled(),
             **({"password": self.password.compiled()} if self.password else {}),
             **({"failed": self.failed.compiled()} if self.failed else {}),
+            **({"passed": self.passed.compiled()} if self.passed else {}),
             "window_ms": units.milliseconds(self.window), "thresholds": self.thresholds.model_dump(exclude_none=True),
             "slow_ms": units.milliseconds(self.slow), "ban_ms": units.milliseconds(self.ban),
             **({"challenge": self.challenge.compiled((*at, "challenge"))} if self.challenge else {}),
@@ -222,5 +251,15 @@ def text(guard: dict[str, Any]) -> str:
     tried = "; in shadow" if guard.get("shadow") else ""
     return (
         f"{guard['kind']}, account in {place}; {limits['accounts']} accounts, {limits['failures']} failures or {limits['guesses']} "
-        f"guesses of an address in {guard['window_ms'] / 1000:g} s: {', '.join(answers)}{asked}{tried}"
+        f"guesses of an address in {guard['window_ms'] / 1000:g} s: {', '.join(answers)}{_said_by(guard)}{asked}{tried}"
+    )
+
+
+def _said_by(guard: dict[str, Any]) -> str:
+    """Which values of an answer's body decide."""
+    found = {"failed": guard.get("failed", {}).get("body"), "passed": guard.get("passed")}
+    return "".join(
+        f"; {what} with {body['pointer']}" + (f" {json.dumps(body['value'])}" if "value" in body else "")
+        for what, body in found.items()
+        if body
     )

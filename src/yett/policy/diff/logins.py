@@ -11,7 +11,7 @@ from yett.policy.diff.change import Change, at, bound, flag, narrows, rest, subs
 
 Document = dict[str, Any]
 KNOWN = (
-    "kind", "account", "password", "failed", "window_ms", "thresholds", "slow_ms", "ban_ms", "except", "shadow",
+    "kind", "account", "password", "failed", "passed", "window_ms", "thresholds", "slow_ms", "ban_ms", "except", "shadow",
     "challenge",
 )  # fmt: skip
 CHALLENGE = ("at", "difficulty", "holds_ms", "attempts", "refuse_others", "secret")
@@ -31,6 +31,7 @@ def login_guard(old: Document | None, new: Document | None) -> Iterator[Change]:
         if old.get(key) != new.get(key):
             yield widens(key, f"logins: `{key}` is read otherwise", old.get(key), new.get(key))
     yield from _failed(old.get("failed"), new.get("failed"))
+    yield from _passed(old.get("passed"), new.get("passed"))
     before, after = old.get("password"), new.get("password")
     if before != after:
         make = narrows if before is None else widens
@@ -109,6 +110,16 @@ def _failed(old: Document | None, new: Document | None) -> Iterator[Change]:
         yield narrows("failed", "logins: more answers say that one failed", old, new)
     else:
         yield widens("failed", "logins: `failed` is read otherwise", old, new)
+
+
+def _passed(old: Document | None, new: Document | None) -> Iterator[Change]:
+    """Whatever else has to be there narrows; anything else may be read as a success now."""
+    if old is None and new is not None:
+        yield narrows("passed", "logins: a success has to have something in its body", old, new)
+    elif old is not None and new is None:
+        yield widens("passed", "logins: a success need have nothing in its body any more", old, new)
+    elif old != new:
+        yield widens("passed", "logins: `passed` is read otherwise", old, new)
 
 
 def _span(milliseconds: int) -> str:

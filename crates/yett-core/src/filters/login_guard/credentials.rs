@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::alike::alike;
+use super::pointer;
 use crate::exchange::{Exchange, Framing};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::filters::request_validation::content::ContentType;
@@ -10,7 +11,7 @@ use crate::filters::request_validation::form::Form;
 use crate::filters::request_validation::json;
 use crate::headers::Known;
 use crate::ir::{FormBounds, JsonBounds, LoginPart};
-use crate::path::query_values;
+use crate::path::decode_query;
 
 const JSON: JsonBounds = JsonBounds { depth: 16, keys: 200, items: 200, string: 16 * 1024, number: 40 };
 
@@ -48,9 +49,7 @@ impl Reader {
     pub fn build(account: &LoginPart, password: Option<&LoginPart>, hash: KeyedHash) -> Result<Self, String> {
         for part in [Some(account), password].into_iter().flatten() {
             match part {
-                LoginPart::Json(pointer) if !pointer.starts_with('/') => {
-                    return Err(format!("`{pointer}` is no JSON Pointer; write one such as `/email`"));
-                }
+                LoginPart::Json(pointer) => pointer::check(pointer)?,
                 LoginPart::Form(name) | LoginPart::Header(name) if name.is_empty() => {
                     return Err("the place of an account has a name".to_owned());
                 }
@@ -87,7 +86,7 @@ impl Reader {
             LoginPart::Json(pointer) => pointer.rsplit('/').next().unwrap_or_default(),
             LoginPart::Header(_) => return false,
         };
-        !exchange.query().is_empty() && query_values(exchange.query(), name).next().is_some()
+        has_parameter(exchange.query(), name)
     }
 
     /// Nothing where there is no account, or where two programs could read two.
@@ -163,7 +162,7 @@ pub fn is_form(exchange: &Exchange) -> bool {
 #[must_use]
 pub fn form_field(exchange: &Exchange, form: &Form, name: &str) -> Option<String> {
     let read = fields(form, &kind(exchange)?, exchange.held()?)?;
-    if query_values(exchange.query(), name).next().is_some() || has_double(&read, name) {
+    if has_parameter(exchange.query(), name) || has_double(&read, name) || is_behind_semicolon(exchange, name) {
         return None;
     }
     read.get(name).and_then(Value::as_str).map(str::to_owned)
@@ -180,8 +179,8 @@ fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>)
             }
         }
         // Some frameworks mix the fields of a form with the parameters of the query.
-        (LoginPart::Form(name), Some(Read::Form(form))) if query_values(exchange.query(), name).next().is_none() => {
-            if has_double(form, name) {
+        (LoginPart::Form(name), Some(Read::Form(form))) if !has_parameter(exchange.query(), name) => {
+            if has_double(form, name) || is_behind_semicolon(exchange, name) {
                 return None;
             }
             form.get(name).and_then(Value::as_str).map(Into::into)
@@ -196,11 +195,40 @@ fn find<'a>(part: &'a LoginPart, exchange: &'a Exchange, body: Option<&'a Read>)
     }
 }
 
-/// Whether an object has, beside a name, another one that some programs take for the same: other case, blanks, dots, brackets.
+/// Whether an object has, beside a name, another one that some programs take for the same.
 fn has_double(object: &Value, name: &str) -> bool {
     let Some(fields) = object.as_object() else { return false };
     let wanted = folded(name);
-    fields.keys().any(|other| other != name && folded(other) == wanted)
+    fields.keys().any(|other| other != name && is_taken_for(other, &wanted))
+}
+
+/// Whether a query has a parameter of a name, or of one that some programs take for it. Some split it at `;`, too.
+fn has_parameter(query: &[u8], name: &str) -> bool {
+    if query.is_empty() {
+        return false;
+    }
+    let wanted = folded(name);
+    query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
+        let key = pair.split(|byte| *byte == b'=').next().and_then(decode_query);
+        key.is_some_and(|key| key == name || is_taken_for(&key, &wanted))
+    })
+}
+
+/// Whether who splits a form at `;`, too, finds a field of that name there. Browsers write `;` as `%3B`.
+fn is_behind_semicolon(exchange: &Exchange, name: &str) -> bool {
+    let data = exchange.held().unwrap_or_default();
+    memchr::memchr(b';', data).is_some()
+        && kind(exchange).is_some_and(|kind| &*kind.essence == "application/x-www-form-urlencoded")
+        && data
+            .split(|byte| *byte == b'&')
+            .filter_map(|pair| pair.splitn(2, |b| *b == b';').nth(1))
+            .any(|rest| has_parameter(rest, name))
+}
+
+/// Other case, blanks, dots, brackets, and for PHP and the like also what is in brackets after the name (`user[0]`) or after a NUL.
+fn is_taken_for(other: &str, wanted: &str) -> bool {
+    let begins = other.match_indices(['[', '\0']).filter_map(|(at, _)| other.get(..at));
+    begins.chain([other]).any(|name| folded(name) == wanted)
 }
 
 /// The same on the whole way of a JSON Pointer.
