@@ -10,8 +10,8 @@ use crate::shared::Counter;
 
 /// Proofs at once.
 pub const PROOFS: usize = 50_000;
-/// Challenges that are made in a second at most: each takes a derivation.
-pub const CHALLENGES: u32 = 1_000;
+/// Challenges that are made in a second at most: each takes a derivation, a third of a millisecond.
+pub const CHALLENGES: u32 = 200;
 
 #[derive(Debug)]
 struct Proof {
