@@ -46,6 +46,7 @@ class Shop:
             "report": {"crawlers": crawlers, "mode": "report", "programs": "refuse"},
             "lax": {"crawlers": {**crawlers, "undecided": "pass"}},
             "dead": {"crawlers": {"resolvers": "127.0.0.1:9"}},
+            "dead_lax": {"crawlers": {"resolvers": "127.0.0.1:9", "undecided": "pass"}},
             "spared": {"programs": "refuse", "exceptions": "192.0.2.0/28"},
         }
         self.config = {
@@ -152,19 +153,25 @@ def test_programs_pass_as_what_they_are_and_not_as_browsers(shop: Shop, fetch: C
 
 
 def test_a_real_browser_has_nothing_against_it(shop: Shop, tmp_path: Any) -> None:
-    page = b"<!doctype html><title>shop</title><img src=/people/image><script>fetch('/people/data')</script>"
+    page = (
+        b"<!doctype html><title>shop</title><img src=/people/image><a id=file href=/people/file download>x</a><script>"
+        b"fetch('/people/data');fetch('/people/language',{headers:{'Accept-Language':'de'}});new Worker('/people/worker');"
+        b"navigator.sendBeacon('/people/beacon','x');document.getElementById('file').click()</script>"
+    )
     html = [("Content-Type", "text/html")]
+    policy = ("Content-Security-Policy-Report-Only", "worker-src 'none'; report-uri /people/report")
     shop.service.answers(body=b"<!doctype html><title>shop</title>", headers=html)
     with chromium(tmp_path, {}) as browser:
         agent = str(browser.run("return navigator.userAgent"))
         browser.go(f"{shop.url}/strict/headless")
         assert browser.title == "shop"
         assert shop.bot("/strict/headless")["kind"] == "program", "it says itself that nobody sits before it"
-        shop.service.answers(body=page, headers=html)
+        shop.service.answers(body=page, headers=[*html, policy])
         browser.become(agent.replace("HeadlessChrome", "Chrome"))
         browser.go(f"{shop.url}/people/page")
         assert browser.title == "shop"
-        for path in ("/people/page", "/people/data", "/people/image"):
+        for name in ("page", "data", "image", "language", "worker", "beacon", "file", "report"):
+            path = f"/people/{name}"
             seen = shop.bot(path)
             assert (seen["kind"], seen["score"]) == ("browser", 0), (path, seen)
         line = shop.gate.log_line(path="/people/page")
@@ -193,6 +200,25 @@ def test_the_answer_says_what_to_do_and_not_what_gave_it_away(shop: Shop) -> Non
     shop.refuses(shop.gate.get("/spared/a", by_proxy("192.0.2.20"), listener="behind"), "bot_refused")
 
 
+def test_what_hides_a_name_hides_nothing(shop: Shop) -> None:
+    def ask(path: str, *more: tuple[str, str], agent: str | None = AGENT) -> Any:
+        return shop.gate.get(path, by_proxy("192.0.2.20", agent, *more), listener="behind")
+
+    # a route that knows no WebSocket answers as it does others
+    shop.refuses(ask("/strict/a", ("Connection", "Upgrade"), ("Upgrade", "websocket")), "bot_refused")
+    twice = ("User-Agent", "x"), ("User-Agent", "x")
+    shop.refuses(ask("/strict/a", *twice, agent=None), "bot_refused")
+    shop.passes(ask("/report/twice", *twice, agent=None))
+    assert shop.bot("/report/twice")["outcome"] == "reported"
+    long = f"MSIE 10{'a' * 1_100} {GOOGLEBOT}"
+    shop.refuses(ask("/strict/a", agent=long), "crawler_unverified")
+    shop.refuses(shop.crawl("/strict/a", "198.51.100.9", "ListedBot/1 Googlebot"), "crawler_unverified")
+    for name in ("User_Agent", "user.agent", "Sec_CH_UA", "accept_language"):
+        assert ask("/strict/a", (name, "alias"), agent="curl/8").status == 200
+        assert not [value for _, value in shop.service.requests[-1].headers if value == "alias"], name
+    shop.service.forget()
+
+
 def test_crawlers_are_who_they_say(shop: Shop) -> None:
     names = shop.names
     names.knows("192.0.2.1", "crawl-192-0-2-1.googlebot.com")
@@ -205,6 +231,11 @@ def test_crawlers_are_who_they_say(shop: Shop) -> None:
     shop.refuses(shop.crawl("/strict/a", "198.51.101.9", "ListedBot/2"), "crawler_unverified")
     # known, and not among those that may
     shop.refuses(shop.crawl("/strict/a", "192.0.2.1", "bingbot/2.0"), "bot_refused")
+    # what a person has Google fetch, and a name that leads to a stranger
+    names.knows("192.0.2.50", "google-proxy-192-0-2-50.google.com")
+    shop.refuses(shop.crawl("/strict/a", "192.0.2.50"), "crawler_unverified")
+    names.knows("192.0.2.51", "rate-limited-proxy-192-0-2-51.google.com")
+    shop.passes(shop.crawl("/strict/a", "192.0.2.51"))
     # who it is is no credential
     assert shop.crawl("/closed/a", "192.0.2.1").reason == "credential_missing"
     assert shop.service.saw_nothing()
@@ -242,16 +273,34 @@ def test_an_address_is_asked_about_once(shop: Shop) -> None:
 def test_where_dns_says_nothing(shop: Shop) -> None:
     told = shop.refuses(shop.crawl("/dead/a", "192.0.2.6"), "crawler_unknown", 503)
     assert "try again later" in told
-    shop.names.zone[reverse("192.0.2.7"), PTR] = dns.SERVFAIL
-    shop.passes(shop.crawl("/lax/undecided", "192.0.2.7"))
-    assert shop.bot("/lax/undecided")["outcome"] == "passed"
+    # whoever has an address can bring that about
+    shop.names.zone[reverse("192.0.2.10"), PTR] = dns.SERVFAIL
+    shop.refuses(shop.crawl("/lax/a", "192.0.2.10"), "crawler_unverified")
+    shop.refuses(shop.crawl("/strict/a", "192.0.2.10"), "crawler_unknown", 503)
+    shop.passes(shop.crawl("/dead_lax/undecided", "192.0.2.7"))
+    assert shop.bot("/dead_lax/undecided")["outcome"] == "passed"
     shop.refuses(shop.crawl("/lax/a", "192.0.2.8"), "crawler_unverified")
 
 
 def test_reported_is_logged_and_counted_and_passes(shop: Shop) -> None:
     count = shop.gate.metric("yett_bot_requests_total", route="report", outcome="reported")
-    shop.passes(shop.crawl("/report/crawler", "192.0.2.9"))
     shop.passes(shop.crawl("/report/program", "192.0.2.9", "curl/8"))
+    # nobody waits for DNS where he passes anyway: it is asked for those that come later
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(asked: bytes) -> list[bytes]:
+        begun.set()
+        assert go_on.wait(20)
+        return [message(asked, code=3)]
+
+    shop.names.zone[reverse("192.0.2.9"), PTR] = slow
+    shop.passes(shop.crawl("/report/first", "192.0.2.9"))
+    assert begun.wait(20)
+    assert shop.bot("/report/first")["outcome"] == "undecided"
+    go_on.set()
+    told = shop.crawl("/strict/a", "192.0.2.9")
+    shop.refuses(told, "crawler_unverified")
+    shop.passes(shop.crawl("/report/crawler", "192.0.2.9"))
     assert shop.bot("/report/crawler")["outcome"] == shop.bot("/report/program")["outcome"] == "reported"
     assert shop.gate.metric("yett_bot_requests_total", route="report", outcome="reported") == count + 2
     assert shop.gate.metric("yett_crawler_lookups_total", outcome="false") >= 1

@@ -378,8 +378,8 @@ pub struct Exchange {
     pub attempt: Option<Box<Attempt>>,
     /// What it was taken for, where that is looked at; set by bots.
     pub bot: Option<Sighting>,
-    /// Whether it is the crawler that it says; left by the server where bots asked.
-    pub crawler: Option<CrawlerVerdict>,
+    /// Whether it is the crawler of this index; left by the server where bots asked.
+    pub crawler: Option<(u16, CrawlerVerdict)>,
     /// What the shared store said of its limits; left by the server where a phase asked.
     pub limits_answered: Option<Box<Answered>>,
     /// Whether it repeats another; decided by limit, once, and only where it has an Idempotency-Key that counts.

@@ -14,14 +14,15 @@ class Known(NamedTuple):
     agents: tuple[str, ...]
     """What stands in `User-Agent`, in any case."""
     domains: tuple[str, ...]
-    """In which the names of its addresses end, at a dot."""
+    """In which the names of its addresses end, at a dot; `crawl-*.` says how the one label before has to begin."""
 
 
 CRAWLERS: dict[str, Known] = {
-    # Not googleusercontent.com: everybody's programs on App Engine have names there.
+    # Not googleusercontent.com: everybody's programs on App Engine have names there. Nor `google-proxy-….google.com`: what a person lets
+    # Google fetch comes from there.
     "googlebot": Known(
         ("Googlebot", "AdsBot-Google", "Mediapartners-Google", "APIs-Google", "Storebot-Google", "GoogleOther", "Google-InspectionTool"),
-        ("googlebot.com", "google.com"),
+        ("googlebot.com", "rate-limited-proxy-*.google.com"),
     ),
     "bingbot": Known(("bingbot", "adidxbot", "BingPreview", "msnbot"), ("search.msn.com",)),
     "applebot": Known(("Applebot",), ("applebot.apple.com",)),

@@ -23,23 +23,31 @@ const LARGEST: usize = 16 * 1024;
 /// Bytes of the system's list of resolvers that are read.
 const LIST: u64 = 64 * 1024;
 
-/// Nobody answered what was asked.
+/// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswered;
+pub enum Unanswered {
+    /// A resolver said that it could not find out.
+    Failed,
+    /// Nobody said anything that could be read.
+    Silent,
+}
 
 /// Asks resolvers, the first of them first, until one of them answers.
 ///
 /// # Errors
 /// None did, or there is no such name to be asked for.
 pub async fn lookup(resolvers: &[SocketAddr], name: &str, kind: Kind) -> Result<Found, Unanswered> {
+    let mut why = Unanswered::Silent;
     for _ in 0..ROUNDS {
         for resolver in resolvers.iter().take(RESOLVERS) {
-            if let Ok(Ok(found)) = timeout(PATIENCE, ask(*resolver, name, kind)).await {
-                return Ok(found);
+            match timeout(PATIENCE, ask(*resolver, name, kind)).await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => why = Unanswered::Failed,
+                Ok(Err(_)) | Err(_) => {}
             }
         }
     }
-    Err(Unanswered)
+    Err(why)
 }
 
 fn broken() -> io::Error {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const LONGEST: usize = 255;
 /// Records of an answer that are read.
 const RECORDS: usize = 64;
-/// Aliases that are followed.
+/// Aliases that are followed, of the names of addresses.
 const ALIASES: usize = 8;
 /// Names or addresses that are kept.
 const KEPT: usize = 16;
@@ -216,8 +216,8 @@ fn records(mut reader: Reader<'_>, name: &str, kind: Kind) -> Option<Found> {
     }
     let mut found = Found { ttl_s: u32::MAX, ..Found::default() };
     let mut owner = name.to_ascii_lowercase();
-    // Parts of networks are delegated by aliases (RFC 2317).
-    for _ in 0..ALIASES {
+    // Parts of networks are delegated by aliases (RFC 2317). A name that proves something is no alias: where it leads may be a stranger's.
+    for _ in 0..if kind == Kind::Ptr { ALIASES } else { 0 } {
         let Some(alias) = all.iter().find(|one| one.kind == ALIAS && one.owner == owner) else { break };
         let Target::Name(next) = &alias.target else { return None };
         found.ttl_s = found.ttl_s.min(alias.ttl_s);

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 
-pub use self::agent::{Agents, Browser, Claim, Engine};
+pub use self::agent::{Agents, Browser, Claim, Engine, Named};
 pub use self::crawlers::{Terms, Verdict, Verifier};
 pub use self::shape::Signals;
 pub use self::table::Signal;
@@ -91,6 +91,30 @@ impl Kind {
 enum Means {
     /// Refused for this.
     Refuse(Reason),
+}
+
+/// What is known of somebody who says that he is a crawler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// He is.
+    Genuine,
+    /// Nobody could say.
+    Undecided,
+    /// Somebody has to be asked.
+    Ask,
+    /// He is not, or may not come in.
+    Refused(Reason),
+}
+
+impl Proof {
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Genuine => 0,
+            Self::Undecided => 1,
+            Self::Ask => 2,
+            Self::Refused(_) => 3,
+        }
+    }
 }
 
 macro_rules! outcomes {
@@ -189,7 +213,7 @@ impl Bots {
 
 fn crawler(spec: &ir::Crawler, resolvers: &[std::net::SocketAddr]) -> Result<Crawler, String> {
     let name = &spec.name;
-    if spec.agents.is_empty() || spec.agents.iter().any(|agent| agent.len() < 3) {
+    if spec.agents.is_empty() || spec.agents.iter().any(|agent| agent.trim().len() < 3) {
         return Err(format!("the crawler `{name}` needs a name in User-Agent of three characters or more"));
     }
     if spec.domains.is_empty() && spec.addresses.is_empty() {
@@ -198,7 +222,8 @@ fn crawler(spec: &ir::Crawler, resolvers: &[std::net::SocketAddr]) -> Result<Cra
     if spec.domains.len().max(spec.agents.len()) > MAX_NAMES {
         return Err(format!("the crawler `{name}` has more than {MAX_NAMES} names or domains"));
     }
-    let is_lower = |domain: &String| !domain.is_empty() && !domain.starts_with('.') && *domain == domain.to_ascii_lowercase();
+    let is_lower =
+        |domain: &String| !matches!(domain.as_bytes(), [] | [b'.' | b'*', ..]) && *domain == domain.to_ascii_lowercase();
     if !spec.domains.iter().all(is_lower) {
         return Err(format!("domains of the crawler `{name}` are written in lower case, without a dot in front"));
     }
@@ -241,37 +266,39 @@ impl BotFilter {
             return Step::Continue;
         }
         let head = Head::read(exchange);
-        let mut claim = head.agent().map_or(Claim::Program, |agent| self.agents.read(agent));
-        if head.is_twice() {
-            // Which of them a service reads is not known; no browser sends two.
-            claim = Claim::Browser(Browser { engine: Engine::Old, version: 0, app: false });
-        }
+        // Which of two a service reads is not known, and no browser sends two.
+        let claim = match head.agent() {
+            _ if head.is_twice() => None,
+            Some(agent) => Some(self.agents.read(agent)),
+            None => Some(Claim::Program),
+        };
         let mut signals = Signals::default();
         let (mut named, mut genuine) = (None, false);
         let (kind, means) = match claim {
-            Claim::Crawler(index) => {
-                let crawler = self.crawlers.get(usize::from(index));
-                named = crawler.map(|one| Arc::clone(&one.name));
-                match crawler.map_or(Some(Verdict::False), |one| self.verdict(one, exchange, hidden, now)) {
-                    None => match exchange.ask(Need::Crawler { route, index }) {
-                        Some(step) => return step,
-                        None => (Kind::Crawler, self.undecided()),
-                    },
-                    Some(Verdict::Unknown) => (Kind::Crawler, self.undecided()),
-                    Some(Verdict::False) => {
-                        let reason =
-                            if crawler.is_some_and(|one| one.allowed) { Reason::CrawlerUnverified } else { Reason::BotRefused };
-                        (Kind::Crawler, Some(Means::Refuse(reason)))
-                    }
-                    Some(Verdict::Genuine) => {
-                        genuine = true;
-                        (Kind::Crawler, None)
-                    }
-                }
+            None => {
+                signals = Signals::only(Signal::AgentTwice);
+                (Kind::Impostor, Some(Means::Refuse(Reason::BotRefused)))
             }
-            Claim::Scanner => (Kind::Scanner, means(self.scanners)),
-            Claim::Program => (Kind::Program, means(self.programs)),
-            Claim::Browser(browser) => {
+            Some(Claim::Crawlers(all)) => {
+                let (index, proof) = self.prove(all, exchange, hidden, now);
+                named = self.crawlers.get(usize::from(index)).map(|one| Arc::clone(&one.name));
+                let means = match proof {
+                    Proof::Ask => match exchange.ask(Need::Crawler { route, index }) {
+                        Some(step) => return step,
+                        None => self.undecided(),
+                    },
+                    Proof::Undecided => self.undecided(),
+                    Proof::Refused(reason) => Some(Means::Refuse(reason)),
+                    Proof::Genuine => {
+                        genuine = true;
+                        None
+                    }
+                };
+                (Kind::Crawler, means)
+            }
+            Some(Claim::Scanner) => (Kind::Scanner, means(self.scanners)),
+            Some(Claim::Program) => (Kind::Program, means(self.programs)),
+            Some(Claim::Browser(browser)) => {
                 signals = shape::compare(exchange, &head, browser, behind);
                 match signals.score() >= self.threshold {
                     true => (Kind::Impostor, means(self.impostors)),
@@ -282,9 +309,9 @@ impl BotFilter {
         let outcome = match means {
             None if genuine => Outcome::Verified,
             None => Outcome::Passed,
+            Some(Means::Refuse(Reason::CrawlerUnknown)) => Outcome::Undecided,
             Some(_) if !self.enforce => Outcome::Reported,
             Some(Means::Refuse(Reason::CrawlerUnverified)) => Outcome::Unverified,
-            Some(Means::Refuse(Reason::CrawlerUnknown)) => Outcome::Undecided,
             Some(Means::Refuse(_)) => Outcome::Refused,
         };
         self.counts.add(outcome);
@@ -299,16 +326,51 @@ impl BotFilter {
         if self.undecided_passes { None } else { Some(Means::Refuse(Reason::CrawlerUnknown)) }
     }
 
-    /// Whether somebody is the crawler that he says; nothing where that has to be asked.
-    fn verdict(&self, crawler: &Crawler, exchange: &Exchange, hidden: bool, now: Now) -> Option<Verdict> {
-        if !crawler.allowed {
-            return Some(Verdict::False);
+    /// Whether somebody is every crawler that he names, and which of them decides it: what is false comes before what has to be asked, and
+    /// that before what nobody knows.
+    fn prove(&self, named: Named, exchange: &Exchange, hidden: bool, now: Now) -> (u16, Proof) {
+        let mut least = (0, Proof::Genuine);
+        for index in named.iter() {
+            let proof = match self.crawlers.get(usize::from(index)) {
+                Some(one) if one.allowed => self.proof(index, one, exchange, hidden, now),
+                // He is one that may come in, and one that may not: he cannot be both.
+                _ if named.are_several() => Proof::Refused(Reason::CrawlerUnverified),
+                _ => Proof::Refused(Reason::BotRefused),
+            };
+            if least.1 == Proof::Genuine || proof.weight() > least.1.weight() {
+                least = (index, proof);
+            }
         }
+        least
+    }
+
+    fn proof(&self, index: u16, crawler: &Crawler, exchange: &Exchange, hidden: bool, now: Now) -> Proof {
         if crawler.addresses.iter().any(|network| network.contains(&exchange.client)) {
-            return Some(Verdict::Genuine);
+            return Proof::Genuine;
         }
-        let Some(terms) = crawler.terms.as_ref().filter(|_| !hidden) else { return Some(Verdict::False) };
-        exchange.crawler.or_else(|| self.verifier.known(exchange.client, terms, now.monotonic_ns))
+        let Some(terms) = crawler.terms.as_ref().filter(|_| !hidden) else { return Proof::Refused(Reason::CrawlerUnverified) };
+        let told = exchange.crawler.filter(|(asked, _)| *asked == index).map(|(_, verdict)| verdict);
+        match told.or_else(|| self.verifier.known(exchange.client, terms, now.monotonic_ns)) {
+            None => Proof::Ask,
+            Some(Verdict::Genuine) => Proof::Genuine,
+            Some(Verdict::False) => Proof::Refused(Reason::CrawlerUnverified),
+            // Whoever has the address also says what the resolver is told: that is no reason to let him in.
+            Some(Verdict::Failed) if self.undecided_passes => Proof::Refused(Reason::CrawlerUnverified),
+            Some(Verdict::Failed | Verdict::Unknown) => Proof::Undecided,
+        }
+    }
+
+    /// Whether a request waits for what is asked about it: not where it passes anyway.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.enforce
+    }
+
+    /// Begins to ask, for the requests that come later.
+    pub fn begin(&self, index: u16, address: IpAddr, runtime: &Handle) {
+        if let Some(terms) = self.crawlers.get(usize::from(index)).and_then(|crawler| crawler.terms.as_ref()) {
+            self.verifier.begin(address, terms, runtime);
+        }
     }
 
     /// Asks whether an address is that crawler's. Ends by itself.
@@ -323,6 +385,9 @@ impl BotFilter {
         }
     }
 }
+
+/// Fields that it reads, and that nobody may write otherwise past it.
+pub const READ: [&str; 8] = shape::READ;
 
 const fn means(answer: BotAnswer) -> Option<Means> {
     match answer {

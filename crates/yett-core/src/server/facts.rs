@@ -47,9 +47,13 @@ impl<C: Client> Lane<C> {
             }
             Need::Crawler { route, index } => {
                 let Some(filter) = view.snapshot.route(Some(route)).and_then(|route| route.bot_filter.as_ref()) else { return };
+                if !filter.waits() {
+                    filter.begin(index, self.exchange.client, &worker.shared.service_runtime);
+                    return;
+                }
                 let asked = filter.verify(index, self.exchange.client, &worker.shared.service_runtime);
                 let deadline = after(started.monotonic_ns, CRAWLER_MS);
-                self.exchange.crawler = self.timer.within(deadline, Box::pin(asked)).await;
+                self.exchange.crawler = self.timer.within(deadline, Box::pin(asked)).await.map(|verdict| (index, verdict));
             }
             Need::SignatureNonce => self.nonce(worker, after(started.monotonic_ns, STORE_MS)).await,
             Need::Unused(ref once) => {

@@ -18,7 +18,7 @@ use crate::filters::attack_filter::AttackFilter;
 use crate::filters::authorize::Policy;
 use crate::filters::authorize::condition::Readable;
 use crate::filters::authorize::shadow::Shadow;
-use crate::filters::bot_filter::BotFilter;
+use crate::filters::bot_filter::{self, BotFilter};
 use crate::filters::concurrency_limit::ConcurrencyLimits;
 use crate::filters::cors::Cors;
 use crate::filters::csrf::{Csrf, FIELD};
@@ -735,6 +735,7 @@ impl Context<'_> {
         own_headers.extend(quotas.iter().flat_map(Quotas::headers).map(lower));
         own_headers.extend(concurrency_limits.iter().flat_map(ConcurrencyLimits::headers).map(lower));
         own_headers.extend(csrf.iter().flatten().filter(|csrf| csrf.tells()).map(|_| "x-csrf-token".into()));
+        own_headers.extend(bot_filter.iter().flatten().flat_map(|_| bot_filter::READ).map(lower));
         own_headers.extend(repeats.iter().map(|_| lower(RouteRepeats::header())));
         let access_public = matches!(&access, Some(Access::Public));
         if access_public && !(spec.tenants.is_empty() && spec.deny.is_empty() && !spec.hidden && spec.response_tenant.is_none()) {

@@ -20,6 +20,18 @@ MOST = 20
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})+", re.ASCII)
 
 
+_BROWSERS = (
+    "mozilla/5.0 (windows nt 10.0; win64; x64; rv:133.0) applewebkit/537.36 (khtml, like gecko) chrome/131.0.0.0 safari/537.36 edg/131.0.0.0 opr/115.0.0.0",
+    "mozilla/5.0 (macintosh; intel mac os x 10_15_7) applewebkit/605.1.15 (khtml, like gecko) version/18.1 safari/605.1.15",
+    "mozilla/5.0 (iphone; cpu iphone os 18_1 like mac os x) applewebkit/605.1.15 (khtml, like gecko) crios/131.0 fxios/133.0 version/18.1 mobile/15e148 safari/604.1",
+    "mozilla/5.0 (ipad; cpu os 17_5 like mac os x) applewebkit/605.1.15",
+    "mozilla/5.0 (linux; android 10; k; wv) applewebkit/537.36 (khtml, like gecko) samsungbrowser/27.0 chrome/131.0.0.0 mobile safari/537.36",
+    "mozilla/5.0 (x11; ubuntu; linux x86_64; rv:133.0) gecko/20100101 firefox/133.0 chromium/131.0 tablet",
+    "mozilla/5.0 (windows nt 6.1; wow64; trident/7.0; rv:11.0) like gecko msie 10.0 edge/18.0 opera/9.80 presto/2.12",
+)
+"""What browsers send, in lower case, with all words that stand there."""
+
+
 def _domains(value: tuple[str, ...]) -> tuple[str, ...]:
     for one in value:
         if not _DOMAIN.fullmatch(one) or len(one) > 253:
@@ -38,11 +50,22 @@ def _few(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _agents(value: tuple[str, ...]) -> tuple[str, ...]:
     for one in value:
-        if not one.isascii() or len(one) < 3 or len(one) > 100:
+        if not one.isascii() or not one.isprintable() or len(one.strip()) < 3 or len(one) > 100:
             raise refuse(
                 "agent_invalid",
                 f"`{one}` names no crawler; write what stands in its User-Agent, of 3 to 100 plain characters",
             )
+        if any(one.lower() in browser for browser in _BROWSERS):
+            raise refuse(
+                "agent_invalid",
+                f"`{one}` also stands in the User-Agent of browsers; write what only the crawler says",
+            )
+        for known in (agent for crawler in CRAWLERS.values() for agent in crawler.agents):
+            if one.lower() in known.lower() or known.lower() in one.lower():
+                raise refuse(
+                    "agent_invalid",
+                    f"`{one}` and `{known}`, which is known, are found in one another; write what tells them apart",
+                )
     return _few(value)
 
 
@@ -176,7 +199,8 @@ def weakened(policies: list[Policy]) -> list[str]:
     for what, weak in (
         ("programs that pretend are reported, and pass (`bot_filter: {mode: report}`)", lambda one: not one["enforce"]),
         ("programs that pretend to be browsers pass (`bot_filter: {impostors: allow}`)", lambda one: one["impostors"] == "allow"),
-        ("crawlers that nobody can verify pass (`bot_filter: {crawlers: {undecided: pass}}`)", lambda one: one.get("undecided_passes")),
+        ("programs that look for holes pass (`bot_filter: {scanners: allow}`)", lambda one: one["scanners"] == "allow"),
+        ("crawlers that nobody can verify pass, and whoever has an address can bring that about (`bot_filter: {crawlers: {undecided: pass}}`)", lambda one: one.get("undecided_passes")),
     ):  # fmt: skip
         names = [policy.name for policy in policies if policy.bot_filter and weak(policy.bot_filter)]
         if names:
@@ -190,4 +214,6 @@ def text(one: dict[str, Any]) -> str:
     crawlers = [crawler["name"] for crawler in one["crawlers"] if crawler["allowed"]]
     said = f"{'refuses' if one['enforce'] else 'reports'} {', '.join(refused) or 'nobody'} from score {one['threshold']}"
     spared = f"; not from {', '.join(one['except'])}" if one.get("except") else ""
-    return f"{said}; crawlers: {', '.join(crawlers) or 'none'}{spared}"
+    undecided = "; while DNS says nothing they pass" if one.get("undecided_passes") else ""
+    asked = f"; asked: {', '.join(one['resolvers'])}" if one.get("resolvers") else ""
+    return f"{said}; crawlers: {', '.join(crawlers) or 'none'}{undecided}{asked}{spared}"

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::dns::{self, Kind};
+use crate::dns::{self, Kind, Unanswered};
 use crate::server::clock::monotonic_ns;
 use crate::shared::Counter;
 
@@ -38,14 +38,42 @@ pub enum Verdict {
     Genuine,
     /// It is not.
     False,
+    /// The resolver says that it could not find out: the address's own servers can make it say so.
+    Failed,
     /// Nobody could say.
     Unknown,
+}
+
+/// Names that are a crawler's.
+#[derive(Debug)]
+struct Domain {
+    /// How the one label before it has to begin, where not all names in it are the crawler's: `crawl-*.example.com`.
+    begins: Option<Box<str>>,
+    domain: Box<str>,
+}
+
+impl Domain {
+    fn new(text: &str) -> Self {
+        match text.split_once("*.") {
+            Some((begins, domain)) => Self { begins: Some(begins.into()), domain: domain.into() },
+            None => Self { begins: None, domain: text.into() },
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let Some(before) = name.strip_suffix(&*self.domain) else { return false };
+        let label = before.strip_suffix('.');
+        match &self.begins {
+            None => before.is_empty() || label.is_some(),
+            Some(begins) => label.is_some_and(|label| label.starts_with(&**begins) && !label.contains('.')),
+        }
+    }
 }
 
 /// What has to hold of an address.
 #[derive(Debug)]
 pub struct Terms {
-    domains: Box<[Box<str>]>,
+    domains: Box<[Domain]>,
     resolvers: Box<[SocketAddr]>,
     digest: [u8; 32],
 }
@@ -55,14 +83,11 @@ impl Terms {
     #[must_use]
     pub fn new(domains: &[String], resolvers: &[SocketAddr]) -> Self {
         let digest = crate::providers::jwk::sha256(format!("{domains:?}{resolvers:?}").as_bytes());
-        Self { domains: domains.iter().map(|one| one.as_str().into()).collect(), resolvers: resolvers.into(), digest }
+        Self { domains: domains.iter().map(|one| Domain::new(one)).collect(), resolvers: resolvers.into(), digest }
     }
 
     fn has(&self, name: &str) -> bool {
-        self.domains.iter().any(|domain| {
-            let before = name.strip_suffix(&**domain);
-            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-        })
+        self.domains.iter().any(|domain| domain.has(name))
     }
 }
 
@@ -143,7 +168,7 @@ impl Verifier {
     }
 
     /// Joins whoever asks about the address already, or begins; nothing where too many wait.
-    fn begin(self: &Arc<Self>, address: IpAddr, terms: &Arc<Terms>, runtime: &Handle) -> Option<Answer> {
+    pub(super) fn begin(self: &Arc<Self>, address: IpAddr, terms: &Arc<Terms>, runtime: &Handle) -> Option<Answer> {
         let key = (address, terms.digest);
         let now_ns = monotonic_ns();
         let mut shard = self.shard(&key);
@@ -199,7 +224,7 @@ impl Verifier {
         match verdict {
             Verdict::Genuine => self.genuine.increment(),
             Verdict::False => self.false_claims.increment(),
-            Verdict::Unknown => self.unknown.increment(),
+            Verdict::Failed | Verdict::Unknown => self.unknown.increment(),
         }
         let until_ns = monotonic_ns().saturating_add(u64::from(seconds).saturating_mul(SECOND_NS));
         self.shard(&key).insert(key, Entry::Known { verdict, until_ns });
@@ -234,7 +259,7 @@ const GENUINE_S: (u32, u32) = (60, 3_600);
 const FALSE_S: u32 = 300;
 const UNKNOWN_S: u32 = 10;
 
-/// What is out of date goes first, then what would go out of date first: lies before the truth.
+/// What is out of date goes first, then lies and what nobody knows, then the truth; each that would go out of date first before others.
 fn make_room(shard: &mut HashMap<Key, Entry>, now_ns: u64) {
     let room = REMEMBERED / SHARDS;
     if shard.len() < room {
@@ -248,7 +273,7 @@ fn make_room(shard: &mut HashMap<Key, Entry>, now_ns: u64) {
         return;
     }
     let ends = |entry: &Entry| match entry {
-        Entry::Known { until_ns, .. } => Some(*until_ns),
+        Entry::Known { verdict, until_ns } => Some((*verdict == Verdict::Genuine, *until_ns)),
         Entry::Asked(_) => None,
     };
     let first = shard.iter().filter_map(|(key, entry)| ends(entry).map(|until| (until, *key))).min_by_key(|(until, _)| *until);
@@ -259,7 +284,11 @@ fn make_room(shard: &mut HashMap<Key, Entry>, now_ns: u64) {
 
 /// Forward-confirmed reverse DNS, and for how many seconds it is good.
 async fn confirm(resolvers: &[SocketAddr], address: IpAddr, terms: &Terms) -> (Verdict, u32) {
-    let Ok(names) = dns::lookup(resolvers, &dns::reverse(address), Kind::Ptr).await else { return (Verdict::Unknown, UNKNOWN_S) };
+    let names = match dns::lookup(resolvers, &dns::reverse(address), Kind::Ptr).await {
+        Ok(names) => names,
+        Err(Unanswered::Failed) => return (Verdict::Failed, UNKNOWN_S),
+        Err(Unanswered::Silent) => return (Verdict::Unknown, UNKNOWN_S),
+    };
     let kind = if address.is_ipv4() { Kind::A } else { Kind::Aaaa };
     let mut verdict = (Verdict::False, FALSE_S);
     for name in names.names.iter().filter(|name| terms.has(name)).take(NAMES) {
@@ -287,8 +316,8 @@ mod tests {
 
     #[test]
     fn a_domain_ends_at_a_dot() {
-        let terms = terms(&["googlebot.com", "google.com"]);
-        for name in ["crawl-1.googlebot.com", "a.b.google.com", "googlebot.com"] {
+        let terms = terms(&["googlebot.com", "google.com", "crawl-*.example.com"]);
+        for name in ["crawl-1.googlebot.com", "a.b.google.com", "googlebot.com", "crawl-1-2.example.com"] {
             assert!(terms.has(name), "{name}");
         }
         for name in [
@@ -299,6 +328,11 @@ mod tests {
             "",
             "googlebot.co",
             "crawl-1.googlebot.com.x",
+            "proxy-1.example.com",
+            "crawl-1.a.example.com",
+            "a.crawl-1.example.com",
+            "example.com",
+            "crawl-1example.com",
         ] {
             assert!(!terms.has(name), "{name}");
         }

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::agent::{Browser, Engine, number};
 use super::table::{HELLOS, Hello, Signal, since};
-use crate::exchange::{Exchange, Upgrade, Version};
+use crate::exchange::{Exchange, Method, Upgrade, Version};
 use crate::server::tls::ja4::Ja4;
 
 /// Signals of one request.
@@ -22,6 +22,13 @@ impl Signals {
         if holds {
             self.add(signal);
         }
+    }
+
+    /// This one alone.
+    pub(super) fn only(signal: Signal) -> Self {
+        let mut signals = Self::default();
+        signals.add(signal);
+        signals
     }
 
     /// Those that there are.
@@ -55,7 +62,7 @@ impl Field<'_> {
 }
 
 /// The fields of a head that say what a client is.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Head<'a> {
     agent: Field<'a>,
     agents: u8,
@@ -65,7 +72,20 @@ pub(super) struct Head<'a> {
     mode: Field<'a>,
     dest: Field<'a>,
     hints: Field<'a>,
+    content: Field<'a>,
 }
+
+/// Fields that are read here. A service that folds names must not find others under theirs.
+pub(super) const READ: [&str; 8] = [
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "sec-ch-ua",
+    "content-type",
+];
 
 impl<'a> Head<'a> {
     /// One walk through the fields.
@@ -79,6 +99,7 @@ impl<'a> Head<'a> {
             mode: ABSENT,
             dest: ABSENT,
             hints: ABSENT,
+            content: ABSENT,
         };
         for (index, (_, name, value)) in exchange.request.headers.iter().enumerate() {
             let slot = match name {
@@ -92,6 +113,7 @@ impl<'a> Head<'a> {
                 b"sec-fetch-mode" => &mut head.mode,
                 b"sec-fetch-dest" => &mut head.dest,
                 b"sec-ch-ua" => &mut head.hints,
+                b"content-type" => &mut head.content,
                 _ => continue,
             };
             if !slot.is_there() {
@@ -108,17 +130,30 @@ impl<'a> Head<'a> {
     pub(super) const fn is_twice(&self) -> bool {
         self.agents > 1
     }
+
+    /// What a browser posts by itself to say what went wrong on a page (Reporting API, CSP): it has few of the fields of other requests.
+    fn is_report(&self, exchange: &Exchange) -> bool {
+        let kind = matches!(self.content.value, b"application/reports+json" | b"application/csp-report");
+        let dest = !self.dest.is_there() || self.dest.value == b"report";
+        kind && dest && exchange.request.method == Method::Post
+    }
+
+    /// Whether client hints and `Accept` are sent with it: not with what is saved as a file, nor with programs of a page.
+    fn is_told(&self) -> bool {
+        match self.dest.value {
+            b"empty" => self.mode.value != b"navigate",
+            b"worker" | b"sharedworker" | b"serviceworker" | b"report" => false,
+            _ => true,
+        }
+    }
 }
 
 /// Compares a request with the browser that it says it is. `behind`: a proxy of ours opened TLS and sent the fields on, so that hello,
 /// version and order are its own.
 pub(super) fn compare(exchange: &Exchange, head: &Head<'_>, claimed: Browser, behind: bool) -> Signals {
     let mut signals = Signals::default();
-    if head.is_twice() {
-        signals.add(Signal::AgentTwice);
-        return signals;
-    }
-    let plain = exchange.upgrade == Upgrade::None;
+    // Whoever asks for WebSocket where there is none gets what all others get.
+    let plain = exchange.upgrade != Upgrade::Taken;
     let hello = exchange.connection.ja4.as_ref().filter(|_| !behind);
     let browser = hello.map_or(claimed, |ja4| greeted(exchange, ja4, claimed, plain, &mut signals));
     if matches!(browser.engine, Engine::Old | Engine::Free) {
@@ -127,7 +162,7 @@ pub(super) fn compare(exchange: &Exchange, head: &Head<'_>, claimed: Browser, be
     let headless = memmem::find(head.hints.value, b"HeadlessChrome").is_some();
     signals.add_if(headless, Signal::HeadlessHidden);
     // Handshakes of WebSocket have fewer fields, and each browser others.
-    if plain {
+    if plain && !head.is_report(exchange) {
         signals.add_if(!behind && exchange.request.version == Version::Http10, Signal::Http10);
         fields(exchange.https, head, browser, &mut signals);
         signals.add_if(!behind && !is_in_order(head, browser.engine), Signal::FieldOrder);
@@ -174,7 +209,10 @@ fn fields(https: bool, head: &Head<'_>, browser: Browser, signals: &mut Signals)
     if https {
         signals
             .add_if(from(since.fetch_metadata) && !(head.mode.is_there() && head.dest.is_there()), Signal::FetchMetadataMissing);
-        signals.add_if(from(since.client_hints) && !browser.app && !head.hints.is_there(), Signal::ClientHintsMissing);
+        signals.add_if(
+            from(since.client_hints) && !browser.app && head.is_told() && !head.hints.is_there(),
+            Signal::ClientHintsMissing,
+        );
         let partial = memmem::find(head.encoding.value, b"identity").is_some();
         let less = head.encoding.is_there() && !partial && memmem::find(head.encoding.value, b"br").is_none();
         signals.add_if(from(since.brotli) && less, Signal::EncodingWithoutBrotli);
@@ -185,8 +223,8 @@ fn fields(https: bool, head: &Head<'_>, browser: Browser, signals: &mut Signals)
     }
     signals.add_if(!head.language.is_there(), Signal::LanguageMissing);
     signals.add_if(!head.encoding.is_there(), Signal::EncodingMissing);
-    signals.add_if(!head.accept.is_there(), Signal::AcceptMissing);
-    let opens = head.mode.value == b"navigate";
+    signals.add_if(head.is_told() && !head.accept.is_there(), Signal::AcceptMissing);
+    let opens = head.mode.value == b"navigate" && matches!(head.dest.value, b"document" | b"iframe");
     signals.add_if(opens && memmem::find(head.accept.value, b"text/html").is_none(), Signal::AcceptUnlike);
 }
 
@@ -207,6 +245,9 @@ fn is_in_order(head: &Head<'_>, engine: Engine) -> bool {
     // A part of a file is asked for with another Accept-Encoding, which comes earlier.
     let partial = memmem::find(head.encoding.value, b"identity").is_some();
     let before = |one: &Field<'_>, other: &Field<'_>| !one.is_there() || !other.is_there() || one.at < other.at;
+    // The script of a page may set its own Accept-Language, which comes where it likes.
+    let language = if head.mode.value == b"navigate" { head.language } else { ABSENT };
+    let head = &Head { language, ..*head };
     match engine {
         // The network adds Accept-Encoding and then Accept-Language to what the page sends.
         Engine::Chromium => {

@@ -165,6 +165,8 @@ pub(super) enum Mark {
     Scanner,
     /// It is a program, and says so.
     Program,
+    /// The same, as the end of its name.
+    Robot,
     /// A browser of which nothing is expected: no engine that is known here, or none of its own fields.
     Free,
     /// Internet Explorer, Edge before Chromium, Opera before Chromium.
@@ -181,8 +183,17 @@ pub(super) enum Mark {
     Apple,
     /// WebKit.
     WebKit,
+    /// A telephone whose name ends as those of robots do.
+    Telephone,
     /// A view in an app, or an app: sends no client hints in many versions.
     App,
+}
+
+impl Mark {
+    /// Whether it counts within a word, too: `SomeBot/1.0` is a robot, and a nucleic acid nobody's scanner.
+    pub(super) const fn is_anywhere(self) -> bool {
+        !matches!(self, Self::Scanner | Self::Program)
+    }
 }
 
 pub(super) const MARKS: &[(Mark, &[&str])] = &[
@@ -265,14 +276,14 @@ pub(super) const MARKS: &[(Mark, &[&str])] = &[
             "htmlunit",
             "aria2/",
             "powershell/",
-            "bot/",
-            "crawler",
-            "spider",
             "feedfetcher",
             "+http://",
             "+https://",
         ],
     ),
+    (Mark::Robot, &["bot/", "crawler", "spider"]),
+    // A telephone, and no robot.
+    (Mark::Telephone, &["cubot/"]),
     (
         Mark::Free,
         &[

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{BotFilter, Kind, Outcome, Sighting, Signal, Verdict};
-use crate::exchange::{ConnectionInfo, Exchange, Need, Now, Refusal, Step, Upgrade, Version};
+use crate::exchange::{ConnectionInfo, Exchange, Method, Need, Now, Refusal, Step, Upgrade, Version};
 use crate::reason::Reason;
 use crate::shared::Shared;
 
@@ -146,7 +146,6 @@ fn each_signal() {
         ("hello_too_old", seen("t12d1516h2_8daaf6152771_02713d6af862", &nothing, 0)),
         ("hello_without_name", seen("t13i1516h2_8daaf6152771_02713d6af862", &nothing, 0)),
         ("agent_changed", seen("t13d1715h2_5b57614c22b0_5c2c66f702b0", &with("user-agent", CHROME), 27)),
-        ("agent_twice", seen(CHROME_HELLO, &|exchange| exchange.request.headers.push(b"user-agent", b"x").unwrap(), 0)),
         ("http_1_0", seen(CHROME_HELLO, &|exchange| exchange.request.version = Version::Http10, 0)),
         ("fetch_metadata_missing", seen(CHROME_HELLO, &without("sec-fetch-dest"), 0)),
         ("client_hints_missing", seen(CHROME_HELLO, &without("sec-ch-ua"), 0)),
@@ -268,13 +267,14 @@ fn crawlers_are_asked_about_and_only_then_pass() {
     for (verdict, reason, outcome) in [
         (Verdict::Genuine, None, Outcome::Verified),
         (Verdict::False, Some(Reason::CrawlerUnverified), Outcome::Unverified),
+        (Verdict::Failed, Some(Reason::CrawlerUnknown), Outcome::Undecided),
         (Verdict::Unknown, Some(Reason::CrawlerUnknown), Outcome::Undecided),
     ] {
-        exchange.crawler = Some(verdict);
+        exchange.crawler = Some((0, verdict));
         let (sighting, refused) = test.judge(&mut exchange, false);
         assert_eq!((sighting.outcome, refused.map(|one| one.reason)), (outcome, reason));
         assert_eq!((sighting.kind, sighting.crawler.as_deref()), (Kind::Crawler, Some("googlebot")));
-        assert_eq!(lax.judge(&mut exchange, false).1.is_some(), verdict == Verdict::False);
+        assert_eq!(lax.judge(&mut exchange, false).1.is_some(), matches!(verdict, Verdict::False | Verdict::Failed));
     }
     assert_eq!(lax.judge(&mut exchange, false).0.outcome, Outcome::Passed, "nobody verified it");
 }
@@ -299,6 +299,129 @@ fn crawlers_of_which_nobody_is_asked() {
     assert_eq!(reason(&format!("{CHROME} bingbot"), "192.0.2.77", false), Some(Reason::BotRefused));
 }
 
+/// As a browser behind a proxy sends it, over HTTPS.
+fn behind(test: &Test, fields: &[(&str, &str)]) -> (Sighting, Option<Refusal>) {
+    let mut exchange = request(None, fields);
+    exchange.https = true;
+    test.judge(&mut exchange, true)
+}
+
+#[test]
+fn who_asks_for_websocket_where_there_is_none_is_looked_at() {
+    let test = Test::new(json!({}));
+    for (upgrade, refused) in [(Upgrade::None, true), (Upgrade::Asked, true), (Upgrade::Taken, false)] {
+        let mut exchange = request(None, &[("user-agent", CHROME)]);
+        (exchange.https, exchange.upgrade) = (true, upgrade);
+        assert_eq!(test.judge(&mut exchange, true).1.is_some(), refused, "{upgrade:?}");
+    }
+}
+
+#[test]
+fn two_user_agents_are_refused_whatever_is_allowed() {
+    for more in [json!({}), json!({"threshold": 20}), json!({"impostors": "allow", "scanners": "allow"})] {
+        let (sighting, refused) = behind(&Test::new(more), &[("user-agent", "x"), ("user-agent", "x")]);
+        assert_eq!((sighting.outcome, refused.unwrap().reason), (Outcome::Refused, Reason::BotRefused));
+        assert_eq!(signals(&sighting), ["agent_twice"]);
+    }
+    let (sighting, refused) = behind(&Test::new(json!({"enforce": false})), &[("user-agent", "x"), ("user-agent", "x")]);
+    assert!(sighting.outcome == Outcome::Reported && refused.is_none());
+}
+
+#[test]
+fn user_agent_is_read_to_its_end() {
+    let long = format!("MSIE 10{}", "a".repeat(9_000));
+    let test = Test::new(json!({}));
+    let kind = |agent: &str| behind(&test, &[("user-agent", agent)]).0.kind;
+    assert_eq!(kind(&format!("{long} sqlmap")), Kind::Scanner);
+    assert_eq!(kind(&format!("{long} ListedBot")), Kind::Crawler);
+}
+
+#[test]
+fn who_names_two_crawlers_is_both() {
+    let test = Test::new(json!({}));
+    let judge = |agent: &str, client: &str, told: Option<(u16, Verdict)>| {
+        let mut exchange = request(None, &[("user-agent", agent)]);
+        exchange.client = client.parse().unwrap();
+        exchange.crawler = told;
+        match test.filter.judge(&mut exchange, 0, true, false, NOW) {
+            Step::Continue => "passes",
+            Step::Refuse(refusal) => refusal.reason.code(),
+            Step::Need(Need::Crawler { index: 0, .. }) => "asks",
+            other => panic!("{other:?}"),
+        }
+    };
+    let both = "ListedBot/1 Googlebot/2.1";
+    assert_eq!(judge(both, "192.0.2.77", None), "asks", "one of them is proved");
+    assert_eq!(judge(both, "192.0.2.77", Some((0, Verdict::Genuine))), "passes");
+    assert_eq!(judge(both, "192.0.2.77", Some((0, Verdict::False))), "crawler_unverified");
+    assert_eq!(judge(both, "192.0.2.77", Some((0, Verdict::Unknown))), "crawler_unknown");
+    assert_eq!(judge(both, "192.0.2.77", Some((1, Verdict::Genuine))), "asks", "what was told of another proves nothing");
+    assert_eq!(judge(both, "192.0.3.77", Some((0, Verdict::Genuine))), "crawler_unverified");
+    assert_eq!(judge("ListedBot/1 bingbot", "192.0.2.77", None), "crawler_unverified", "one may not come in");
+}
+
+#[test]
+fn marks_are_words_and_versions_exist() {
+    let test = Test::new(json!({}));
+    let kind = |agent: &str| behind(&test, &[("user-agent", agent)]).0.kind.as_str();
+    for agent in ["nucleic-acid-client/1.0", "ItzMeUser/2", "Arachnid/3.1", "TelecommIX/1", "SomeBot/1.0", "Mozilla/5.0 acrawler"]
+    {
+        assert_eq!(kind(agent), "program", "{agent}");
+    }
+    for agent in ["Nuclei - Open-source project", "x (ZmEu)", "acunetix_wvs_security_test", "DirBuster-1.0"] {
+        assert_eq!(kind(agent), "scanner", "{agent}");
+    }
+    let telephone = "Mozilla/5.0 (Linux; Android 11; CUBOT/NOTE) AppleWebKit/537.36 Chrome/79.0 Mobile Safari/537.36";
+    assert_eq!(kind(telephone), "browser");
+    assert_eq!(kind(&format!("{telephone} SomeBot/1").replace("CUBOT/", "")), "program");
+    for agent in [
+        "Mozilla/5.0 Chrome/",
+        "Mozilla/5.0 Chrome/0.1",
+        "Mozilla/5.0 Chrome/99999",
+        "Mozilla/5.0 Chrome/1000",
+        "Firefox/",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 0_0) AppleWebKit/605.1.15 Version/99999",
+    ] {
+        assert_eq!(kind(agent), "program", "{agent}");
+    }
+}
+
+/// What Chromium 156 sends by itself, or when a page does what pages do.
+#[test]
+fn what_pages_do_speaks_against_nobody() {
+    let test = Test::new(json!({}));
+    let rest = [("accept-encoding", "gzip, deflate, br, zstd"), ("accept-language", "en")];
+    let hints = ("sec-ch-ua", "\"Chromium\";v=\"131\"");
+    let seen = |fields: &[(&str, &str)], method: Method| {
+        let mut exchange = request(Some(CHROME_HELLO), fields);
+        (exchange.https, exchange.request.method) = (true, method);
+        signals(&test.judge(&mut exchange, false).0)
+    };
+    let agent = ("user-agent", CHROME);
+    for kind in ["application/reports+json", "application/csp-report"] {
+        let report = [("content-type", kind), agent, rest[0], rest[1]];
+        assert!(seen(&report, Method::Post).is_empty());
+        assert!(!seen(&report, Method::Get).is_empty(), "only what posts is a report");
+        assert!(!seen(&[&report[..], &[("sec-fetch-dest", "document")]].concat(), Method::Post).is_empty());
+    }
+    let of =
+        |mode: &'static str, dest: &'static str| [agent, ("sec-fetch-mode", mode), ("sec-fetch-dest", dest), rest[0], rest[1]];
+    for (mode, dest) in
+        [("navigate", "empty"), ("same-origin", "worker"), ("same-origin", "sharedworker"), ("same-origin", "serviceworker")]
+    {
+        assert!(seen(&of(mode, dest), Method::Get).is_empty(), "{mode} {dest}");
+    }
+    assert_eq!(seen(&of("cors", "empty"), Method::Get), ["client_hints_missing", "accept_missing"]);
+    let language = [rest[1], hints, agent, ("accept", "*/*"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), rest[0]];
+    assert!(seen(&language, Method::Get).is_empty());
+    let opens =
+        [rest[1], hints, agent, ("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), rest[0]];
+    assert_eq!(seen(&opens, Method::Get), ["field_order"]);
+    let object =
+        [hints, agent, ("accept", "*/*"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "object"), rest[0], rest[1]];
+    assert!(seen(&object, Method::Get).is_empty());
+}
+
 #[test]
 fn what_does_not_load() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -311,6 +434,8 @@ fn what_does_not_load() {
         error(json!({"crawlers": [crawler]}))
     };
     assert!(one(json!({"agents": ["a"]})).contains("three characters"));
+    assert!(one(json!({"agents": ["   "]})).contains("three characters"));
+    assert!(one(json!({"domains": ["*.a.example"]})).contains("lower case"));
     assert!(one(json!({"agents": []})).contains("three characters"));
     assert!(one(json!({"domains": []})).contains("nothing proves"));
     assert!(one(json!({"domains": [".a.example"]})).contains("without a dot"));
