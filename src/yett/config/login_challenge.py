@@ -28,8 +28,8 @@ class LoginChallenge(Model):
 
     at: Annotated[int, Field(ge=1, le=60)] = 30
     """From this score on."""
-    difficulty: Annotated[int, Field(ge=10, le=100_000)] = 2_000
-    """How many keys a browser derives at most, of 1,000 iterations each; twice as many for each 20 points above `at`."""
+    difficulty: Annotated[int, Field(ge=10, le=20_000)] = 2_000
+    """How many keys a browser derives at most, of 1,000 iterations each (half of them on average); twice as many for each 20 points above `at`."""
     holds: Annotated[units.Duration, AfterValidator(_holds)] = "10m"
     """How long a proof counts: `1s` to `24h`."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 5
@@ -51,27 +51,56 @@ class LoginChallenge(Model):
 
 
 def check_challenges(merger: Merger, policies: list[Policy]) -> None:
-    """No route in the place of solutions, and HTTPS wherever browsers calculate and keep a proof."""
+    """No route in the place of solutions, HTTPS wherever browsers calculate and keep a proof, and somebody who may get the page."""
     gateway = merger.gateway
     makers = [policy for policy in policies if (policy.login_guard or {}).get("challenge")]
     for policy in makers:
         for listener in policy.listeners:
             spec = gateway.listeners.get(listener)
-            if spec is not None and spec.tls is None and spec.trusted_proxies is None:
+            if spec is None or spec.tls is not None:
+                continue
+            if spec.trusted_proxies is None or spec.trusted_proxies.header != "forwarded":
                 merger.fault(
                     ("routes", policy.name, "login_guard", "challenge"),
                     "challenge_insecure",
                     f"browsers calculate and keep the proof over HTTPS only, and `{listener}` speaks plain HTTP; "
-                    "give it `tls`, or the `trusted_proxies` that end TLS before it",
+                    "give it `tls`, or `trusted_proxies: {header: forwarded}`, whose `proto` says that the proxies before it end TLS",
                     True,
                 )
+        why = _never(policy)
+        if why:
+            merger.fault(("routes", policy.name, "login_guard", "challenge"), "challenge_never", why, True)
     for name, route in gateway.routes.items() if makers else ():
-        if route.match.path == PATH:
+        if _takes(route.match.path):
             merger.fault(
                 ("routes", name, "match", "path"),
                 "path_reserved",
                 f"at `{PATH}` the gateway itself takes what browsers calculated for `{makers[0].name}`; choose another path",
             )
+
+
+def _never(policy: Policy) -> str | None:
+    """Why nobody would ever get the page."""
+    if policy.hidden:
+        return "a hidden route answers as if it were not there, so nobody gets the page; remove `challenge`, or `hidden`"
+    methods = {method.upper() for method in policy.methods}
+    if "GET" in methods:
+        return None
+    if "POST" not in methods:
+        return "browsers go to a page with GET or POST, and the route takes neither; remove `challenge`"
+    if "form" not in (policy.login_guard or {})["account"]:
+        return (
+            "only a script sends this account, and it gets no page; add GET to `methods`, so that the page comes before the form, "
+            "or remove `challenge`"
+        )
+    return None
+
+
+def _takes(path: str) -> bool:
+    """Whether a route stands in the place of solutions: what begins with a segment of its own there is meant for it."""
+    _, first, *rest = [*path.split("/"), ""]
+    second, *more = [*rest, ""]
+    return first == ".yett" and (second == "challenge" or second.startswith("{")) and not any(more)
 
 
 def text(challenge: dict[str, Any]) -> str:

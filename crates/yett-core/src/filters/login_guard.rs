@@ -405,6 +405,12 @@ impl LoginGuard {
             return self.refuse(exchange, attempt, "banned", self.banned(self.ban_ms), now_ms);
         }
         let work = self.work(exchange, &attempt.score, now);
+        // What was never tried does not count for its address where strangers may be why: pages are bounded otherwise, and who is
+        // refused goes on counting from an address that did enough itself.
+        let innocent = self.challenge.as_ref().is_some_and(|one| !one.is_due(attempt.score.own()));
+        if self.shadow.is_none() && (work == Work::Wanted || (work == Work::Impossible && innocent)) {
+            self.take_back_own(&attempt, now_ms);
+        }
         if work == Work::Wanted {
             return self.refuse(exchange, attempt, "challenged", Reason::LoginChallenge.into(), now_ms);
         }
@@ -415,7 +421,9 @@ impl LoginGuard {
             return Step::Continue;
         }
         if total >= LIMIT || work == Work::Impossible {
-            let refusal = self.limited(&attempt, total);
+            // Whoever is refused from `at` on comes back when the score is below that.
+            let below = self.challenge.as_ref().filter(|_| work == Work::Impossible).map_or(LIMIT, Challenge::at);
+            let refusal = self.limited(&attempt, total, below);
             return self.refuse(exchange, attempt, "limited", refusal, now_ms);
         }
         if total >= SLOW && self.slow_ms > 0 && self.shadow.is_none() {
@@ -426,7 +434,7 @@ impl LoginGuard {
                 return Step::Continue;
             }
             if attempt.place.is_none() {
-                let refusal = self.limited(&attempt, total);
+                let refusal = self.limited(&attempt, total, LIMIT);
                 return self.refuse(exchange, attempt, "limited", refusal, now_ms);
             }
             attempt.answer = "slowed";
@@ -560,6 +568,13 @@ impl LoginGuard {
         begun
     }
 
+    /// Seconds until a score has faded below a limit, if nothing more is tried: all parts fade alike.
+    fn fades_s(&self, score: u32, limit: u32) -> u64 {
+        let below = limit.saturating_sub(1).max(1);
+        let over = (score.max(below) as f32 / below as f32).ln();
+        (over * self.window_ms as f32 / 1_000.0).ceil().max(1.0) as u64
+    }
+
     fn banned(&self, left_ms: u64) -> Refusal {
         let seconds = left_ms.div_ceil(1000).max(1);
         let detail = format!(
@@ -569,10 +584,8 @@ impl LoginGuard {
         Refusal { retry_after_s: Some(Refusal::pause(seconds)), detail: Some(detail.into()), ..Reason::LoginBanned.into() }
     }
 
-    fn limited(&self, attempt: &Attempt, total: u32) -> Refusal {
-        // All parts fade alike: after so long the score is below the limit, if nothing more is tried.
-        let over = (total.max(LIMIT) as f32 / (LIMIT - 1) as f32).ln().max(0.0);
-        let seconds = (over * self.window_ms as f32 / 1000.0).ceil().max(1.0) as u64;
+    fn limited(&self, attempt: &Attempt, total: u32, limit: u32) -> Refusal {
+        let seconds = self.fades_s(total.max(limit), limit);
         let advice = match self.kind {
             LoginKind::Login => "if you do not remember the password, reset it in place of guessing",
             LoginKind::SignUp => "one account is enough",

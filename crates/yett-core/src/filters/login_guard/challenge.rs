@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::altcha::{NONCE, Nonce, Payload, Signer, Wanted, Wrong};
 use super::bans;
+use super::lasting;
 use super::page::{Page, Text, Written};
 use super::proofs::{Entered, Proofs};
 use crate::exchange::{Exchange, Method, Now, Refusal, Upgrade};
@@ -76,7 +77,10 @@ pub fn is_person(exchange: &Exchange) -> bool {
     let says = |name: &'static [u8], word: &[u8]| headers.named(name).all(|value| value == word);
     let accept = headers.get(Known::Accept).unwrap_or_default();
     let first = accept.split(|b| matches!(b, b',' | b';')).next().unwrap_or_default().trim_ascii();
+    // A form that another site sends comes without cookies, and so without the proof.
+    let foreign = exchange.request.method == Method::Post && headers.named(b"sec-fetch-site").any(|value| value == b"cross-site");
     matches!(exchange.request.method, Method::Get | Method::Post)
+        && !foreign
         && exchange.upgrade == Upgrade::None
         && (first.eq_ignore_ascii_case(b"text/html") || first.eq_ignore_ascii_case(b"application/xhtml+xml"))
         && headers.named(b"x-requested-with").next().is_none()
@@ -93,8 +97,8 @@ impl Challenge {
         if !(1..=super::score::LIMIT).contains(&spec.at) {
             return Err("a challenge is made at a score of 1 to 60: from there on attempts are refused".to_owned());
         }
-        if !(10..=100_000).contains(&spec.difficulty) || spec.attempts == 0 || !(1_000..=86_400_000).contains(&spec.holds_ms) {
-            return Err("a challenge takes 10 to 100,000 tries, and is good for at least one attempt, for 1 s to 24 h".to_owned());
+        if !(10..=20_000).contains(&spec.difficulty) || spec.attempts == 0 || !(1_000..=86_400_000).contains(&spec.holds_ms) {
+            return Err("a challenge takes 10 to 20,000 tries, and is good for at least one attempt, for 1 s to 24 h".to_owned());
         }
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let derived = |what: &str| hmac::sign(&secret, format!("yett login challenge: {what}").as_bytes());
@@ -169,26 +173,14 @@ impl Challenge {
         self.difficulty.saturating_mul(1 << (score.saturating_sub(self.at) / points).min(most))
     }
 
-    /// The page for a score; nothing where too many were made in this second.
+    /// The page for a score.
     #[must_use]
-    pub fn page(
-        &self,
-        exchange: &Exchange,
-        score: u32,
-        later: &str,
-        proofs: &Proofs,
-        random: &[u8; RANDOM],
-        now: Now,
-    ) -> Option<Written> {
-        if !proofs.may_make(now.unix_ms) {
-            return None;
-        }
+    pub fn page(&self, exchange: &Exchange, score: u32, later: &str, random: &[u8; RANDOM], now: Now) -> Option<Written> {
         let (nonce, rest) = random.split_first_chunk::<NONCE>()?;
         let (salt, which) = rest.split_first_chunk::<NONCE>()?;
         let most = self.tries(score);
-        // At least half of the work, so that nobody has it for nothing.
-        let less = u64::from_be_bytes(which.try_into().ok()?) % u64::from(most / 2 + 1);
-        let counter = most - u32::try_from(less).ok()?;
+        // Any of them, so that nobody knows where to begin, and giving up early never costs less: half of them on average.
+        let counter = 1 + u32::try_from(u64::from_be_bytes(which.try_into().ok()?) % u64::from(most.max(1))).ok()?;
         let binding = hex(&self.binding(exchange));
         let expires_s = (now.unix_ms / 1_000).saturating_add(EXPIRES_S);
         let challenge = self.signer.challenge(&Wanted { nonce: *nonce, salt: *salt, counter, expires_s, binding: &binding })?;
@@ -196,6 +188,7 @@ impl Challenge {
             challenge: &serde_json::to_string(&challenge).ok()?,
             most,
             is_form: exchange.request.method == Method::Post,
+            holds: &lasting(self.holds_ms / 1_000),
             host: &exchange.host,
             later,
             request_id: std::str::from_utf8(&exchange.request_id).unwrap_or_default(),

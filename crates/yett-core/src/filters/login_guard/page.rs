@@ -19,8 +19,8 @@ const LEAD: &str = "Many attempts have failed here lately. So your browser does 
                     you need not do anything.";
 const LEAD_FORM: &str = "Many attempts have failed here lately, and what you sent has not been passed on. Your browser does a short \
                          calculation first; then you go back and send the form once more.";
-const ABOUT: &str = "The calculation makes trying passwords by the thousand expensive. Nothing about you is collected; a cookie \
-                     remembers for a few minutes that it was done.";
+const ABOUT: &str = "The calculation makes trying passwords by the thousand expensive. The site's log records the attempt; a cookie \
+                     remembers for {holds} that the check was done.";
 
 /// What is different from page to page.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Text<'a> {
     pub is_form: bool,
     /// Whose page it is.
     pub host: &'a str,
+    /// How long a cookie remembers it.
+    pub holds: &'a str,
     /// When it is not asked for any more.
     pub later: &'a str,
     /// For the log.
@@ -64,6 +66,7 @@ enum Part {
     Lead,
     Host,
     Later,
+    About,
     Id,
 }
 
@@ -79,7 +82,7 @@ impl Page {
             parts.push(match name {
                 "style" => Part::Fixed(STYLE.into()),
                 "script" => Part::Fixed(SCRIPT.into()),
-                "about" => Part::Fixed(ABOUT.into()),
+                "about" => Part::About,
                 "challenge" => Part::Challenge,
                 "most" => Part::Most,
                 "form" => Part::Form,
@@ -113,6 +116,7 @@ impl Page {
                 Part::Lead => out.push_str(if text.is_form { LEAD_FORM } else { LEAD }),
                 Part::Host => out.push_str(&escaped(text.host)),
                 Part::Later => out.push_str(&escaped(text.later)),
+                Part::About => out.push_str(&escaped(&ABOUT.replace("{holds}", text.holds))),
                 Part::Id => out.push_str(&escaped(text.request_id)),
             }
         }
@@ -135,6 +139,7 @@ mod tests {
             most: 1_000,
             is_form: true,
             host: "<b>.example",
+            holds: "10 minutes",
             later: "8 minutes",
             request_id: "\"><script>",
         };
@@ -144,6 +149,7 @@ mod tests {
             "data-challenge=\"{&quot;a&quot;:&quot;b&quot;}\" data-most=\"1000\" data-form=\"true\"",
             "&lt;b&gt;.example",
             "come back in 8 minutes",
+            "log records the attempt; a cookie remembers for 10 minutes that the check was done",
             "&quot;&gt;&lt;script&gt;",
             "send the form once more",
         ] {
@@ -166,7 +172,8 @@ mod tests {
 
     #[test]
     fn without_a_form_nothing_is_to_be_sent_again() {
-        let text = Text { challenge: "", most: 1, is_form: false, host: "a", later: "a minute", request_id: "" };
+        let text =
+            Text { challenge: "", most: 1, is_form: false, host: "a", holds: "a second", later: "a minute", request_id: "" };
         let page = String::from_utf8(Page::build().write(&text).body.to_vec()).unwrap();
         assert!(page.contains("data-form=\"false\"") && !page.contains("has not been passed on"));
     }

@@ -1,9 +1,9 @@
 //! Work that was done, by the nonce of its challenge: each counts once, and for so many attempts. One bounded table for the
-//! process; where it is full, nothing new counts.
+//! process; where it is full, nothing new counts, and nobody is asked for work.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::altcha::Nonce;
 use crate::shared::Counter;
@@ -12,6 +12,24 @@ use crate::shared::Counter;
 pub const PROOFS: usize = 50_000;
 /// Challenges that are made in a second at most: each takes a derivation, a third of a millisecond.
 pub const CHALLENGES: u32 = 200;
+
+/// Challenges that one address, or IPv6 network of 64 bits, is given in a [`PERIOD_MS`].
+pub const OF_ADDRESS: u32 = 5;
+/// Ten seconds.
+const PERIOD_MS: u64 = 10_000;
+/// Counts of addresses; those that meet in one share it.
+const SLOTS: usize = 8_192;
+
+/// Whether a challenge may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// It may.
+    Make,
+    /// Its address has had enough for the moment.
+    NotHere,
+    /// All have, or there is no room for what would come of it.
+    NotNow,
+}
 
 #[derive(Debug)]
 struct Proof {
@@ -40,6 +58,8 @@ pub struct Proofs {
     swept_ms: AtomicU64,
     /// The second in which challenges were made last, and how many, in the lower half.
     made: AtomicU64,
+    /// The same for each address, and ten seconds.
+    of_addresses: OnceLock<Box<[AtomicU64]>>,
     /// Solutions that counted, since start.
     pub solved: Counter,
     /// Those that did not, for want of room.
@@ -51,14 +71,15 @@ impl Proofs {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another challenge may be made in this second.
-    pub fn may_make(&self, now_ms: u64) -> bool {
-        let second = (now_ms / 1_000) & 0xffff_ffff;
-        let next = |before: u64| {
-            let made = if before >> 32 == second { before & 0xffff_ffff } else { 0 };
-            (made < u64::from(CHALLENGES)).then_some((second << 32) | (made + 1))
-        };
-        self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    /// Whether another challenge may be made at this time, for this address (a keyed hash of it): it is counted then.
+    pub fn may_make(&self, address: u64, now_ms: u64) -> May {
+        let slots = self.of_addresses.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
+        let slot = usize::try_from(address % SLOTS as u64).ok().and_then(|at| slots.get(at));
+        if slot.is_none_or(|slot| !one_more(slot, OF_ADDRESS, now_ms / PERIOD_MS)) {
+            return May::NotHere;
+        }
+        let room = self.has_room(&mut self.lock(), now_ms);
+        if room && one_more(&self.made, CHALLENGES, now_ms / 1_000) { May::Make } else { May::NotNow }
     }
 
     /// Takes a solution: it is good for so many attempts, and its nonce is remembered until then.
@@ -119,13 +140,24 @@ impl Proofs {
     /// Forgets all of them.
     pub fn forget(&self) {
         self.lock().clear();
-        self.made.store(0, Ordering::Relaxed);
+        let counts = self.of_addresses.get().into_iter().flatten().chain([&self.made]);
+        counts.for_each(|count| count.store(0, Ordering::Relaxed));
     }
+}
+
+/// Counts one more in this period, if there are fewer than so many: the period stands in the upper half.
+fn one_more(count: &AtomicU64, most: u32, period: u64) -> bool {
+    let period = period & 0xffff_ffff;
+    let next = |before: u64| {
+        let made = if before >> 32 == period { before & 0xffff_ffff } else { 0 };
+        (made < u64::from(most)).then_some((period << 32) | (made + 1))
+    };
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHALLENGES, Entered, PROOFS, Proofs};
+    use super::{CHALLENGES, Entered, May, OF_ADDRESS, PROOFS, Proofs, SLOTS};
     use crate::filters::login_guard::altcha::Nonce;
 
     fn nonce(number: usize) -> Nonce {
@@ -160,7 +192,8 @@ mod tests {
         assert_eq!(proofs.enter(nonce(PROOFS), 20_000, 1, 1_000), Entered::Full);
         assert!(!proofs.is_good(nonce(PROOFS), 20_000, 1, true, 1_000), "nor what another instance took");
         assert!(proofs.is_good(nonce(7), 9_000, 1, true, 1_000), "what was entered does");
-        assert_eq!((proofs.held(), proofs.without_room.get()), (PROOFS, 2));
+        assert_eq!(proofs.may_make(1, 1_000), May::NotNow, "nobody is asked for what would not count");
+        assert_eq!((proofs.held(), proofs.without_room.get()), (PROOFS, 3));
         assert_eq!(proofs.enter(nonce(PROOFS), 20_000, 1, 9_001), Entered::New);
         assert_eq!(proofs.held(), 1);
     }
@@ -168,7 +201,18 @@ mod tests {
     #[test]
     fn challenges_of_a_second_are_bounded() {
         let proofs = Proofs::default();
-        let made = |now_ms| (0..CHALLENGES + 5).filter(|_| proofs.may_make(now_ms)).count();
-        assert_eq!((made(1_000), made(1_999), made(2_000)), (CHALLENGES as usize, 0, CHALLENGES as usize));
+        let made = |from: u64, now_ms| {
+            (from..from + u64::from(CHALLENGES) + 5).filter(|one| proofs.may_make(*one, now_ms) == May::Make).count()
+        };
+        assert_eq!((made(0, 1_000), made(1_000, 1_999), made(2_000, 2_000)), (CHALLENGES as usize, 0, CHALLENGES as usize));
+        assert_eq!(proofs.may_make(5_000, 2_000), May::NotNow);
+    }
+
+    #[test]
+    fn one_address_does_not_use_up_what_others_need() {
+        let proofs = Proofs::default();
+        let made = |address, now_ms| (0..100).filter(|_| proofs.may_make(address, now_ms) == May::Make).count();
+        assert_eq!([made(7, 1_000), made(7, 9_999), made(8, 9_999), made(7, 10_000)], [OF_ADDRESS as usize, 0, 5, 5]);
+        assert_eq!(proofs.may_make(7 + SLOTS as u64, 10_000), May::NotHere, "those that meet in one count share it");
     }
 }

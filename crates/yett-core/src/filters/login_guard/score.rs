@@ -139,10 +139,12 @@ impl Score {
         PARTS.iter().zip(self.parts).find(|(one, _)| **one == part).map_or(0, |(_, points)| points)
     }
 
-    /// Whether work may stand in for a refusal: never for a ban, nor for guesses at one account or with one password.
+    /// Whether work may stand in for a refusal: never for a ban, nor for guesses at one account or with one password, nor for a kind of
+    /// client with which many accounts were tried and nobody got in.
     #[must_use]
     pub fn is_provable(&self) -> bool {
-        self.own() < BAN && self.part(Part::Guesses) < LIMIT && self.part(Part::Password) < LIMIT
+        let odd = !self.common && self.part(Part::Fingerprint) >= LIMIT;
+        self.own() < BAN && self.part(Part::Guesses) < LIMIT && self.part(Part::Password) < LIMIT && !odd
     }
 
     /// What the address itself did, whoever else does what.
@@ -264,6 +266,14 @@ mod tests {
 
     fn of(counted: Counted) -> Score {
         Score::of(&counted, &THRESHOLDS, false)
+    }
+
+    #[test]
+    fn no_work_makes_up_for_a_kind_of_client_that_only_fails() {
+        let score =
+            |fingerprint, kind_known| Score::of(&Counted { fingerprint, kind_known, ..Counted::default() }, &THRESHOLDS, false);
+        assert!(score([29.0, 0.0], false).is_provable() && !score([30.0, 0.0], false).is_provable());
+        assert!(score([300.0, 1.0], false).is_provable() && score([300.0, 0.0], true).is_provable(), "people use it, too");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::altcha::Payload;
 use super::book::Key;
-use super::challenge::{Challenge, RANDOM, is_person};
+use super::challenge::{RANDOM, is_person};
+use super::proofs::May;
 use super::score::{BAN, Counted, Score};
 use super::{LoginGuard, lasting, only_asks};
 use crate::exchange::{Exchange, Method, Now, Refusal};
@@ -31,11 +32,23 @@ impl LoginGuard {
         if self.shadow.is_none() && challenge.is_met(exchange, true, &self.logins.proofs, now) {
             return Work::Done;
         }
+        let others = if challenge.refuses_others { Work::Impossible } else { Work::None };
         // Without HTTPS a browser neither calculates nor keeps the cookie.
-        match exchange.https && is_person(exchange) {
-            true => Work::Wanted,
-            false if challenge.refuses_others => Work::Impossible,
-            false => Work::None,
+        if !exchange.https || !is_person(exchange) {
+            return others;
+        }
+        match self.may_make(exchange, now) {
+            May::Make => Work::Wanted,
+            May::NotHere => others,
+            // Others used up what there is: as if there were no challenge.
+            May::NotNow => Work::None,
+        }
+    }
+
+    fn may_make(&self, exchange: &Exchange, now: Now) -> May {
+        match self.shadow {
+            Some(_) => May::Make,
+            None => self.logins.proofs.may_make(self.hash.address(exchange.client), now.unix_ms),
         }
     }
 
@@ -63,16 +76,17 @@ impl LoginGuard {
         };
         let score = Score::of(&counted, &self.thresholds, false);
         let due = challenge.is_due(score.total()) && score.own() < BAN;
-        (due && !challenge.is_met(exchange, false, &self.logins.proofs, now)).then(|| score.total())
+        let due = due && !challenge.is_met(exchange, false, &self.logins.proofs, now);
+        (due && self.may_make(exchange, now) == May::Make).then(|| score.total())
     }
 
-    /// The refusal that comes with the page for such a score, which is left for the answer. Where too many were made in this second,
-    /// an attempt is refused for the moment, and whoever only asks for the page gets it: nothing is tried by that.
+    /// The refusal that comes with the page for such a score, which is left for the answer. Without one, which cannot be, an attempt
+    /// is refused, and whoever only asks for the service's page gets it: nothing is tried by that.
     #[must_use]
     pub fn page(&self, exchange: &mut Exchange, score: u32, random: &[u8; RANDOM], now: Now) -> Option<Refusal> {
         let challenge = self.challenge.as_ref()?;
-        let later = lasting(self.fades_s(challenge, score));
-        let page = challenge.page(exchange, score, &later, &self.logins.proofs, random, now);
+        let later = lasting(self.fades_s(score, challenge.at()));
+        let page = challenge.page(exchange, score, &later, random, now);
         if page.is_some() {
             if only_asks(exchange) {
                 self.watch.count("challenged");
@@ -80,21 +94,7 @@ impl LoginGuard {
             exchange.sessions_mut().page = page;
             return Some(Reason::LoginChallenge.into());
         }
-        if only_asks(exchange) {
-            return None;
-        }
-        if let Some(attempt) = &mut exchange.attempt {
-            attempt.answer = "limited";
-        }
-        let detail = "too many are being checked at this moment; try again in a second";
-        Some(Refusal { retry_after_s: Some(1), detail: Some(detail.into()), ..Reason::LoginLimited.into() })
-    }
-
-    /// Seconds until a score has faded so far that no work is asked for, if nothing more is tried.
-    fn fades_s(&self, challenge: &Challenge, score: u32) -> u64 {
-        let below = challenge.at().saturating_sub(1).max(1);
-        let over = (score.max(below) as f32 / below as f32).ln();
-        (over * self.window_ms as f32 / 1_000.0).ceil().max(1.0) as u64
+        (!only_asks(exchange)).then(|| Reason::Internal.into())
     }
 
     /// Takes a solution, if the challenge was made by this guard for who sends it: the cookie that proves it.

@@ -8,7 +8,7 @@ use super::super::LoginGuard;
 use super::super::altcha::{Payload, tests::solve};
 use super::super::challenge::{COOKIE, RANDOM, is_person};
 use super::super::page::Written;
-use super::super::proofs::{CHALLENGES, Entered, PROOFS};
+use super::super::proofs::{CHALLENGES, Entered, OF_ADDRESS, PROOFS};
 use crate::body::Body;
 use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, Step};
 use crate::filters::login_guard::Told;
@@ -374,20 +374,69 @@ fn others_may_be_refused_where_browsers_calculate() {
         exchange.request.headers.remove(crate::headers::Known::Accept);
         exchange
     };
-    assert_eq!(world.attempt(script(None)), "login_limited");
+    let step = world.guard.judge(&mut script(None), world.now());
+    let Step::Refuse(refusal) = step else { panic!("{step:?}") };
+    // From 30 points to 29 in a window of ten minutes.
+    assert_eq!((refusal.reason, refusal.retry_after_s), (Reason::LoginLimited, Some(21)));
     let proof = world.proof();
     assert_eq!(world.attempt(script(Some(&proof))), "proved", "a page's script has the cookie, too");
 }
 
 #[test]
-fn too_many_pages_in_a_second_are_refused_for_the_moment() {
+fn where_too_many_ask_for_pages_they_wait_as_without() {
     let mut world = world(|_, _| ());
-    for _ in 0..CHALLENGES {
-        assert!(world.shared.logins.proofs.may_make(world.now_ms));
+    world.suspect(5);
+    let of_address = u64::from(OF_ADDRESS);
+    for _ in 0..of_address {
+        assert_eq!(world.attempt(form(HERE, None, "ann")), "login_challenge");
     }
-    let Made { refusal, page } = world.page(&mut form(HERE, None, "ann"), 30).unwrap();
-    assert_eq!((refusal.reason, refusal.retry_after_s, page.is_none()), (Reason::LoginLimited, Some(1), true));
-    assert!(world.page(&mut request(Method::Get, HERE, &BROWSER, ""), 30).is_none(), "the page itself tries nothing");
+    assert_eq!(world.attempt(form(HERE, None, "ann")), "slowed", "its address has had enough for the moment");
+    let mut other = build(world.spec.clone(), "login", [3; 32], None);
+    other.suspect(5);
+    assert_eq!(other.guard.approach(&request(Method::Get, HERE, &BROWSER, ""), other.now()), Some(30));
+    other.now_ms = 1_000_000;
+    (0..u64::from(CHALLENGES)).for_each(|one| {
+        let _ = other.shared.logins.proofs.may_make(one, 1_000_000);
+    });
+    assert_eq!(
+        other.guard.approach(&request(Method::Get, HERE, &BROWSER, ""), other.now()),
+        None,
+        "the page itself tries nothing"
+    );
+    let step = other.guard.judge(&mut form(HERE, None, "ann"), other.now());
+    assert!(matches!(step, Step::Need(Need::Pause { .. })), "nor is anybody refused for what others ask: {step:?}");
+}
+
+#[test]
+fn what_is_answered_with_the_page_does_not_count_for_its_address() {
+    for refuse in [false, true] {
+        let mut world = world(|_, work| work.refuse_others = refuse);
+        // Strangers, from many addresses.
+        (0..300).for_each(|_| world.guard.trend().count(true, 600_000, 1_000_000));
+        let mut answers = Vec::new();
+        for number in 0..40 {
+            world.now_ms += 5_000;
+            let mut exchange = form(HERE, None, &format!("person{number}"));
+            if refuse {
+                exchange.request.headers.remove(crate::headers::Known::Accept);
+            }
+            answers.push(world.attempt(exchange));
+        }
+        let expected = if refuse { "login_limited" } else { "login_challenge" };
+        assert!(answers.iter().all(|answer| *answer == expected), "{answers:?}");
+        let mut exchange = form(HERE, None, "ann");
+        let _ = world.guard.judge(&mut exchange, world.now());
+        assert_eq!(exchange.attempt.unwrap().score.own(), 0, "nothing was tried from there");
+    }
+}
+
+#[test]
+fn the_work_is_any_of_the_tries() {
+    let mut world = world(|_, work| work.difficulty = 40);
+    let tries: Vec<u32> =
+        (0..24).map(|_| solved(&world.page(&mut form(HERE, None, "ann"), 30).unwrap()).solution.counter).collect();
+    assert!(tries.iter().any(|one| *one <= 12) && tries.iter().any(|one| *one > 28), "{tries:?}");
+    assert!(tries.iter().all(|one| (1..=40).contains(one)), "{tries:?}");
 }
 
 #[test]
@@ -439,6 +488,10 @@ fn who_is_a_person() {
     ] {
         assert!(!with(change), "{change:?}");
     }
+    assert!(!with(("sec-fetch-site", "cross-site")), "without cookies there is no proof");
+    let mut from_a_link = BROWSER.to_vec();
+    from_a_link.push(("sec-fetch-site", "cross-site"));
+    assert!(with(("sec-fetch-site", "same-site")) && is_person(&request(Method::Get, HERE, &from_a_link, "")));
     assert!(!says(&[]));
     for method in [Method::Put, Method::Head, Method::Delete] {
         assert!(!is_person(&request(method, HERE, &BROWSER, "")));
@@ -456,5 +509,5 @@ fn nonsense_does_not_load() {
     };
     assert!(!bad(|_| ()));
     assert!(bad(|work| work.at = 0) && bad(|work| work.at = 61) && bad(|work| work.difficulty = 9));
-    assert!(bad(|work| work.difficulty = 100_001) && bad(|work| work.attempts = 0) && bad(|work| work.holds_ms = 10));
+    assert!(bad(|work| work.difficulty = 20_001) && bad(|work| work.attempts = 0) && bad(|work| work.holds_ms = 10));
 }
