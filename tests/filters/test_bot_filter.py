@@ -20,6 +20,7 @@ from tests.support.go_tools import go_program
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
 from tests.support.pretending import AGENT, COPIED
+from yett.policy import explain
 from yett.policy.engine import Engine, Question
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -321,3 +322,14 @@ def test_explained(shop: Shop) -> None:
     # nobody is asked for a tool, and what a tool does not say is not judged
     assert ask(GOOGLEBOT)["refusal"]["reason"] == "crawler_unknown"
     assert ask(None)["outcome"] == "allow"
+
+    def told(agent: str | None) -> list[str]:
+        headers = (("User-Agent", agent),) if agent else ()
+        question = Question("GET", "https://gateway.test/people/a", headers=headers, listener="main")
+        return list(explain.lines(explain.explain(engine, question)))
+
+    refused = told(AGENT)
+    assert any(line.split()[:2] == ["bots", "REFUSED"] for line in refused), refused
+    assert not any(line.startswith("authenticate") for line in refused)
+    assert any("no User-Agent" in line for line in told(None))
+    assert not any("no User-Agent" in line for line in told("curl/8"))

@@ -15,6 +15,7 @@ PHASES = (
     "receive",
     "screen",
     "route",
+    "bots",
     "authenticate",
     "authorize",
     "limit",
@@ -42,6 +43,8 @@ def explain(engine: Engine, question: Question, unknown: frozenset[str] = frozen
     decision["missing"] = needed.missing(route, decision)
     decision["near"] = near.near(engine.document, decision, question.method) if route is None else []
     decision["route_takes"] = _takes(route) if route else None
+    names = {name.lower() for name, _ in question.headers}
+    decision["bot_unjudged"] = bool(route and route.get("bot_filter")) and "user-agent" not in names
     for one in decision.get("rules") or ():
         for part in one["parts"]:
             if part["part"].partition(".")[0] in unknown:
@@ -117,7 +120,7 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         if phase == stopped:
             break
-        if phase not in {"authorize_body", "guard"}:
+        if phase not in {"bots", "authorize_body", "guard"}:
             yield _row(phase, "ok", _passed(phase, decision))
         if phase == "authorize":
             yield from _rules(decision)
@@ -147,6 +150,12 @@ def lines(decision: dict[str, Any]) -> Iterator[str]:
             ", ".join(f"{name} {points}" for name, points in bot["signals"].items()) or "nothing against it"
         )
         yield _row("bot", bot["kind"], f"{bot['outcome']}, score {bot['score']}: {parts}")
+    elif decision["bot_unjudged"]:
+        yield _row(
+            "bot",
+            "not judged",
+            "the question has no User-Agent, without which a request is a program's; add one with -H",
+        )
     yield from _shadow(decision)
 
 
