@@ -6,6 +6,7 @@ mod shape;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

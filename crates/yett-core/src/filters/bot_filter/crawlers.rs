@@ -3,24 +3,21 @@
 //! Asked on the service runtime, each address once at a time; what came of it is remembered for a bounded time, and so many.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::turns::Turns;
 use crate::dns::{self, Kind, Unanswered};
 use crate::server::clock::monotonic_ns;
 use crate::shared::Counter;
 
-/// Addresses that are asked about at once.
-const AT_ONCE: usize = 64;
-/// Addresses that wait for that, with those that are asked about.
-const WAITING: usize = 512;
-/// Of these, addresses of one network.
+/// Addresses of one network that are asked about, or wait for it.
 const OF_NETWORK: usize = 16;
 /// Addresses that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -102,8 +99,9 @@ enum Entry {
 /// What is remembered, and who is asked about now.
 pub struct Verifier {
     shards: [Mutex<HashMap<Key, Entry>>; SHARDS],
-    places: Semaphore,
-    waiting: AtomicUsize,
+    /// Nobody outside knows which networks share a shard.
+    hasher: RandomState,
+    turns: Arc<Turns>,
     /// Addresses that were a crawler's.
     pub genuine: Counter,
     /// Those that were not.
@@ -116,8 +114,8 @@ impl Default for Verifier {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            places: Semaphore::new(AT_ONCE),
-            waiting: AtomicUsize::new(0),
+            hasher: RandomState::new(),
+            turns: Arc::default(),
             genuine: Counter::default(),
             false_claims: Counter::default(),
             unknown: Counter::default(),
@@ -127,16 +125,16 @@ impl Default for Verifier {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
 }
 
 impl Verifier {
     /// All of one network in one shard, so that who has many addresses drives out no others than his neighbours.
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        let sum = network(key.0).iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet));
+        let [last, ..] = self.hasher.hash_one(network(key.0)).to_be_bytes();
         let [first, others @ ..] = &self.shards;
-        let shard = usize::from(sum) % SHARDS;
+        let shard = usize::from(last) % SHARDS;
         let shard = shard.checked_sub(1).and_then(|index| others.get(index)).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,7 +152,7 @@ impl Verifier {
     /// How many are asked about, or wait for it.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.turns.count()
     }
 
     /// What is remembered, or what those say who are asked now. Ends by itself.
@@ -179,45 +177,28 @@ impl Verifier {
             Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => return Some(answer.clone()),
             _ => {}
         }
+        let was_genuine = matches!(shard.get(&key), Some(Entry::Known { verdict: Verdict::Genuine, .. }));
         // Whoever has a network also says how long its names take to be looked up.
         let asked = |entry: &Entry| matches!(entry, Entry::Asked(_));
         let of_network = shard.iter().filter(|((other, _), entry)| asked(entry) && network(*other) == network(address));
-        if of_network.count() >= OF_NETWORK {
+        let turn = if was_genuine || of_network.count() < OF_NETWORK { self.turns.enter(address, was_genuine) } else { None };
+        let Some(mut turn) = turn else {
             self.unknown.increment();
             return None;
-        }
-        let taken =
-            self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < WAITING).then_some(n.saturating_add(1)));
-        if taken.is_err() {
-            self.unknown.increment();
-            return None;
-        }
-        let place = Place(Arc::clone(self));
+        };
         make_room(&mut shard, now_ns);
         let (sender, answer) = watch::channel(None);
         shard.insert(key, Entry::Asked(answer.clone()));
         drop(shard);
-        let terms = Arc::clone(terms);
+        let (verifier, terms) = (Arc::clone(self), Arc::clone(terms));
         runtime.spawn(async move {
-            let found = timeout(PATIENCE, place.0.look(address, &terms)).await;
-            let (verdict, seconds) = found.unwrap_or((Verdict::Unknown, UNKNOWN_S));
-            place.0.note(key, verdict, seconds);
+            let asking = async { if turn.come().await { look(address, &terms).await } else { (Verdict::Unknown, UNKNOWN_S) } };
+            let (verdict, seconds) = timeout(PATIENCE, asking).await.unwrap_or((Verdict::Unknown, UNKNOWN_S));
+            drop(turn);
+            verifier.note(key, verdict, seconds);
             sender.send_replace(Some(verdict));
         });
         Some(answer)
-    }
-
-    async fn look(&self, address: IpAddr, terms: &Terms) -> (Verdict, u32) {
-        let Ok(_place) = self.places.acquire().await else { return (Verdict::Unknown, UNKNOWN_S) };
-        let system;
-        let resolvers = match &*terms.resolvers {
-            [] => {
-                system = dns::of_system().await;
-                &system
-            }
-            own => own,
-        };
-        confirm(resolvers, address, terms).await
     }
 
     fn note(&self, key: Key, verdict: Verdict, seconds: u32) {
@@ -245,13 +226,16 @@ fn network(address: IpAddr) -> [u8; 7] {
     }
 }
 
-/// A place among those that wait.
-struct Place(Arc<Verifier>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
+async fn look(address: IpAddr, terms: &Terms) -> (Verdict, u32) {
+    let system;
+    let resolvers = match &*terms.resolvers {
+        [] => {
+            system = dns::of_system().await;
+            &system
+        }
+        own => own,
+    };
+    confirm(resolvers, address, terms).await
 }
 
 /// How long a verdict is remembered, seconds: a genuine one as long as DNS says, within bounds.
@@ -371,10 +355,6 @@ mod tests {
         assert_eq!(verifier.unknown.get(), 1, "asked once for both");
         assert_eq!(verifier.known(address, &terms, monotonic_ns()), Some(Verdict::Unknown));
         assert_eq!(verifier.waiting(), 0);
-        verifier.waiting.store(WAITING, Ordering::Relaxed);
-        let next: IpAddr = "192.0.2.2".parse().unwrap();
-        assert_eq!(Arc::clone(&verifier).ask(next, terms, Handle::current()).await, Verdict::Unknown);
-        assert_eq!(verifier.waiting(), WAITING, "nobody new waits");
     }
 
     #[tokio::test]
