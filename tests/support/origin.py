@@ -238,7 +238,8 @@ class Origin:
         with self._lock:
             for connection in self._open.values():
                 try:
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # Below TLS, which its own thread is busy with.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
                 except OSError:
                     pass
 
@@ -268,6 +269,9 @@ class Origin:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 connection = self.tls.wrap_socket(connection, server_side=True)
+                # The one before has nothing in it any more.
+                with self._lock:
+                    self._open[number] = connection
             pending = b""
             while True:
                 while b"\r\n\r\n" not in pending:

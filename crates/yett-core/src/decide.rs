@@ -516,7 +516,8 @@ const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Receive => "receive",
         Phase::Screen => "screen",
-        Phase::Route | Phase::Bots => "route",
+        Phase::Route => "route",
+        Phase::Bots => "bots",
         Phase::Authenticate | Phase::Confirm => "authenticate",
         Phase::Authorize => "authorize",
         Phase::Limit => "limit",

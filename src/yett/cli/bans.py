@@ -60,6 +60,9 @@ def _table(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
     table = Table("address", "route", "why", "since", "until", "refused")
+    for column in table.columns:
+        # Whatever is cut cannot be read: the end of a ban least of all.
+        column.overflow = "fold"
     for one in answer["rows"]:
         cells = [
             one["address"],

@@ -158,7 +158,9 @@ class Merger:
         if (section, name) in self.dropped or (section, "*") in self.dropped:
             return
         hint = nearest(name, known) or (
-            f"; known here: {listed(sorted(known))}" if known else f"; no {kind} is defined"
+            f"; known here: {listed(sorted(known))}"
+            if known
+            else f"; no {kind} is defined, write it under `{section.replace(' ', '_')}`"
         )
         self.fault(location, f"{kind.rsplit(maxsplit=1)[-1]}_unknown", f"there is no {kind} `{name}`{hint}")
 

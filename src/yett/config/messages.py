@@ -74,6 +74,9 @@ def _one(item: ErrorDetails, model: type[BaseModel], places: Places, prefix: Loc
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return places.error(where, "out_of_range", f"`{given}` is out of range; write {bound}")
+    if kind == "too_long" and "max_length" in context:
+        message = f"there are more than {context['max_length']} here; name fewer"
+        return places.error(where, "out_of_range", message)
     return places.error(where, "type_wrong", _KINDS.get(kind, "this value cannot stand here"))
 
 
@@ -83,6 +86,10 @@ def _choice(names: list[str]) -> str:
 
 def _literal(given: Any, expected: str) -> str:
     names = [part.strip("' ") for part in expected.replace(" or ", ", ").split(", ")]
+    if isinstance(given, bool):
+        said = {"True": "true", "False": "false"}
+        wanted = _choice([said.get(name, name) for name in names])
+        return f"`{said[str(given)]}` is not known here; write {wanted}"
     shown = given if isinstance(given, str | int) else "this"
     if isinstance(given, str) and given in names:
         return f"`{given}` is a number here; write it without quotes"

@@ -95,7 +95,84 @@ class RouteTimeouts(Model):
     """For everything; `0s` is none (none)."""
 
 
-class Group(Model):
+class Policies(Model):
+    """What stands in a group as well as in a route: both apply, or one place has it."""
+
+    client_certificate: Literal["required"] | None = None
+    """`required`: the connection has to carry a verified client certificate, beside what else decides."""
+    sender_constrained: SenderConstrained | None = None
+    """What tokens have to be bound to: `dpop`, `mtls` or `any` of both."""
+    authenticate: Quantified | None = None
+    """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
+    live_check: LiveCheck | None = None
+    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
+    assurance: Assurance | None = None
+    """How surely, and how lately, a person has to have logged in."""
+    authorize: Rules = ()
+    """A rule that every request has to pass, or a list of them."""
+    external_authorization: ExternalAuthorization | None = None
+    """A service that is asked whether a request may pass."""
+    deny: Denials = Field(default_factory=dict)
+    """Rules that refuse where they hold, by name; they win."""
+    tenant: TenantPlace | None = None
+    """Where a request names its tenant, which has to be the caller's; or `{none: "reason"}`."""
+    response_tenant: ResponseTenant | None = None
+    """Where an answer names its tenant; another one than the caller's is refused."""
+    classification: Text | None = None
+    """How sensitive the data is: one of `classifications:`."""
+    hidden: bool = False
+    """Whether a refused caller sees the 404 of a path that nobody serves."""
+    address_filter: AddressFilter | None = None
+    """Who may come in by address; the group's and the route's both apply."""
+    geo_filter: GeoFilter | None = None
+    """Who may come in by place; the group's and the route's both apply."""
+    address_limit: AddressLimits = Field(default_factory=dict)
+    """Limits by client address."""
+    bot_filter: BotFilter | None = None
+    """Programs that pretend to be browsers or crawlers."""
+    concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
+    """Requests at once, by caller."""
+    rate_limit: RateLimits = Field(default_factory=dict)
+    """Limits by caller, of a group one bucket per caller over all its routes; or `{none: "reason"}`."""
+    quota: Quotas = Field(default_factory=dict)
+    """So much in each hour, day, week or month, by caller."""
+    request_validation: RequestValidation | None = None
+    """What requests have to be."""
+    attack_filter: AttackFilter | None = None
+    """Attacks that are looked for in requests."""
+    rewrite: Rewrite | None = None
+    """Another path for the service."""
+    request_headers: RequestHeaders | None = None
+    """Changes of request headers."""
+    response_validation: ResponseValidation | None = None
+    """What answers have to be."""
+    response_headers: ResponseHeaders | None = None
+    """Changes of response headers."""
+    security_headers: SecurityHeaders | None = None
+    """What browsers are told."""
+    websocket: WebSocket | None = None
+    """WebSocket connections, and nothing else."""
+    cors: Cors | None = None
+    """What pages of other origins may do."""
+    csrf: Csrf | None = None
+    """From whose pages requests that may change something may come."""
+    priority: Priority | None = None
+    """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
+    early_hints: bool | None = None
+    """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
+    service: Name | None = None
+    """Where requests go."""
+    split: Split | None = None
+    """Shares for other services."""
+    mirror: Mirror | None = None
+    """Copies for a second service, whose answers are dropped."""
+    limits: RouteLimits = RouteLimits()
+    """Sizes."""
+    timeouts: RouteTimeouts = RouteTimeouts()
+    """Time limits."""
+
+
+class Group(Policies):
     """What several routes share. A route may tighten it, never loosen it."""
 
     sensitive: Text | None = None
@@ -110,81 +187,9 @@ class Group(Model):
     """Whether every route has to name the request's tenant."""
     access: Literal["authenticated"] | None = None
     """Any verified caller."""
-    client_certificate: Literal["required"] | None = None
-    """`required`: the connection has to carry a verified client certificate, beside what else decides."""
-    sender_constrained: SenderConstrained | None = None
-    """What tokens have to be bound to: `dpop`, `mtls` or `any` of both."""
-    authenticate: Quantified | None = None
-    """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
-    live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
-    assurance: Assurance | None = None
-    """How surely, and how lately, a person has to have logged in."""
-    authorize: Rules = ()
-    """A rule that every request has to pass, or a list of them."""
-    external_authorization: ExternalAuthorization | None = None
-    """A service that is asked whether a request may pass."""
-    deny: Denials = Field(default_factory=dict)
-    """Rules that refuse where they hold, by name; they win."""
-    tenant: TenantPlace | None = None
-    """Where a request names its tenant, which has to be the caller's; or `{none: "reason"}`."""
-    response_tenant: ResponseTenant | None = None
-    """Where an answer names its tenant; another one than the caller's is refused."""
-    classification: Text | None = None
-    """How sensitive the data is: one of `classifications:`."""
-    hidden: bool = False
-    """Whether a refused caller sees the 404 of a path that nobody serves."""
-    address_filter: AddressFilter | None = None
-    """Who may come in by address; the group's and the route's both apply."""
-    geo_filter: GeoFilter | None = None
-    """Who may come in by place; the group's and the route's both apply."""
-    address_limit: AddressLimits = Field(default_factory=dict)
-    """Limits by client address."""
-    bot_filter: BotFilter | None = None
-    """Programs that pretend to be browsers or crawlers."""
-    concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
-    """Requests at once, by caller."""
-    rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller, one bucket per caller over all the group's routes; or `{none: "reason"}`."""
-    quota: Quotas = Field(default_factory=dict)
-    """So much in each hour, day, week or month, by caller."""
-    request_validation: RequestValidation | None = None
-    """What requests have to be."""
-    attack_filter: AttackFilter | None = None
-    """Attacks that are looked for in requests."""
-    rewrite: Rewrite | None = None
-    """Another path for the service."""
-    request_headers: RequestHeaders | None = None
-    """Changes of request headers."""
-    response_validation: ResponseValidation | None = None
-    """What answers have to be."""
-    response_headers: ResponseHeaders | None = None
-    """Changes of response headers."""
-    security_headers: SecurityHeaders | None = None
-    """What browsers are told."""
-    websocket: WebSocket | None = None
-    """WebSocket connections, and nothing else."""
-    cors: Cors | None = None
-    """What pages of other origins may do."""
-    csrf: Csrf | None = None
-    """From whose pages requests that may change something may come."""
-    priority: Priority | None = None
-    """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
-    early_hints: bool | None = None
-    """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
-    service: Name | None = None
-    """Where requests go."""
-    split: Split | None = None
-    """Shares for other services."""
-    mirror: Mirror | None = None
-    """Copies for a second service, whose answers are dropped."""
-    limits: RouteLimits = RouteLimits()
-    """Sizes."""
-    timeouts: RouteTimeouts = RouteTimeouts()
-    """Time limits."""
 
 
-class Route(Model):
+class Route(Policies):
     """Which requests, who may, how much, where to."""
 
     match: Match
@@ -197,81 +202,9 @@ class Route(Model):
     """Exceptions to canonical paths."""
     access: Access | None = None
     """`public` or `authenticated`; or `authorize` instead."""
-    client_certificate: Literal["required"] | None = None
-    """`required`: the connection has to carry a verified client certificate, beside what else decides."""
-    sender_constrained: SenderConstrained | None = None
-    """What tokens have to be bound to: `dpop`, `mtls` or `any` of both."""
-    authenticate: Quantified | None = None
-    """Accepted identity providers: one, `any_of` several, or `all_of` them together."""
-    live_check: LiveCheck | None = None
-    """Has the issuer confirm that the caller's token is still good, or the store that the session is."""
-    assurance: Assurance | None = None
-    """How surely, and how lately, a person has to have logged in."""
-    authorize: Rules = ()
-    """A rule that every request has to pass, or a list of them."""
-    external_authorization: ExternalAuthorization | None = None
-    """A service that is asked whether a request may pass."""
-    deny: Denials = Field(default_factory=dict)
-    """Rules that refuse where they hold, by name; they win."""
-    tenant: TenantPlace | None = None
-    """Where a request names its tenant, which has to be the caller's; or `{none: "reason"}`."""
-    response_tenant: ResponseTenant | None = None
-    """Where an answer names its tenant; another one than the caller's is refused."""
-    classification: Text | None = None
-    """How sensitive the data is: one of `classifications:`."""
-    hidden: bool = False
-    """Whether a refused caller sees the 404 of a path that nobody serves."""
-    address_filter: AddressFilter | None = None
-    """Who may come in by address; the group's and the route's both apply."""
-    geo_filter: GeoFilter | None = None
-    """Who may come in by place; the group's and the route's both apply."""
-    address_limit: AddressLimits = Field(default_factory=dict)
-    """Limits by client address."""
-    bot_filter: BotFilter | None = None
-    """Programs that pretend to be browsers or crawlers."""
-    concurrency_limit: ConcurrencyLimits = Field(default_factory=dict)
-    """Requests at once, by caller."""
-    rate_limit: RateLimits = Field(default_factory=dict)
-    """Limits by caller, or `{none: "reason"}`."""
-    quota: Quotas = Field(default_factory=dict)
-    """So much in each hour, day, week or month, by caller."""
-    request_validation: RequestValidation | None = None
-    """What requests have to be."""
-    attack_filter: AttackFilter | None = None
-    """Attacks that are looked for in requests."""
-    rewrite: Rewrite | None = None
-    """Another path for the service."""
     redirect: Redirect | None = None
     """An answer in place of a service."""
     respond: Respond | None = None
     """An answer in place of a service."""
-    request_headers: RequestHeaders | None = None
-    """Changes of request headers."""
-    response_validation: ResponseValidation | None = None
-    """What answers have to be."""
-    response_headers: ResponseHeaders | None = None
-    """Changes of response headers."""
-    security_headers: SecurityHeaders | None = None
-    """What browsers are told."""
-    websocket: WebSocket | None = None
-    """WebSocket connections, and nothing else."""
-    cors: Cors | None = None
-    """What pages of other origins may do."""
-    csrf: Csrf | None = None
-    """From whose pages requests that may change something may come."""
     login_guard: LoginGuard | None = None
     """Guesses at logins, sign-ups and the like: slowed, refused and banned by what failed before."""
-    priority: Priority | None = None
-    """How much it matters when the gateway has too much to do (`process.load_shedding`); `normal` otherwise."""
-    early_hints: bool | None = None
-    """Whether early hints (103) of the service are passed on: `Link` fields only; the nearest wins (no)."""
-    service: Name | None = None
-    """Where requests go."""
-    split: Split | None = None
-    """Shares for other services."""
-    mirror: Mirror | None = None
-    """Copies for a second service, whose answers are dropped."""
-    limits: RouteLimits = RouteLimits()
-    """Sizes."""
-    timeouts: RouteTimeouts = RouteTimeouts()
-    """Time limits."""

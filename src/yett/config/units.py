@@ -64,7 +64,7 @@ def _duration(value: Any) -> Any:
             f"`{value}` is not a duration; write a whole number with a unit, such as `500ms`, `10s`, `2m` or `1h`",
         )
     if milliseconds(value) > 366 * 86_400_000:
-        raise refuse("duration_invalid", f"`{value}` is more than a year")
+        raise refuse("duration_invalid", f"`{value}` is more than a year; write at most `366d`")
     return value
 
 
