@@ -266,7 +266,7 @@ impl LoginGuard {
             return Err("a guarded login has a window, and slows attempts down by at most 30 seconds".to_owned());
         }
         let hash = KeyedHash::new(&shared.seed);
-        let challenge = spec.challenge.as_ref().map(|one| Challenge::build(one, route, secret.unwrap_or(&shared.seed)));
+        let challenge = spec.challenge.as_ref().map(|one| Challenge::build(one, route, secret, &shared.seed));
         // What is tried out counts apart from what is enforced.
         let scope = format!("{} {route}", if spec.shadow { "shadow" } else { "route" });
         Ok(Self {
@@ -497,17 +497,13 @@ impl LoginGuard {
         if attempt.known {
             return;
         }
-        let less = |key: Key, failed: f32, accounts: f32| {
-            self.logins.book.with(key, self.window_ms, now_ms, |entry, _| entry.take_back(failed, accounts));
-        };
-        let new = |new: bool| f32::from(u8::from(new));
-        less(attempt.keys.account, failed, 0.0);
-        less(attempt.keys.kind, 0.0, new(attempt.new.kind));
-        if let Some(password) = attempt.keys.password {
-            less(password, 0.0, new(attempt.new.password));
-        }
-        if let Some(asn) = attempt.keys.asn {
-            less(asn, 0.0, new(attempt.new.asn));
+        let (book, window_ms, keys) = (&self.logins.book, self.window_ms, attempt.keys);
+        book.with(keys.account, window_ms, now_ms, |entry, _| entry.take_back(failed, 0.0));
+        let New { kind, password, asn } = attempt.new;
+        for (key, new) in [(Some(keys.kind), kind), (keys.password, password), (keys.asn, asn)] {
+            if let Some(key) = key.filter(|_| new) {
+                book.with(key, window_ms, now_ms, |entry, _| entry.take_back_for(attempt.account));
+            }
         }
     }
 

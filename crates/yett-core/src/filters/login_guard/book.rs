@@ -79,6 +79,12 @@ impl Entry {
         new
     }
 
+    /// Takes back an account that was not among them: when it fails again, it counts again.
+    pub fn take_back_for(&mut self, account: u64) {
+        self.failed_for &= !place_of(account);
+        self.take_back(0.0, 1.0);
+    }
+
     /// Counts an account that succeeded.
     pub fn succeed_for(&mut self, account: u64) {
         if among(&mut self.good_for, account) {
@@ -92,9 +98,13 @@ pub fn left(passed_ms: u64, window_ms: u64) -> f32 {
     (-(passed_ms as f32) / window_ms.max(1) as f32).exp()
 }
 
+fn place_of(one: u64) -> u64 {
+    1_u64 << (mix(one) & 63)
+}
+
 /// Puts it into a small set; whether it is new there.
 fn among(set: &mut u64, one: u64) -> bool {
-    let bit = 1_u64 << (mix(one) & 63);
+    let bit = place_of(one);
     if *set & bit != 0 {
         return false;
     }

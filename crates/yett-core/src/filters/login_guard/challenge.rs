@@ -11,8 +11,9 @@ use super::altcha::{NONCE, Nonce, Payload, Signer, Wanted, Wrong};
 use super::bans;
 use super::lasting;
 use super::page::{Page, Text, Written};
-use super::proofs::{Entered, Proofs};
+use super::proofs::{Entered, Proofs, Proven};
 use crate::exchange::{Exchange, Method, Now, Refusal, Upgrade};
+use crate::filters::keyed_hash::KeyedHash;
 use crate::headers::Known;
 use crate::ir;
 use crate::providers::oidc::cookie;
@@ -29,6 +30,8 @@ pub const COOKIE: &str = "__Host-yett-~proof";
 const EXPIRES_S: u64 = 300;
 /// Bytes of a binding.
 const BINDING: usize = 16;
+/// Bytes of the times of a proof: when it was issued, and its end as it was then, milliseconds since 1970.
+const TIMES: usize = 16;
 /// Bytes of a tag.
 const TAG: usize = 32;
 /// Random bytes for a challenge: nonce, salt, and which try it is.
@@ -50,6 +53,9 @@ pub struct Challenge {
     keys: Keys,
     page: Page,
     route: Box<[u8]>,
+    /// Whether other instances sign with the same secret.
+    is_shared: bool,
+    hash: KeyedHash,
 }
 
 /// Keys of bindings and proofs.
@@ -89,18 +95,19 @@ pub fn is_person(exchange: &Exchange) -> bool {
 }
 
 impl Challenge {
-    /// Compiles it; `secret` is what instances share, or one of the process.
+    /// Compiles it; `secret` is what instances share, where they do; otherwise it is one of the process.
     ///
     /// # Errors
     /// What of it cannot be.
-    pub fn build(spec: &ir::LoginChallenge, route: &str, secret: &[u8]) -> Result<Self, String> {
+    pub fn build(spec: &ir::LoginChallenge, route: &str, secret: Option<&[u8]>, seed: &[u8; 32]) -> Result<Self, String> {
         if !(1..=super::score::LIMIT).contains(&spec.at) {
             return Err("a challenge is made at a score of 1 to 60: from there on attempts are refused".to_owned());
         }
         if !(10..=20_000).contains(&spec.difficulty) || spec.attempts == 0 || !(1_000..=86_400_000).contains(&spec.holds_ms) {
             return Err("a challenge takes 10 to 20,000 tries, and is good for at least one attempt, for 1 s to 24 h".to_owned());
         }
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let is_shared = secret.is_some();
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.unwrap_or(seed.as_slice()));
         let derived = |what: &str| hmac::sign(&secret, format!("yett login challenge: {what}").as_bytes());
         let key = |what| hmac::Key::new(hmac::HMAC_SHA256, derived(what).as_ref());
         Ok(Self {
@@ -113,6 +120,8 @@ impl Challenge {
             keys: Keys { bindings: key("bindings"), proofs: key("proofs") },
             page: Page::build(),
             route: route.as_bytes().into(),
+            is_shared,
+            hash: KeyedHash::new(seed),
         })
     }
 
@@ -152,17 +161,30 @@ impl Challenge {
         let Some(text) = cookie::read(&exchange.request.headers, COOKIE) else { return false };
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(&text) else { return false };
         let Some((nonce, rest)) = bytes.split_first_chunk::<NONCE>() else { return false };
-        let Some((until, tag)) = rest.split_first_chunk::<8>() else { return false };
-        let until_ms = u64::from_be_bytes(*until);
+        let Some((times, tag)) = rest.split_first_chunk::<TIMES>() else { return false };
+        let (issued, until) = times.split_at(TIMES / 2);
+        let read = |time: &[u8]| time.try_into().map_or(0, u64::from_be_bytes);
+        let (issued_ms, until_ms) = (read(issued), read(until));
+        // What a reload has tightened holds for those that are out, too.
+        let ends_ms = until_ms.min(issued_ms.saturating_add(self.holds_ms));
+        let proven = self.proven(*nonce, exchange, until_ms, issued_ms.saturating_add((EXPIRES_S + 1) * 1_000));
         tag.len() == TAG
-            && hmac::verify(&self.keys.proofs, &self.signed(nonce, until, exchange), tag).is_ok()
-            && now.unix_ms < until_ms
-            && proofs.is_good(*nonce, until_ms, self.attempts, spend, now.unix_ms)
+            && hmac::verify(&self.keys.proofs, &self.signed(nonce, times, exchange), tag).is_ok()
+            && now.unix_ms < ends_ms
+            && proofs.is_good(&proven, self.attempts, spend, self.is_shared, now.unix_ms)
     }
 
-    fn signed(&self, nonce: &Nonce, until: &[u8; 8], exchange: &Exchange) -> [u8; NONCE + 8 + BINDING] {
-        let mut signed = [0; NONCE + 8 + BINDING];
-        let parts = nonce.iter().chain(until).copied().chain(self.binding(exchange));
+    /// A proof that ends at one time, and whose challenge ends at another.
+    fn proven(&self, nonce: Nonce, exchange: &Exchange, until_ms: u64, expires_ms: u64) -> Proven {
+        let until_ms = until_ms.max(expires_ms);
+        // One that is forgotten would count anew where it may be of another instance.
+        let ends_ms = if self.is_shared { until_ms } else { expires_ms };
+        Proven { nonce, address: self.hash.address(exchange.client), until_ms, ends_ms }
+    }
+
+    fn signed(&self, nonce: &Nonce, times: &[u8; TIMES], exchange: &Exchange) -> [u8; NONCE + TIMES + BINDING] {
+        let mut signed = [0; NONCE + TIMES + BINDING];
+        let parts = nonce.iter().chain(times).copied().chain(self.binding(exchange));
         signed.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = byte);
         signed
     }
@@ -213,15 +235,17 @@ impl Challenge {
             Wrong::Work => refused("work", "the calculation is not right; load the page anew"),
         })?;
         let until_ms = now.unix_ms.saturating_add(self.holds_ms);
-        let kept_ms = until_ms.max(solved.expires_s.saturating_add(1).saturating_mul(1_000));
-        match proofs.enter(solved.nonce, kept_ms, self.attempts, now.unix_ms) {
+        let expires_ms = solved.expires_s.saturating_add(1).saturating_mul(1_000);
+        match proofs.enter(&self.proven(solved.nonce, exchange, until_ms, expires_ms), now.unix_ms) {
             Entered::New => {}
             Entered::Again => return Err(refused("used", "this check counted already; load the page anew")),
             Entered::Full => return Err(refused("full", "too many checks are under way; try again in a few minutes")),
         }
-        let until = until_ms.to_be_bytes();
-        let tag = hmac::sign(&self.keys.proofs, &self.signed(&solved.nonce, &until, exchange));
-        let value = URL_SAFE_NO_PAD.encode([solved.nonce.as_slice(), &until, tag.as_ref()].concat());
+        let mut times = [0; TIMES];
+        let both = now.unix_ms.to_be_bytes().into_iter().chain(until_ms.to_be_bytes());
+        times.iter_mut().zip(both).for_each(|(slot, byte)| *slot = byte);
+        let tag = hmac::sign(&self.keys.proofs, &self.signed(&solved.nonce, &times, exchange));
+        let value = URL_SAFE_NO_PAD.encode([solved.nonce.as_slice(), &times, tag.as_ref()].concat());
         Ok(cookie::set(COOKIE, &value, self.holds_ms / 1_000))
     }
 }

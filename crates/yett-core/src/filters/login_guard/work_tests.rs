@@ -8,7 +8,7 @@ use super::super::LoginGuard;
 use super::super::altcha::{Payload, tests::solve};
 use super::super::challenge::{COOKIE, RANDOM, is_person};
 use super::super::page::Written;
-use super::super::proofs::{CHALLENGES, Entered, OF_ADDRESS, PROOFS};
+use super::super::proofs::{CHALLENGES, Entered, OF_ADDRESS, PROOFS, Proven};
 use crate::body::Body;
 use crate::exchange::{ConnectionInfo, Exchange, Framing, Method, Need, Now, Refusal, Step};
 use crate::filters::login_guard::Told;
@@ -220,6 +220,33 @@ fn a_proof_lifts_neither_guesses_at_one_account_nor_a_sprayed_password() {
 }
 
 #[test]
+fn what_is_proved_after_the_page_counts_for_its_password() {
+    let mut world = world(|guard, work| {
+        work.attempts = 100;
+        guard.thresholds.per_password = 5;
+    });
+    world.suspect(5);
+    let proof = world.proof();
+    let mut answers = Vec::new();
+    for number in 0..8 {
+        world.now_ms += 2_000;
+        let sprayed = |cookie| {
+            let mut exchange = form(HERE, cookie, "ann");
+            let body = format!("user=s{number}&password=Winter2026");
+            exchange.request.framing = Framing::Length(body.len() as u64);
+            exchange.body = Some(Ok(Body::Given(body.as_bytes().into())));
+            exchange
+        };
+        let first = world.attempt(sprayed(None));
+        assert!(["login_challenge", "login_limited"].contains(&first), "{first}");
+        answers.push(world.attempt(sprayed(Some(&proof))));
+    }
+    let proved = answers.iter().filter(|one| **one == "proved").count();
+    // Two names may meet in one bit of the set, and each count fades a little.
+    assert!((5..=7).contains(&proved) && answers.last() == Some(&"login_limited"), "{answers:?}");
+}
+
+#[test]
 fn a_solution_counts_once_for_whom_it_was_made_and_in_time() {
     let mut world = world(|_, _| ());
     let mut exchange = form(HERE, None, "ann");
@@ -298,11 +325,32 @@ fn where_the_table_is_full_no_new_proof_counts() {
     let mut world = world(|_, _| ());
     for number in 0..PROOFS {
         let nonce = (number as u128 + 1_000).to_be_bytes();
-        assert_eq!(world.shared.logins.proofs.enter(nonce, u64::MAX, 1, world.now_ms), Entered::New);
+        let one = Proven { nonce, address: number as u64, until_ms: u64::MAX, ends_ms: u64::MAX };
+        assert_eq!(world.shared.logins.proofs.enter(&one, world.now_ms), Entered::New);
     }
     let mut exchange = form(HERE, None, "ann");
     let payload = solved(&world.page(&mut exchange, 30).unwrap());
     assert_eq!(world.prove(&payload, &exchange).unwrap(), Err(Some("full".into())));
+    world.suspect(5);
+    assert_eq!(world.attempt(form(HERE, None, "ann")), "slowed", "nobody is asked for what would not count");
+}
+
+#[test]
+fn what_a_reload_tightens_holds_for_proofs_that_are_out() {
+    let mut world = world(|_, work| (work.attempts, work.holds_ms) = (100, 86_400_000));
+    world.suspect(5);
+    let (first, second) = (world.proof(), world.proof());
+    for _ in 0..2 {
+        assert_eq!(world.attempt(form(HERE, Some(&first), "ann")), "proved");
+    }
+    let mut spec = world.spec.clone();
+    spec.challenge.iter_mut().for_each(|work| (work.attempts, work.holds_ms) = (3, 10_000));
+    world.guard = LoginGuard::build(&spec, "login", None, &world.shared).unwrap();
+    assert_eq!(world.attempt(form(HERE, Some(&first), "ann")), "proved");
+    assert_eq!(world.attempt(form(HERE, Some(&first), "ann")), "login_challenge", "three attempts in all");
+    assert_eq!(world.attempt(form(HERE, Some(&second), "ann")), "proved");
+    world.now_ms += 10_000;
+    assert_eq!(world.attempt(form(HERE, Some(&second), "ann")), "login_challenge", "ten seconds in all");
 }
 
 #[test]
