@@ -354,6 +354,8 @@ pub struct Exchange {
     pub granted: Option<Named>,
     /// Whose page sent it, where its route says whose may write; set by route.
     pub page: Option<Page>,
+    /// Whether a check had to wait for something.
+    pub waited: bool,
     /// Whether a form has to have the token of its session, and was not read yet.
     pub unproven: bool,
     /// Its place among the WebSocket connections of the route; set by limit.
@@ -461,6 +463,7 @@ impl Exchange {
             granted: None,
             page: None,
             unproven: false,
+            waited: false,
             place: None,
             under_way: Places::new(),
             principal: None,
@@ -518,6 +521,7 @@ impl Exchange {
         self.upgrade = Upgrade::None;
         self.granted = None;
         self.unproven = false;
+        self.waited = false;
         self.page = None;
         self.place = None;
         self.under_way.clear();

@@ -81,8 +81,6 @@ pub struct Job<'a> {
     pub route: &'a Route,
     /// When its head was complete.
     pub started: Now,
-    /// When all that its checks had to wait for was there; the service's time begins then.
-    pub ready: Now,
     /// What its head said.
     pub head: request::Complete,
     /// The connection closes after it, whatever happens.
@@ -128,6 +126,11 @@ impl<C: Client> Lane<C> {
         outcome
     }
 
+    /// When the service's time begins, nanoseconds since process start: what checks waited for is not its doing.
+    pub(super) fn begun(&self, job: &Job<'_>) -> u64 {
+        if self.exchange.waited { monotonic_ns() } else { job.started.monotonic_ns }
+    }
+
     /// Notes that the body was read whole, and not by the last use of the pipe.
     pub(super) fn held(&mut self, held: bool) {
         if let Some(length) = self.exchange.request.framing.length().filter(|_| held) {
@@ -144,7 +147,7 @@ impl<C: Client> Lane<C> {
         held: &mut Option<ReadBuffer>,
         attempted: &mut Attempted,
     ) -> Outcome {
-        let mut time = job.ready.monotonic_ns;
+        let mut time = self.begun(job);
         let mut tried = Tried::default();
         let key = service.key(&self.exchange);
         let mut chosen = service.choose(key, time, &mut tried);

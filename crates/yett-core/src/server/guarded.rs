@@ -30,7 +30,7 @@ impl<C: Client> Lane<C> {
         mut body: Option<ReadBuffer>,
         attempted: &mut Attempted,
     ) -> Outcome {
-        let mut time = job.ready.monotonic_ns;
+        let mut time = self.begun(job);
         let _place = match self.place(guard, total, &mut time).await {
             Ok(place) => place,
             Err(outcome) => return outcome,

@@ -133,10 +133,7 @@ impl<C: Client> Lane<C> {
         self.came_with_head = true;
         self.up.start(Framing::Empty, false, 0);
         self.down.start(Framing::Empty, false, 0);
-        let (decided, ready) = match self.decide(worker, view, started, head).await {
-            Ok((step, ready)) => (Ok(step), ready),
-            Err(gone) => (Err(gone), started),
-        };
+        let decided = self.decide(worker, view, started, head).await;
         // What follows a request for WebSocket was sent for that, and is never read as a request.
         let last = head.close || self.exchange.upgrade == Upgrade::Taken || worker.closes(&self.exchange.connection);
         let mut attempted = Attempted::default();
@@ -162,7 +159,7 @@ impl<C: Client> Lane<C> {
                 let outcome = match route {
                     None => Outcome::from(Reason::Internal),
                     Some(route) => {
-                        let job = Job { view, worker, route, started, ready, head, last };
+                        let job = Job { view, worker, route, started, head, last };
                         self.forward(&job, &mut attempted).await
                     }
                 };
@@ -233,21 +230,15 @@ impl<C: Client> Lane<C> {
         });
     }
 
-    /// Runs the pipeline, fetching what it asks for; says when it had all of that.
+    /// Runs the pipeline, fetching what it asks for.
     ///
     /// # Errors
     /// The client is gone.
-    async fn decide(
-        &mut self,
-        worker: &Rc<Worker>,
-        view: &Rc<View>,
-        started: Now,
-        head: Complete,
-    ) -> Result<(Step, Now), ClientGone> {
+    async fn decide(&mut self, worker: &Rc<Worker>, view: &Rc<View>, started: Now, head: Complete) -> Result<Step, ClientGone> {
         let mut time = started;
         for _ in 0..MAX_NEEDS {
             let step = pipeline::run(&view.snapshot, &mut worker.state.borrow_mut(), &mut self.exchange, time);
-            let Step::Need(need) = step else { return Ok((step, time)) };
+            let Step::Need(need) = step else { return Ok(step) };
             // Whatever comes of it, the pipeline decides, and refuses if the fact is still missing.
             match need {
                 // Boxed: other requests do not carry the room.
@@ -261,9 +252,10 @@ impl<C: Client> Lane<C> {
                 }
                 need => self.fetch(worker, view, &need, started).await,
             }
+            self.exchange.waited = true;
             time = now();
         }
-        Ok((Step::Refuse(Reason::Internal.into()), time))
+        Ok(Step::Refuse(Reason::Internal.into()))
     }
 
     async fn refuse(&mut self, view: &View, refusal: &Refusal, last: bool, client_closes: bool, started: Now) -> Next {
