@@ -1,6 +1,7 @@
 //! Bots: what a request says that it is, and whether it looks like that.
 
 use crate::exchange::{Exchange, Now, Step};
+use crate::pipeline::forwarding;
 use crate::reason::Reason;
 use crate::snapshot::Snapshot;
 
@@ -12,6 +13,6 @@ pub(super) fn judge(snapshot: &Snapshot, exchange: &mut Exchange, now: Now) -> S
     let Some(filter) = route.bot_filter.as_ref().filter(|_| !exchange.unnamed) else { return Step::Continue };
     let proxies = snapshot.listener(&exchange.connection.listener).and_then(|listener| listener.trusted_proxies.as_ref());
     let peer = exchange.connection.peer.ip().to_canonical();
-    let behind = proxies.is_some_and(|proxies| proxies.addresses.iter().any(|network| network.contains(&peer)));
+    let behind = proxies.is_some_and(|proxies| forwarding::trusts(proxies, peer));
     filter.judge(exchange, index, behind, route.hidden, now)
 }

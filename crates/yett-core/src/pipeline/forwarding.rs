@@ -10,6 +10,11 @@ use crate::reason::Reason;
 /// Hops that are looked at; a longer list is not readable.
 const MAX_HOPS: usize = 32;
 
+/// Whether an address is a trusted proxy's.
+pub(super) fn trusts(proxies: &TrustedProxies, address: IpAddr) -> bool {
+    proxies.addresses.iter().any(|network| network.contains(&address))
+}
+
 /// Sets `exchange.client` and `exchange.https` from the trusted proxy's header: from the right, the first address that
 /// is no trusted proxy's. Without the header the proxy itself is the client.
 ///
@@ -17,8 +22,7 @@ const MAX_HOPS: usize = 32;
 /// `forwarding_header_invalid` for a header that cannot be read: the address would be a guess.
 pub(super) fn believe(proxies: Option<&TrustedProxies>, exchange: &mut Exchange) -> Result<(), Reason> {
     let Some(proxies) = proxies else { return Ok(()) };
-    let trusted = |address: IpAddr| proxies.addresses.iter().any(|network| network.contains(&address));
-    if !trusted(exchange.client) {
+    if !trusts(proxies, exchange.client) {
         return Ok(());
     }
     let known = match proxies.header {
@@ -41,7 +45,7 @@ pub(super) fn believe(proxies: Option<&TrustedProxies>, exchange: &mut Exchange)
         };
         client = hop.address.ok_or(Reason::ForwardingHeaderInvalid)?;
         https = hop.https.unwrap_or(https);
-        if !trusted(client) {
+        if !trusts(proxies, client) {
             break;
         }
     }

@@ -24,7 +24,7 @@ fn received(listener: Option<&Listener>, random: &mut Random, exchange: &mut Exc
     // First, so that every refusal has an id.
     let listener = listener.ok_or(Reason::RouteNotFound);
     let proxies = listener.as_ref().ok().and_then(|l| l.trusted_proxies.as_ref());
-    let from_proxy = proxies.is_some_and(|p| p.addresses.iter().any(|network| network.contains(&exchange.client)));
+    let from_proxy = proxies.is_some_and(|proxies| forwarding::trusts(proxies, exchange.client));
     request_id(random, exchange, now, from_proxy)?;
     trace(random, exchange)?;
     listener?;
