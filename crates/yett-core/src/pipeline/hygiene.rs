@@ -156,6 +156,9 @@ pub(super) fn clean(request: &mut RequestHead) -> Result<Upgrade, Reason> {
 
 /// Drops what `Connection` lists (RFC 9110 section 7.6.1), but never what the gateway itself reads.
 pub(super) fn drop_connection_fields(headers: &mut Headers) {
+    if headers.get(Known::Connection).is_none() {
+        return;
+    }
     let own = |item: &[u8]| {
         item.is_empty() || [&b"close"[..], b"keep-alive", b"upgrade", b"te"].iter().any(|name| item.eq_ignore_ascii_case(name))
     };
