@@ -336,9 +336,10 @@ mod tests {
         for number in 0..u32::try_from(REMEMBERED).unwrap() {
             make_room(&mut shard, 0);
             let key = (IpAddr::V4(number.into()), terms.digest);
-            let genuine = number == 3;
-            let until_ns = if genuine { u64::MAX } else { 1_000 + u64::from(number) };
-            shard.insert(key, Entry::Known { verdict: Verdict::False, until_ns });
+            // The truth, which would go out of date before all lies.
+            let (verdict, until_ns) =
+                if number == 3 { (Verdict::Genuine, 500) } else { (Verdict::False, 1_000 + u64::from(number)) };
+            shard.insert(key, Entry::Known { verdict, until_ns });
             assert!(shard.len() <= REMEMBERED / SHARDS);
         }
         assert!(shard.contains_key(&(IpAddr::V4(3.into()), terms.digest)), "lies go before the truth");
