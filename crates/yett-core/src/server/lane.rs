@@ -369,6 +369,10 @@ impl<C: Client> Lane<C> {
 
     /// Gives back what an idle connection does not need.
     pub(super) fn rest(&mut self) {
+        // What was read of one stream's body and not used is no part of the next one's.
+        if C::FRAMED {
+            self.buffer.clear();
+        }
         self.buffer.release();
         let headers: usize = self.exchange.request.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
         if headers > KEEP_HEAD {
