@@ -299,6 +299,8 @@ def forbidden_host(host: str) -> str | None:
     if address in ipaddress.ip_network("fd00:ec2::/32") or str(address) in {
         "100.100.100.200",
         "168.63.129.16",
+        "192.0.0.192",
+        "fd20:ce::254",
     }:
         return "is a cloud's metadata service"
     if address.is_link_local:
