@@ -111,7 +111,9 @@ def train(directory: Path) -> None:
             with started(column, directory, origin) as server:
                 file = directory / "tokens.txt" if column.tokens else None
                 wrk(server.port, PATH, SECONDS, file)
-        for column in [one for group in transport.PEERS.values() for one in group if one.command is start_yett]:
+        for column in [
+            one for group in transport.PEERS.values() for one in group if one.command is start_yett
+        ]:
             with started(column, directory, origin) as server:
                 for workload in transport.WORKLOADS:
                     if column in transport.PEERS[workload.peers] and column.key not in workload.without:
