@@ -125,9 +125,15 @@ def copier() -> str:
     return str(binary)
 
 
-@functools.cache
 def yett() -> Path:
-    """`yett` from the wheel of this tree that is shipped, installed into bench/.work/venv."""
+    """The command that BENCH_YETT names, or `yett` from the wheel of this tree that is shipped."""
+    named = os.environ.get("BENCH_YETT")
+    return Path(named) if named else shipped()
+
+
+@functools.cache
+def shipped() -> Path:
+    """`yett` from the wheel of this tree that is shipped, built and installed into bench/.work/venv."""
     python, wheels = environment_python(), WORK / "wheels"
     say("building Yett as it is shipped (about 20 minutes where sources have changed, see scripts/wheel)")
     run([str(ROOT / "scripts" / "wheel"), str(wheels)])

@@ -16,14 +16,16 @@ from pathlib import Path
 from bench import reloading, tokens, tools, transport
 from bench.__main__ import raise_open_files
 from bench.columns import COLUMNS, PATH, Broken, Column, origin_config, start_yett, started
+from bench.lint import configuration
 from bench.load import wrk
-from bench.policy import CASES, ROUTES, configuration, tests
+from bench.policy import CASES, ROUTES, tests
 from bench.processes import Server, free_port, serving
 from bench.tools import Missing, say
 
 SECONDS = 3
 TIMES = 400
 EVERYTHING = Column("yett-training", "Yett", "", start_yett, "yett-training.yaml", tokens=True)
+SCHEMA_FILE = "training.schema.json"
 SCHEMA = {
     "type": "object",
     "additionalProperties": False,
@@ -74,10 +76,10 @@ def requests(made: tokens.Tokens, number: int) -> Iterator[Request]:
     yield "GET", "/nowhere", {}, b"", 404
 
 
-def breadth(server: Server, made: tokens.Tokens) -> None:
-    """Everything that a route can have, many times."""
+def breadth(server: Server, made: tokens.Tokens, times: int) -> None:
+    """Everything that a route can have, so many times."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    for number in range(TIMES):
+    for number in range(times):
         for method, path, fields, body, wanted in requests(made, number):
             connection.request(method, path, body or None, {"Host": "localhost", **fields})
             answer = connection.getresponse()
@@ -102,7 +104,7 @@ def train(directory: Path) -> None:
     """All of the load."""
     made = tokens.make(directory)
     bench = transport.prepare(directory, made)
-    (directory / "training.schema.json").write_text(json.dumps(SCHEMA))
+    (directory / SCHEMA_FILE).write_text(json.dumps(SCHEMA))
     origin = free_port()
     command = [tools.tool("nginx"), "-e", "stderr", "-c", str(origin_config(directory, origin))]
     with serving("origin", origin, command, directory):
@@ -121,7 +123,7 @@ def train(directory: Path) -> None:
                         workload.load(server, SECONDS, bench)
         say("training: filters")
         with started(EVERYTHING, directory, origin) as server:
-            breadth(server, made)
+            breadth(server, made, TIMES)
         say("training: reload, tools")
         reloading.measure(directory, origin)
         policies(directory)
@@ -132,7 +134,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         say("usage: python -m bench.training COMMAND")
         return 2
-    tools.yett = lambda: Path(arguments[0]).absolute()
+    os.environ["BENCH_YETT"] = str(Path(arguments[0]).absolute())
     raise_open_files()
     os.umask(0o022)
     try:
