@@ -370,13 +370,10 @@ impl<C: Client> Lane<C> {
     /// Gives back what an idle connection does not need.
     pub(super) fn rest(&mut self) {
         self.buffer.release();
-        let headers: usize = self.exchange.request.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
-        if headers > KEEP_HEAD {
-            self.exchange.request.headers = Default::default();
-        }
-        let answer: usize = self.response.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
-        if answer > KEEP_HEAD {
-            self.response.headers = Default::default();
+        for headers in [&mut self.exchange.request.headers, &mut self.response.headers] {
+            if headers.bytes() > KEEP_HEAD {
+                *headers = Default::default();
+            }
         }
     }
 }
