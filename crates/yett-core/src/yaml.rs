@@ -69,7 +69,7 @@ pub fn parse(text: &str) -> Result<String, YamlError> {
     let mut builder = Builder { json: String::with_capacity(text.len()), ..Builder::default() };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| YamlError::at(*error.marker(), explain(error.info())))?;
+        let (event, span) = event.map_err(|error| located(text, *error.marker(), error.info()))?;
         builder.event(event, span)?;
     }
     Ok(builder.finish())
@@ -106,6 +106,18 @@ fn check_directives(text: &str) -> Result<(), YamlError> {
     Ok(())
 }
 
+/// A fault that the parser found, at its place. Of a tab the parser names the text before it, which may end lines above.
+fn located(text: &str, mark: Marker, info: &str) -> YamlError {
+    let message = explain(info);
+    let indented = |line: &str| line.len().saturating_sub(line.trim_start().len());
+    let tab = |line: &str| line.chars().take(indented(line)).position(|c| c == '\t');
+    let mut lines = text.lines().enumerate().skip(mark.line().saturating_sub(1)).filter(|(_, line)| !line.trim().is_empty());
+    match lines.find_map(|(index, line)| Some((index, tab(line)?))).filter(|_| info.contains("found a tab")) {
+        Some((index, column)) => YamlError::new(index.saturating_add(1), column.saturating_add(1), message),
+        None => YamlError::at(mark, message),
+    }
+}
+
 /// Adds what to do to the parser's own words.
 fn explain(info: &str) -> String {
     if info.contains("recursion limit") {
@@ -117,7 +129,9 @@ fn explain(info: &str) -> String {
         i if i.contains("did not find expected key") || i.contains("simple key") => {
             "; check the indentation and the `:` after each key"
         }
-        i if i.contains("mapping values are not allowed") => "; put the text in quotes if the `:` belongs to it",
+        i if i.contains("mapping values are not allowed") => {
+            "; check the indentation, or put the text in quotes if the `:` belongs to it"
+        },
         i if i.contains("quoted scalar") => "; close the quotes",
         i if i.contains("flow") => "; check that brackets and commas are complete",
         _ => "",

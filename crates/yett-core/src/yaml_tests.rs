@@ -90,6 +90,8 @@ fn what_readers_disagree_about_is_refused() {
         ("a: b\u{7}\n", "1:5: the character U+0007 is not allowed"),
         ("a: 1\nb: \u{0}\n", "2:4: the character U+0000 is not allowed"),
         ("%YAML 1.1\n---\na: 1\n", "1:1: directives are not supported"),
+        ("a:\n  b: c\n\td: e\n", "3:1: not valid YAML: while scanning a plain scalar, found a tab; indent with spaces"),
+        ("a: b\n  c: d\n", "2:4: not valid YAML: mapping values are not allowed in this context; check the indentation"),
     ];
     for (text, expected) in cases {
         let message = refusal(text);

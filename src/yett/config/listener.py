@@ -172,6 +172,8 @@ class Passthrough(Model):
 def _redirect(value: Any) -> Any:
     if isinstance(value, str) and value != "https":
         raise refuse("value_unknown", f"`{value}` is not known here; write `https`, or `{{port: 443}}`")
+    if isinstance(value, bool | int | float | list):
+        raise refuse("type_wrong", "say where HTTPS is; write `https`, or `{port: 443}`")
     return value
 
 

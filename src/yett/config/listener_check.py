@@ -80,6 +80,8 @@ def https_target(listeners: dict[str, Listener], redirect: HttpsRedirect) -> tup
 def check_redirects(merger: Merger, policies: list[Policy]) -> None:
     """A redirect leads to a listener with TLS, and to hosts that routes there name."""
     listeners = merger.gateway.listeners
+    if merger.any_dropped("listeners"):
+        return
     for name, listener in listeners.items():
         if listener.https_redirect is None:
             continue
@@ -89,7 +91,7 @@ def check_redirects(merger: Merger, policies: list[Policy]) -> None:
             merger.fault(at, "redirect_target", found)
             continue
         here = [policy for policy in policies if found[0] in policy.listeners]
-        if here and not any(policy.hosts for policy in here):
+        if here and not merger.dropped and not any(policy.hosts for policy in here):
             merger.fault(
                 at,
                 "redirect_hosts",

@@ -169,6 +169,10 @@ class Merger:
         """Notes an error."""
         self.errors.append(self.places.error(location, code, message, key))
 
+    def any_dropped(self, section: str) -> bool:
+        """Whether a part of this section was wrong by itself, so that it is not known what is there."""
+        return any(location[0] == section for location in self.dropped)
+
     def unknown(self, location: Location, kind: str, name: str, known: dict[str, Any]) -> None:
         """Notes a reference to something that is not there."""
         section = {"listener": "listeners", "identity provider": "identity_providers"}.get(kind, f"{kind}s")
@@ -259,7 +263,7 @@ class Merger:
                 f"there are several listeners; say on which this route exists: `listeners:` with {listed(able)}",
                 True,
             )
-        if known and not able:
+        if known and not able and not self.any_dropped("listeners"):
             self.fault(at, "listener_without_routes", "no listener takes routes; add one with `tls`", True)
         return able
 

@@ -264,7 +264,7 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float, *, derived: bool 
     except OSError as error:
         raise Unreachable(
             f"no gateway answers on `{path}` ({error.strerror or 'timed out'}); "
-            "name the file that it was started with, or its --socket"
+            "start it, or name the file that it was started with, or its --socket"
         ) from None
     try:
         answer = json.loads(line)

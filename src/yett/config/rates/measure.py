@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from yett.config.base import listed, nearest, refuse
+from yett.config.base import nearest, refuse
 from yett.config.rates import after as after_answer
 from yett.config.rates.after import AfterCost
 
 CALLER = ("principal", "client", "key", "token", "session", "partner", "tenant")
 """Keys that need verified callers."""
 KNOWN = (*CALLER, "route")
+_KEYS = f"{', '.join(f'`{name}`' for name in KNOWN)}, `{{header: x-name}}` or `{{cel: …}}`"
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{1,32}", re.ASCII)
 _MOST = 1_000_000_000
@@ -49,7 +50,7 @@ def _key(value: Any) -> Any:
     if isinstance(value, str) and value in KNOWN:
         return LimitKey(value)
     if isinstance(value, str):
-        hint = nearest(value, KNOWN) or f"; write {listed(KNOWN)}, `{{header: x-name}}` or `{{cel: …}}`"
+        hint = nearest(value, KNOWN) or f"; write {_KEYS}; by address limits `address_limit`"
         raise refuse("key_unknown", f"`{value}` is no key of a limit{hint}")
     if isinstance(value, dict) and len(value) == 1:
         what, text = next(iter(value.items()))
@@ -61,7 +62,7 @@ def _key(value: Any) -> Any:
             )
         if what == "cel" and isinstance(text, str) and text.strip():
             return LimitKey("cel", text)
-    raise refuse("key_unknown", f"write {listed(KNOWN)}, `{{header: x-name}}` or `{{cel: …}}`")
+    raise refuse("key_unknown", f"write {_KEYS}")
 
 
 Key = Annotated[
