@@ -109,10 +109,10 @@ fn check_directives(text: &str) -> Result<(), YamlError> {
 /// A fault that the parser found, at its place. Of a tab the parser names the text before it, which may end lines above.
 fn located(text: &str, mark: Marker, info: &str) -> YamlError {
     let message = explain(info);
-    let indented = |line: &str| line.len().saturating_sub(line.trim_start().len());
-    let tab = |line: &str| line.chars().take(indented(line)).position(|c| c == '\t');
-    let mut lines = text.lines().enumerate().skip(mark.line().saturating_sub(1)).filter(|(_, line)| !line.trim().is_empty());
-    match lines.find_map(|(index, line)| Some((index, tab(line)?))).filter(|_| info.contains("found a tab")) {
+    let tab = |line: &str| line.chars().take_while(|c| matches!(c, ' ' | '\t')).position(|c| c == '\t');
+    let mut below = text.lines().enumerate().skip(mark.line().saturating_sub(1)).filter(|(_, line)| !line.trim().is_empty());
+    let found = if info.contains("found a tab") { below.find_map(|(index, line)| Some((index, tab(line)?))) } else { None };
+    match found {
         Some((index, column)) => YamlError::new(index.saturating_add(1), column.saturating_add(1), message),
         None => YamlError::at(mark, message),
     }
@@ -131,7 +131,7 @@ fn explain(info: &str) -> String {
         }
         i if i.contains("mapping values are not allowed") => {
             "; check the indentation, or put the text in quotes if the `:` belongs to it"
-        },
+        }
         i if i.contains("quoted scalar") => "; close the quotes",
         i if i.contains("flow") => "; check that brackets and commas are complete",
         _ => "",
