@@ -80,11 +80,13 @@ def https_target(listeners: dict[str, Listener], redirect: HttpsRedirect) -> tup
 def check_redirects(merger: Merger, policies: list[Policy]) -> None:
     """A redirect leads to a listener with TLS, and to hosts that routes there name."""
     listeners = merger.gateway.listeners
-    if merger.any_dropped("listeners"):
-        return
+    able = any(item.tls is not None and item.takes_routes for item in listeners.values())
     for name, listener in listeners.items():
         if listener.https_redirect is None:
             continue
+        named = listener.https_redirect.listener
+        if (named or not able) and merger.any_dropped("listeners", named):
+            continue  # the target is wrong by itself, which is said there
         at: Location = ("listeners", name, "redirect")
         found = https_target(listeners, listener.https_redirect)
         if isinstance(found, str):

@@ -169,9 +169,9 @@ class Merger:
         """Notes an error."""
         self.errors.append(self.places.error(location, code, message, key))
 
-    def any_dropped(self, section: str) -> bool:
-        """Whether a part of this section was wrong by itself, so that it is not known what is there."""
-        return any(location[0] == section for location in self.dropped)
+    def any_dropped(self, section: str, name: str | None = None) -> bool:
+        """Whether this part of a section, or any, was wrong by itself, so that it is not known what is there."""
+        return any(where[0] == section and name in {None, *where[1:]} for where in self.dropped)
 
     def unknown(self, location: Location, kind: str, name: str, known: dict[str, Any]) -> None:
         """Notes a reference to something that is not there."""

@@ -50,7 +50,7 @@ def _key(value: Any) -> Any:
     if isinstance(value, str) and value in KNOWN:
         return LimitKey(value)
     if isinstance(value, str):
-        hint = nearest(value, KNOWN) or f"; write {_KEYS}; by address limits `address_limit`"
+        hint = nearest(value, KNOWN) or f"; write {_KEYS}; addresses are limited by `address_limit`"
         raise refuse("key_unknown", f"`{value}` is no key of a limit{hint}")
     if isinstance(value, dict) and len(value) == 1:
         what, text = next(iter(value.items()))
