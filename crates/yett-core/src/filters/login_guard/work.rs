@@ -108,5 +108,4 @@ impl LoginGuard {
 }
 
 #[cfg(test)]
-#[path = "work_tests.rs"]
 mod tests;

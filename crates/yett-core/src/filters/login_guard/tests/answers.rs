@@ -1,9 +1,9 @@
 //! What a service's answer says of an attempt.
 
-use super::super::Told;
-use super::super::answers::Answers;
 use super::world;
 use crate::exchange::ResponseHead;
+use crate::filters::login_guard::Told;
+use crate::filters::login_guard::answers::Answers;
 use crate::headers::tests::headers;
 use crate::ir;
 

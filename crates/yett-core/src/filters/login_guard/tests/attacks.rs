@@ -1,8 +1,8 @@
 //! Stuffing, guessing and spraying: what is slowed, limited and banned.
 
-use super::super::Told;
 use super::{Became, SECOND, exchange, world};
 use crate::exchange::Exchange;
+use crate::filters::login_guard::Told;
 use crate::geo::{Fact, Located};
 use crate::ir;
 use crate::reason::Reason;

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::{Told, WAITING};
 use super::{Became, SECOND, exchange, world};
 use crate::exchange::{Framing, Need, Step};
+use crate::filters::login_guard::{Told, WAITING};
 use crate::reason::Reason;
 
 #[test]

@@ -1,8 +1,8 @@
 //! Which account and password a request names, and what is no attempt.
 
-use super::super::{LoginGuard, Told};
 use super::{Became, exchange, spec, world};
 use crate::exchange::{Exchange, Framing, Method};
+use crate::filters::login_guard::{LoginGuard, Told};
 use crate::headers::tests::headers;
 use crate::ir;
 use crate::reason::Reason;
