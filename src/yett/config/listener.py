@@ -194,9 +194,9 @@ class Listener(Model):
     """Who may come in by place, asked before a route is looked for."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
-    limits: ListenerLimits = ListenerLimits()
+    limits: ListenerLimits = ListenerLimits.unsaid()
     """Bounds."""
-    timeouts: ListenerTimeouts = ListenerTimeouts()
+    timeouts: ListenerTimeouts = ListenerTimeouts.unsaid()
     """Time limits."""
     http2: bool | Http2 | None = None
     """Bounds of HTTP/2, or `false` for a listener with TLS that offers HTTP/1.1 only."""

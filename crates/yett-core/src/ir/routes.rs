@@ -59,7 +59,7 @@ pub struct Route {
     pub hidden: bool,
     /// A service that is asked whether a request may pass.
     #[serde(default)]
-    pub external_authorization: Option<ExternalAuthorization>,
+    pub external_authorization: Option<Box<ExternalAuthorization>>,
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,
@@ -87,10 +87,10 @@ pub struct Route {
     pub quotas: Vec<Quota>,
     /// Where people log in; absent where nobody watches that.
     #[serde(default)]
-    pub login_guard: Option<LoginGuard>,
+    pub login_guard: Option<Box<LoginGuard>>,
     /// Programs that pretend, and crawlers.
     #[serde(default)]
-    pub bot_filter: Option<BotFilter>,
+    pub bot_filter: Option<Box<BotFilter>>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,
@@ -104,7 +104,7 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What browsers are told; absent where nothing is asked for.
     #[serde(default)]
-    pub security_headers: Option<SecurityHeaders>,
+    pub security_headers: Option<Box<SecurityHeaders>>,
     /// Whether early hints (RFC 8297) of services over HTTP/1.1 are passed on.
     #[serde(default)]
     pub early_hints: bool,
@@ -113,7 +113,7 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Pages of other origins; absent where what services say of them passes.
     #[serde(default)]
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     /// From whose pages requests that may change something may come; absent where nobody asks.
     #[serde(default)]
     pub csrf: Option<Csrf>,
@@ -122,10 +122,10 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// What requests have to be.
     #[serde(default)]
-    pub request_validation: Option<RequestValidation>,
+    pub request_validation: Option<Box<RequestValidation>>,
     /// What answers have to be.
     #[serde(default)]
-    pub response_validation: Option<ResponseValidation>,
+    pub response_validation: Option<Box<ResponseValidation>>,
     /// Attacks that are looked for in requests.
     #[serde(default)]
     pub attack_filter: Option<AttackFilter>,
@@ -134,6 +134,9 @@ pub struct Route {
     /// Time limits.
     pub timeouts: RouteTimeouts,
 }
+
+// As of `snapshot::Route`.
+const _: () = assert!(size_of::<Route>() <= 1536);
 
 /// How important a route's requests are when there are too many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

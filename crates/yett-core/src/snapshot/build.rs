@@ -123,6 +123,17 @@ fn key_headers(providers: &[Provider]) -> Vec<Arc<str>> {
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
+    // To know the path all the way costs time: it is asked for where something is wrong.
+    let ir = serde_json::from_slice(bytes).or_else(|_| read_with_path(bytes))?;
+    if ir.version == ir::IR_VERSION {
+        Ok(ir)
+    } else {
+        let message = format!("version {} of the document is not known; this build reads {}", ir.version, ir::IR_VERSION);
+        Err(LoadError { pointer: "/version".to_owned(), message })
+    }
+}
+
+fn read_with_path(bytes: &[u8]) -> Result<Ir, LoadError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let ir: Ir = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = error.path().iter().fold(String::new(), |mut out, segment| {
@@ -132,12 +143,7 @@ fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
         LoadError { pointer, message: error.inner().to_string() }
     })?;
     json.end().map_err(|error| LoadError { pointer: String::new(), message: error.to_string() })?;
-    if ir.version == ir::IR_VERSION {
-        Ok(ir)
-    } else {
-        let message = format!("version {} of the document is not known; this build reads {}", ir.version, ir::IR_VERSION);
-        Err(LoadError { pointer: "/version".to_owned(), message })
-    }
+    Ok(ir)
 }
 
 fn revision(bytes: &[u8]) -> Arc<str> {

@@ -287,6 +287,8 @@ class Limits:
         if sure or self.policy.address_limits:
             return
         for part, where, _ in self.parts:
+            if not part.rate_limit and not part.quota:
+                continue
             keyed = (
                 *(("rate_limit", name, item.key) for name, item in part.rate_limit.items() if item.enforced),
                 *(("quota", name, item.key) for name, item in part.quota.items()),

@@ -92,7 +92,7 @@ impl<'a> Draft<'a> {
         let limits = self.limits(errors);
         let guards = self.guards(errors);
         let forward = self.forward(errors);
-        let security_headers = security_headers(spec.security_headers.as_ref(), || self.at("security_headers"), errors);
+        let security_headers = security_headers(spec.security_headers.as_deref(), || self.at("security_headers"), errors);
         let browsers = self.browsers(errors);
         let validation = self.validation(errors);
         self.fits(&screen, errors);
@@ -109,7 +109,7 @@ impl<'a> Draft<'a> {
             decision: decision(spec, self.context.ir),
             shadow: callers.shadow,
             hidden: spec.hidden,
-            external: callers.external,
+            external: callers.external.map(Box::new),
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: callers.access,
             assurance: callers.assurance,
@@ -124,8 +124,8 @@ impl<'a> Draft<'a> {
             quotas: limits.quotas,
             repeats: limits.repeats,
             shadow_limits: limits.tried,
-            login_guard: guards.login,
-            bot_filter: guards.bots,
+            login_guard: guards.login.map(Box::new),
+            bot_filter: guards.bots.map(Box::new),
             action: forward.action,
             rewrite: forward.rewrite,
             mirror: forward.mirror,
@@ -135,10 +135,10 @@ impl<'a> Draft<'a> {
             security_headers: security_headers?,
             early_hints: spec.early_hints,
             websocket: browsers.websocket,
-            cors: browsers.cors,
+            cors: browsers.cors.map(Box::new),
             csrf: browsers.csrf,
-            request_validation: validation.request,
-            response_validation: validation.response,
+            request_validation: validation.request.map(Box::new),
+            response_validation: validation.response.map(Box::new),
             attack_filter: validation.attacks,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),

@@ -138,7 +138,7 @@ pub(super) fn readable(spec: &ir::Route, variables: &[&str], ir: &Ir) -> Option<
         claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
         headers: Vec::new(),
         geo: ir.geo.as_ref().map(ir::Geo::readable).unwrap_or_default(),
-        body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
+        body: spec.request_validation.as_deref().and_then(ir::RequestValidation::readable).cloned(),
         variables: variables.iter().map(|name| (*name).to_owned()).collect(),
     })
 }

@@ -17,7 +17,7 @@ impl Draft<'_> {
         let spec = self.spec;
         let request = spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &self.variables)).transpose();
         let request = errors.take(|| self.at("request_validation"), request);
-        let response = spec.response_validation.as_ref().map(ResponseValidation::build).transpose();
+        let response = spec.response_validation.as_deref().map(ResponseValidation::build).transpose();
         let response = errors.take(|| self.at("response_validation"), response);
         let attacks = spec.attack_filter.as_ref().map(|one| AttackFilter::build(one, &self.context.shared.attacks)).transpose();
         let attacks = errors.take(|| self.at("attack_filter"), attacks);
