@@ -170,7 +170,12 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | N
     if given is not None and given.zone is not None:
         document["zone"] = given.zone
     ir = json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        document,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,
     ).encode()
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,

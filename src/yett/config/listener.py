@@ -113,7 +113,7 @@ class ListenerTimeouts(Model):
     head: Duration | None = None
     """From the first byte of a head to its last (10s)."""
     body: Duration | None = None
-    """Longest pause inside a request's body, or of a client that does not read (30s)."""
+    """Longest pause inside a request's body, or of a client that does not read; also the time for 4 KiB of either (30s)."""
     keep_alive: Duration | None = None
     """Longest pause between requests (60s)."""
 

@@ -71,17 +71,22 @@ def _strings(value: Any, at: Location, allow_empty: bool = False) -> tuple[str, 
         raise refuse("list_empty", "the list is empty; name at least one, or leave the key out", at)
     seen: set[str] = set()
     for index, item in enumerate(value):
-        if not isinstance(item, str) or not item or _TEXT_BAD.search(item):
-            raise refuse("text_expected", f"`{item}` is not text; put it in quotes", (*at, index))
+        _string(item, (*at, index))
         if item in seen:
             raise refuse("listed_twice", f"`{item}` is listed twice; remove one", (*at, index))
         seen.add(item)
     return tuple(value)
 
 
+def _string(item: Any, at: Location) -> str:
+    if not isinstance(item, str) or not item or _TEXT_BAD.search(item):
+        raise refuse("text_expected", f"`{item}` is not text; put it in quotes", at)
+    return item
+
+
 def quantified(value: Any, quantifiers: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     if isinstance(value, str):
-        return quantifiers[0], _strings([value], ())
+        return quantifiers[0], (_string(value, (0,)),)
     if isinstance(value, dict) and len(value) == 1:
         quantifier, items = next(iter(value.items()))
         if quantifier in quantifiers:
@@ -299,6 +304,8 @@ def forbidden_host(host: str) -> str | None:
     if address in ipaddress.ip_network("fd00:ec2::/32") or str(address) in {
         "100.100.100.200",
         "168.63.129.16",
+        "192.0.0.192",
+        "fd20:ce::254",
     }:
         return "is a cloud's metadata service"
     if address.is_link_local:

@@ -236,7 +236,7 @@ pub struct ListenerTimeouts {
     pub handshake_ms: u64,
     /// From the first byte of a head to its last; 408.
     pub head_ms: u64,
-    /// Longest pause inside a request body, or of a client that does not read; 408.
+    /// Longest pause inside a request body, or of a client that does not read, and the time for 4 KiB of either; 408.
     pub body_ms: u64,
     /// Longest pause between requests on a kept-alive connection.
     pub keep_alive_ms: u64,
