@@ -53,9 +53,9 @@ def which(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/go/bin")
 
 
-def debian() -> None:
-    """nginx, HAProxy and wrk are needed; strace and valgrind only for two of the figures."""
-    absent = [package for tool, package in DEBIAN.items() if which(tool) is None]
+def debian(*needed: str) -> None:
+    """The tools that are needed, or all; strace and valgrind are only for two of the figures."""
+    absent = [DEBIAN[name] for name in needed or DEBIAN if which(name) is None]
     if not absent:
         return
     apt = shutil.which("apt-get")

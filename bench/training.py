@@ -22,6 +22,7 @@ from bench.policy import CASES, ROUTES, tests
 from bench.processes import Server, free_port, serving
 from bench.tools import Missing, say
 
+NEEDED = ("nginx", "wrk", "h2load")
 SECONDS = 3
 TIMES = 400
 EVERYTHING = Column("yett-training", "Yett", "", start_yett, "yett-training.yaml", tokens=True)
@@ -132,13 +133,15 @@ def train(directory: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Exit status: 0, 1 where an answer is wrong, 2 when something is missing."""
     if len(arguments) != 1:
-        say("usage: python -m bench.training COMMAND")
+        say("usage: python -m bench.training COMMAND, or --needs, which only looks whether all is there")
         return 2
     os.environ["BENCH_YETT"] = str(Path(arguments[0]).absolute())
     raise_open_files()
     os.umask(0o022)
     try:
-        tools.debian()
+        tools.debian(*NEEDED)
+        if arguments == ["--needs"]:
+            return 0
         tools.WORK.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tools.WORK, prefix="train-") as name:
             train(Path(name))

@@ -45,3 +45,17 @@ def test_the_configurations_load(template: str, directory: Path) -> None:
     config = render(template, directory, PORT=free_port(), ORIGIN=free_port(), **values)
     done = subprocess.run([YETT, "check", config], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_missing_is_said_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCH_YETT", "")
+    monkeypatch.setattr(
+        tools, "which", lambda name: None if name in {"wrk", "haproxy"} else f"/usr/bin/{name}"
+    )
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert training.main(["--needs"]) == 2
+    assert (
+        "install these packages first: wrk\n" in capsys.readouterr().err
+    )  # not HAProxy, which no load needs
