@@ -64,8 +64,8 @@ impl Csrf {
         if spec.form.is_some() && spec.token.is_none() {
             return Err("a form has a token only where tokens count".to_owned());
         }
-        if spec.form.as_deref() == Some("") {
-            return Err("the field of a form that has the token has a name".to_owned());
+        if spec.form.as_deref().is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+            return Err("the field of a form that has the token has a name without blanks".to_owned());
         }
         let form = spec.form.as_deref().map(|name| InForm { name: name.into(), form: strict_form() });
         Ok(Self { origins, referer: spec.referer, token: spec.token, form })
@@ -318,6 +318,10 @@ mod tests {
         use crate::reason::Reason;
         let spec = |token| ir::Csrf { origins: vec![], referer: false, token, form: Some("csrf".into()) };
         assert!(Csrf::build(&spec(None)).is_err());
+        for form in ["", " ", "csrf token", "csrf\u{a0}token", "csrf\t"] {
+            let named = ir::Csrf { form: Some(form.into()), ..spec(Some(ir::CsrfToken::Needed)) };
+            assert!(Csrf::build(&named).is_err(), "{form:?}");
+        }
         let csrf = Csrf::build(&spec(Some(ir::CsrfToken::Needed))).unwrap();
         let form = ("content-type", "application/x-www-form-urlencoded");
         let promised = |fields: &[(&str, &str)], framing| {
