@@ -73,9 +73,8 @@ class Closed:
 
     def route(self, **more: Any) -> None:
         """What the route asks for now, beside a token."""
-        self.config["routes"]["a"] = {**configs.route("/{rest...}", "GET", access="authenticated"), "authenticate": "id", **more}
-        if "authorize" in more:
-            del self.config["routes"]["a"]["access"]
+        access = {} if "authorize" in more else {"access": "authenticated"}
+        self.config["routes"]["a"] = configs.route("/{rest...}", "GET", authenticate="id", **access, **more)
 
     def denies(self, hello: str) -> None:
         """Whoever says this hello."""
