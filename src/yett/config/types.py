@@ -106,6 +106,8 @@ def quantified(
             return quantifier, _judged(found, lambda index: (quantifier, index), judge)
     choice = " or ".join(f"`{{{name}: [a, b]}}`" for name in quantifiers)
     if isinstance(value, list | tuple):
+        if len(value) == 1 and isinstance(value[0], dict):
+            raise refuse("quantifier_missing", "it stands without a list around it; remove the brackets")
         _judged(_strings(value, (), allow_empty=True), lambda index: (index,), judge)
         if len(value) == 1:
             raise refuse("quantifier_missing", f"one item needs no list; write `{value[0]}`")

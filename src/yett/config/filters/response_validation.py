@@ -28,8 +28,14 @@ def _statuses(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, dict) and isinstance(value.get("any_of"), list):
-        value = {**value, "any_of": [str(item) if type(item) is int else item for item in value["any_of"]]}
+        value = {**value, "any_of": _texts(value["any_of"])}
+    if isinstance(value, list):
+        value = _texts(value)
     return tuple(item.lower() for item in quantified(value, ("any_of",), _status)[1])
+
+
+def _texts(items: list[Any]) -> list[Any]:
+    return [str(item) if type(item) is int else item for item in items]
 
 
 def _status(item: str) -> None:
