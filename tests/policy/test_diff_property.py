@@ -152,7 +152,10 @@ class World:
         }
         jwks = issuer.jwks_file(directory)
         geo.database(directory / "asn.mmdb", "asn", random_parts.SYSTEMS)
-        secrets = {name: {"file": write_secret(directory, name, b"ab" * 32)} for name in ("client.secret", "session.key")}
+        secrets = {
+            name: {"file": write_secret(directory, name, b"ab" * 32)}
+            for name in ("client.secret", "session.key")
+        }
         claims = {
             "tenant": "tenant",
             "roles": "roles",
@@ -249,7 +252,9 @@ class World:
                 route[key] = self.part(rng, key)
         if set(route.get("authorize", ())) & {"claims", "device", "when"}:
             # keys have no claims, so such a route would not load with them
-            route["authenticate"] = rng.choice(("id", {"any_of": ["id", "other"]}, "web", {"any_of": ["id", "web"]}))
+            route["authenticate"] = rng.choice(
+                ("id", {"any_of": ["id", "other"]}, "web", {"any_of": ["id", "web"]})
+            )
         if {"token", "form"} & set(route.get("csrf", ())):
             # who has no session has no token of it
             route["authenticate"] = rng.choice(("web", {"any_of": ["id", "web"]}))

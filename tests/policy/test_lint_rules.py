@@ -492,7 +492,9 @@ LOGIN: dict[str, Any] = {"account": {"pointer": "/variables/user"}}
         ("/sgql", {"passed": {"pointer": "/token"}}, {}, False),
     ],
 )  # fmt: skip
-def test_login_graphql(lint: Lint, path: str, guard: dict[str, Any], more: dict[str, Any], found: bool) -> None:
+def test_login_graphql(
+    lint: Lint, path: str, guard: dict[str, Any], more: dict[str, Any], found: bool
+) -> None:
     one = public(path, "POST", login_guard={**LOGIN, **guard}, **more)
     findings = lint("login-graphql", routes={"one": one})
     assert [one.where for one in findings] == (["routes.one.login_guard"] if found else [])
@@ -502,8 +504,13 @@ def test_login_graphql(lint: Lint, path: str, guard: dict[str, Any], more: dict[
 
 def test_login_graphql_where_a_group_says_what_requests_are(lint: Lint) -> None:
     groups = {"api": {"hosts": "any", "authenticate": "id", "request_validation": {"graphql": {}}}}
-    one = {**route("/in", "POST", None, login_guard={**LOGIN, "passed": {"pointer": "/ok"}}, authenticate=None), "group": "api"}
-    assert [one.where for one in lint("login-graphql", routes={"one": one}, groups=groups)] == ["routes.one.login_guard"]
+    one = {
+        **route("/in", "POST", None, login_guard={**LOGIN, "passed": {"pointer": "/ok"}}, authenticate=None),
+        "group": "api",
+    }
+    assert [one.where for one in lint("login-graphql", routes={"one": one}, groups=groups)] == [
+        "routes.one.login_guard"
+    ]
 
 
 @pytest.mark.parametrize(

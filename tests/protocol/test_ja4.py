@@ -144,7 +144,9 @@ def _connection(port: int, highest: ssl.TLSVersion) -> http.client.HTTPSConnecti
     return http.client.HTTPSConnection("localhost", port, context=context, timeout=40)
 
 
-def test_a_condition_refuses_a_program_by_its_hello(gateway: Gateways, closed: Closed, tmp_path: Path) -> None:
+def test_a_condition_refuses_a_program_by_its_hello(
+    gateway: Gateways, closed: Closed, tmp_path: Path
+) -> None:
     config, server, bearer = closed.config, closed.server, closed.bearer
     refused = ja4(captured(CLIENTS["python"]))
     records, key = tmp_path / "decisions.jsonl", tmp_path / "hash.key"

@@ -68,7 +68,9 @@ CSRF: Parts = {
 
 def _some(rng: random.Random, parts: Parts, often: float = 0.3) -> Config:
     return {
-        key: copy.deepcopy(rng.choice(values)) for key, values in sorted(parts.items()) if rng.random() < often
+        key: copy.deepcopy(rng.choice(values))
+        for key, values in sorted(parts.items())
+        if rng.random() < often
     }
 
 
@@ -102,7 +104,9 @@ MAKE = {"bot_filter": bot_filter, "login_guard": login_guard, "csrf": csrf}
 def altered(rng: random.Random, key: str, old: Config) -> Config:
     """One of its keys is said otherwise, or no longer, or one more is said."""
     new = MAKE[key](rng)
-    keys = sorted((old.keys() | new.keys()) - {"mode", "until"} | ({"mode"} if key == "bot_filter" else set()))
+    keys = sorted(
+        (old.keys() | new.keys()) - {"mode", "until"} | ({"mode"} if key == "bot_filter" else set())
+    )
     if not keys:
         return new
     part = rng.choice(keys)
@@ -123,16 +127,30 @@ def fields(rng: random.Random, route: Config, host: str) -> list[tuple[str, str]
     agent = rng.choice(AGENTS) if "bot_filter" in route or rng.random() < 0.2 else None
     if agent == AGENT and rng.random() < 0.7:
         left_out = rng.sample(sorted(COPIED), rng.choice((0, 1, 2, 4)))
-        found += [(name, value) for name, value in COPIED.items() if name not in {*left_out, "sec-fetch-site"}]
+        found += [
+            (name, value) for name, value in COPIED.items() if name not in {*left_out, "sec-fetch-site"}
+        ]
     elif agent is not None:
         found.append(("User-Agent", agent))
     if "csrf" in route or rng.random() < 0.2:
         own = f"https://{host}"
-        pages = (own, "https://app.test", "https://b.test", "https://x.preview.test", "https://evil.test", "null")
+        pages = (
+            own,
+            "https://app.test",
+            "https://b.test",
+            "https://x.preview.test",
+            "https://evil.test",
+            "null",
+        )
         if rng.random() < 0.6:
             found.append(("Origin", rng.choice(pages)))
         if rng.random() < 0.4:
-            found.append(("Sec-Fetch-Site", rng.choice(("same-origin", "same-origin", "same-site", "cross-site", "none"))))
+            found.append(
+                (
+                    "Sec-Fetch-Site",
+                    rng.choice(("same-origin", "same-origin", "same-site", "cross-site", "none")),
+                )
+            )
         if rng.random() < 0.4:
             found.append(("Referer", f"{rng.choice(pages)}/page"))
         if rng.random() < 0.4:
@@ -150,4 +168,6 @@ def body(rng: random.Random) -> tuple[str, bytes]:
     sent.update({"csrf": "anything"} if rng.random() < 0.5 else {})
     if rng.random() < 0.5:
         return "application/json", json.dumps(sent).encode()
-    return "application/x-www-form-urlencoded", "&".join(f"{key}={value}" for key, value in sent.items()).encode()
+    return "application/x-www-form-urlencoded", "&".join(
+        f"{key}={value}" for key, value in sent.items()
+    ).encode()

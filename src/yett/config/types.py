@@ -85,7 +85,9 @@ Judge = Callable[[str], None]
 
 
 def _judged(items: tuple[str, ...], at: Callable[[int], Location], judge: Judge | None) -> tuple[str, ...]:
-    for index, item in enumerate(items if judge else ()):
+    if judge is None:
+        return items
+    for index, item in enumerate(items):
         try:
             judge(item)
         except PydanticCustomError as error:

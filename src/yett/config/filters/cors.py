@@ -61,9 +61,7 @@ def _names(value: Any, what: str, why_not: Callable[[str], str | None]) -> tuple
 
     def judge(item: str) -> None:
         if item == "*":
-            raise refuse(
-                "header_name_invalid", f"`*` is not taken; name the header fields that pages {what}"
-            )
+            raise refuse("header_name_invalid", f"`*` is not taken; name the header fields that pages {what}")
         names.extend(plain_names((item,), why_not))
 
     quantified(value, ("any_of",), judge)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, WithJsonSchema, model_validator
 from yett.config.base import Model, refuse
 from yett.config.origin import origin_fault, pattern_fault
 from yett.config.types import ONE_OR_SEVERAL, Text, any_of
+from yett.config.words import code, one_line
 
 
 def _origin(item: str) -> None:
@@ -22,7 +23,8 @@ def _origin(item: str) -> None:
 
 def _field(value: str) -> str:
     if any(one.isspace() for one in value):
-        raise refuse("csrf_form", f"the field `{value}` has a blank in its name; write one such as `csrf_token`")
+        message = f"the field {code(one_line(value))} has a blank in its name; write one such as `csrf_token`"
+        raise refuse("csrf_form", message)
     return value
 
 

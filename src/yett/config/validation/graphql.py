@@ -49,7 +49,10 @@ class GraphQL(Model):
     """Arguments that say how long a list is."""
     batch: Annotated[int, Field(ge=1, le=1000)] = 1
     """Requests that may come together, as a list; depth counts for each, the other bounds for all of them."""
-    operations: Annotated[tuple[str, ...], any_of(_kind), WithJsonSchema(ONE_OR_SEVERAL)] = ("query", "mutation")
+    operations: Annotated[tuple[str, ...], any_of(_kind), WithJsonSchema(ONE_OR_SEVERAL)] = (
+        "query",
+        "mutation",
+    )
     """Kinds of operations: `query`, `mutation`, `subscription`."""
     root_fields: _Names | None = None
     """Fields of queries, mutations and subscriptions themselves that may be asked for; all if nothing is said."""

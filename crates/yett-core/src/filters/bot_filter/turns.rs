@@ -202,7 +202,11 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let mut one: Vec<Turn> = (0..20).filter_map(|n| enter(&turns, &format!("2001:db8:{n}::1"))).collect();
         assert_eq!(one.len(), OF_NETWORK, "and no more of one network, whichever of its parts they are of");
-        assert_eq!(one.iter_mut().filter_map(|turn| runs(turn).then_some(())).count(), AT_ONCE_OF_NETWORK, "few of one network at once");
+        assert_eq!(
+            one.iter_mut().filter_map(|turn| runs(turn).then_some(())).count(),
+            AT_ONCE_OF_NETWORK,
+            "few of one network at once"
+        );
         let mut other = enter(&turns, "192.0.2.1").unwrap();
         assert!(runs(&mut other), "and others do not wait for it");
         one.remove(0);

@@ -81,7 +81,9 @@ mod tests {
             assert!(Doors::build(routes(taken, false).get(..1).unwrap()).is_ok(), "{taken}: nobody makes challenges");
         }
         // Those for everything lose this one path; what stands beside or below it loses nothing.
-        for fine in ["/", "/{rest...}", "/{a}/{b}", "/{a}/challenge", "/.yett", "/.yett/other", "/.yett/{a}/b", "/.yett/challenge/x"] {
+        for fine in
+            ["/", "/{rest...}", "/{a}/{b}", "/{a}/challenge", "/.yett", "/.yett/other", "/.yett/{a}/b", "/.yett/challenge/x"]
+        {
             assert!(Doors::build(&routes(fine, false)).is_ok(), "{fine}");
         }
         assert!(Doors::build(&routes("/", true)).unwrap().is_empty());

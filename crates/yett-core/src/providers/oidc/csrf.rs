@@ -101,6 +101,8 @@ mod tests {
         exchange.request.target = "/a".into();
         exchange.https = true;
         exchange.authority = b"app.example.com".to_vec();
+        exchange.request_id.extend_from_slice(b"id");
+        exchange.traceparent.copy_from_slice(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
         exchange.request.headers.push(b"sec-fetch-site", b"same-origin").unwrap();
         if let Some(token) = token {
             exchange.request.headers.push(b"x-csrf-token", token.as_bytes()).unwrap();
