@@ -260,9 +260,28 @@ class World:
             route["authenticate"] = rng.choice(("web", {"any_of": ["id", "web"]}))
         return route
 
+    def plain(self, rng: random.Random) -> Config:
+        """A route that takes nearly everything but for its filters, so that these decide."""
+        methods = rng.choice(("POST", {"any_of": ["GET", "POST"]}))
+        route: Config = {
+            "match": {"path": "/{rest...}", "methods": methods, "hosts": "any"},
+            "service": "origin",
+        }
+        route |= {key: self.part(rng, key) for key in random_parts.MAKE if rng.random() < 0.5}
+        if "token" in route.get("csrf", ()) or rng.random() < 0.5:
+            return route | {
+                "authenticate": rng.choice(("web", {"any_of": ["id", "web"]})),
+                "access": "authenticated",
+                "tenant": {"none": "test"},
+            }
+        return route | {"access": "public"}
+
     def config(self, rng: random.Random) -> Config:
         made = copy.deepcopy(self.base)
         made["classifications"] = ["public", "internal"]
+        if rng.random() < 0.4:
+            made["routes"] = {"plain": self.plain(rng)}
+            return made
         made["routes"] = {f"r{index}": self.route(rng) for index in range(rng.choice((1, 2, 2, 3)))}
         return made
 
@@ -277,6 +296,9 @@ class World:
         names = sorted(made["routes"])
         name = rng.choice(names)
         route = made["routes"][name]
+        if name == "plain":
+            self._change_filter(rng, route, rng.choice(sorted(random_parts.MAKE)))
+            return
         what = rng.random()
         if what < 0.08 and len(names) > 1:
             del made["routes"][name]
@@ -331,12 +353,20 @@ class World:
                     *(4 * sorted(random_parts.MAKE)),
                 )
             )
-            if key in random_parts.MAKE and key in route and rng.random() < 0.8:
-                route[key] = random_parts.altered(rng, key, route[key])
+            if key in random_parts.MAKE:
+                self._change_filter(rng, route, key)
             elif key in route and rng.random() < 0.5 and key != "authenticate":
                 route.pop(key)
             else:
                 route[key] = self.part(rng, key)
+
+    def _change_filter(self, rng: random.Random, route: Config, key: str) -> None:
+        if key in route and rng.random() < 0.1:
+            route.pop(key)
+        elif key in route:
+            route[key] = random_parts.altered(rng, key, route[key])
+        else:
+            route[key] = self.part(rng, key)
 
     def _change_provider(self, rng: random.Random, made: Config) -> None:
         provider = made["identity_providers"]["id"]
@@ -412,15 +442,15 @@ class World:
             elif name == "id" and rng.random() < 0.1:
                 headers.append(("Authorization", f"Bearer {self.tokens[pick(sorted(self.tokens))]}"))
             else:
-                principals.append({"provider": name, "claims": self.claims(rng)})
+                principals.append({"provider": name, "claims": self.claims(rng, route["name"] == "plain")})
         return Question(
             method, f"https://{host}{target}", tuple(headers), address=pick(("192.0.2.1", "10.1.2.3", "10.2.3.4")), time_ms=time,
             principals=tuple(principals), times=pick((1, 1, 1, 2, 3) if "login_guard" not in route else (1, 2, 3, 4, 8)), body=content,
             ja4=pick(random_parts.HELLOS),
         )  # fmt: skip
 
-    def claims(self, rng: random.Random) -> Config:
-        """Much, and one or the other thing less."""
+    def claims(self, rng: random.Random, whole: bool) -> Config:
+        """Much, and one or the other thing less, but where all of it is wanted."""
         claims = {
             "sub": "ann", "scope": "r w x", "roles": ["admin", "staff", "boss"], "tenant": "acme", "plan": "gold", "level": 3, "device_posture": "ok",
             "client_id": "app", "aud": "shop",
@@ -430,10 +460,11 @@ class World:
             "plan": ("free", "none"), "level": (0, 1, 2, 4), "device_posture": ("warn", "bad"), "client_id": ("web",), "aud": ("shop2", "shop3"),
             "exp": (NOW_MS // 1000 - 30,), "iat": (NOW_MS // 1000 - 1800,),
         }  # fmt: skip
-        for name in rng.sample(sorted(less), rng.choice((0, 1, 1, 2, 3))):
+        for name in rng.sample(sorted(less), rng.choice((0, 1, 1, 2, 3)) if not whole else 0):
             claims[name] = rng.choice(less[name])
         for absent in rng.sample(
-            ["scope", "roles", "tenant", "plan", "level", "device_posture"], rng.choice((0, 0, 0, 1))
+            ["scope", "roles", "tenant", "plan", "level", "device_posture"],
+            rng.choice((0, 0, 0, 1)) if not whole else 0,
         ):
             del claims[absent]
         return claims
