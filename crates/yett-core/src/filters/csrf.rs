@@ -128,7 +128,7 @@ impl Csrf {
         let asked = match (self.token, page) {
             (None, _) | (_, Page::Foreign) => false,
             (Some(ir::CsrfToken::Needed), Page::Own | Page::Listed) => false,
-            (Some(ir::CsrfToken::Needed), _) => session.is_some(),
+            (Some(ir::CsrfToken::Needed), _) => session.is_some() || is_assumed(exchange),
             (Some(ir::CsrfToken::Always), Page::Own | Page::Listed) => exchange.upgrade == Upgrade::None,
             (Some(ir::CsrfToken::Always), _) => true,
         };
@@ -177,6 +177,11 @@ fn token(exchange: &Exchange) -> Option<&[u8]> {
 /// Whether it is. Whom a policy tool takes as verified has no session, and is taken to have its token as well.
 fn holds(exchange: &Exchange, session: Option<(&Oidc, SessionId)>, token: &[u8]) -> bool {
     !exchange.assumed.is_empty() || session.is_some_and(|(oidc, id)| oidc.csrf_holds(id, token))
+}
+
+/// Whether a policy tool takes somebody as logged in, whose session nobody has.
+fn is_assumed(exchange: &Exchange) -> bool {
+    !exchange.assumed.is_empty() && exchange.principals().any(|one| one.method == AuthenticationMethod::Oidc)
 }
 
 /// Whether a request may change something: by its method, as a WebSocket, or by a parameter that stands for a method.
