@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test check format bench soak fuzz clean
+.PHONY: help setup run test check format wheel bench soak fuzz clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ check: setup     ## formatting, lints and types only
 
 format: setup    ## format Python and Rust in place
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix-only . && cargo fmt --all
+
+wheel: setup     ## the wheel that is shipped, into dist (about 20 minutes: it learns from a load before it is built)
+	@scripts/wheel dist
 
 bench: setup     ## CPU a request beside nginx, HAProxy, Envoy and Caddy; writes bench/RESULTS.md
 	@exec $(BIN)/python -m bench

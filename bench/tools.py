@@ -125,13 +125,18 @@ def copier() -> str:
     return str(binary)
 
 
-@functools.cache
 def yett() -> Path:
-    """`yett` from a wheel of this tree, built in release, installed into bench/.work/venv."""
+    """The command that BENCH_YETT names, or `yett` from the wheel of this tree that is shipped."""
+    named = os.environ.get("BENCH_YETT")
+    return Path(named) if named else shipped()
+
+
+@functools.cache
+def shipped() -> Path:
+    """`yett` from the wheel of this tree that is shipped, built and installed into bench/.work/venv."""
     python, wheels = environment_python(), WORK / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    say("building Yett in release (the first time takes minutes)")
-    run([sys.executable, "-m", "maturin", "build", "--release", "--locked", "--quiet", "--out", str(wheels)])
+    say("building Yett as it is shipped (about 20 minutes where sources have changed, see scripts/wheel)")
+    run([str(ROOT / "scripts" / "wheel"), str(wheels)])
     wheel = next(wheels.glob("yett-*.whl"))
     run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)])
     run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 import yett
 from yett.config import compile_file, load_path
+from yett.config.base import Model
 from yett.errors import ConfigurationError
 
 HEAD = """
@@ -219,3 +221,29 @@ def test_public_names_are_pinned() -> None:
     ]
     for name in yett.__all__:
         assert getattr(yett, name) is not None
+
+
+def test_what_is_unsaid_is_what_a_model_of_nothing_says() -> None:
+    """Defaults are made without validation, which would say the same."""
+    seen: set[type[Model]] = set()
+    found: list[Model] = []
+    todo: list[type[Model]] = [yett.Gateway]
+    while todo:
+        model = todo.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        for field in model.model_fields.values():
+            todo += _models(field.annotation)
+            if isinstance(field.default, Model):
+                found.append(field.default)
+    assert len(found) > 15
+    for one in found:
+        assert one == type(one)()
+        assert one.model_fields_set == set()
+
+
+def _models(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation] if issubclass(annotation, Model) else []
+    return [model for part in get_args(annotation) for model in _models(part)]

@@ -171,3 +171,18 @@ def test_secrets_are_found_in_comments_and_never_shown(lint: Lint) -> None:
     (one,) = lint(HEAD + f"# curl -H 'authorization: {secret}'\n" + GROUP, "secret-in-file").findings
     assert (one.line, one.column) == (7, 27)
     assert secret not in str(one)
+
+
+def test_each_line_with_a_secret_is_named_once(lint: Lint) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    lines = [
+        "# https://a.example",
+        f"# {secret} https://b.example xox",
+        "#",
+        f"# yett_ https://c.example {secret}",
+        "# eyJ",
+    ]
+    found = lint(HEAD + "\n".join(lines) + "\n" + GROUP + f"# {secret}", "secret-in-file").findings
+    first = HEAD.count("\n") + 1
+    last = first + len(lines) + GROUP.count("\n")
+    assert [(one.line, one.column) for one in found] == [(first + 1, 3), (first + 3, 27), (last, 3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -301,6 +302,25 @@ def test_buffers_are_bounded_for_the_process(gateway, origin):
         wire.close()
     eventually(lambda: gate.metric("yett_buffered_bytes") == 0, what="the buffers given back")
     assert gate.get("/after").status == 200
+
+
+def test_a_length_alone_takes_nothing_from_others(gateway, origin):
+    """A body that is held is given room as it comes: who only announces a large one keeps nobody else out."""
+    service = origin()
+    config = configs.public(service, request_validation={"json_limits": {"depth": 4}})
+    config["routes"]["free"] = configs.route("/free")
+    config["process"] = {"buffered_bytes": "4MiB"}
+    gate = gateway(config)
+    fields = {"Content-Type": "application/json", "Content-Length": str(1 << 20), "Expect": "100-continue"}
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            wire = stack.enter_context(gate.connect())
+            wire.send(head("POST", "/a", fields))
+            assert wire.read_head()[0] == 100
+        assert gate.get("/free").status == 200
+        wire.send(b'"' + b"x" * ((1 << 20) - 2) + b'"')
+        assert wire.reply().reason == "json_too_complex", "all of it was held and read"
+    assert service.only.target == "/free"
 
 
 # broken off

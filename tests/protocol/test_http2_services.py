@@ -299,6 +299,26 @@ def test_an_early_answer_is_passed_on(gateway, service):
         assert (stream.status, stream.read()) == (403, b"no")
 
 
+@pytest.mark.parametrize("fields", [[("content-length", "10")], []], ids=["known length", "no length"])
+def test_a_part_of_an_answer_is_none_whatever_the_reset_says(gateway, service, fields):
+    """NO_ERROR before the end: to a client of HTTP/1.1 the next answer would be the rest of this one."""
+    there = service()
+
+    def cut(stream: Stream) -> None:
+        stream.headers([(":status", "200"), *fields])
+        stream.data(b"hello")
+        stream.reset(h2.errors.ErrorCodes.NO_ERROR)
+
+    there.paths["/cut"] = cut
+    gate = gateway(to(there))
+    with gate.connect(timeout=5) as wire, pytest.raises(Truncated):
+        wire.ask(target="/cut")
+    assert gate.wait_log(1)[0]["reason"] == "service_reset"
+    with Http2Client(gate.address()) as wire, pytest.raises(Gone):
+        wire.get("/cut")
+    assert gate.get("/next").body == b"ok"
+
+
 def test_a_client_that_leaves_resets_the_stream(gateway, service):
     there = service(behaviour=lambda stream: stream.wait(lambda: stream.reset_code is not None))
     gate = gateway(to(there))

@@ -106,6 +106,19 @@ def test_behind_a_balancer_the_client_counts(gateway, origin, workers, sources, 
     assert refused(gate) == len(sources) - served
 
 
+def test_beside_a_balancer_a_stranger_is_counted_before_it_says_anything(gateway, origin, workers):
+    """Who does not announce stands for itself, and need not be heard first for that."""
+    proxied = {"proxy_protocol": {"addresses": ["127.0.0.7"]}, "timeouts": {"handshake": "60s"}}
+    listener = configs.listener(limits=CAP, **proxied)
+    gate = gateway({**configs.public(origin()), "listeners": listener}, workers)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(gate.connect(source=("127.0.0.9", 0)))
+        eventually(lambda: refused(gate) == 15)
+        assert all(crowd(stack, gate, 5, source=("127.0.0.8", 0)))
+        assert sum(crowd(stack, gate, 8, announce("198.51.100.7"), source=("127.0.0.7", 0))) == 5
+
+
 def test_proxies_that_forward_for_many_are_not_counted(gateway, origin):
     trusted = {"addresses": ["127.0.0.7"], "header": "x-forwarded-for"}
     listener = configs.listener(limits=CAP, trusted_proxies=trusted)

@@ -336,6 +336,10 @@ RESPONSES = {
     "101 that nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     "endless head": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 2_000_000,
     "thousands of fields": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+    "interim answer with a length": b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "interim answer with chunks": b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     "endless interim answers": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 50_000,
 }
 

@@ -50,6 +50,25 @@ def test_slow_bodies(process):
     hold(process, lambda client: client.sendall(HEAD + b"some"))
 
 
+def test_bodies_of_a_byte_now_and_again(run, origin):
+    """A body that comes byte by byte, passed on or held: as good as one that stays away."""
+    config = configs.public(origin())
+    config["routes"]["held"] = configs.route(
+        "/held", methods="POST", request_validation={"json_limits": {"depth": 4}}
+    )
+    listener = configs.listener(timeouts=LIMITS, limits={"connections": 2000})
+    process = run({**config, "listeners": listener})
+
+    def begin(client: socket.socket) -> None:
+        path = (b"/held", b"/upload")[client.fileno() % 2]
+        client.sendall(
+            b"POST %s HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100000\r\n\r\n [" % path
+        )
+
+    hold(process, begin, lambda client: client.sendall(b" "), count=100)
+
+
 def test_slow_readers(process):
     """An answer that is never read; what the gateway holds of it is bounded."""
     hold(

@@ -441,6 +441,12 @@ impl Headers {
         self.fields.is_empty()
     }
 
+    /// Bytes of all names and values since it was emptied, those of removed fields among them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Empties, keeping the memory.
     pub fn clear(&mut self) {
         self.arena.clear();

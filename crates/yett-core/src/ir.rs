@@ -571,7 +571,7 @@ pub struct ListenerTimeouts {
     pub handshake_ms: u64,
     /// From the first byte of a head to its last; 408.
     pub head_ms: u64,
-    /// Longest pause inside a request body, or of a client that does not read; 408.
+    /// Longest pause inside a request body, or of a client that does not read, and the time for 4 KiB of either; 408.
     pub body_ms: u64,
     /// Longest pause between requests on a kept-alive connection.
     pub keep_alive_ms: u64,
@@ -962,7 +962,7 @@ pub struct Route {
     pub hidden: bool,
     /// A service that is asked whether a request may pass.
     #[serde(default)]
-    pub external_authorization: Option<ExternalAuthorization>,
+    pub external_authorization: Option<Box<ExternalAuthorization>>,
     /// The field of an answer that names its tenant, lower case.
     #[serde(default)]
     pub response_tenant: Option<String>,
@@ -990,10 +990,10 @@ pub struct Route {
     pub quotas: Vec<Quota>,
     /// Where people log in; absent where nobody watches that.
     #[serde(default)]
-    pub login_guard: Option<LoginGuard>,
+    pub login_guard: Option<Box<LoginGuard>>,
     /// Programs that pretend, and crawlers.
     #[serde(default)]
-    pub bot_filter: Option<BotFilter>,
+    pub bot_filter: Option<Box<BotFilter>>,
     /// Classes of callers that limits are for: rules, found by their source.
     #[serde(default)]
     pub limit_classes: Vec<AuthorizeRule>,
@@ -1007,7 +1007,7 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What browsers are told; absent where nothing is asked for.
     #[serde(default)]
-    pub security_headers: Option<SecurityHeaders>,
+    pub security_headers: Option<Box<SecurityHeaders>>,
     /// Whether early hints (RFC 8297) of services over HTTP/1.1 are passed on.
     #[serde(default)]
     pub early_hints: bool,
@@ -1016,7 +1016,7 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Pages of other origins; absent where what services say of them passes.
     #[serde(default)]
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     /// From whose pages requests that may change something may come; absent where nobody asks.
     #[serde(default)]
     pub csrf: Option<Csrf>,
@@ -1025,10 +1025,10 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// What requests have to be.
     #[serde(default)]
-    pub request_validation: Option<RequestValidation>,
+    pub request_validation: Option<Box<RequestValidation>>,
     /// What answers have to be.
     #[serde(default)]
-    pub response_validation: Option<ResponseValidation>,
+    pub response_validation: Option<Box<ResponseValidation>>,
     /// Attacks that are looked for in requests.
     #[serde(default)]
     pub attack_filter: Option<AttackFilter>,
@@ -1037,6 +1037,9 @@ pub struct Route {
     /// Time limits.
     pub timeouts: RouteTimeouts,
 }
+
+// As of `snapshot::Route`.
+const _: () = assert!(size_of::<Route>() <= 1536);
 
 /// Attacks that are looked for in the requests of a route.
 #[derive(Debug, Clone, Deserialize)]

@@ -159,7 +159,7 @@ pub struct Route {
     /// Whether a refused caller sees what there is where nothing is.
     pub hidden: bool,
     /// A service that is asked whether a request may pass.
-    pub external: Option<ExternalAuthorization>,
+    pub external: Option<Box<ExternalAuthorization>>,
     /// The field of an answer that names its tenant, lower case.
     pub response_tenant: Option<Box<str>>,
     /// Whether the caller's credential is confirmed by its issuer.
@@ -185,13 +185,13 @@ pub struct Route {
     /// Limits by caller.
     pub rate_limits: RateLimits,
     /// Programs that pretend, and crawlers.
-    pub bot_filter: Option<BotFilter>,
+    pub bot_filter: Option<Box<BotFilter>>,
     /// Requests at once.
     pub concurrency_limits: ConcurrencyLimits,
     /// So much in each period.
     pub quotas: Quotas,
     /// Where people log in.
-    pub login_guard: Option<LoginGuard>,
+    pub login_guard: Option<Box<LoginGuard>>,
     /// Repeats that its limits and quotas charge once.
     pub repeats: Option<RouteRepeats>,
     /// Limits that are tried out: counted and reported, never enforced.
@@ -215,15 +215,15 @@ pub struct Route {
     /// WebSocket connections, and nothing else.
     pub websocket: Option<WebSocket>,
     /// Pages of other origins.
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     /// From whose pages requests that may change something may come.
     pub csrf: Option<Csrf>,
     /// Copies for a second service.
     pub mirror: Option<Mirror>,
     /// What its requests have to be.
-    pub request_validation: Option<RequestValidation>,
+    pub request_validation: Option<Box<RequestValidation>>,
     /// What answers to them have to be.
-    pub response_validation: Option<ResponseValidation>,
+    pub response_validation: Option<Box<ResponseValidation>>,
     /// What is looked for in its requests.
     pub attack_filter: Option<AttackFilter>,
     /// Bytes of a request body.
@@ -231,6 +231,9 @@ pub struct Route {
     /// Time limits.
     pub timeouts: ir::RouteTimeouts,
 }
+
+// A reload makes thousands of these, and is slow by the memory that it touches: what few routes have is boxed.
+const _: () = assert!(size_of::<Route>() <= 1536);
 
 /// What is done with an allowed request.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
@@ -19,6 +19,14 @@ class Model(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
     )
+
+    @classmethod
+    def unsaid(cls) -> Self:
+        """What holds where nothing is said: a model whose fields all have defaults.
+
+        As `cls()`, for which the model would be built alone, and later again with what contains it.
+        """
+        return cast("Self", cls.model_construct())
 
 
 def refuse(code: str, message: str, at: Location = ()) -> PydanticCustomError:

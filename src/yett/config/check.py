@@ -27,6 +27,7 @@ from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 from yett.config.providers.oidc import Oidc
 from yett.config.rates import quotas
+from yett.config.route import Group, Route
 from yett.config.security_events import check_events
 from yett.config.service import Service
 from yett.config.service_token import check_service_tokens
@@ -77,8 +78,7 @@ def check_all(merger: Merger, policies: list[Policy]) -> None:
     _address_filters(merger)
     check_geo(merger)
     for name, route in gateway.routes.items():
-        for key in ("request_headers", "response_headers"):
-            _edits(merger, ("routes", name, key), getattr(route, key))
+        _edits(merger, ("routes", name), route)
     _client_certificates(merger, written)
     check_machines(merger, written)
     check_dpop(merger, written)
@@ -347,8 +347,7 @@ def _groups(merger: Merger) -> None:
             merger.fault(
                 (*at, "access"), "access_twice", "`access` and `authorize` both decide; keep one", True
             )
-        for key in ("request_headers", "response_headers"):
-            _edits(merger, (*at, key), getattr(group, key))
+        _edits(merger, at, group)
 
 
 def _address_filters(merger: Merger) -> None:
@@ -367,9 +366,14 @@ def _address_filters(merger: Merger) -> None:
                         merger.unknown(at, "address list", used, gateway.address_lists)
 
 
-def _edits(merger: Merger, at: Location, edits: HeaderEdits | None) -> None:
-    if edits is None:
-        return
+def _edits(merger: Merger, at: Location, part: Group | Route) -> None:
+    if part.request_headers is not None:
+        _header_edits(merger, (*at, "request_headers"), part.request_headers)
+    if part.response_headers is not None:
+        _header_edits(merger, (*at, "response_headers"), part.response_headers)
+
+
+def _header_edits(merger: Merger, at: Location, edits: HeaderEdits) -> None:
     response = at[-1] == "response_headers"
     seen: dict[str, str] = {}
     for where, name in edits.names():

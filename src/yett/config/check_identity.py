@@ -48,8 +48,9 @@ def check_identity(merger: Merger, policies: list[Policy]) -> None:
                 True,
             )
         _one(merger, at, assertion)
-    _public(merger, policies, asked)
-    _edits(merger, {fold(header): name for name, one in asked.items() for header in one.headers})
+    if asked:
+        _public(merger, policies, asked)
+        _edits(merger, {fold(header): name for name, one in asked.items() for header in one.headers})
 
 
 def _listener(merger: Merger, name: str) -> None:

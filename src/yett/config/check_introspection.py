@@ -20,9 +20,10 @@ def check_introspection(merger: Merger, policies: list[Policy]) -> None:
             _provider(merger, ("identity_providers", name), provider)
         elif isinstance(provider, Jwt) and provider.introspection:
             _block(merger, ("identity_providers", name), provider)
+    known = merger.gateway.identity_providers
     for policy in policies:
-        _live(merger, policy)
-        known = merger.gateway.identity_providers
+        if policy.live_check is not None:
+            _live(merger, policy)
         asked = [name for name in policy.providers if isinstance(known.get(name), Introspection)]
         if len(asked) > 1 and not policy.all_of:
             own = merger.gateway.routes[policy.name].authenticate
@@ -68,8 +69,6 @@ def _live(merger: Merger, policy: Policy) -> None:
         places.append((("groups", policy.group or "", "live_check"), group.live_check))
     if route.live_check:
         places.append((("routes", policy.name, "live_check"), route.live_check))
-    if not places:
-        return
     known = merger.gateway.identity_providers
     if policy.access == "public":
         merger.fault(

@@ -16,6 +16,8 @@ def check_machines(merger: Merger, policies: list[Policy]) -> None:
             for where, code, message in provider.faults():
                 merger.fault(("identity_providers", name, *where), code, message, len(where) > 1)
     for policy in policies:
+        if not policy.providers:
+            continue
         _certificates(merger, policy)
         signed = [name for name in policy.providers if isinstance(providers.get(name), SignedRequest)]
         if len(signed) > 1 and not policy.all_of:

@@ -170,7 +170,12 @@ def compile_loaded(loaded: Loaded, now: datetime | None = None, given: Given | N
     if given is not None and given.zone is not None:
         document["zone"] = given.zone
     ir = json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        document,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,
     ).encode()
     return Compiled(
         ir=ir, revision=hashlib.sha256(ir).hexdigest(), secrets=dict(loaded.material.secrets), gateway=loaded.gateway,
@@ -464,6 +469,15 @@ def _external(policy: Policy, material: Material) -> dict[str, Any]:
     return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
 
 
+_WHERE_SAID = (
+    "client_certificate", "tenants", "deny", "shadow", "hidden", "classification", "response_tenant", "live_check",
+    "sender_constrained", "assurance", "address_filters", "geo_filters", "concurrency_limits", "quotas", "limit_classes",
+    "shadow_limits", "security_headers", "websocket", "cors", "csrf", "bot_filter", "login_guard", "early_hints", "mirror",
+    "attack_filter",
+)  # fmt: skip
+"""Fields of a policy that stand in the document as they are, and only where they say something."""
+
+
 def _route(policy: Policy, gateway: Gateway, material: Material, validations: Validations) -> dict[str, Any]:
     access: Any = "public"
     if policy.access == "authenticated":
@@ -481,43 +495,19 @@ def _route(policy: Policy, gateway: Gateway, material: Material, validations: Va
             "headers": policy.headers, "query": policy.query,
         },
         "path_allow": sorted(policy.path_allow),
-        **({"client_certificate": True} if policy.client_certificate else {}),
-        **({"tenants": policy.tenants} if policy.tenants else {}),
-        **({"deny": policy.deny} if policy.deny else {}),
-        **({"shadow": policy.shadow} if policy.shadow else {}),
-        **({"hidden": True} if policy.hidden else {}),
         **_external(policy, material),
-        **({"classification": policy.classification} if policy.classification else {}),
-        **({"response_tenant": policy.response_tenant} if policy.response_tenant else {}),
-        **({"live_check": policy.live_check} if policy.live_check else {}),
-        **({"sender_constrained": policy.sender_constrained} if policy.sender_constrained else {}),
         **({"priority": policy.priority} if policy.priority != "normal" else {}),
-        **({"assurance": policy.assurance} if policy.assurance else {}),
         "access": access,
-        **({"address_filters": policy.address_filters} if policy.address_filters else {}),
-        **({"geo_filters": policy.geo_filters} if policy.geo_filters else {}),
         "address_limits": policy.address_limits,
         "rate_limits": policy.rate_limits,
-        **({"concurrency_limits": policy.concurrency_limits} if policy.concurrency_limits else {}),
-        **({"quotas": policy.quotas} if policy.quotas else {}),
-        **({"limit_classes": policy.limit_classes} if policy.limit_classes else {}),
-        **({"shadow_limits": policy.shadow_limits} if policy.shadow_limits else {}),
         "action": policy.action,
         "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
         "request_headers": policy.request_headers,
         "response_headers": policy.response_headers,
-        **({"security_headers": policy.security_headers} if policy.security_headers else {}),
-        **({"websocket": policy.websocket} if policy.websocket else {}),
-        **({"cors": policy.cors} if policy.cors else {}),
-        **({"csrf": policy.csrf} if policy.csrf else {}),
-        **({"bot_filter": policy.bot_filter} if policy.bot_filter else {}),
-        **({"login_guard": policy.login_guard} if policy.login_guard else {}),
-        **({"early_hints": True} if policy.early_hints else {}),
-        **({"mirror": policy.mirror} if policy.mirror else {}),
         **validations.compiled(policy),
-        **({"attack_filter": policy.attack_filter} if policy.attack_filter else {}),
         "body_limit": policy.body_limit,
         "timeouts": policy.timeouts,
+        **{key: said for key in _WHERE_SAID if (said := getattr(policy, key))},
     }  # fmt: skip
 
 

@@ -91,10 +91,12 @@ def check_dpop(merger: Merger, policies: list[Policy]) -> None:
     """What is demanded can be satisfied: by one binding, by some provider, and over connections with certificates."""
     gateway = merger.gateway
     for policy in policies:
+        demands = _demands(merger, policy)
+        if not demands:
+            continue
         route = gateway.routes[policy.name]
         own = route.sender_constrained
         at = ("routes", policy.name) if own or not route.group else ("groups", route.group)
-        demands = _demands(merger, policy)
         if {"dpop", "mtls"} <= set(demands):
             merger.fault(
                 (*at, "sender_constrained") if policy.sender_constrained else ("routes", policy.name),

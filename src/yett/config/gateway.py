@@ -98,22 +98,22 @@ class DefaultTimeouts(RouteTimeouts, ListenerTimeouts):
 class Ceiling(Model):
     """What no group and no route may exceed."""
 
-    limits: RouteLimits = RouteLimits()
+    limits: RouteLimits = RouteLimits.unsaid()
     """Sizes."""
-    timeouts: RouteTimeouts = RouteTimeouts()
+    timeouts: RouteTimeouts = RouteTimeouts.unsaid()
     """Time limits."""
 
 
 class Defaults(Model):
     """What holds where nothing nearer is said."""
 
-    limits: DefaultLimits = DefaultLimits()
+    limits: DefaultLimits = DefaultLimits.unsaid()
     """Sizes and counts."""
-    timeouts: DefaultTimeouts = DefaultTimeouts()
+    timeouts: DefaultTimeouts = DefaultTimeouts.unsaid()
     """Time limits."""
     security_headers: SecurityHeaders | None = None
     """What browsers are told in every answer, those that belong to no route included; groups and routes may tighten it."""
-    ceiling: Ceiling = Ceiling()
+    ceiling: Ceiling = Ceiling.unsaid()
     """What no group and no route may exceed."""
 
 
@@ -135,9 +135,9 @@ class Gateway(Model):
     understood."""
     zone: Name | None = None
     """Where this gateway stands; of a service's endpoints those of the same zone are preferred. `--zone` goes before it."""
-    process: Process = Process()
+    process: Process = Process.unsaid()
     """Bounds of the whole process."""
-    lint: Lint = Lint()
+    lint: Lint = Lint.unsaid()
     """What `yett lint` is told not to report."""
     admin: Admin | None = None
     """The admin listener."""
@@ -149,7 +149,7 @@ class Gateway(Model):
     """Where state is kept that outlives the process."""
     dpop: Dpop | None = None
     """How proofs of sender-constrained tokens are checked."""
-    defaults: Defaults = Defaults()
+    defaults: Defaults = Defaults.unsaid()
     """What holds where nothing nearer is said."""
     listeners: dict[Name, Listener]
     """Sockets that clients reach."""

@@ -113,7 +113,7 @@ class ListenerTimeouts(Model):
     head: Duration | None = None
     """From the first byte of a head to its last (10s)."""
     body: Duration | None = None
-    """Longest pause inside a request's body, or of a client that does not read (30s)."""
+    """Longest pause inside a request's body, or of a client that does not read; also the time for 4 KiB of either (30s)."""
     keep_alive: Duration | None = None
     """Longest pause between requests (60s)."""
 
@@ -194,9 +194,9 @@ class Listener(Model):
     """Who may come in by place, asked before a route is looked for."""
     address_limit: AddressLimits = Field(default_factory=dict)
     """Limits by client address, charged before a route is looked for."""
-    limits: ListenerLimits = ListenerLimits()
+    limits: ListenerLimits = ListenerLimits.unsaid()
     """Bounds."""
-    timeouts: ListenerTimeouts = ListenerTimeouts()
+    timeouts: ListenerTimeouts = ListenerTimeouts.unsaid()
     """Time limits."""
     http2: bool | Http2 | None = None
     """Bounds of HTTP/2, or `false` for a listener with TLS that offers HTTP/1.1 only."""

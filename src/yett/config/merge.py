@@ -28,16 +28,31 @@ from yett.config.route import Group, Route
 from yett.config.types import SenderConstrained
 from yett.errors import ConfigError
 
-_NO_GROUP = Group()
+_NO_GROUP = Group.unsaid()
 RESERVED_CLAIMS = frozenset({"scopes", "roles", "tenant", "client", "partner", "kind"})
 """Claims with a meaning of their own."""
 _TIMES = ("connect", "first_byte", "idle", "total")
 _BUILT_IN = {"connect": "2s", "first_byte": "15s", "idle": "60s", "total": "0s", "body": "1MiB"}
+_IN_ONE_PLACE = (
+    "rewrite",
+    "request_headers",
+    "response_headers",
+    "websocket",
+    "cors",
+    "csrf",
+    "mirror",
+    "external_authorization",
+    "request_validation",
+    "response_validation",
+    "attack_filter",
+    "bot_filter",
+)
+"""What stands in a group or in its route, never in both."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Policy:
-    """A merged route. `sources` says for each key where its parts come from: `group billing`, `route read-invoice`."""
+    """A merged route."""
 
     name: str
     group: str | None
@@ -97,7 +112,6 @@ class Policy:
     body_limit: int = 0
     timeouts: dict[str, int] = field(default_factory=dict)
     live_check: dict[str, Any] | None = None
-    sources: dict[str, list[str]] = field(default_factory=dict)
     client_certificate: bool = False
     sender_constrained: SenderConstrained | None = None
     priority: str = "normal"
@@ -118,6 +132,9 @@ class Merger:
         self.errors: list[ConfigError] = []
         self._defaults = {key: getattr(gateway.defaults.timeouts, key) or _BUILT_IN[key] for key in _TIMES}
         self._body = gateway.defaults.limits.body or _BUILT_IN["body"]
+        ceiling = gateway.defaults.ceiling.timeouts
+        self._able = tuple(name for name, one in gateway.listeners.items() if one.takes_routes)
+        self._ceilings = {key: bound for key in _TIMES if (bound := getattr(ceiling, key))}
         self.roles = RoleTable(gateway.roles)
         self.schemas: dict[Location, Any] = {}
         """Schemas of bodies, by the `request_validation` that asks for them."""
@@ -180,38 +197,12 @@ class Merger:
             path_allow=route.path.allow if route.path else (), access="public",
         )  # fmt: skip
         self._access(policy, route, group, at)
-        for part, where, _ in parts:
-            if part.request_validation is not None and part.request_validation.none is not None:
-                policy.unvalidated = part.request_validation.none
-            elif part.request_validation is not None:
-                policy.request_validation = ((*where, "request_validation"), part.request_validation)
-            if part.response_validation is not None:
-                policy.response_validation = ((*where, "response_validation"), part.response_validation)
-            if part.attack_filter is not None:
-                policy.attack_filter = part.attack_filter.compiled()
-            if part.bot_filter is not None:
-                policy.bot_filter = part.bot_filter.compiled()
-        Authorization(self, policy, at, parts).run()
-        policy.live_check = live_check.merged(part.live_check for part, _, _ in parts)
         for part, where, source in parts:
-            if part.external_authorization is not None:
-                policy.external = ((*where, "external_authorization"), source, part.external_authorization)
+            _take(policy, part, where, source)
+        Authorization(self, policy, at, parts).run()
+        policy.live_check = live_check.merged([part.live_check for part, _, _ in parts])
         policy.priority = route.priority or here.priority or "normal"
-        policy.client_certificate = any(part.client_certificate for part, _, _ in parts)
-        demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]
-        if {"dpop", "mtls"} <= set(demands):
-            self.fault(
-                (*at, "sender_constrained"),
-                "binding_impossible",
-                "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
-            )
-        policy.sender_constrained = dpop.meet(demands)
-        policy.address_filters = [
-            part.address_filter.compiled(source) for part, _, source in parts if part.address_filter
-        ]
-        policy.geo_filters = [
-            part.geo_filter.compiled(source) for part, _, source in parts if part.geo_filter
-        ]
+        self._binding(policy, parts, at)
         self._assurance(policy, parts)
         Limits(self, policy, at, parts).run()
         self._action(policy, route, here, at)
@@ -226,7 +217,6 @@ class Merger:
         self._security(policy, parts)
         self._bounds(policy, parts)
         self._variables(policy, route, at)
-        policy.sources = _sources(parts)
         return policy if len(self.errors) == before else None
 
     def _group(self, route: Route, at: Location) -> Group | None:
@@ -261,7 +251,7 @@ class Merger:
         chosen = route.listeners or group.listeners
         if chosen:
             return chosen
-        able = tuple(name for name, listener in known.items() if listener.takes_routes)
+        able = self._able
         if len(able) > 1:
             self.fault(
                 at,
@@ -401,6 +391,18 @@ class Merger:
             )
         return chosen
 
+    def _binding(
+        self, policy: Policy, parts: list[tuple[Group | Route, Location, str]], at: Location
+    ) -> None:
+        demands = [part.sender_constrained for part, _, _ in parts if part.sender_constrained]
+        if "dpop" in demands and "mtls" in demands:
+            self.fault(
+                (*at, "sender_constrained"),
+                "binding_impossible",
+                "the group asks for the other one, and a token is bound to one thing; write the same, or `any`",
+            )
+        policy.sender_constrained = dpop.meet(demands)
+
     def _assurance(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
         found = [(part.assurance, where) for part, where, _ in parts if part.assurance]
         merged = assurance.merged([item for item, _ in found])
@@ -470,20 +472,7 @@ class Merger:
         return {"forward": [{"service": name, "weight": weight} for name, weight in shares.items()]}
 
     def _edits(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
-        for key in (
-            "rewrite",
-            "request_headers",
-            "response_headers",
-            "websocket",
-            "cors",
-            "csrf",
-            "mirror",
-            "external_authorization",
-            "request_validation",
-            "response_validation",
-            "attack_filter",
-            "bot_filter",
-        ):
+        for key in _IN_ONE_PLACE if group is not _NO_GROUP else ():
             if getattr(route, key) is not None and getattr(group, key) is not None:
                 self.fault(
                     (*at, key),
@@ -502,12 +491,13 @@ class Merger:
             )
         for key in ("request_headers", "response_headers"):
             edits = getattr(route, key) or getattr(group, key)
-            empty: dict[str, Any] = {"remove": [], "set": {}, "add": {}}
-            filled = (
-                {"remove": sorted({n.lower() for n in edits.remove}), "set": edits.set, "add": edits.add}
-                if edits
-                else empty
-            )
+            filled: dict[str, Any] = {"remove": [], "set": {}, "add": {}}
+            if edits:
+                filled = {
+                    "remove": sorted({n.lower() for n in edits.remove}),
+                    "set": edits.set,
+                    "add": edits.add,
+                }
             setattr(policy, key, filled)
 
     def _websocket(self, policy: Policy, route: Route, group: Group, at: Location) -> None:
@@ -565,6 +555,8 @@ class Merger:
             for part, where, _ in parts
             if part.security_headers
         ]
+        if not said:
+            return
         policy.security_headers, faults = security_headers.merged(said)  # type: ignore[arg-type]
         for where, message in faults:
             error = self.places.error(where, "security_headers_loosened", message)
@@ -572,7 +564,7 @@ class Merger:
                 self.errors.append(error)
 
     def _bounds(self, policy: Policy, parts: list[tuple[Group | Route, Location, str]]) -> None:
-        ceiling = self.gateway.defaults.ceiling
+        largest = self.gateway.defaults.ceiling.limits.body
         body, times = self._body, dict(self._defaults)
         for part, _, _ in parts:
             body = part.limits.body or body
@@ -581,20 +573,16 @@ class Merger:
         policy.body_limit = units.size_bytes(body)
         policy.timeouts = {f"{key}_ms": units.milliseconds(value) for key, value in times.items()}
         where = parts[-1][1]
-        if ceiling.limits.body and policy.body_limit > units.size_bytes(ceiling.limits.body):
+        if largest and policy.body_limit > units.size_bytes(largest):
             self.fault(
                 (*where, "limits", "body"),
                 "ceiling_exceeded",
-                f"`{body}` is more than `defaults.ceiling` allows, `{ceiling.limits.body}`",
+                f"`{body}` is more than `defaults.ceiling` allows, `{largest}`",
                 True,
             )
-        for key in _TIMES:
-            bound = getattr(ceiling.timeouts, key)
-            value = policy.timeouts[f"{key}_ms"]
-            if bound and (
-                value > units.milliseconds(bound)
-                or (key == "total" and value == 0 < units.milliseconds(bound))
-            ):
+        for key, bound in self._ceilings.items():
+            value, most = policy.timeouts[f"{key}_ms"], units.milliseconds(bound)
+            if value > most or (key == "total" and value == 0 < most):
                 shown = f"`{times[key]}`" if value else "no limit"
                 self.fault(
                     (*where, "timeouts", key),
@@ -620,6 +608,29 @@ class Merger:
                 )
 
 
+def _take(policy: Policy, part: Group | Route, where: Location, source: str) -> None:
+    """What a part adds whatever the other one says."""
+    validation = part.request_validation
+    if validation is not None and validation.none is not None:
+        policy.unvalidated = validation.none
+    elif validation is not None:
+        policy.request_validation = ((*where, "request_validation"), validation)
+    if part.response_validation is not None:
+        policy.response_validation = ((*where, "response_validation"), part.response_validation)
+    if part.attack_filter is not None:
+        policy.attack_filter = part.attack_filter.compiled()
+    if part.bot_filter is not None:
+        policy.bot_filter = part.bot_filter.compiled()
+    if part.external_authorization is not None:
+        policy.external = ((*where, "external_authorization"), source, part.external_authorization)
+    if part.client_certificate is not None:
+        policy.client_certificate = True
+    if part.address_filter is not None:
+        policy.address_filters.append(part.address_filter.compiled(source))
+    if part.geo_filter is not None:
+        policy.geo_filters.append(part.geo_filter.compiled(source))
+
+
 def _machine_tenants(provider: Provider | None) -> bool:
     """Whether a machine that the provider recognizes belongs to a tenant, by its entry or by a part of its name."""
     if isinstance(provider, Mtls):
@@ -635,11 +646,3 @@ def covers(wide: str, host: str) -> bool:
     return wide == host or (
         wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]) and host != wide[2:]
     )
-
-
-def _sources(parts: list[tuple[Group | Route, Location, str]]) -> dict[str, list[str]]:
-    keys: dict[str, list[str]] = {}
-    for part, _, source in parts:
-        for key in part.model_fields_set:
-            keys.setdefault(key, []).append(source)
-    return keys

@@ -93,7 +93,9 @@ def _walk(value: Any, at: Location) -> Iterator[tuple[Location, PublicFile | Sec
         yield at, value
     elif isinstance(value, BaseModel):
         for name, key in _holders(type(value)):
-            yield from _walk(getattr(value, name), (*at, key))
+            part = getattr(value, name)
+            if part:  # what is empty names nothing
+                yield from _walk(part, (*at, key))
     elif isinstance(value, dict):
         for name, part in value.items():
             yield from _walk(part, (*at, name))

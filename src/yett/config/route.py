@@ -166,9 +166,9 @@ class Policies(Model):
     """Shares for other services."""
     mirror: Mirror | None = None
     """Copies for a second service, whose answers are dropped."""
-    limits: RouteLimits = RouteLimits()
+    limits: RouteLimits = RouteLimits.unsaid()
     """Sizes."""
-    timeouts: RouteTimeouts = RouteTimeouts()
+    timeouts: RouteTimeouts = RouteTimeouts.unsaid()
     """Time limits."""
 
 

@@ -139,7 +139,7 @@ class Service(Model):
     """What the service is told of the caller, signed."""
     token: ServiceToken | None = None
     """A token that the gateway gets for the service, in place of the caller's credential."""
-    pool: Pool = Pool()
+    pool: Pool = Pool.unsaid()
     """Idle connections."""
     limits: ServiceLimits | None = None
     """Requests under way at once."""

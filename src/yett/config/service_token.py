@@ -134,8 +134,9 @@ def check_service_tokens(merger: Merger, policies: list[Policy]) -> None:
                 f"`{listener}` passes TLS on to this service unopened, and cannot add a token; remove `token`",
                 True,
             )
-    for policy in policies:
-        _policy(merger, policy)
+    tokens = {name: service.token for name, service in gateway.services.items() if service.token}
+    for policy in policies if tokens else ():
+        _policy(merger, policy, tokens)
 
 
 def _passing(merger: Merger, service: str) -> Iterator[str]:
@@ -146,10 +147,8 @@ def _passing(merger: Merger, service: str) -> Iterator[str]:
             yield name
 
 
-def _policy(merger: Merger, policy: Policy) -> None:
-    gateway = merger.gateway
+def _policy(merger: Merger, policy: Policy, tokens: dict[str, ServiceToken]) -> None:
     at: Location = ("routes", policy.name)
-    tokens = {name: service.token for name, service in gateway.services.items() if service.token}
     if policy.mirror and policy.mirror["service"] in tokens:
         merger.fault(
             at,
@@ -165,7 +164,7 @@ def _policy(merger: Merger, policy: Policy) -> None:
     ]
     if not exchanging:
         return
-    known = gateway.identity_providers
+    known = merger.gateway.identity_providers
     without = [
         name
         for name in policy.providers

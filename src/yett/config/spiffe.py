@@ -214,6 +214,8 @@ def _clients(merger: Merger, policies: list[Policy]) -> None:
     known = merger.gateway.identity_providers
     told: set[str] = set()
     for policy in policies:
+        if not policy.providers:
+            continue
         listeners = [merger.gateway.listeners.get(name) for name in policy.listeners]
         asked = [one.tls.client_certificates for one in listeners if one and one.tls]
         here = {one.spiffe.trust_domain for one in asked if one and one.spiffe}

@@ -72,12 +72,17 @@ def _strings(value: Any, at: Location, allow_empty: bool = False) -> tuple[str, 
         raise refuse("list_empty", "the list is empty; name at least one, or leave the key out", at)
     seen: set[str] = set()
     for index, item in enumerate(value):
-        if not isinstance(item, str) or not item or _TEXT_BAD.search(item):
-            raise refuse("text_expected", f"`{item}` is not text; put it in quotes", (*at, index))
+        _string(item, (*at, index))
         if item in seen:
             raise refuse("listed_twice", f"`{item}` is listed twice; remove one", (*at, index))
         seen.add(item)
     return tuple(value)
+
+
+def _string(item: Any, at: Location) -> str:
+    if not isinstance(item, str) or not item or _TEXT_BAD.search(item):
+        raise refuse("text_expected", f"`{item}` is not text; put it in quotes", at)
+    return item
 
 
 Judge = Callable[[str], None]
@@ -100,7 +105,7 @@ def quantified(
 ) -> tuple[str, tuple[str, ...]]:
     """The quantifier and the items. A wrong item is told at its place, and before what is wrong with the list that it stands in."""
     if isinstance(value, str):
-        return quantifiers[0], _judged(_strings([value], ()), lambda _: (), judge)
+        return quantifiers[0], _judged((_string(value, (0,)),), lambda _: (), judge)
     if isinstance(value, dict) and len(value) == 1:
         quantifier, items = next(iter(value.items()))
         if quantifier in quantifiers:
@@ -327,6 +332,8 @@ def forbidden_host(host: str) -> str | None:
     if address in ipaddress.ip_network("fd00:ec2::/32") or str(address) in {
         "100.100.100.200",
         "168.63.129.16",
+        "192.0.0.192",
+        "fd20:ce::254",
     }:
         return "is a cloud's metadata service"
     if address.is_link_local:

@@ -100,50 +100,49 @@ class Plane:
         async with self._one_at_a_time:
             if self.revision:
                 self._notifier.reloading()
-            try:
-                if self.successor is not None:
-                    text = f"process {self.successor} has taken over; ask it"
-                    raise source.Refused([{"text": text}])
-                given, loaded = ({}, first) if first is not None else await self._aside(self._read)
-                if first is not None:
-                    await asyncio.to_thread(self.workloads.follow, first.sockets, 0.0)
-                changed = loaded.revision != self.revision
-                if changed:
-                    await self._aside(self._pass_gates, loaded)
-                    await asyncio.to_thread(source.apply, self._gateway, loaded)
-            except source.Refused as refused:
-                self._files = frozenset(self._files) | frozenset(refused.files)
-                outcome = self._outcome(cause, ok=False, changed=False, problems=refused.problems)
-            except Exception as error:
-                # a defect of ours is no reason to lose what serves
-                log().exception("reload_crashed", cause=cause)
-                text = f"the configuration could not be loaded: {type(error).__name__}"
-                outcome = self._outcome(cause, ok=False, changed=False, problems=[{"text": text}])
-            else:
-                self._files = loaded.files
-                self.revision = loaded.revision
-                self.drain_s = loaded.drain_s
-                self.ordered = loaded.ordered
-                self.sockets, self.loaded_workloads = loaded.sockets, given
-                self.workloads.follow(loaded.sockets, 0.0)
-                self.state_directory = loaded.state_directory
-                self._weakened = self._process_weakened + loaded.weakened
-                self._warnings = loaded.warnings
-                outcome = self._outcome(cause, ok=True, changed=changed, problems=[])
+            # until it serves: between two steps the collector would walk all that was read
+            with without_collector():
+                outcome = await self._reloaded(cause, first)
             self.last = outcome
             if self.revision and cause != "start":
                 self._notifier.ready(self.summary())
         self._report(outcome)
         return outcome
 
+    async def _reloaded(self, cause: str, first: source.Loaded | None) -> Outcome:
+        try:
+            if self.successor is not None:
+                text = f"process {self.successor} has taken over; ask it"
+                raise source.Refused([{"text": text}])
+            given, loaded = ({}, first) if first is not None else await self._aside(self._read)
+            if first is not None:
+                await asyncio.to_thread(self.workloads.follow, first.sockets, 0.0)
+            changed = loaded.revision != self.revision
+            if changed:
+                await self._aside(self._pass_gates, loaded)
+                await asyncio.to_thread(source.apply, self._gateway, loaded)
+        except source.Refused as refused:
+            self._files = frozenset(self._files) | frozenset(refused.files)
+            return self._outcome(cause, ok=False, changed=False, problems=refused.problems)
+        except Exception as error:
+            # a defect of ours is no reason to lose what serves
+            log().exception("reload_crashed", cause=cause)
+            text = f"the configuration could not be loaded: {type(error).__name__}"
+            return self._outcome(cause, ok=False, changed=False, problems=[{"text": text}])
+        self._files = loaded.files
+        self.revision = loaded.revision
+        self.drain_s = loaded.drain_s
+        self.ordered = loaded.ordered
+        self.sockets, self.loaded_workloads = loaded.sockets, given
+        self.workloads.follow(loaded.sockets, 0.0)
+        self.state_directory = loaded.state_directory
+        self._weakened = self._process_weakened + loaded.weakened
+        self._warnings = loaded.warnings
+        return self._outcome(cause, ok=True, changed=changed, problems=[])
+
     async def _aside(self, step: Callable[..., T], *arguments: Any) -> T:
         """In the thread of reloads, which leaves the processor to the workers where there is not enough of it."""
-
-        def unhindered() -> T:
-            with without_collector():
-                return step(*arguments)
-
-        return await asyncio.get_running_loop().run_in_executor(self._reader, unhindered)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, step, *arguments)
 
     def _read(self) -> tuple[dict[Path, Context], source.Loaded]:
         """Reads everything, with what agents gave; those that are named the first time are waited for.

@@ -52,7 +52,7 @@ async def changes(files: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
     """Yields once for each settled change; `files` names the ones that the last read used.
 
     It yields at once when it begins, and again after a change of the set itself, so that no write between reading and
-    watching is lost.
+    watching is lost. As long as the set stays, so does the watch: what is written while a change is dealt with is seen at once after it.
     """
     watched = frozenset(files())
     seen = fingerprint(watched)
@@ -65,18 +65,16 @@ async def changes(files: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
             step=DEBOUNCE_MS // 4,
             rust_timeout=POLL_MS,
             yield_on_timeout=True,
-            raise_interrupt=False,
             watch_filter=None,
         )
-        now = seen
         async with contextlib.aclosing(watcher):
             async for _ in watcher:
                 now = fingerprint(watched)
                 if now != seen:
+                    seen = now
+                    yield
+                if frozenset(files()) != watched:
                     break
-        seen = now
+        watched = frozenset(files())
+        seen = fingerprint(watched)
         yield
-        after = frozenset(files())
-        if after != watched:
-            watched, seen = after, fingerprint(after)
-            yield

@@ -128,6 +128,10 @@ fn finish(bytes: usize, old: bool, head_request: bool, head: &ResponseHead) -> R
     };
     // A body announced where none may be: whatever follows is not read as the next answer.
     let suspicious = matches!(head.status, 100..=199 | 204) && (announced.chunked || announced.length.is_some_and(|l| l > 0));
+    // After an interim answer nobody could close before the next one is read.
+    if suspicious && head.status < 200 {
+        return Err(Malformed);
+    }
     let keep_alive = !old && !announced.close && framing != Framing::Close && !suspicious;
     Ok(Complete { bytes, framing, length: announced.length, keep_alive })
 }

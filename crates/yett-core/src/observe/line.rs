@@ -16,6 +16,47 @@ use crate::words;
 
 use super::{PassthroughRecord, Record};
 
+/// `,"name":` in one copy: a name of the code is known with what stands around it.
+macro_rules! key {
+    ($out:expr, $name:literal) => {
+        $out.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
+    };
+}
+
+macro_rules! text {
+    ($out:expr, $name:literal, $value:expr) => {{
+        $out.extend_from_slice(concat!(",\"", $name, "\":\"").as_bytes());
+        escape($out, $value);
+        $out.push(b'"');
+    }};
+}
+
+macro_rules! some {
+    ($out:expr, $name:literal, $value:expr) => {{
+        let value: &[u8] = $value;
+        if !value.is_empty() {
+            text!($out, $name, value);
+        }
+    }};
+}
+
+macro_rules! number {
+    ($out:expr, $name:literal, $value:expr) => {{
+        key!($out, $name);
+        $out.extend_from_slice(itoa::Buffer::new().format::<u64>($value).as_bytes());
+    }};
+}
+
+macro_rules! flag {
+    ($out:expr, $name:literal, $value:expr) => {
+        $out.extend_from_slice(if $value {
+            concat!(",\"", $name, "\":true").as_bytes()
+        } else {
+            concat!(",\"", $name, "\":false").as_bytes()
+        })
+    };
+}
+
 /// Fields in the order of the documentation; absent ones are left out.
 pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
     out.extend_from_slice(b"{\"time\":\"");
@@ -24,13 +65,13 @@ pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record<'_>) {
     request(out, record);
     outcome(out, record);
     upstream(out, record);
-    text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
-    flag(out, "tls", record.connection.tls);
+    text!(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
+    flag!(out, "tls", record.connection.tls);
     if let Some(ja4) = &record.connection.ja4 {
-        text(out, "ja4", ja4);
+        text!(out, "ja4", ja4);
     }
     if record.truncated {
-        flag(out, "truncated", true);
+        flag!(out, "truncated", true);
     }
     out.extend_from_slice(b"}\n");
 }
@@ -40,49 +81,50 @@ pub(super) fn passthrough(out: &mut Vec<u8>, clock: &mut Clock, record: &Passthr
     out.extend_from_slice(b"{\"time\":\"");
     clock.write(out, record.ended.unix_ms);
     out.push(b'"');
-    text(out, "listener", record.connection.listener.as_bytes());
-    key(out, "client");
+    text!(out, "listener", record.connection.listener.as_bytes());
+    key!(out, "client");
     let _ = std::io::Write::write_fmt(out, format_args!("\"{}\"", record.connection.peer.ip().to_canonical()));
-    flag(out, "passthrough", true);
+    flag!(out, "passthrough", true);
     for (name, value) in [("host", record.host), ("service", record.service), ("endpoint", record.endpoint)] {
         some(out, name, value.unwrap_or_default().as_bytes());
     }
-    text(out, "end", record.end.as_bytes());
-    number(out, "bytes_in", record.bytes_in);
-    number(out, "bytes_out", record.bytes_out);
-    number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
-    text(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
+    text!(out, "end", record.end.as_bytes());
+    number!(out, "bytes_in", record.bytes_in);
+    number!(out, "bytes_out", record.bytes_out);
+    number!(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+    text!(out, "revision", record.revision.as_bytes().get(..12).unwrap_or(record.revision.as_bytes()));
     out.extend_from_slice(b"}\n");
 }
 
 fn request(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(exchange) = record.exchange {
-        some(out, "request_id", &exchange.request_id);
-        if let Some(trace) = exchange.traceparent.get(3..35).filter(|trace| trace.iter().all(u8::is_ascii_hexdigit)) {
-            text(out, "trace_id", trace);
+        some!(out, "request_id", &exchange.request_id);
+        // Zeros until there is one.
+        if let Some(trace) = exchange.traceparent.get(3..35).filter(|trace| trace.first() != Some(&0)) {
+            text!(out, "trace_id", trace);
         }
     }
-    text(out, "listener", record.connection.listener.as_bytes());
-    key(out, "client");
+    text!(out, "listener", record.connection.listener.as_bytes());
+    key!(out, "client");
     out.push(b'"');
     let client = record.exchange.map_or_else(|| record.connection.peer.ip().to_canonical(), |exchange| exchange.client);
     address(out, client);
     out.push(b'"');
     if let Some(geo) = record.exchange.and_then(|exchange| exchange.geo) {
         if let Some(country) = geo.country.known() {
-            text(out, "country", country.as_str().as_bytes());
+            text!(out, "country", country.as_str().as_bytes());
         }
         if let Some(asn) = geo.asn.known() {
-            number(out, "asn", u64::from(asn));
+            number!(out, "asn", u64::from(asn));
         }
     }
     if let Some(exchange) = record.exchange {
-        text(out, "method", exchange.request.method.as_str().as_bytes());
-        some(out, "host", exchange.host.as_bytes());
-        some(out, "path", &without_credentials(exchange.path.raw()));
+        text!(out, "method", exchange.request.method.as_str().as_bytes());
+        some!(out, "host", exchange.host.as_bytes());
+        some!(out, "path", &without_credentials(exchange.path.raw()));
     }
     if let Some(route) = record.route {
-        text(out, "route", route.as_bytes());
+        text!(out, "route", route.as_bytes());
     }
 }
 
@@ -104,17 +146,17 @@ pub(crate) fn without_credentials(path: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
-    number(out, "status", u64::from(record.status));
+    number!(out, "status", u64::from(record.status));
     if let Some(refusal) = record.refusal {
-        text(out, "reason", refusal.reason.code().as_bytes());
-        text(out, "fault", refusal.reason.fault().as_str().as_bytes());
+        text!(out, "reason", refusal.reason.code().as_bytes());
+        text!(out, "fault", refusal.reason.fault().as_str().as_bytes());
         if let Some(rule) = &refusal.rule {
-            text(out, "rule", rule.as_bytes());
+            text!(out, "rule", rule.as_bytes());
         }
     }
     if let Some(exchange) = record.exchange {
         if let Some(claim) = exchange.repeat.as_ref().and_then(|repeat| repeat.claim()) {
-            number(out, "repeat", claim.number.into());
+            number!(out, "repeat", claim.number.into());
         }
         shadow(out, exchange);
         attack(out, exchange);
@@ -130,21 +172,21 @@ fn outcome(out: &mut Vec<u8>, record: &Record<'_>) {
         }
     }
     if let Some(certificate) = &record.connection.client_certificate {
-        text(out, "client_certificate", certificate.fingerprint.as_bytes());
-        text(out, "client_certificate_serial", certificate.serial.as_bytes());
-        text(out, "client_certificate_subject", certificate.subject.as_bytes());
+        text!(out, "client_certificate", certificate.fingerprint.as_bytes());
+        text!(out, "client_certificate_serial", certificate.serial.as_bytes());
+        text!(out, "client_certificate_subject", certificate.subject.as_bytes());
     }
-    number(out, "bytes_in", record.bytes_in);
-    number(out, "bytes_out", record.bytes_out);
-    number(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
+    number!(out, "bytes_in", record.bytes_in);
+    number!(out, "bytes_out", record.bytes_out);
+    number!(out, "duration_us", duration_ns(record.started, record.ended) / 1000);
 }
 
 /// Who called. Written once for a caller that is remembered.
 fn caller(out: &mut Vec<u8>, principal: &Principal) {
-    text(out, "provider", principal.provider.as_bytes());
-    text(out, "subject", principal.subject.as_bytes());
-    text(out, "kind", principal.kind.as_str().as_bytes());
-    text(out, "authentication", principal.method.as_str().as_bytes());
+    text!(out, "provider", principal.provider.as_bytes());
+    text!(out, "subject", principal.subject.as_bytes());
+    text!(out, "kind", principal.kind.as_str().as_bytes());
+    text!(out, "authentication", principal.method.as_str().as_bytes());
     for (name, value) in [
         ("client_id", &principal.client),
         ("tenant", &principal.tenant),
@@ -166,15 +208,15 @@ fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
         if begun {
             out.push(b',');
         } else {
-            key(out, "shadow");
+            key!(out, "shadow");
             out.push(b'[');
             begun = true;
         }
         out.extend_from_slice(b"{\"outcome\":\"");
         out.extend_from_slice(verdict.outcome.as_str().as_bytes());
         out.push(b'"');
-        text(out, "rule", verdict.record.source.as_bytes());
-        text(out, "reason", reason.code().as_bytes());
+        text!(out, "rule", verdict.record.source.as_bytes());
+        text!(out, "reason", reason.code().as_bytes());
         out.push(b'}');
     }
     if begun {
@@ -185,42 +227,42 @@ fn shadow(out: &mut Vec<u8>, exchange: &Exchange) {
 /// What looked like an attack: where, and of which class, never what it was.
 fn attack(out: &mut Vec<u8>, exchange: &Exchange) {
     let Some(suspicion) = &exchange.attack else { return };
-    key(out, "attack");
+    key!(out, "attack");
     out.push(b'[');
     for (index, found) in suspicion.found.iter().enumerate() {
         out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
         out.extend_from_slice(b"\"class\":\"");
         out.extend_from_slice(found.finding.class.code().as_bytes());
         out.push(b'"');
-        text(out, "rule", found.finding.rule.as_bytes());
-        number(out, "score", u64::from(found.finding.score));
+        text!(out, "rule", found.finding.rule.as_bytes());
+        number!(out, "score", u64::from(found.finding.score));
         match &found.place {
             Place::Body(pointer) => {
-                text(out, "in", b"body");
-                text(out, "pointer", pointer.as_bytes());
+                text!(out, "in", b"body");
+                text!(out, "pointer", pointer.as_bytes());
             }
             Place::Parameter(kind, name) => {
-                text(out, "in", kind.as_bytes());
-                some(out, "parameter", name.as_bytes());
+                text!(out, "in", kind.as_bytes());
+                some!(out, "parameter", name.as_bytes());
             }
         }
         out.push(b'}');
     }
     out.push(b']');
-    some(out, "attack_undecided", suspicion.undecided.unwrap_or_default().as_bytes());
+    some!(out, "attack_undecided", suspicion.undecided.unwrap_or_default().as_bytes());
 }
 
 /// An attempt to log in: how suspicious it was, and what came of it. Of account and client hashes only.
 fn login(out: &mut Vec<u8>, exchange: &Exchange) {
     let Some(attempt) = &exchange.attempt else { return };
-    key(out, "login");
+    key!(out, "login");
     out.extend_from_slice(b"{\"answer\":\"");
     out.extend_from_slice(attempt.answer.as_bytes());
     out.push(b'"');
     if let Some(outcome) = attempt.outcome {
-        text(out, "outcome", outcome.as_bytes());
+        text!(out, "outcome", outcome.as_bytes());
     }
-    number(out, "score", u64::from(attempt.score.total()));
+    number!(out, "score", u64::from(attempt.score.total()));
     for (part, points) in attempt.score.parts() {
         number(out, part.as_str(), u64::from(points));
     }
@@ -233,13 +275,13 @@ fn login(out: &mut Vec<u8>, exchange: &Exchange) {
 /// What a request was taken for, and every signal with its points.
 fn bot(out: &mut Vec<u8>, exchange: &Exchange) {
     let Some(sighting) = &exchange.bot else { return };
-    key(out, "bot");
+    key!(out, "bot");
     out.extend_from_slice(b"{\"kind\":\"");
     out.extend_from_slice(sighting.kind.as_str().as_bytes());
     out.push(b'"');
-    text(out, "outcome", sighting.outcome.as_str().as_bytes());
-    some(out, "crawler", sighting.crawler.as_deref().unwrap_or_default().as_bytes());
-    number(out, "score", u64::from(sighting.score));
+    text!(out, "outcome", sighting.outcome.as_str().as_bytes());
+    some!(out, "crawler", sighting.crawler.as_deref().unwrap_or_default().as_bytes());
+    number!(out, "score", u64::from(sighting.score));
     for signal in sighting.signals.iter() {
         number(out, signal.code(), u64::from(signal.points()));
     }
@@ -248,11 +290,11 @@ fn bot(out: &mut Vec<u8>, exchange: &Exchange) {
 
 fn upstream(out: &mut Vec<u8>, record: &Record<'_>) {
     let Some(upstream) = &record.upstream else { return };
-    text(out, "service", upstream.service.as_bytes());
-    some(out, "endpoint", upstream.endpoint.as_bytes());
-    number(out, "attempts", u64::from(upstream.attempts));
-    number(out, "upstream_us", upstream.first_byte_ns / 1000);
-    flag(out, "reused", upstream.reused);
+    text!(out, "service", upstream.service.as_bytes());
+    some!(out, "endpoint", upstream.endpoint.as_bytes());
+    number!(out, "attempts", u64::from(upstream.attempts));
+    number!(out, "upstream_us", upstream.first_byte_ns / 1000);
+    flag!(out, "reused", upstream.reused);
 }
 
 pub(super) fn duration_ns(started: Now, ended: Now) -> u64 {

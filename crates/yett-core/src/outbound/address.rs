@@ -1,6 +1,6 @@
 //! The addresses that the gateway never sends requests of its own to.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether a request may go to an address: never link-local, cloud metadata, unspecified, broadcast or multicast;
 /// this machine's own only with `loopback`. IPv4 inside IPv6 (mapped, NAT64) counts as IPv4.
@@ -10,16 +10,22 @@ pub fn acceptable(address: IpAddr, loopback: bool) -> bool {
         IpAddr::V4(v4) => acceptable_v4(v4, loopback),
         IpAddr::V6(v6) => {
             let [.., a, b, c, d] = v6.octets();
-            let nat64 = v6.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]);
-            let metadata = v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254];
+            let metadata = v6.segments().starts_with(&[0xfd00, 0xec2]) || v6.segments() == [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254];
             !v6.is_unicast_link_local()
                 && !v6.is_unspecified()
                 && !v6.is_multicast()
                 && !metadata
                 && (loopback || !v6.is_loopback())
-                && (!nat64 || acceptable_v4(Ipv4Addr::new(a, b, c, d), false))
+                && (!is_translated(v6) || acceptable_v4(Ipv4Addr::new(a, b, c, d), false))
         }
     }
+}
+
+/// Whether an IPv4 address stands in its last four bytes (NAT64: RFC 6052 section 2.1, and RFC 8215 for networks of one's own).
+#[must_use]
+pub fn is_translated(v6: Ipv6Addr) -> bool {
+    let segments = v6.segments();
+    segments.starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]) || segments.starts_with(&[0x64, 0xff9b, 1])
 }
 
 fn acceptable_v4(v4: Ipv4Addr, loopback: bool) -> bool {
@@ -57,6 +63,8 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::a9fe:a9fe",
+            "fd20:ce::254",
         ] {
             assert!(!acceptable(bad.parse().unwrap(), true), "{bad}");
         }

@@ -165,7 +165,7 @@ fn fields(
     headers.set_own(Known::XRequestId, b"x-request-id", &exchange.request_id)?;
     headers.set_own(Known::Traceparent, b"traceparent", &exchange.traceparent)?;
     // What is compressed, or a part only, could not be looked at.
-    if route.response_validation.is_some() || route.login_guard.as_ref().is_some_and(LoginGuard::reads_answers) {
+    if route.response_validation.is_some() || route.login_guard.as_deref().is_some_and(LoginGuard::reads_answers) {
         headers.retain(|_, name, _| name != b"range" && name != b"if-range");
         headers.set_own(Known::Other, b"accept-encoding", b"identity")?;
     }

@@ -57,13 +57,20 @@ fn request_id(random: &mut Random, exchange: &mut Exchange, now: Now, from_proxy
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = 0x70 | (*version & 0x0f);
     *variant = 0x80 | (*variant & 0x3f);
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            exchange.request_id.push(b'-');
-        }
-        exchange.request_id.extend_from_slice(&hex(*byte));
-    }
+    exchange.request_id.extend_from_slice(&uuid(bytes));
     Ok(())
+}
+
+/// The 36 characters of a UUID (RFC 9562 section 4).
+fn uuid(bytes: [u8; 16]) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    for (place, byte) in places.into_iter().zip(bytes) {
+        if let Some(slot) = text.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+            *slot = hex(byte);
+        }
+    }
+    text
 }
 
 /// Two digits of each byte.
@@ -108,7 +115,7 @@ fn host_name(text: &str) -> Option<&str> {
             inside.parse::<std::net::Ipv6Addr>().ok()?;
             (text.get(..inside.len().checked_add(2)?)?, after)
         }
-        None => match text.find(':') {
+        None => match memchr::memchr(b':', text.as_bytes()) {
             Some(at) => text.split_at_checked(at)?,
             None => (text, ""),
         },
@@ -125,8 +132,8 @@ fn host_name(text: &str) -> Option<&str> {
         return Some(name);
     }
     let name = name.strip_suffix('.').unwrap_or(name);
-    let label = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    (name.len() <= 253 && name.split('.').all(label)).then_some(name)
+    let label = |l: &[u8]| (1..=63).contains(&l.len()) && l.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    (name.len() <= 253 && name.as_bytes().split(|b| *b == b'.').all(label)).then_some(name)
 }
 
 /// The target's path in canonical form; a query of visible ASCII characters.
@@ -153,8 +160,9 @@ fn trace(random: &mut Random, exchange: &mut Exchange) -> Result<(), Reason> {
     let fresh: [u8; 24] = random.bytes().ok_or(Reason::Internal)?;
     let (new_trace, span) = fresh.split_at_checked(16).ok_or(Reason::Internal)?;
     let mut write = |at: usize, bytes: &[u8]| {
-        for (slot, digit) in out.iter_mut().skip(at).zip(bytes.iter().flat_map(|byte| hex(*byte))) {
-            *slot = digit;
+        let (pairs, _) = out.get_mut(at..).unwrap_or_default().as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = hex(*byte);
         }
     };
     write(36, span);
@@ -194,7 +202,7 @@ fn trace_of(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_name, path, trace_of};
+    use super::{host_name, path, trace_of, uuid};
     use crate::exchange::{ConnectionInfo, Exchange};
     use crate::reason::Reason;
 
@@ -213,6 +221,12 @@ mod tests {
             assert_eq!(read(target), Err(Reason::PathNotCanonical), "{target}");
         }
         assert_eq!(read("/a?b#c"), Err(Reason::MalformedRequest));
+    }
+
+    #[test]
+    fn ids() {
+        let bytes = std::array::from_fn(|at| u8::try_from(at * 17).unwrap());
+        assert_eq!(&uuid(bytes), b"00112233-4455-6677-8899-aabbccddeeff");
     }
 
     #[test]

@@ -7,9 +7,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::jwk::sha256;
 
-/// Places; the end of a text says which one is its own.
-const PLACES: usize = 128;
-/// Longest text that is kept: 256 KiB a worker at most.
+/// Sets of two places each; the end of a text says which set is its own. Callers take turns, so that a set that is too
+/// small for two of them would be of use to neither.
+const SETS: usize = 512;
+/// Longest text that is kept: 2 MiB a worker at most.
 const LONGEST: usize = 2048;
 
 #[derive(Debug, Default)]
@@ -20,40 +21,42 @@ struct Place {
 
 /// The digests.
 #[derive(Debug, Default)]
-pub struct Digests(Vec<Place>);
+pub struct Digests(Vec<[Place; 2]>);
 
 impl Digests {
     /// SHA-256 of `text`.
     #[must_use]
     pub fn of(&self, text: &[u8]) -> [u8; 32] {
-        match self.0.get(place(text)) {
-            Some(known) if is_same(&known.text, text) => known.digest,
-            _ => sha256(text),
-        }
+        let known = self.0.get(set(text)).and_then(|places| places.iter().find(|place| is_same(&place.text, text)));
+        known.map_or_else(|| sha256(text), |place| place.digest)
     }
 
-    /// Remembers the digest of a credential that was verified.
+    /// Remembers the digest of a credential that was verified, in place of the older one of its set.
     pub fn keep(&mut self, text: &[u8], digest: [u8; 32]) {
         if text.len() > LONGEST || text.is_empty() {
             return;
         }
         if self.0.is_empty() {
-            self.0.resize_with(PLACES, Place::default);
+            self.0.resize_with(SETS, Default::default);
         }
-        let Some(known) = self.0.get_mut(place(text)).filter(|known| known.digest != digest) else { return };
-        known.text.zeroize();
-        if known.text.capacity() < text.len() {
-            known.text = Zeroizing::new(Vec::with_capacity(text.len()));
+        let Some(places) = self.0.get_mut(set(text)).filter(|places| places.iter().all(|known| known.digest != digest)) else {
+            return;
+        };
+        let [newer, older] = places;
+        std::mem::swap(newer, older);
+        newer.text.zeroize();
+        if newer.text.capacity() < text.len() {
+            newer.text = Zeroizing::new(Vec::with_capacity(text.len()));
         }
-        known.text.extend_from_slice(text);
-        known.digest = digest;
+        newer.text.extend_from_slice(text);
+        newer.digest = digest;
     }
 }
 
-/// Where a text has its place: signatures differ in their last bytes.
-fn place(text: &[u8]) -> usize {
+/// Where a text has its places: signatures differ in their last bytes.
+fn set(text: &[u8]) -> usize {
     let end = text.last_chunk::<8>().map_or(0, |end| u64::from_le_bytes(*end));
-    usize::try_from(end.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).map_or(0, |spread| spread % PLACES)
+    usize::try_from(end.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).map_or(0, |spread| spread % SETS)
 }
 
 /// An empty place holds no text, not the empty one.
@@ -63,13 +66,13 @@ fn is_same(known: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Digests, LONGEST, PLACES, place, sha256};
+    use super::{Digests, LONGEST, set, sha256};
 
     #[test]
     fn a_digest_is_always_that_of_the_whole_text() {
         let mut digests = Digests::default();
-        let texts: Vec<Vec<u8>> = (0..4 * PLACES).map(|number| format!("{number} same end of all").into_bytes()).collect();
-        assert_eq!(texts.iter().map(|text| place(text)).collect::<std::collections::HashSet<_>>().len(), 1);
+        let texts: Vec<Vec<u8>> = (0..8).map(|number| format!("{number} same end of all").into_bytes()).collect();
+        assert_eq!(texts.iter().map(|text| set(text)).collect::<std::collections::HashSet<_>>().len(), 1);
         for text in texts.iter().chain(&texts) {
             assert_eq!(digests.of(text), sha256(text));
             digests.keep(text, sha256(text));
@@ -77,7 +80,7 @@ mod tests {
         }
         let long = vec![b'a'; LONGEST + 1];
         digests.keep(&long, sha256(&long));
-        assert!(digests.0.iter().all(|place| place.text.len() <= LONGEST));
+        assert!(digests.0.iter().flatten().all(|place| place.text.len() <= LONGEST));
         assert_eq!((digests.of(&long), digests.of(b"")), (sha256(&long), sha256(b"")));
     }
 
@@ -87,5 +90,18 @@ mod tests {
         digests.keep(b"a token of some length", [7; 32]);
         assert_eq!(digests.of(b"a token of some length"), [7; 32]);
         assert_eq!(digests.of(b"b token of some length"), sha256(b"b token of some length"));
+    }
+
+    #[test]
+    fn two_that_take_turns_are_both_known() {
+        let mut digests = Digests::default();
+        let texts = [b"first same end of all", b"other same end of all", b"third same end of all"];
+        let known = |digests: &Digests| texts.map(|text| digests.of(text) != sha256(text));
+        for (text, digest) in texts.into_iter().zip([[1; 32], [2; 32], [3; 32]]) {
+            digests.keep(text, digest);
+        }
+        assert_eq!(known(&digests), [false, true, true]);
+        digests.keep(texts[1], [2; 32]);
+        assert_eq!(known(&digests), [false, true, true]);
     }
 }

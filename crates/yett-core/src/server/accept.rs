@@ -196,8 +196,9 @@ fn admit(worker: &Rc<Worker>, settings: &Arc<Settings>, stream: TcpStream, ticke
     if open.ticket.before >= settings.connections {
         return refuse(worker, stream, speaks_http, &worker.shared.connections_refused.listener);
     }
-    // Behind a balancer it is not known yet who the client is.
-    if settings.proxy.is_none() && !open.hold(settings.per_address.as_deref(), peer) {
+    // Behind a balancer it is not known yet who the client is; who is none is a client, whatever it says.
+    let announces = settings.proxy.as_ref().is_some_and(|proxy| proxy.trusts(peer.ip()));
+    if !announces && !open.hold(settings.per_address.as_deref(), peer) {
         return refuse(worker, stream, speaks_http, &worker.shared.connections_refused.address);
     }
     let _ = stream.set_nodelay(true);
@@ -230,10 +231,11 @@ async fn announced(mut open: Open, mut stream: TcpStream, mut info: ConnectionIn
     let Some(proxy) = &settings.proxy else { return };
     let worker = Rc::clone(&open.worker);
     let shared = &worker.shared;
+    let announces = proxy.trusts(info.peer.ip());
     let identified = Box::pin(proxy.identify(&mut stream, info.peer, settings.handshake, shared, &info.listener)).await;
     let Some(peer) = identified else { return };
     info.peer = peer;
-    if !open.hold(settings.per_address.as_deref(), peer) {
+    if announces && !open.hold(settings.per_address.as_deref(), peer) {
         let speaks_http = settings.tls.is_none() && settings.passthrough.is_none();
         return refuse(&worker, stream, speaks_http, &shared.connections_refused.address);
     }

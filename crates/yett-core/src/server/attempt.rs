@@ -52,10 +52,11 @@ impl<C: Client> Lane<C> {
         let Some(endpoint) = attempted.active.as_ref().map(|a| a.endpoint().clone()) else {
             return Once::Ended(Reason::Internal.into());
         };
-        self.body_taken = true;
         if let Err(reason) = self.assert_identity(job) {
             return Once::Ended(reason.into());
         }
+        // Not before: a body that nobody has read would pass for one that was read whole, and be the next request.
+        self.body_taken = true;
         attempted.asked = true;
         let request = &self.exchange.request;
         let framing = request.framing;
@@ -76,6 +77,10 @@ impl<C: Client> Lane<C> {
             false if http2 => {}
             false => write::request(out, request.method.as_str(), target, host, &request.headers, framing),
             true => write::upgrade_request(out, request.method.as_str(), target, host, &request.headers),
+        }
+        let duplex = http2 && grpc::is_grpc(&self.exchange);
+        if framing != Framing::Empty && !duplex {
+            self.up.keep_pace();
         }
         if let Some(held) = &mut held {
             held.rewind(framing.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
@@ -104,7 +109,7 @@ impl<C: Client> Lane<C> {
             up_moved: time,
             down_moved: time,
             polled: false,
-            duplex: http2 && grpc::is_grpc(&self.exchange),
+            duplex,
             upgrade,
             ahead,
             half_closed: 0,

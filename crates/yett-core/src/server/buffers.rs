@@ -197,6 +197,11 @@ impl ReadBuffer {
         }
     }
 
+    /// Forgets all bytes.
+    pub fn clear(&mut self) {
+        self.consume(self.end);
+    }
+
     /// Gives the block back if nothing is in it, and starts small again.
     pub fn release(&mut self) {
         self.size = BLOCK;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-use super::buffers::{BLOCK, ReadBuffer};
+use super::buffers::{BLOCK, LARGE_BLOCK, ReadBuffer};
 use super::client::Client;
 use super::clock::monotonic_ns;
 use super::deadline::{NEVER, after};
@@ -56,7 +56,8 @@ impl<C: Client> Lane<C> {
         let framing = self.exchange.request.framing;
         let room = match framing {
             Framing::Length(length) if length > limit => return Err(Reason::BodyTooLarge.into()),
-            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            // More as it comes: who only says that it sends much takes nothing from others.
+            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(LARGE_BLOCK),
             _ => BLOCK,
         };
         // As where no route is: what came whole is dropped whole.
@@ -67,6 +68,7 @@ impl<C: Client> Lane<C> {
         let mut held = Held(held);
         self.body_taken = true;
         self.up.start(self.client.body_framing(framing), false, limit);
+        self.up.keep_pace();
         let mut moved = monotonic_ns();
         let client_ms = self.settings.timeouts.body_ms;
         if asks && self.buffer.data().is_empty() {

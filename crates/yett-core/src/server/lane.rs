@@ -369,14 +369,15 @@ impl<C: Client> Lane<C> {
 
     /// Gives back what an idle connection does not need.
     pub(super) fn rest(&mut self) {
-        self.buffer.release();
-        let headers: usize = self.exchange.request.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
-        if headers > KEEP_HEAD {
-            self.exchange.request.headers = Default::default();
+        // What was read of one stream's body and not used is no part of the next one's.
+        if C::FRAMED {
+            self.buffer.clear();
         }
-        let answer: usize = self.response.headers.iter().map(|(_, name, value)| name.len() + value.len()).sum();
-        if answer > KEEP_HEAD {
-            self.response.headers = Default::default();
+        self.buffer.release();
+        for headers in [&mut self.exchange.request.headers, &mut self.response.headers] {
+            if headers.bytes() > KEEP_HEAD {
+                *headers = Default::default();
+            }
         }
     }
 }

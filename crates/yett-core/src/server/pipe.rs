@@ -17,8 +17,9 @@ use crate::http1::write::chunk_head;
 
 /// Up to here a piece is copied behind what leaves before it.
 const COPY: usize = 4096;
-/// Bytes that a receiver who is behind has to take before that counts as moving: who takes one now and again stands still.
-const PACE: usize = 4096;
+/// Bytes that a receiver who is behind has to take before that counts as moving, and that a client has to send of a body: who
+/// takes or sends one now and again stands still.
+const PACE: u32 = 4096;
 /// Memory that stays with an idle pipe.
 const KEEP: usize = 2048;
 const TAIL: &[u8] = b"\r\n";
@@ -66,7 +67,9 @@ pub struct Pipe {
     ended: bool,
     moved: bool,
     /// What the receiver has taken since it fell behind, or since that last counted as moving.
-    behind: Option<usize>,
+    behind: Option<u32>,
+    /// What the sender has sent since that last counted as moving, where it has to keep pace.
+    pace: Option<u32>,
     /// Takes a copy of what passes of this message.
     pub copy: Option<Box<Copied>>,
 }
@@ -85,6 +88,7 @@ impl Default for Pipe {
             ended: true,
             moved: false,
             behind: None,
+            pace: None,
             copy: None,
         }
     }
@@ -104,8 +108,14 @@ impl Pipe {
         self.ended = framing == Framing::Empty;
         self.moved = false;
         self.behind = None;
+        self.pace = None;
         self.copy = None;
         &mut self.out
+    }
+
+    /// Demands of the sender of this message that it keeps pace.
+    pub fn keep_pace(&mut self) {
+        self.pace = Some(0);
     }
 
     /// Body bytes so far.
@@ -226,7 +236,11 @@ impl Pipe {
         };
         match outcome {
             Poll::Pending => {
-                self.behind = self.behind.or(Some(0));
+                if self.behind.is_none() {
+                    self.behind = Some(0);
+                    // From now on it is the receiver who is waited for.
+                    self.moved |= self.pace.is_some();
+                }
                 Poll::Pending
             }
             Poll::Ready(Ok(count)) if count > 0 => {
@@ -239,12 +253,8 @@ impl Pipe {
 
     fn wrote(&mut self, count: usize, buffer: &mut ReadBuffer) {
         match &mut self.behind {
-            Some(taken) if *taken + count < PACE => *taken += count,
-            Some(taken) => {
-                *taken = 0;
-                self.moved = true;
-            }
-            None => self.moved = true,
+            Some(taken) => self.moved |= is_pace(taken, count),
+            None => self.moved |= self.pace.is_none(),
         }
         let head = count.min(self.out.len() - self.sent);
         self.sent += head;
@@ -286,7 +296,10 @@ impl Pipe {
             if self.ended {
                 return match Pin::new(writer).poll_flush(cx) {
                     Poll::Pending => Ok(Wait::Write),
-                    Poll::Ready(Ok(())) => Ok(Wait::Done),
+                    Poll::Ready(Ok(())) => {
+                        self.moved |= self.pace.is_some();
+                        Ok(Wait::Done)
+                    }
                     Poll::Ready(Err(_)) => Err(Fault::Write),
                 };
             }
@@ -299,8 +312,8 @@ impl Pipe {
                     self.end();
                 }
                 Poll::Ready(Ok(0)) => return Err(Fault::Eof),
-                Poll::Ready(Ok(_)) => {
-                    self.moved = true;
+                Poll::Ready(Ok(count)) => {
+                    self.moved |= self.pace.as_mut().is_none_or(|sent| is_pace(sent, count));
                     if buffer.is_full() {
                         buffer.prefer_large();
                     }
@@ -323,4 +336,14 @@ impl Pipe {
         self.out.clear();
         written && writer.flush().await.is_ok()
     }
+}
+
+/// Adds to what has passed; whether it is enough to count as moving.
+fn is_pace(passed: &mut u32, count: usize) -> bool {
+    *passed = passed.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+    let enough = *passed >= PACE;
+    if enough {
+        *passed = 0;
+    }
+    enough
 }

@@ -166,6 +166,13 @@ impl ProxyProtocol {
         Self { addresses: spec.addresses.clone(), quiet_until: AtomicU64::new(0) }
     }
 
+    /// Whether this address announces clients. Whoever does not stands for itself.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let address = peer.to_canonical();
+        self.addresses.iter().any(|network| network.contains(&address))
+    }
+
     /// Who the other end of a fresh connection stands for; `None` where the connection has to be closed, which is counted.
     pub async fn identify(
         &self,
@@ -176,8 +183,7 @@ impl ProxyProtocol {
         listener: &str,
     ) -> Option<SocketAddr> {
         let address = peer.ip().to_canonical();
-        let trusted = self.addresses.iter().any(|network| network.contains(&address));
-        let outcome = if trusted {
+        let outcome = if self.trusts(address) {
             match tokio::time::timeout(time, read(stream)).await {
                 Ok(outcome) => outcome.map(|header| match header {
                     Header::Local => peer,

@@ -179,6 +179,17 @@ fn logins(ir: &Ir, providers: &[Provider], errors: &mut Errors) -> Places {
 }
 
 fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
+    // To know the path all the way costs time: it is asked for where something is wrong.
+    let ir = serde_json::from_slice(bytes).or_else(|_| read_with_path(bytes))?;
+    if ir.version == ir::IR_VERSION {
+        Ok(ir)
+    } else {
+        let message = format!("version {} of the document is not known; this build reads {}", ir.version, ir::IR_VERSION);
+        Err(LoadError { pointer: "/version".to_owned(), message })
+    }
+}
+
+fn read_with_path(bytes: &[u8]) -> Result<Ir, LoadError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let ir: Ir = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = error.path().iter().fold(String::new(), |mut out, segment| {
@@ -188,12 +199,7 @@ fn read(bytes: &[u8]) -> Result<Ir, LoadError> {
         LoadError { pointer, message: error.inner().to_string() }
     })?;
     json.end().map_err(|error| LoadError { pointer: String::new(), message: error.to_string() })?;
-    if ir.version == ir::IR_VERSION {
-        Ok(ir)
-    } else {
-        let message = format!("version {} of the document is not known; this build reads {}", ir.version, ir::IR_VERSION);
-        Err(LoadError { pointer: "/version".to_owned(), message })
-    }
+    Ok(ir)
 }
 
 fn revision(bytes: &[u8]) -> Arc<str> {
@@ -682,7 +688,7 @@ impl Context<'_> {
         let rewrite = errors.take(|| at("rewrite"), rewrite);
         let request_headers = errors.take(|| at("request_headers"), RequestHeaders::build(&spec.request_headers));
         let response_headers = errors.take(|| at("response_headers"), ResponseHeaders::build(&spec.response_headers));
-        let security_headers = security_headers(spec.security_headers.as_ref(), || at("security_headers"), errors);
+        let security_headers = security_headers(spec.security_headers.as_deref(), || at("security_headers"), errors);
         let websocket = spec.websocket.as_ref().map(|one| WebSocket::build(one, &spec.name, &self.shared.websockets)).transpose();
         let websocket = errors.take(|| at("websocket"), websocket);
         let speaks = |share: &ir::WeightedService| {
@@ -712,7 +718,7 @@ impl Context<'_> {
         let request_validation =
             spec.request_validation.as_ref().map(|one| RequestValidation::build(one, &variables)).transpose();
         let request_validation = errors.take(|| at("request_validation"), request_validation);
-        let response_validation = spec.response_validation.as_ref().map(ResponseValidation::build).transpose();
+        let response_validation = spec.response_validation.as_deref().map(ResponseValidation::build).transpose();
         let response_validation = errors.take(|| at("response_validation"), response_validation);
         let attack_filter = spec.attack_filter.as_ref().map(|one| AttackFilter::build(one, &self.shared.attacks)).transpose();
         let attack_filter = errors.take(|| at("attack_filter"), attack_filter);
@@ -765,7 +771,7 @@ impl Context<'_> {
             decision: decision(spec, self.ir),
             shadow: shadow?,
             hidden: spec.hidden,
-            external: external?,
+            external: external?.map(Box::new),
             response_tenant: spec.response_tenant.as_deref().map(|name| name.to_ascii_lowercase().into()),
             access: access?,
             assurance: assurance?,
@@ -778,8 +784,8 @@ impl Context<'_> {
             rate_limits: rate_limits?,
             concurrency_limits: concurrency_limits?,
             quotas: quotas?,
-            login_guard: login_guard?,
-            bot_filter: bot_filter?,
+            login_guard: login_guard?.map(Box::new),
+            bot_filter: bot_filter?.map(Box::new),
             repeats,
             shadow_limits: tried,
             action: action?,
@@ -791,10 +797,10 @@ impl Context<'_> {
             early_hints: spec.early_hints,
             websocket: websocket?,
             mirror: mirror?,
-            cors: cors?,
+            cors: cors?.map(Box::new),
             csrf: csrf?,
-            request_validation: request_validation?,
-            response_validation: response_validation?,
+            request_validation: request_validation?.map(Box::new),
+            response_validation: response_validation?.map(Box::new),
             attack_filter: attack_filter?,
             body_limit: spec.body_limit,
             timeouts: spec.timeouts.clone(),
@@ -873,7 +879,7 @@ impl Context<'_> {
             claims: names.unwrap_or_default().iter().filter_map(claims).collect(),
             headers: Vec::new(),
             geo: self.ir.geo.as_ref().map(ir::Geo::readable).unwrap_or_default(),
-            body: spec.request_validation.as_ref().and_then(ir::RequestValidation::readable).cloned(),
+            body: spec.request_validation.as_deref().and_then(ir::RequestValidation::readable).cloned(),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
         }
     }

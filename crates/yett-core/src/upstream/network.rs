@@ -1,9 +1,10 @@
 //! The addresses that no service may have.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{PoisonError, RwLock};
 
 use super::resolve::{Addresses, Host, Names};
+use crate::outbound::address::{acceptable, is_translated};
 use crate::reason::Reason;
 
 /// Names and forbidden addresses, for the whole process.
@@ -58,22 +59,13 @@ fn unmapped(ip: IpAddr) -> IpAddr {
     if let Some(v4) = v6.to_ipv4_mapped() {
         return v4.into();
     }
-    match v6.octets() {
-        [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
-        _ => ip,
-    }
+    let [.., a, b, c, d] = v6.octets();
+    if is_translated(v6) { Ipv4Addr::new(a, b, c, d).into() } else { ip }
 }
 
 /// Whether no service may have it, whatever the port.
 pub(super) fn is_special(ip: IpAddr) -> bool {
-    const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    match ip {
-        IpAddr::V4(v4) => {
-            v4.octets().first() == Some(&0) || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4 == METADATA_V4
-        }
-        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6 == METADATA_V6,
-    }
+    !acceptable(unmapped(ip), true)
 }
 
 /// Whether the address is one of this machine's: only those can be bound.
@@ -101,12 +93,17 @@ mod tests {
             "224.0.0.1:80",
             "255.255.255.255:80",
             "100.100.100.200:80",
+            "168.63.129.16:80",
+            "192.0.0.192:80",
             "[fe80::1]:80",
             "[::]:80",
             "[ff02::1]:80",
             "[fd00:ec2::254]:80",
+            "[fd00:ec2::23]:80",
+            "[fd20:ce::254]:80",
             "[::ffff:169.254.169.254]:80",
             "[64:ff9b::a9fe:a9fe]:80",
+            "[64:ff9b:1::a9fe:a9fe]:80",
         ] {
             assert!(network.is_forbidden(text.parse().unwrap()), "{text}");
         }
@@ -119,7 +116,14 @@ mod tests {
     fn our_own_sockets_are_forbidden() {
         let network = Network::default();
         network.set_own_addresses(vec!["127.0.0.1:9901".parse().unwrap(), "0.0.0.0:8443".parse().unwrap()]);
-        for text in ["127.0.0.1:9901", "[::ffff:127.0.0.1]:9901", "127.0.0.1:8443", "127.1.2.3:8443"] {
+        for text in [
+            "127.0.0.1:9901",
+            "[::ffff:127.0.0.1]:9901",
+            "[64:ff9b::7f00:1]:9901",
+            "[64:ff9b:1::7f00:1]:9901",
+            "127.0.0.1:8443",
+            "127.1.2.3:8443",
+        ] {
             assert!(network.is_forbidden(text.parse().unwrap()), "{text}");
         }
         for text in ["127.0.0.1:9902", "192.0.2.1:8443", "127.0.0.2:9901"] {

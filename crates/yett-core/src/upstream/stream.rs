@@ -1,12 +1,14 @@
 //! A connection to a service, plain or TLS.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 use super::http2::Http2Stream;
@@ -49,9 +51,13 @@ impl Stream {
     /// runtime's readiness; the system is asked only where something did arrive.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0_u8; 1];
+        if let Self::Plain(stream) = self {
+            return stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        }
         let mut buffer = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(self).poll_read(&mut cx, &mut buffer).is_pending()
+        // A task that has used up its turn would be told that nothing arrived, whatever did.
+        let look = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)));
+        pin!(look).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 
@@ -103,5 +109,37 @@ impl AsyncWrite for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(_) => Poll::Ready(Ok(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
+
+    use super::Stream;
+
+    #[tokio::test]
+    async fn what_arrived_shows_also_to_a_task_that_has_used_up_its_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        let mut stream = Stream::Plain(ours);
+        assert!(stream.is_quiet());
+        theirs.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let Stream::Plain(ours) = &stream else { unreachable!() };
+        ours.readable().await.unwrap();
+        let quiet = poll_fn(|cx| {
+            while has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(cx);
+            }
+            Poll::Ready(stream.is_quiet())
+        });
+        assert!(!quiet.await);
     }
 }

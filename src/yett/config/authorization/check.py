@@ -22,7 +22,8 @@ def check_authorization(merger: Merger, policies: list[Policy]) -> None:
     said: set[Location] = set()
     for policy in policies:
         _tenant(merger, policy)
-        _users(merger, policy, said)
+        if policy.providers:
+            _users(merger, policy, said)
 
 
 def _users(merger: Merger, policy: Policy, said: set[Location]) -> None:

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from yett.config.route import Group, Route
 
 Parts = list[tuple["Group | Route", Location, str]]
+_OF_CALLERS = {
+    "deny": "a public route knows no callers to deny; remove it, or write `authenticate` and `authorize`",
+    "hidden": "a public route refuses nobody, so it cannot be hidden; remove `hidden`",
+    "tenant": "a public route knows no callers, so nobody has a tenant; remove `tenant`",
+    "response_tenant": "a public route knows no callers, so nobody has a tenant; remove `response_tenant`",
+}
+"""Keys that mean nothing where nobody is known, and what is said then."""
 
 
 class Authorization:
@@ -32,8 +39,8 @@ class Authorization:
         """Fills in the policy."""
         policy = self.policy
         self._classification()
-        policy.hidden = any(part.hidden for part, _, _ in self.parts)
         for part, where, source in self.parts:
+            policy.hidden = policy.hidden or part.hidden
             for rule, at, named in stated(part.authorize, where, source):
                 if not rule.is_empty():
                     among = policy.rules if rule.enforced else policy.shadow.setdefault("rules", [])
@@ -48,18 +55,7 @@ class Authorization:
     def _nobody(self) -> None:
         """A public route knows no callers."""
         for part, where, _ in self.parts:
-            for key, message in (
-                (
-                    "deny",
-                    "a public route knows no callers to deny; remove it, or write `authenticate` and `authorize`",
-                ),
-                ("hidden", "a public route refuses nobody, so it cannot be hidden; remove `hidden`"),
-                ("tenant", "a public route knows no callers, so nobody has a tenant; remove `tenant`"),
-                (
-                    "response_tenant",
-                    "a public route knows no callers, so nobody has a tenant; remove `response_tenant`",
-                ),
-            ):
+            for key, message in _OF_CALLERS.items():
                 if key in part.model_fields_set:
                     self.merger.fault((*where, key), "key_unused", message, True)
 
@@ -274,6 +270,8 @@ class Authorization:
         policy = self.policy
         reason: str | None = None
         for part, where, source in self.parts:
+            if part.tenant is None and not part.authorize:
+                continue
             said: list[tuple[Tenant, Location]] = [(part.tenant, (*where, "tenant"))] if part.tenant else []
             inside = stated(part.authorize, where, source)
             said += [(rule.tenant, (*at, "tenant")) for rule, at, _ in inside if rule.tenant]

@@ -15,6 +15,8 @@ from yett.config.shadow import Tried
 def rules(gateway: Gateway) -> Iterator[tuple[Location, str, Tried]]:
     """Every rule in shadow: where it stands, its name as in logs and metrics, and the rule."""
     for section, name, item in _parts(gateway):
+        if not item.authorize and not item.deny:
+            continue
         source = f"{section[:-1]} {name}"
         for rule, at, own in stated(item.authorize, (section, name), source):
             if not rule.enforced:
@@ -27,6 +29,10 @@ def rules(gateway: Gateway) -> Iterator[tuple[Location, str, Tried]]:
 def tried(gateway: Gateway) -> Iterator[tuple[Location, str, Tried]]:
     """Every rule and every limit in shadow, as `rules`."""
     yield from rules(gateway)
+    yield from _limits(gateway)
+
+
+def _limits(gateway: Gateway) -> Iterator[tuple[Location, str, Tried]]:
     for name, listener in gateway.listeners.items():
         yield from limits.stated(listener, ("listeners", name), f"listener {name}")
     for section, name, item in _parts(gateway):
@@ -42,8 +48,8 @@ def _parts(gateway: Gateway) -> Iterator[tuple[str, str, Any]]:
 
 def not_enforced(gateway: Gateway) -> list[str]:
     """Rules and limits that refuse nobody yet, in sentences."""
-    among = {own for _, own, _ in rules(gateway)}
     return [
-        f"the {'rule' if source in among else 'limit'} `{source}` is in shadow until `{rule.until}`: it refuses nobody"
-        for _, source, rule in tried(gateway)
+        f"the {what} `{source}` is in shadow until `{one.until}`: it refuses nobody"
+        for what, found in (("rule", rules(gateway)), ("limit", _limits(gateway)))
+        for _, source, one in found
     ]

@@ -172,7 +172,7 @@ class BotFilter(Model):
     """Programs that say what they are, or nothing: API clients, scripts, headless browsers."""
     scanners: Answer = "refuse"
     """Programs that look for holes, and say so."""
-    crawlers: Crawlers = Crawlers()
+    crawlers: Crawlers = Crawlers.unsaid()
     """Crawlers of search engines and the like, which have to be who they say."""
     exceptions: Networks = ()
     """Networks that are not looked at, such as your own monitoring, or a company's proxy that opens TLS."""

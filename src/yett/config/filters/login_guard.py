@@ -197,7 +197,7 @@ class LoginGuard(Tried):
     """What a success has in its body: whatever is without it has failed. Where both say something, `failed` goes before."""
     window: Annotated[units.Duration, AfterValidator(_long)] = "10m"
     """Time in which what was counted fades to a third: `10s` to `24h`."""
-    thresholds: LoginThresholds = LoginThresholds()
+    thresholds: LoginThresholds = LoginThresholds.unsaid()
     """How much is too much."""
     slow: Annotated[units.AnyDuration, AfterValidator(_slow)] = "2s"
     """How long a suspicious attempt waits before the service is asked; `0s`: none does."""

@@ -111,9 +111,9 @@ class RequestValidation(Model):
     """JSON Schema (2020-12) of JSON bodies: a file, JSON or YAML; `$ref` stays inside of it."""
     formats: bool = True
     """Whether `format` of the schema is checked; otherwise it is a remark."""
-    json_limits: JsonLimits = JsonLimits()
+    json_limits: JsonLimits = JsonLimits.unsaid()
     """Bounds of JSON bodies."""
-    form_limits: FormLimits = FormLimits()
+    form_limits: FormLimits = FormLimits.unsaid()
     """Bounds of forms."""
     graphql: GraphQL | None = None
     """Requests are GraphQL, with GET and POST, and ask for this at most."""

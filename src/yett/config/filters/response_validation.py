@@ -102,7 +102,7 @@ class ResponseValidation(Model):
     """JSON Schema (2020-12) of JSON answers with a status of 2xx: a file, JSON or YAML."""
     formats: bool = True
     """Whether `format` of the schema is checked; otherwise it is a remark."""
-    json_limits: JsonLimits = JsonLimits()
+    json_limits: JsonLimits = JsonLimits.unsaid()
     """Bounds of JSON answers."""
     size: Annotated[Size, AfterValidator(_size)] = "1MiB"
     """A body that is looked at; it is held whole."""

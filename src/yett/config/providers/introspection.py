@@ -43,7 +43,7 @@ class Introspection(IntrospectionEndpoint):
     """Why an endpoint over plain HTTP is fine here."""
     leeway: AnyDuration = "30s"
     """Clock difference that is allowed, at most 5m, in whole seconds."""
-    cache: IntrospectionCache = IntrospectionCache()
+    cache: IntrospectionCache = IntrospectionCache.unsaid()
     """How long answers are remembered."""
     claims: dict[Text, Annotated[Claim, BeforeValidator(_claim), WithJsonSchema(_CLAIM_SCHEMA)]] = Field(
         default_factory=dict

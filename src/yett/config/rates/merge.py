@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from yett.config import template, unlimited
@@ -32,9 +33,13 @@ class Limits:
         self.merger, self.policy, self.at, self.parts = merger, policy, at, parts
         self._names: dict[str, str] = {}
         self._at_once: dict[str, str] = {}
-        self._rules = Authorization(merger, policy, at, parts)
         state = merger.gateway.state
         self._redis = state is not None and state.redis is not None
+
+    @cached_property
+    def _rules(self) -> Authorization:
+        """What compiles the rules of classes."""
+        return Authorization(self.merger, self.policy, self.at, self.parts)
 
     def run(self) -> None:
         """Fills in the policy."""
@@ -280,6 +285,8 @@ class Limits:
 
     def _chosen(self) -> None:
         """Whoever chooses the key chooses the bucket: another limit has to bound that."""
+        if not any(part.rate_limit or part.quota for part, _, _ in self.parts):
+            return
         limits = (*self.policy.rate_limits, *self.policy.quotas)
         sure = any(
             isinstance(one["key"], str) and "class" not in one and "during" not in one for one in limits

@@ -80,9 +80,10 @@ def check_state(merger: Merger) -> None:
     gateway = merger.gateway
     if gateway.state is not None and gateway.state.directory is not None:
         return
+    redis = _has_redis(gateway)
     for section in ("groups", "routes"):
         for label, part in getattr(gateway, section).items():
-            if any(not quota.is_shared(_has_redis(gateway)) for quota in part.quota.values()):
+            if part.quota and not all(quota.is_shared(redis) for quota in part.quota.values()):
                 merger.fault(
                     (section, label, "quota"),
                     "quota_without_state",

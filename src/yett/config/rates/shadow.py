@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from yett.config.shadow import Tried
-from yett.config.unlimited import Unlimited
 
 if TYPE_CHECKING:
     from yett.config.base import Location
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Tried)
 KINDS = ("address_limit", "concurrency_limit", "rate_limit")
+_KEYS = frozenset({*KINDS, "login_guard"})
 
 
 def tried(source: str, key: str, name: str, limit: Any) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def rates(
 
 
 def enforced(limits: Mapping[str, T]) -> Mapping[str, T]:
-    """Those that refuse; also why there are none, where the file says so."""
-    if isinstance(limits, Unlimited):
-        return limits
+    """Those that refuse."""
+    if not limits:
+        return limits  # also why there are none, where the file says so
     return {name: limit for name, limit in limits.items() if limit.enforced}
 
 
@@ -53,6 +53,8 @@ def stated(
     item: Group | Route | Listener, where: Location, source: str
 ) -> Iterator[tuple[Location, str, Tried]]:
     """Every limit in shadow of a part of the configuration: where it stands, its name as in logs, and the limit."""
+    if _KEYS.isdisjoint(item.model_fields_set):
+        return
     for key in KINDS:
         for name, limit in getattr(item, key, {}).items():
             if not limit.enforced:

@@ -234,8 +234,10 @@ class Validations:
 
     def _graphql(self, policy: Policy) -> None:
         found = policy.request_validation
+        if not found or found[1].graphql is None:
+            return
         others = sorted(set(policy.methods) - {"GET", "HEAD", "POST"})
-        if found and found[1].graphql is not None and others:
+        if others:
             message = f"`{policy.name}` takes {listed(others)}, and GraphQL is asked with GET and POST only; take it out of `methods`"
             self._fault(("routes", policy.name), "graphql_method", message, True)
 

@@ -11,6 +11,11 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 
 def check(context: Context) -> Iterator[Hit]:
     """Rules that ask for a network and nothing else; public routes for the addresses of a list."""
+    closed = {
+        name
+        for name, one in context.gateway.listeners.items()
+        if one.address_filter is not None and one.address_filter.allow
+    }
     for policy in context.policies:
         asked = {key for rule in policy.rules for key in conditions.asked(rule)}
         if asked == {"addresses"} and not (policy.tenants or policy.external):
@@ -19,9 +24,8 @@ def check(context: Context) -> Iterator[Hit]:
                 "name `scopes`, `roles` or `callers` beside `addresses`"
             )
             yield context.hit(policy, message, "authorize")
-        on_listener = [context.gateway.listeners[name].address_filter for name in policy.listeners]
         listed = any(one.get("allow") for one in policy.address_filters) or (
-            on_listener and all(one is not None and one.allow for one in on_listener)
+            policy.listeners and closed.issuperset(policy.listeners)
         )
         if listed and policy.access == "public":
             message = (

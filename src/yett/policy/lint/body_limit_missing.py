@@ -22,9 +22,10 @@ def check(context: Context) -> Iterator[Hit]:
     if defaults.limits.body is not None:
         return
     for policy in context.policies:
+        if BODIES.isdisjoint(policy.methods) or not context.services(policy):
+            continue
         group = context.group(policy)
-        said = context.route(policy).limits.body or (group and group.limits.body)
-        if BODIES & set(policy.methods) and context.services(policy) and not said:
+        if not (context.route(policy).limits.body or (group and group.limits.body)):
             severity = Severity.ERROR if context.production else Severity.INFO
             hit = context.hit(policy, MESSAGE, severity=severity)
             yield Hit(hit.at, hit.message, hit.severity, group=hit.group, fix=_fix(context, defaults))

@@ -14,16 +14,17 @@ MESSAGE = 'nothing bounds how often one caller may ask; add `rate_limit`, or say
 
 def check(context: Context) -> Iterator[Hit]:
     """Routes that forward, without a limit and without a reason."""
+    limiting = {name for name, one in context.gateway.listeners.items() if enforced(one.address_limit)}
     for policy in context.policies:
-        if context.services(policy) and not _limited(context, policy):
+        if context.services(policy) and not _limited(policy, limiting):
             yield context.hit(policy, MESSAGE, severity=context.grave)
 
 
-def _limited(context: Context, policy: Policy) -> bool:
+def _limited(policy: Policy, limiting: set[str]) -> bool:
+    """`limiting`: the listeners that limit by address, which bounds whoever needs no credential."""
     if policy.rate_limits or policy.address_limits or policy.unlimited is not None:
         return True
-    listeners = [context.gateway.listeners[name] for name in policy.listeners]
-    return policy.access == "public" and all(enforced(listener.address_limit) for listener in listeners)
+    return policy.access == "public" and limiting.issuperset(policy.listeners)
 
 
 RULE = Rule(

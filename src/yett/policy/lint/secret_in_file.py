@@ -70,9 +70,24 @@ def _known(path: Path) -> Iterator[tuple[int, int]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return
-    for line, words in enumerate(text.split("\n"), 1):
-        if any(mark in words for mark in _MARKS):
-            yield from ((line, found.start() + 1) for found in _KNOWN.finditer(words))
+    number, counted = 1, 0
+    for start in sorted(_lines(text)):
+        number += text.count("\n", counted, start)
+        counted = start
+        end = text.find("\n", start)
+        words = text[start : end if end >= 0 else None]
+        yield from ((number, found.start() + 1) for found in _KNOWN.finditer(words))
+
+
+def _lines(text: str) -> set[int]:
+    """Where the lines with a mark begin."""
+    found: set[int] = set()
+    for mark in _MARKS:
+        at = text.find(mark)
+        while at >= 0:
+            found.add(text.rfind("\n", 0, at) + 1)
+            at = text.find(mark, at + 1)
+    return found
 
 
 def _texts(value: Any, at: Location) -> Iterator[tuple[Location, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yett.config.authorization.shadow import tried
 from yett.config.shadow import LONGEST, ends
 from yett.policy.linter.context import Context
 from yett.policy.linter.rule import Hit, Rule, Severity
@@ -12,7 +11,7 @@ from yett.policy.linter.rule import Hit, Rule, Severity
 
 def check(context: Context) -> Iterator[Hit]:
     """Rules and limits in shadow whose `until` is more than 90 days ahead."""
-    for at, source, rule in tried(context.gateway):
+    for at, source, rule in context.tried:
         if rule.until is not None and ends(rule.until) - context.now > LONGEST:
             message = (
                 f"`{source}` is to be in shadow until `{rule.until}`, more than {LONGEST.days} days ahead, and refuses nobody until then; "

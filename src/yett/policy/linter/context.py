@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from yett.config.authorization.shadow import tried
 from yett.config.base import Location
 from yett.config.compile import Compiled
 from yett.config.gateway import PRODUCTION
@@ -22,6 +22,7 @@ from yett.config.providers import Provider
 from yett.config.providers.api_key import ApiKey, KeysFile
 from yett.config.reading import Unreadable, parse
 from yett.config.route import Group, Route
+from yett.config.shadow import Tried
 from yett.config.types import is_loopback
 from yett.policy.linter.rule import Hit, Severity
 
@@ -94,9 +95,14 @@ class Context:
         return [share["service"] for share in policy.action.get("forward", ())]
 
     @cached_property
+    def tried(self) -> tuple[tuple[Location, str, Tried], ...]:
+        """Every rule and limit in shadow: where it stands, its name as in logs, and what it says."""
+        return tuple(tried(self.gateway))
+
+    @cached_property
     def documents(self) -> dict[str, dict[str, Any]]:
         """Routes as the data plane gets them, by name."""
-        return {one["name"]: one for one in json.loads(self.compiled.ir)["routes"]}
+        return {one["name"]: one for one in self.compiled.document["routes"]}
 
     @cached_property
     def unopened(self) -> frozenset[str]:

@@ -175,10 +175,7 @@ impl Http2Stream {
         while self.chunk.is_empty() {
             match ready!(body.poll_data(cx)) {
                 Some(Ok(chunk)) => self.chunk = chunk,
-                // The whole answer was sent; of the request no more is wanted (RFC 9113 section 8.1).
-                Some(Err(error)) if error.is_remote() && error.reason() == Some(Reason::NO_ERROR) && error.is_reset() => {
-                    return Poll::Ready(Ok(()));
-                }
+                // Also a reset with NO_ERROR: after a whole answer (RFC 9113 section 8.1) the library gives its end instead.
                 Some(Err(_)) => return Poll::Ready(Err(broken())),
                 None => {
                     match ready!(body.poll_trailers(cx)) {
