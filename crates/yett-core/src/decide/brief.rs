@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Decision, Engine, Outcome, outcome, trace};
+use super::decision::{Decision, Outcome, outcome};
+use super::{Engine, trace};
 use crate::body::FieldError;
 use crate::exchange::{Exchange, Step};
 

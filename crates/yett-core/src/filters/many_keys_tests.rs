@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::address_limit::AddressLimit;
 use super::limit_table::mix;
-use super::quota::book::{Book, Names, Place};
+use super::quota::book::Book;
+use super::quota::entry::{Names, Place};
 use super::quota::period::Span;
 use super::rate_limit::{RateLimit, Tables};
 use crate::exchange::Now;

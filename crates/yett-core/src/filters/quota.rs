@@ -7,11 +7,15 @@
 pub mod book;
 pub mod desk;
 pub mod disk;
+pub mod entry;
+mod known;
 pub mod period;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod warnings;
 pub mod whom;
+mod writing;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,8 +24,10 @@ use smallvec::SmallVec;
 
 pub use self::shared::serve;
 
-use self::book::{Book, Id, Names, PATIENCE_MS, Place, Warning};
+use self::book::{Book, PATIENCE_MS};
+use self::entry::{Id, Names, Place};
 use self::period::{Periods, Span};
+use self::warnings::Warning;
 use self::whom::Whom;
 use crate::exchange::{Exchange, LimitReport, Now, Refusal};
 use crate::filters::authorize::Ask;

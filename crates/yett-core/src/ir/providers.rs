@@ -42,6 +42,20 @@ pub enum SenderConstrained {
 }
 
 impl Provider {
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Jwt(jwt) => &jwt.name,
+            Self::Oidc(oidc) => &oidc.name,
+            Self::ApiKey(keys) => &keys.name,
+            Self::Mtls(mtls) => &mtls.name,
+            Self::SignedRequest(signed) => &signed.name,
+            Self::ClientAssertion(clients) => &clients.name,
+            Self::Introspection(spec) => &spec.name,
+        }
+    }
+
     /// What its tokens have to be bound to.
     #[must_use]
     pub fn sender_constrained(&self) -> Option<SenderConstrained> {

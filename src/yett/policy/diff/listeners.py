@@ -30,7 +30,7 @@ Document = dict[str, Any]
 # From strict to weak. A change from or to `fips` is none of degree.
 PROFILES = ("modern", "intermediate")
 GUIDELINES = ("6.0", "5.8", "5.7")
-# What the data plane takes where nothing is said (`crates/yett-core/src/ir.rs`).
+# What the data plane takes where nothing is said (`crates/yett-core/src/ir/listeners.rs`).
 HANDSHAKES = 1000
 LIMITS = ("connections", "connections_per_address", "request_line", "header_bytes", "headers")
 TIMEOUTS = {"handshake_ms": None, "head_ms": None, "body_ms": None, "keep_alive_ms": None}

@@ -25,8 +25,8 @@ SIZES = ("verdict_cache", "introspection_cache", "drain_ms")
 # Whoever finds no room shares what is limited with others.
 KEYS = {"limit_keys": "rate and address limits", "quota_keys": "quotas", "login_keys": "guarded logins"}
 ROOM = 100_000
-"""What the data plane takes where nothing is said, of keys and revocations (`crates/yett-core/src/ir.rs`)."""
-# What the data plane takes where nothing is said (`crates/yett-core/src/ir.rs`).
+"""What the data plane takes where nothing is said, of keys and revocations (`crates/yett-core/src/ir/process.rs`)."""
+# What the data plane takes where nothing is said (`crates/yett-core/src/ir/dpop.rs`).
 DPOP: Document = {"algorithms": ["ES256", "EdDSA", "ES384", "PS256", "RS256"], "max_age_s": 60, "leeway_s": 5}
 
 

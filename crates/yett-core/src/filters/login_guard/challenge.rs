@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::altcha::{NONCE, Nonce, Payload, Signer, Wanted, Wrong};
 use super::bans;
-use super::lasting;
 use super::page::{Page, Text, Written};
 use super::proofs::{Entered, Proofs, Proven};
+use super::refusals::lasting;
 use crate::exchange::{Exchange, Method, Now, Refusal, Upgrade};
 use crate::filters::keyed_hash::KeyedHash;
 use crate::headers::Known;

@@ -1,11 +1,13 @@
 //! When a suspicious attempt is asked for work, and what becomes of it then.
 
+use super::LoginGuard;
 use super::altcha::Payload;
+use super::attempt::only_asks;
 use super::book::Key;
 use super::challenge::{RANDOM, is_person};
 use super::proofs::May;
+use super::refusals::lasting;
 use super::score::{BAN, Counted, Score};
-use super::{LoginGuard, lasting, only_asks};
 use crate::exchange::{Exchange, Method, Now, Refusal};
 use crate::reason::Reason;
 
@@ -106,5 +108,4 @@ impl LoginGuard {
 }
 
 #[cfg(test)]
-#[path = "work_tests.rs"]
 mod tests;

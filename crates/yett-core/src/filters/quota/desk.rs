@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::book::{Entry, Id, Known, Names};
+use super::entry::{Entry, Id, Names};
+use super::known::Known;
 use super::period::{Periods, Span};
 use crate::server::clock;
 use crate::shared::Shared;

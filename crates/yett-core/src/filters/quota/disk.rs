@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::book::{Book, Entry, Id, Names, Row};
+use super::book::Book;
+use super::entry::{Entry, Id, Names, Row};
 use super::period::Span;
 use crate::providers::jwk::sha256;
 use crate::server::{clock, signals};

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::book::{Book, Names, Place};
+use super::book::Book;
 use super::disk::{Disk, Watch};
+use super::entry::{Names, Place};
 use super::period::{Periods, Span};
 use super::{Quotas, desk};
 use crate::exchange::{ConnectionInfo, Exchange, Now, Refusal};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::book::Id;
+use super::entry::Id;
 use crate::cel::Value;
 use crate::exchange::Exchange;
 use crate::filters::authorize::Ask;
