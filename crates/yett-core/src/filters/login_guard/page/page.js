@@ -56,7 +56,7 @@
   const run = async () => {
     if (!navigator.cookieEnabled) return again("This check needs a cookie. Allow cookies for this site, then try again.");
     if (!globalThis.crypto?.subtle) return again("This browser cannot do the check. Update it, or use another one.");
-    status.textContent = isForm ? "Your browser is calculating…" : "Your browser is calculating; you need not do anything…";
+    status.textContent = isForm ? "Your browser is calculating…" : "Your browser is calculating. You need not do anything…";
     const challenge = JSON.parse(text);
     const solution = await solve(challenge.parameters);
     if (!solution) return again("The check came to nothing. Try again.");
