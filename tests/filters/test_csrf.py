@@ -13,6 +13,7 @@ from tests.support.gateway import Gateway, compiled
 from tests.support.issuer import Issuer
 from tests.support.origin import Origin
 from tests.support.site import Site
+from yett.config import compile_file
 from yett.policy.engine import Engine, Question
 
 Gateways = Callable[..., Gateway]
@@ -141,6 +142,27 @@ def test_a_policy_tool_asks_the_same(gateway: Gateways, origin: Origins) -> None
 
     assert decided(Origin=APP)["outcome"] == "allow"
     assert decided(Origin="https://evil.example")["refusal"]["reason"] == "csrf_refused"
+
+
+def test_a_policy_tool_takes_a_token_for_that_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it takes as logged in has a session that nobody has, `needed` or `always`."""
+    monkeypatch.setenv("YETT_TEST_SECRET", "only for this test, 0123456789ab")
+    monkeypatch.setenv("YETT_TEST_SESSION_KEY", "ab" * 32)
+    made = compile_file(Path("tests/config/cases/good/csrf_token.yaml"))
+    engine = Engine(made.ir, made.secrets, offline=True)
+    caller = {"provider": "staff", "claims": {"sub": "ann"}}
+    always, needed = (
+        ("/a", {"Sec-Fetch-Site": "same-origin"}, "csrf_token_invalid"),
+        ("/b", {}, "csrf_refused"),
+    )
+    for path, page, without in (always, needed):
+
+        def decided(headers: dict[str, str], path: str = path) -> Any:
+            url = f"http://app.example.com{path}"
+            return engine.decide(Question("POST", url, tuple(headers.items()), principals=(caller,)))
+
+        assert decided({**page, "X-CSRF-Token": "anything"})["outcome"] == "allow", path
+        assert decided(page)["refusal"]["reason"] == without, path
 
 
 def test_no_record_where_the_page_was_the_reason(gateway: Gateways, origin: Origins, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.diffs import kinds, without_it_more_get_in
 from yett.policy.diff.bots import compare
 from yett.policy.diff.change import Kind
 
@@ -53,10 +54,8 @@ W, N = Kind.WIDENS, Kind.NARROWS
     ],
 )
 def test_parts(old: Document, new: Document, kind: Kind) -> None:
-    assert {one.kind for one in compare({**BASE, **old}, {**BASE, **new})} == {kind}
+    assert kinds(compare, BASE, old, new) == {kind}
 
 
 def test_all_of_it() -> None:
-    assert {one.kind for one in compare(BASE, None)} == {W}
-    assert {one.kind for one in compare(None, BASE)} == {N}
-    assert not list(compare(BASE, dict(BASE)))
+    without_it_more_get_in(compare, BASE)

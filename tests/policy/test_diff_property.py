@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.support import geo, random_parts
 from tests.support.api_keys import KeyFile
+from tests.support.configs import write_secret
 from tests.support.issuer import Issuer
+from tests.support.random_parts import SHADOW
 from yett import _core
 from yett.config import compile_file
 from yett.errors import ConfigurationError
@@ -59,6 +62,7 @@ CONDITIONS = (
     "request.method == 'GET' && principal.claims.level >= 2", "principal.claims.level >= 2 || principal.subject == 'ann'", "principal.subject != 'bob'",
     "'&&' != principal.subject && request.method == 'GET'", "route.name == 'r0'",
     "request.method == 'GET' // && principal.claims.level >= 2\n", "principal.claims.level >= 2 &&\n  true // && principal.subject == 'ann'\n",
+    *random_parts.CONDITIONS,
 )  # fmt: skip
 CLAIMS: tuple[Any, ...] = (
     {"plan": "gold"}, {"plan": {"any_of": ["gold", "free"]}}, {"plan": {"none_of": ["free"]}}, {"level": {"at_least": 2}}, {"level": {"at_least": 1, "at_most": 3}},
@@ -77,6 +81,8 @@ PROVIDERS: tuple[Any, ...] = (
     {"any_of": ["id", "other"]},
     {"all_of": ["id", "keys"]},
     {"any_of": ["id", "other", "keys"]},
+    "web",
+    {"any_of": ["id", "web"]},
 )
 LIMITS: tuple[Any, ...] = (
     {"rate": "1/s", "burst": 1, "key": "principal"},
@@ -116,8 +122,7 @@ AT_ONCE: tuple[Any, ...] = (
 PARTS: dict[str, tuple[Any, ...]] = {
     "scopes": SCOPES, "roles": ROLES, "when": CONDITIONS, "claims": CLAIMS, "device": DEVICES, "addresses": NETWORKS, "times": TIMES, "callers": CALLERS,
 }  # fmt: skip
-SHADOW = {"mode": "shadow", "until": "2026-12-31"}
-OFTEN = {"tenant": 0.3, "rate_limit": 0.25, "deny": 0.15}
+OFTEN = {"tenant": 0.3, "rate_limit": 0.25, "deny": 0.15, "bot_filter": 0.2, "login_guard": 0.2, "csrf": 0.2}
 NOW_MS = 1795608000000
 
 
@@ -136,7 +141,7 @@ def tried_out(route: Config) -> None:
 class World:
     """What all configurations share, and how they and requests are drawn."""
 
-    def __init__(self, directory: Path, issuer: Issuer) -> None:
+    def __init__(self, directory: Path, issuer: Issuer, tls: Config) -> None:
         self.directory, self.issuer = directory, issuer
         keys = KeyFile(directory)
         self.key = keys.add("acme", scopes=["r"], tenant="acme", roles=["staff"])
@@ -146,6 +151,11 @@ class World:
             for scope in ("r", "r w", "")
         }
         jwks = issuer.jwks_file(directory)
+        geo.database(directory / "asn.mmdb", "asn", random_parts.SYSTEMS)
+        secrets = {
+            name: {"file": write_secret(directory, name, b"ab" * 32)}
+            for name in ("client.secret", "session.key")
+        }
         claims = {
             "tenant": "tenant",
             "roles": "roles",
@@ -155,8 +165,13 @@ class World:
         }
         self.base: Config = {
             "version": 1,
-            "listeners": {"main": {"address": "127.0.0.1:0", "plaintext": "test"}},
+            "listeners": {"main": {"address": "127.0.0.1:0", "tls": tls}},
+            "geo": {"asn": "asn.mmdb", "unavailable": "unknown"},
             "identity_providers": {
+                "web": {
+                    "type": "oidc", "issuer": "https://web.test", "client": {"id": "shop", "secret": secrets["client.secret"]}, "claims": claims,
+                    "session": {"keys": [secrets["session.key"]]},
+                },
                 "id": {"type": "jwt", "issuer": issuer.issuer, "audience": {"any_of": ["shop", "shop2"]}, "jwks": jwks, "plaintext": "test", "claims": claims, "algorithms": ["ES256", "RS256"]},
                 "other": {"type": "jwt", "issuer": "https://other.test", "audience": "shop", "jwks": jwks, "claims": claims},
                 "keys": {"type": "api_key", "keys": str(keys.path)},
@@ -173,6 +188,8 @@ class World:
         pick = rng.choice
         if key == "authorize":
             return self.rule(rng)
+        if key in random_parts.MAKE:
+            return random_parts.MAKE[key](rng)
         if key == "deny":
             return {pick(("d0", "d1")): self.rule(rng) | (SHADOW if rng.random() < 0.3 else {})}
         if key == "rate_limit":
@@ -203,7 +220,16 @@ class World:
         if rng.random() < 0.1:
             route["match"]["headers"] = {"x-v": "1"}
         kind = rng.random()
+        for key in random_parts.MAKE:
+            if rng.random() < OFTEN[key]:
+                route[key] = self.part(rng, key)
+        if route["match"]["methods"] == "GET":
+            # nobody logs in with it
+            route.pop("login_guard", None)
         if kind < 0.15:
+            # nobody has a session there
+            for key in {"token", "form"} & set(route.get("csrf", ())):
+                del route["csrf"][key]
             return route | {"access": "public"}
         route["tenant"] = {"none": "test"}
         route["authenticate"] = rng.choice(PROVIDERS)
@@ -226,12 +252,36 @@ class World:
                 route[key] = self.part(rng, key)
         if set(route.get("authorize", ())) & {"claims", "device", "when"}:
             # keys have no claims, so such a route would not load with them
-            route["authenticate"] = rng.choice(("id", {"any_of": ["id", "other"]}))
+            route["authenticate"] = rng.choice(
+                ("id", {"any_of": ["id", "other"]}, "web", {"any_of": ["id", "web"]})
+            )
+        if {"token", "form"} & set(route.get("csrf", ())):
+            # who has no session has no token of it
+            route["authenticate"] = rng.choice(("web", {"any_of": ["id", "web"]}))
         return route
+
+    def plain(self, rng: random.Random) -> Config:
+        """A route that takes nearly everything but for its filters, so that these decide."""
+        methods = rng.choice(("POST", {"any_of": ["GET", "POST"]}))
+        route: Config = {
+            "match": {"path": "/{rest...}", "methods": methods, "hosts": "any"},
+            "service": "origin",
+        }
+        route |= {key: self.part(rng, key) for key in random_parts.MAKE if rng.random() < 0.5}
+        if "token" in route.get("csrf", ()) or rng.random() < 0.5:
+            return route | {
+                "authenticate": rng.choice(("web", {"any_of": ["id", "web"]})),
+                "access": "authenticated",
+                "tenant": {"none": "test"},
+            }
+        return route | {"access": "public"}
 
     def config(self, rng: random.Random) -> Config:
         made = copy.deepcopy(self.base)
         made["classifications"] = ["public", "internal"]
+        if rng.random() < 0.4:
+            made["routes"] = {"plain": self.plain(rng)}
+            return made
         made["routes"] = {f"r{index}": self.route(rng) for index in range(rng.choice((1, 2, 2, 3)))}
         return made
 
@@ -246,6 +296,9 @@ class World:
         names = sorted(made["routes"])
         name = rng.choice(names)
         route = made["routes"][name]
+        if name == "plain":
+            self._change_filter(rng, route, rng.choice(sorted(random_parts.MAKE)))
+            return
         what = rng.random()
         if what < 0.08 and len(names) > 1:
             del made["routes"][name]
@@ -297,12 +350,23 @@ class World:
                     "classification",
                     "priority",
                     "tenant",
+                    *(4 * sorted(random_parts.MAKE)),
                 )
             )
-            if key in route and rng.random() < 0.5 and key != "authenticate":
+            if key in random_parts.MAKE:
+                self._change_filter(rng, route, key)
+            elif key in route and rng.random() < 0.5 and key != "authenticate":
                 route.pop(key)
             else:
                 route[key] = self.part(rng, key)
+
+    def _change_filter(self, rng: random.Random, route: Config, key: str) -> None:
+        if key in route and rng.random() < 0.1:
+            route.pop(key)
+        elif key in route:
+            route[key] = random_parts.altered(rng, key, route[key])
+        else:
+            route[key] = self.part(rng, key)
 
     def _change_provider(self, rng: random.Random, made: Config) -> None:
         provider = made["identity_providers"]["id"]
@@ -319,7 +383,7 @@ class World:
             )
         )
         if key == "gone":
-            made["identity_providers"].pop(rng.choice(("other", "keys")), None)
+            made["identity_providers"].pop(rng.choice(("other", "keys", "web")), None)
             return
         provider[key] = rng.choice({
             "audience": ("shop", {"any_of": ["shop", "shop2"]}, {"any_of": ["shop2", "shop3"]}), "algorithms": ("ES256", "RS256", ["ES256", "RS256"]), "leeway": ("0s", "60s"),
@@ -358,6 +422,11 @@ class World:
         query = pick(("", "v=2", "v=2", "tenant=acme", "tenant=acme&v=2"))
         target = pick(TARGETS) if rng.random() < 0.15 else f"{path}?{query}"
         headers = [("X-V", "1")] if rng.random() < 0.5 else []
+        headers += random_parts.fields(rng, route, host)
+        content = None
+        if method in {"POST", "DELETE"} and ({"login_guard", "csrf"} & route.keys() or rng.random() < 0.1):
+            kind, content = random_parts.body(rng)
+            headers.append(("Content-Type", kind))
         time = NOW_MS + pick((0, 0, 0, 12 * 3600_000, 3 * 86400_000))
         principals: list[dict[str, Any]] = []
         access = route["access"]
@@ -373,14 +442,15 @@ class World:
             elif name == "id" and rng.random() < 0.1:
                 headers.append(("Authorization", f"Bearer {self.tokens[pick(sorted(self.tokens))]}"))
             else:
-                principals.append({"provider": name, "claims": self.claims(rng)})
+                principals.append({"provider": name, "claims": self.claims(rng, route["name"] == "plain")})
         return Question(
-            method, f"http://{host}{target}", tuple(headers), address=pick(("192.0.2.1", "10.1.2.3", "10.2.3.4")), time_ms=time,
-            principals=tuple(principals), times=pick((1, 1, 1, 2, 3)),
+            method, f"https://{host}{target}", tuple(headers), address=pick(("192.0.2.1", "10.1.2.3", "10.2.3.4")), time_ms=time,
+            principals=tuple(principals), times=pick((1, 1, 1, 2, 3) if "login_guard" not in route else (1, 2, 3, 4, 8)), body=content,
+            ja4=pick(random_parts.HELLOS),
         )  # fmt: skip
 
-    def claims(self, rng: random.Random) -> Config:
-        """Much, and one or the other thing less."""
+    def claims(self, rng: random.Random, whole: bool) -> Config:
+        """Much, and one or the other thing less, but where all of it is wanted."""
         claims = {
             "sub": "ann", "scope": "r w x", "roles": ["admin", "staff", "boss"], "tenant": "acme", "plan": "gold", "level": 3, "device_posture": "ok",
             "client_id": "app", "aud": "shop",
@@ -390,10 +460,11 @@ class World:
             "plan": ("free", "none"), "level": (0, 1, 2, 4), "device_posture": ("warn", "bad"), "client_id": ("web",), "aud": ("shop2", "shop3"),
             "exp": (NOW_MS // 1000 - 30,), "iat": (NOW_MS // 1000 - 1800,),
         }  # fmt: skip
-        for name in rng.sample(sorted(less), rng.choice((0, 1, 1, 2, 3))):
+        for name in rng.sample(sorted(less), rng.choice((0, 1, 1, 2, 3)) if not whole else 0):
             claims[name] = rng.choice(less[name])
         for absent in rng.sample(
-            ["scope", "roles", "tenant", "plan", "level", "device_posture"], rng.choice((0, 0, 0, 1))
+            ["scope", "roles", "tenant", "plan", "level", "device_posture"],
+            rng.choice((0, 0, 0, 1)) if not whole else 0,
         ):
             del claims[absent]
         return claims
@@ -431,8 +502,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("first", range(0, metafunc.config.getoption("--pairs"), EACH))
 
 
-def test_what_lets_in_more_is_called_a_widening(tmp_path: Path, issuer: Any, first: int) -> None:
-    world = World(tmp_path, issuer())
+def test_what_lets_in_more_is_called_a_widening(
+    tmp_path: Path, issuer: Any, listener_tls: Config, first: int
+) -> None:
+    world = World(tmp_path, issuer(), listener_tls)
     pairs, widening, narrower = 0, 0, 0
     for seed in range(first // EACH * SEEDS, (first // EACH + 1) * SEEDS):
         if pairs == EACH:

@@ -470,6 +470,67 @@ def test_graphql_introspection(lint: Lint, production: bool, graphql: dict[str, 
     )
 
 
+LOGIN: dict[str, Any] = {"account": {"pointer": "/variables/user"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "guard", "more", "found"),
+    [
+        ("/graphql", {"passed": {"pointer": "/data/login/token"}}, {}, True),
+        ("/graphql", {"failed": {"pointer": "/errors"}}, {}, True),
+        ("/api/GraphQL/", {"failed": {"pointer": "/errors"}}, {}, True),
+        ("/v1/graphql.php", {"failed": {"pointer": "/errors"}}, {}, True),
+        ("/gql", {"failed": {"pointer": "/errors"}}, {}, True),
+        ("/login", {"failed": {"pointer": "/errors"}}, {"rewrite": {"path": "/graphql"}}, True),
+        ("/login", {"failed": {"pointer": "/errors"}}, {"request_validation": {"graphql": {}}}, True),
+        ("/graphql", {"failed": {"pointer": "/errors"}}, {"request_validation": {"graphql": {"persisted": "allow"}}}, True),
+        ("/graphql", {"failed": {"pointer": "/errors"}}, {"request_validation": {"graphql": {"persisted": "only"}}}, False),
+        ("/graphql", {"failed": {"status": 200}}, {}, False),
+        ("/graphql", {}, {}, False),
+        ("/login", {"passed": {"pointer": "/token"}}, {}, False),
+        ("/{graphql}", {"passed": {"pointer": "/token"}}, {}, False),
+        ("/sgql", {"passed": {"pointer": "/token"}}, {}, False),
+    ],
+)  # fmt: skip
+def test_login_graphql(
+    lint: Lint, path: str, guard: dict[str, Any], more: dict[str, Any], found: bool
+) -> None:
+    one = public(path, "POST", login_guard={**LOGIN, **guard}, **more)
+    findings = lint("login-graphql", routes={"one": one})
+    assert [one.where for one in findings] == (["routes.one.login_guard"] if found else [])
+    pointer = str((guard.get("passed") or guard.get("failed", {})).get("pointer"))
+    assert all(f"`{pointer}`" in one.message and "persisted: only" in one.message for one in findings)
+
+
+def test_login_graphql_where_a_group_says_what_requests_are(lint: Lint) -> None:
+    groups = {"api": {"hosts": "any", "authenticate": "id", "request_validation": {"graphql": {}}}}
+    one = {
+        **route("/in", "POST", None, login_guard={**LOGIN, "passed": {"pointer": "/ok"}}, authenticate=None),
+        "group": "api",
+    }
+    assert [one.where for one in lint("login-graphql", routes={"one": one}, groups=groups)] == [
+        "routes.one.login_guard"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("crawlers", "found"),
+    [
+        ({"undecided": "pass"}, "googlebot"),
+        ({"undecided": "pass", "allow": "bingbot"}, "bingbot"),
+        ({"undecided": "pass", "allow": "none", "own": {"mine": {"agent": "MineBot", "domains": "mine.example"}}}, "mine"),
+        ({"undecided": "pass", "allow": "none", "own": {"mine": {"agent": "MineBot", "addresses": "192.0.2.0/24"}}}, None),
+        ({"undecided": "pass", "allow": "none"}, None),
+        ({"undecided": "refuse"}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_crawlers_undecided(lint: Lint, crawlers: dict[str, Any], found: str | None) -> None:
+    findings = lint("crawlers-undecided", routes={"one": public(bot_filter={"crawlers": crawlers})})
+    assert [one.where for one in findings] == (["routes.one.bot_filter"] if found else [])
+    assert all(f"`{found}`" in one.message and "silent" in one.message for one in findings)
+
+
 def test_geo_database_old(lint: Lint, tmp_path: Path) -> None:
     from tests.support.geo import database
 

@@ -19,6 +19,32 @@ PAGE = """<!doctype html><title>Sign in</title><form method="post" action="{acti
 <input id="user" name="user"><input id="password" name="password" type="password"><button id="go">Sign in</button></form>"""
 
 
+# What is shown: whether it is wider than the window, whether the button is seen, the ground, and the least contrast of a text to what is
+# behind it (WCAG 2, 1.4.3).
+SHOWN = """
+const light = (color) => {
+  const [r, g, b] = color.match(/[0-9.]+/g).map((one) => one / 255).map((one) => one > 0.04045 ? ((one + 0.055) / 1.055) ** 2.4 : one / 12.92);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (part) => {
+  for (let at = part; at; at = at.parentElement) {
+    const color = getComputedStyle(at).backgroundColor;
+    if (!color.endsWith(', 0)')) return color;
+  }
+};
+const contrast = (part) => {
+  const [high, low] = [getComputedStyle(part).color, behind(part)].map(light).sort((a, b) => b - a);
+  return (high + 0.05) / (low + 0.05);
+};
+const button = document.getElementById('go').getBoundingClientRect();
+return {
+  overflows: document.documentElement.scrollWidth > innerWidth,
+  button: button.height >= 44 && button.left >= 0 && button.right <= innerWidth && button.bottom <= innerHeight,
+  ground: light(getComputedStyle(document.body).backgroundColor),
+  contrast: Math.min(...[...document.querySelectorAll('h1, p, button')].map(contrast)),
+};"""
+
+
 def service(stage: Stage) -> None:
     """Two forms, and what becomes of what they send."""
     body, status = stage.read_body(), b"200 OK"
@@ -82,9 +108,19 @@ def test_a_browser_calculates(
         eventually(lambda: "send it once more" in page.text, 30, "the page, after the calculation")
         assert len(asked.requests) == sent, "what was sent is not passed on"
         assert page.run("return document.activeElement.id") == "go"
-        shot = Path(os.environ.get("YETT_SCREENSHOTS", tmp_path)) / "challenge.png"
-        page.screenshot(shot)
-        assert shot.stat().st_size > 1000
+        for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (320, "light")):
+            page.look(width, 800 if width > 500 else 660, scheme)
+            shown = page.run(SHOWN)
+            assert not shown["overflows"] and shown["button"], (width, scheme, shown)
+            assert shown["contrast"] >= 4.5 and (shown["ground"] < 0.1) is (scheme == "dark"), (
+                width,
+                scheme,
+                shown,
+            )
+            shot = Path(os.environ.get("YETT_SCREENSHOTS", tmp_path)) / f"challenge-{width}-{scheme}.png"
+            page.screenshot(shot)
+            # one of nothing but the ground has 5,000 to 8,000 bytes
+            assert shot.stat().st_size > 20_000, (width, scheme)
         page.click("#go")
         eventually(lambda: page.title == "Sign in", 30, "the form again")
         page.run("for (const id of ['user', 'password']) document.getElementById(id).value = ''")

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,38 @@ CLIENTS: dict[str, Connect] = {
 }
 
 
+@dataclass
+class Closed:
+    """Everything behind a token, over TLS; `bearer` gets in."""
+
+    config: dict[str, Any]
+    server: Origin
+    bearer: str
+
+    def route(self, **more: Any) -> None:
+        """What the route asks for now, beside a token."""
+        access = {} if "authorize" in more else {"access": "authenticated"}
+        self.config["routes"]["a"] = configs.route("/{rest...}", "GET", authenticate="id", **access, **more)
+
+    def denies(self, hello: str) -> None:
+        """Whoever says this hello."""
+        self.route(deny={"bot": {"when": f"connection.ja4 == '{hello}'"}})
+
+
+@pytest.fixture
+def closed(origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path) -> Closed:
+    identity, server = issuer(), origin()
+    config: dict[str, Any] = {
+        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
+        "identity_providers": {"id": identity.inline(tmp_path)},
+        "services": {"origin": configs.service(server)},
+        "routes": {},
+    }
+    made = Closed(config, server, identity.bearer(sub="ann")["Authorization"])
+    made.route()
+    return made
+
+
 @pytest.fixture
 def gate(gateway: Gateways, origin: Origins, listener_tls: dict[str, Any]) -> Gateway:
     guard = {"account": {"form": "user"}}
@@ -112,29 +145,17 @@ def _connection(port: int, highest: ssl.TLSVersion) -> http.client.HTTPSConnecti
 
 
 def test_a_condition_refuses_a_program_by_its_hello(
-    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
+    gateway: Gateways, closed: Closed, tmp_path: Path
 ) -> None:
-    identity, server = issuer(), origin()
+    config, server, bearer = closed.config, closed.server, closed.bearer
     refused = ja4(captured(CLIENTS["python"]))
     records, key = tmp_path / "decisions.jsonl", tmp_path / "hash.key"
     key.write_text("0123456789abcdef0123456789abcdef\n")
-    route = {
-        "match": {"hosts": "any", "path": "/{rest...}", "methods": "GET"},
-        "authenticate": "id",
-        "service": "origin",
-    }
-    config: dict[str, Any] = {
-        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
-        "decision_log": {"file": str(records), "hash_key": {"file": str(key)}},
-        "identity_providers": {"id": identity.inline(tmp_path)},
-        "services": {"origin": configs.service(server)},
-        "routes": {"a": {**route, "access": "authenticated"}},
-    }  # fmt: skip
+    config["decision_log"] = {"file": str(records), "hash_key": {"file": str(key)}}
     gate = gateway(config)
-    bearer = identity.bearer(sub="ann")["Authorization"]
     before = _connection(gate.port, ssl.TLSVersion.TLSv1_3)
     assert _status(before, bearer) == 200
-    config["routes"]["a"] = {**route, "authorize": {"when": f"connection.ja4 != '{refused}'"}}
+    closed.route(authorize={"when": f"connection.ja4 != '{refused}'"})
     gate.reload(config)
     served = len(server.requests)
     # Nobody knows its hello: it has to come again.
@@ -160,19 +181,9 @@ def test_a_condition_refuses_a_program_by_its_hello(
     assert found["same"]["allow"] == 1 and found["undecidable"] >= 1 and found["damaged"] == 0
 
 
-def test_a_session_that_is_resumed_does_not_get_around_a_condition(
-    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
-) -> None:
-    identity, server = issuer(), origin()
-    bearer = identity.bearer(sub="ann")["Authorization"]
-    route = {**configs.route("/{rest...}"), "authenticate": "id", "access": "authenticated"}
-    config: dict[str, Any] = {
-        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
-        "identity_providers": {"id": identity.inline(tmp_path)},
-        "services": {"origin": configs.service(server)},
-        "routes": {"a": route},
-    }
-    gate = gateway(config)
+def test_a_session_that_is_resumed_does_not_get_around_a_condition(gateway: Gateways, closed: Closed) -> None:
+    server, bearer = closed.server, closed.bearer
+    gate = gateway(closed.config)
 
     def ask(
         context: ssl.SSLContext, session: ssl.SSLSession | None = None
@@ -198,14 +209,14 @@ def test_a_session_that_is_resumed_does_not_get_around_a_condition(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.maximum_version = highest
-        config["routes"]["a"] = {**route, "deny": {"bot": {"when": "connection.ja4 == 'none'"}}}
-        gate.reload(config)
+        closed.denies("none")
+        gate.reload(closed.config)
         status, session, _ = ask(context)
         assert status == 200
         asked += 1
         hello = gate.wait_log(asked)[-1]["ja4"]
-        config["routes"]["a"] = {**route, "deny": {"bot": {"when": f"connection.ja4 == '{hello}'"}}}
-        gate.reload(config)
+        closed.denies(hello)
+        gate.reload(closed.config)
         served = len(server.requests)
         status, session, _ = ask(context)
         assert status == 403
@@ -215,18 +226,8 @@ def test_a_session_that_is_resumed_does_not_get_around_a_condition(
         assert len(server.requests) == served
 
 
-def test_connections_from_before_a_condition_come_again(
-    gateway: Gateways, origin: Origins, issuer: Any, listener_tls: dict[str, Any], tmp_path: Path
-) -> None:
-    identity, server = issuer(), origin()
-    bearer = identity.bearer(sub="ann")["Authorization"]
-    route = {**configs.route("/{rest...}", "GET"), "authenticate": "id", "access": "authenticated"}
-    config: dict[str, Any] = {
-        "listeners": {"main": {"address": "127.0.0.1:0", "tls": listener_tls}},
-        "identity_providers": {"id": identity.inline(tmp_path)},
-        "services": {"origin": configs.service(server)},
-        "routes": {"a": route},
-    }
+def test_connections_from_before_a_condition_come_again(gateway: Gateways, closed: Closed) -> None:
+    config, bearer = closed.config, closed.bearer
     gate = gateway(config)
     old = _connection(gate.port, ssl.TLSVersion.TLSv1_3)
     assert _status(old, bearer) == 200
@@ -234,7 +235,7 @@ def test_connections_from_before_a_condition_come_again(
     config["routes"]["login"] = configs.route("/login", "POST", login_guard={"account": {"form": "u"}})
     gate.reload(config)
     assert _status(old, bearer) == 200
-    config["routes"]["a"] = {**route, "deny": {"bot": {"when": "connection.ja4 == 'none'"}}}
+    closed.denies("none")
     gate.reload(config)
     assert _status(old, bearer) in (None, 403)
     assert eventually(

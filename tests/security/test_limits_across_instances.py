@@ -136,8 +136,8 @@ def test_a_lease_is_spent_without_redis(gateway: Make, origin: Make, redis: Redi
     assert gate.get("/a").status == 200
     eventually(lambda: gate.metric("yett_limit_leases_total", outcome="granted") == 1, 20, "the lease")
     redis.stop()
-    # A hundred were leased, and no more are to be had.
-    assert flood([gate], 120) == [200] * 100 + [503] * 20
+    # A hundred were leased, and no more are to be had. Several ask at once: which of them is late is open.
+    assert sorted(flood([gate], 120)) == [200] * 100 + [503] * 20
     redis.start()
     eventually(lambda: gate.get("/a").status == 200, 20, "Redis is back")
 

@@ -58,8 +58,18 @@ class Chromium:
             "mobile": False,
         }
         arguments = {"userAgent": agent, **({"userAgentMetadata": named} if hints else {})}
-        command = {"cmd": "Emulation.setUserAgentOverride", "params": arguments}
-        self._send("POST", f"{self._session}/goog/cdp/execute", command)
+        self._devtools("Emulation.setUserAgentOverride", arguments)
+
+    def look(self, width: int, height: int, scheme: str) -> None:
+        """Has pages be shown so wide and high from now on (below 500 as on a phone), and to somebody who prefers `light` or `dark`."""
+        phone = width < 500
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+        self._devtools("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._devtools("Emulation.setEmulatedMedia", {"features": features})
+
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        self._send("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def reload(self) -> None:
         self._send("POST", f"{self._session}/refresh")

@@ -48,8 +48,37 @@ pub struct Principal {
     pub confirmation: Option<Confirmation>,
     /// Keyed hash of provider, subject, client and tenant: the key of limits. One person in two tenants has two.
     pub key: u64,
+    /// Of a session: what its own pages prove themselves with.
+    pub page_token: Option<PageToken>,
     /// Its part of a line of the access log.
     pub shown: Shown,
+}
+
+/// The token of a session against foreign pages, as text; made once, where a session becomes a caller.
+#[derive(Clone, Copy)]
+pub struct PageToken([u8; Self::LENGTH]);
+
+impl PageToken {
+    /// Characters: 32 bytes in base64.
+    pub const LENGTH: usize = 43;
+
+    /// Of its text.
+    #[must_use]
+    pub const fn new(text: [u8; Self::LENGTH]) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PageToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PageToken")
+    }
 }
 
 /// Text that is written when it is first needed, and belongs to what has it: a copy writes its own.
@@ -119,6 +148,7 @@ impl Principal {
             expires_ms: None,
             confirmation: None,
             key: 0,
+            page_token: None,
             shown: Shown::default(),
         }
     }

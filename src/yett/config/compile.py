@@ -13,21 +13,16 @@ from yett.config import (
     address_list,
     decision_log,
     dpop,
-    endpoint,
-    geo,
-    jwt_document,
     oidc_check,
     policy_tests,
-    resilience,
     security_events,
-    service_http2,
     units,
 )
 from yett.config import state as state_part
 from yett.config.acme import Ordered
 from yett.config.authorization.check import without_tenant
 from yett.config.authorization.shadow import not_enforced
-from yett.config.base import Location, listed
+from yett.config.base import Location
 from yett.config.certificates import Certificate, chain_errors, inventory, utc_now
 from yett.config.check import check_all
 from yett.config.check_identity import check_identity, key_set_policy
@@ -37,38 +32,23 @@ from yett.config.filters.response_validation import only_reported
 from yett.config.gateway import Gateway, LogFile
 from yett.config.identity import Identity, ring, ring_errors
 from yett.config.jwt_check import secret_errors
-from yett.config.listener import Http2, Listener, ListenerTls
-from yett.config.listener_check import https_target
+from yett.config.listener_document import listener_document
 from yett.config.load import Loaded, read_path
 from yett.config.merge import Merger, Policy
 from yett.config.oauth_client import client_errors
 from yett.config.places import Places
-from yett.config.providers import Provider
-from yett.config.providers.api_key import ApiKey
-from yett.config.providers.client_assertion import ClientAssertion
-from yett.config.providers.introspection import Introspection
-from yett.config.providers.jwt import Jwt
-from yett.config.providers.mtls import Mtls
-from yett.config.providers.oidc import Oidc
-from yett.config.providers.signed_request import SignedRequest
-from yett.config.rates import quotas
-from yett.config.rates.shadow import enforced, of_listener
+from yett.config.provider_document import provider_document
 from yett.config.rates.shared import uncounted
 from yett.config.resolve import Material, secret_name
-from yett.config.service import Service
-from yett.config.spiffe import Waiting, Workloads, is_waiting
+from yett.config.route_document import route_document
+from yett.config.service_document import service_document
+from yett.config.spiffe import Waiting, Workloads
 from yett.config.unlimited import not_asked
 from yett.config.validation.check import Validations
+from yett.config.weakened import weakened
 from yett.errors import ConfigurationError
 
 IR_VERSION = 1
-_LISTENER_LIMITS: dict[str, Any] = {
-    "connections": 10_000,
-    "request_line": "8KiB",
-    "header_bytes": "32KiB",
-    "headers": 100,
-}
-_LISTENER_TIMES = {"handshake": "10s", "head": "10s", "body": "30s", "keep_alive": "60s"}
 
 
 @dataclass(frozen=True)
@@ -222,13 +202,13 @@ def build(
         "admin": _admin(gateway),
         "access_log": {"file": str((directory / gateway.access_log.file).absolute())} if isinstance(gateway.access_log, LogFile) else gateway.access_log,
         "secrets": material.fingerprints,
-        "listeners": [_listener(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
+        "listeners": [listener_document(name, item, gateway, material) for name, item in sorted(gateway.listeners.items())],
         "providers": [
-            _provider(name, item, material)
+            provider_document(name, item, material)
             for name, item in sorted(gateway.identity_providers.items())
         ],
-        "services": [_service(name, item, material) for name, item in sorted(gateway.services.items())],
-        "routes": [_route(policy, gateway, material, validations) for policy in policies],
+        "services": [service_document(name, item, material) for name, item in sorted(gateway.services.items())],
+        "routes": [route_document(policy, gateway, material, validations) for policy in policies],
     }  # fmt: skip
 
 
@@ -251,314 +231,3 @@ def _admin(gateway: Gateway) -> dict[str, Any] | None:
     if admin is None:
         return None
     return {"address": admin.address, "token": secret_name(("admin", "token")) if admin.token else None}
-
-
-def _listener(name: str, listener: Listener, gateway: Gateway, material: Material) -> dict[str, Any]:
-    at: Location = ("listeners", name)
-    own, shared = listener.limits, gateway.defaults.limits
-    limits = {
-        key: getattr(own, key) or getattr(shared, key) or value for key, value in _LISTENER_LIMITS.items()
-    }
-    handshakes = own.handshakes or shared.handshakes
-    if handshakes:
-        limits["handshakes"] = handshakes
-    per_address = own.connections_per_address or shared.connections_per_address
-    if per_address:
-        limits["connections_per_address"] = per_address
-    times = {
-        key: getattr(listener.timeouts, key) or getattr(gateway.defaults.timeouts, key) or value
-        for key, value in _LISTENER_TIMES.items()
-    }
-    tls = listener.tls and _listener_tls(listener.tls, (*at, "tls"), material)
-    proxies = listener.trusted_proxies
-    announced = listener.proxy_protocol
-    return {
-        "name": name,
-        "address": listener.address,
-        **({"proxy_protocol": {"addresses": list(announced.addresses)}} if announced else {}),
-        "tls": tls,
-        "trusted_proxies": proxies and {"addresses": list(proxies.addresses), "header": proxies.header},
-        **(
-            {"address_filters": [listener.address_filter.compiled(f"listener {name}")]}
-            if listener.address_filter
-            else {}
-        ),
-        **(
-            {"geo_filters": [listener.geo_filter.compiled(f"listener {name}")]} if listener.geo_filter else {}
-        ),
-        "address_limits": [
-            limit.compiled(label, f"listener:{name}")
-            for label, limit in enforced(listener.address_limit).items()
-        ],
-        **of_listener(name, listener.address_limit),
-        "limits": {
-            key: units.size_bytes(value) if isinstance(value, str) else value for key, value in limits.items()
-        },
-        "timeouts": {f"{key}_ms": units.milliseconds(value) for key, value in times.items()},
-        **_http2(listener),
-        **_redirect(listener, gateway),
-        **_passthrough(listener),
-    }
-
-
-def _passthrough(listener: Listener) -> dict[str, Any]:
-    found = listener.passthrough
-    if found is None:
-        return {}
-    return {
-        "passthrough": {
-            "hosts": {host: target.service for host, target in found.hosts.items()},
-            **({"allow": list(found.allow)} if found.allow else {}),
-            **({"deny": list(found.deny)} if found.deny else {}),
-            "connect_ms": units.milliseconds(found.connect),
-            "idle_ms": units.milliseconds(found.idle),
-        }
-    }
-
-
-def _redirect(listener: Listener, gateway: Gateway) -> dict[str, Any]:
-    found = listener.https_redirect and https_target(gateway.listeners, listener.https_redirect)
-    return {"redirect": {"listener": found[0], "port": found[1]}} if isinstance(found, tuple) else {}
-
-
-def _http2(listener: Listener) -> dict[str, Any]:
-    """Nothing where nothing is said: Rust has the same defaults."""
-    if listener.http2 is None or listener.http2 is True:
-        return {}
-    http2 = listener.http2 or Http2()
-    return {
-        "http2": {
-            "enabled": listener.http2 is not False,
-            "prior_knowledge": http2.prior_knowledge,
-            "max_concurrent_streams": http2.max_concurrent_streams,
-        }
-    }
-
-
-def _listener_tls(tls: ListenerTls, at: Location, material: Material) -> dict[str, Any]:
-    profile, _, guideline = tls.profile.partition("-")
-    document: dict[str, Any] = {
-        "profile": profile,
-        "certificates": [
-            {
-                "chain": material.texts[(*at, "certificates", index, "chain")],
-                "key": secret_name((*at, "certificates", index, "key")),
-            }
-            for index in range(len(tls.certificates))
-        ],
-    }
-    if tls.acme:
-        if (*at, "acme", "chain") in material.texts:
-            pair = {"chain": material.texts[(*at, "acme", "chain")], "key": secret_name((*at, "acme", "key"))}
-            document["certificates"].append(pair)
-        pending = [name for one in material.ordered if one.listener == at[1] for name in one.pending]
-        if pending:
-            document["pending"] = pending
-    if (*at, "spiffe", "chain") in material.texts:
-        pair = {"chain": material.texts[(*at, "spiffe", "chain")], "key": secret_name((*at, "spiffe", "key"))}
-        document["certificates"].append(pair)
-    if is_waiting(material, at):
-        document["waiting"] = True
-    if guideline:
-        document["guideline"] = guideline
-    if tls.client_certificates:
-        here = (*at, "client_certificates")
-        document["client_certificates"] = {
-            "mode": tls.client_certificates.mode,
-            "ca": material.texts.get((*here, "ca")) or material.texts.get((*here, "spiffe", "ca"), ""),
-            "crls": [
-                material.texts[(*here, "crl", index)] for index in range(len(tls.client_certificates.crl))
-            ],
-        }
-    return document
-
-
-def _provider(name: str, provider: Provider, material: Material) -> dict[str, Any]:
-    if isinstance(provider, Jwt):
-        return jwt_document.compiled(name, provider, material)
-    if isinstance(provider, Mtls):
-        return provider.compiled(name)
-    if isinstance(provider, SignedRequest):
-        return _signed_request(name, provider, material)
-    if isinstance(provider, ClientAssertion):
-        at = ("identity_providers", name, "clients")
-        return provider.compiled(name, {one: material.texts[(*at, one, "jwks")] for one in provider.clients})
-    if isinstance(provider, Introspection | Oidc):
-        return provider.compiled(name, material)
-    return _api_key(name, provider, material)
-
-
-def _signed_request(name: str, provider: SignedRequest, material: Material) -> dict[str, Any]:
-    keys: dict[str, dict[str, Any]] = {}
-    for key_id, key in provider.keys.items():
-        at: Location = ("identity_providers", name, "keys", key_id)
-        if key.shared_secret:
-            keys[key_id] = {"secret": secret_name((*at, "shared_secret"))}
-        else:
-            keys[key_id] = {"public_key": material.texts[(*at, "public_key")]}
-    return provider.compiled(name, keys)
-
-
-def _api_key(name: str, provider: ApiKey, material: Material) -> dict[str, Any]:
-    at: Location = ("identity_providers", name)
-    file = material.keys_files[(*at, "keys")]
-    return {
-        "type": "api_key",
-        "name": name,
-        "header": provider.header,
-        "salt": file.salt,
-        "pepper": secret_name((*at, "pepper")) if provider.pepper else None,
-        "keys": [one for label, key in sorted(file.keys.items()) for one in key.compiled(label)],
-    }
-
-
-def _service(name: str, service: Service, material: Material) -> dict[str, Any]:
-    at: Location = ("services", name, "tls")
-    tls = None
-    if any(url.startswith("https://") for url in service.urls):
-        own = service.tls
-        here = (*at, "spiffe") if own and own.spiffe else at
-        key = secret_name((*here, "key"))
-        tls = {
-            "ca": material.texts.get((*here, "ca")),
-            "certificate": material.texts.get((*here, "certificate")),
-            "key": key if key in material.secrets else None,
-            "server_name": own.server_name if own else None,
-            **({"waiting": True} if is_waiting(material, at) else {}),
-            **({"san": [dict([name.split(":", 1)]) for name in own.san]} if own and own.san else {}),
-        }
-    return {
-        "name": name,
-        "endpoints": [endpoint.compiled(item) for item in service.endpoints],
-        "tls": tls,
-        "host": service.host if service.host in {"preserve", "endpoint"} else {"literal": service.host},
-        "balance": endpoint.compiled_balance(service.balance),
-        "forward_credential": service.forward_credential,
-        **(
-            {"identity_assertion": service.identity_assertion.compiled(name)}
-            if service.identity_assertion
-            else {}
-        ),
-        **({"token": service.token.compiled(("services", name, "token"), material)} if service.token else {}),
-        "idle_connections": service.pool.idle,
-        "idle_ms": units.milliseconds(service.pool.idle_timeout),
-        **service_http2.compiled(service),
-        **_health(service),
-        **resilience.compiled(service.limits, service.circuit_breaker, service.retry),
-    }
-
-
-def _health(service: Service) -> dict[str, Any]:
-    """Nothing where nothing is said."""
-    document: dict[str, Any] = {}
-    if service.dns is not None:
-        document["dns"] = service.dns.compiled()
-    if service.health_check is not None:
-        document["health_check"] = service.health_check.compiled()
-    if service.outlier_detection is not None:
-        document["outlier_detection"] = service.outlier_detection.compiled()
-    if service.slow_start is not None:
-        document["slow_start_ms"] = units.milliseconds(service.slow_start)
-    return document
-
-
-def _external(policy: Policy, material: Material) -> dict[str, Any]:
-    if policy.external is None:
-        return {}
-    where, source, check = policy.external
-    return {"external_authorization": check.compiled(source, material.texts.get((*where, "ca")))}
-
-
-_WHERE_SAID = (
-    "client_certificate", "tenants", "deny", "shadow", "hidden", "classification", "response_tenant", "live_check",
-    "sender_constrained", "assurance", "address_filters", "geo_filters", "concurrency_limits", "quotas", "limit_classes",
-    "shadow_limits", "security_headers", "websocket", "cors", "csrf", "bot_filter", "login_guard", "early_hints", "mirror",
-    "attack_filter",
-)  # fmt: skip
-"""Fields of a policy that stand in the document as they are, and only where they say something."""
-
-
-def _route(policy: Policy, gateway: Gateway, material: Material, validations: Validations) -> dict[str, Any]:
-    access: Any = "public"
-    if policy.access == "authenticated":
-        access = {"authenticated": {"providers": list(policy.providers), "rules": policy.rules}}
-        if policy.all_of:
-            access["authenticated"]["all_of"] = True
-    group = gateway.groups.get(policy.group or "")
-    return {
-        **({"unlisted": True} if group and group.sensitive and access != "public" else {}),
-        "name": policy.name,
-        "group": policy.group,
-        "listeners": sorted(policy.listeners),
-        "match": {
-            "hosts": sorted(policy.hosts) if policy.hosts else None, "path": policy.path, "methods": sorted(policy.methods),
-            "headers": policy.headers, "query": policy.query,
-        },
-        "path_allow": sorted(policy.path_allow),
-        **_external(policy, material),
-        **({"priority": policy.priority} if policy.priority != "normal" else {}),
-        "access": access,
-        "address_limits": policy.address_limits,
-        "rate_limits": policy.rate_limits,
-        "action": policy.action,
-        "rewrite": {"path": policy.rewrite} if policy.rewrite else None,
-        "request_headers": policy.request_headers,
-        "response_headers": policy.response_headers,
-        **validations.compiled(policy),
-        "body_limit": policy.body_limit,
-        "timeouts": policy.timeouts,
-        **{key: said for key in _WHERE_SAID if (said := getattr(policy, key))},
-    }  # fmt: skip
-
-
-def weakened(gateway: Gateway) -> list[str]:
-    """What is weaker than it could be, in sentences."""
-    found = [
-        f"listener `{name}` speaks plain HTTP: {item.plaintext}"
-        for name, item in gateway.listeners.items()
-        if item.plaintext
-    ]
-    found += [
-        f"service `{name}` is reached over plain HTTP: {item.plaintext}"
-        for name, item in gateway.services.items()
-        if item.plaintext
-    ]
-    for name, provider in gateway.identity_providers.items():
-        if isinstance(provider, Jwt | Introspection | Oidc) and provider.plaintext:
-            found.append(f"identity provider `{name}` is reached over plain HTTP: {provider.plaintext}")
-        if isinstance(provider, SignedRequest):
-            found += provider.weakened(name)
-    found += [
-        f"tokens for service `{name}` are fetched over plain HTTP: {item.token.plaintext}"
-        for name, item in gateway.services.items()
-        if item.token and item.token.plaintext
-    ]
-    found += [
-        f"service `{name}` sees the caller's credential"
-        for name, item in gateway.services.items()
-        if item.forward_credential
-    ]
-    found += state_part.weakened(gateway.state) if gateway.state else []
-    found += address_list.weakened(gateway.address_lists)
-    found += geo.weakened(gateway.geo)
-    for name, item in gateway.services.items():
-        assertion = item.identity_assertion
-        if assertion and assertion.headers:
-            found.append(f"service `{name}` gets {listed(assertion.headers)} without a signature")
-        if assertion and assertion.reuse:
-            found.append(f"an assertion for service `{name}` may be used again within {assertion.reuse}")
-    for name, route in gateway.routes.items():
-        for target in (route.service, *(route.split or ())) if route.access == "public" else ():
-            service = gateway.services.get(target or "")
-            if service and service.token:
-                found.append(f"route `{name}` is public, and `{target}` gets a token of the gateway's own")
-    for kind, items in (("group", gateway.groups), ("route", gateway.routes)):
-        found += [
-            f"the external check of {kind} `{name}` is reached over plain HTTP: {item.external_authorization.plaintext}"
-            for name, item in items.items()
-            if item.external_authorization and item.external_authorization.plaintext
-        ]
-    found += quotas.weakened(gateway)
-    if gateway.access_log == "off":
-        found.append("the access log is off")
-    return found

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from yett.config.words import nearest
+
 
 class Known(NamedTuple):
     """A crawler as its operator describes it."""
@@ -43,3 +45,19 @@ CRAWLERS: dict[str, Known] = {
     "semrushbot": Known(("SemrushBot", "SiteAuditBot"), ("semrush.com",)),
 }  # fmt: skip
 """By the name in a configuration."""
+
+
+def similar(name: str) -> str:
+    """`; did you mean `x`?` for what one of these is nearly, or otherwise called; nothing where none is."""
+    folded = name.lower()
+    called = [
+        one
+        for one, known in CRAWLERS.items()
+        if len(folded) > 2 and any(folded in text.lower() for text in (*known.agents, *known.domains))
+    ]
+    if len(called) == 1:
+        return f"; did you mean `{called[0]}`?"
+    # All end alike, so that what they end in says nothing.
+    stems = {one.removesuffix("bot").removesuffix("spider"): one for one in CRAWLERS}
+    found = nearest(folded.replace("bot", ""), stems)
+    return next((f"; did you mean `{one}`?" for stem, one in stems.items() if f"`{stem}`" in found), "")

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from yett.config import template
-from yett.config.base import Location, Model, nearest, refuse
+from yett.config.base import Model, nearest, refuse
 from yett.config.headers import FieldName, FieldValue
-from yett.config.types import ONE_OR_SEVERAL, SEVERAL, quantified
+from yett.config.types import ONE_OR_SEVERAL, SEVERAL, any_of, quantified
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -41,32 +41,27 @@ def host_fault(host: str) -> str | None:
 def _hosts(value: Any) -> Any:
     if value == "any":
         return "any"
-    quantifier, items = quantified(value, ("any_of",))
-    for index, host in enumerate(items):
-        at: Location = (quantifier, index) if isinstance(value, dict) else ()
-        if host == "any":
-            raise refuse("host_invalid", "`any` stands alone: `hosts: any`", at)
-        fault = host_fault(host)
-        if fault:
-            raise refuse("host_invalid", fault, at)
-    return items
+    return quantified(value, ("any_of",), _host)[1]
 
 
-def _methods(value: Any) -> Any:
-    quantifier, items = quantified(value, ("any_of",))
-    for index, method in enumerate(items):
-        at: Location = (quantifier, index) if isinstance(value, dict) else ()
-        if method in {"CONNECT", "TRACE"}:
-            raise refuse("method_refused", f"`{method}` is never let through; remove it", at)
-        if method.upper() in METHODS and method != method.upper():
-            raise refuse("method_invalid", f"methods are upper case; write `{method.upper()}`", at)
-        if method not in METHODS:
-            raise refuse(
-                "method_invalid",
-                f"`{method}` is not a method{nearest(method, METHODS) or '; write one of ' + ', '.join(METHODS)}",
-                at,
-            )
-    return items
+def _host(host: str) -> None:
+    if host == "any":
+        raise refuse("host_invalid", "`any` stands alone: `hosts: any`")
+    fault = host_fault(host)
+    if fault:
+        raise refuse("host_invalid", fault)
+
+
+def _method(method: str) -> None:
+    if method in {"CONNECT", "TRACE"}:
+        raise refuse("method_refused", f"`{method}` is never let through; remove it")
+    if method.upper() in METHODS and method != method.upper():
+        raise refuse("method_invalid", f"methods are upper case; write `{method.upper()}`")
+    if method not in METHODS:
+        raise refuse(
+            "method_invalid",
+            f"`{method}` is not a method{nearest(method, METHODS) or '; write one of ' + ', '.join(METHODS)}",
+        )
 
 
 def _path(value: Any) -> Any:
@@ -86,7 +81,7 @@ Hosts = Annotated[
 """`any`, one host, or `{any_of: […]}`; exact, or `*.example.com`."""
 Methods = Annotated[
     tuple[str, ...],
-    BeforeValidator(_methods),
+    any_of(_method),
     WithJsonSchema({"anyOf": [{"enum": list(METHODS)}, SEVERAL]}),
 ]
 """One method, or `{any_of: […]}`."""

@@ -72,14 +72,14 @@ def _between(least: int, most: int, example: str) -> Any:
 
 
 def _addresses(value: Any, what: str, example: str) -> Any:
-    names = quantified(value, ("any_of",))[1]
-    for name in names:
+    def judge(name: str) -> None:
         found = _SENTINEL.fullmatch(name)
         if not found or int(found[2] or 1) > 65535:
             raise refuse("url_invalid", f"`{name}` is no address of {what}; write `{example}`")
         if why := forbidden_host(found[1]):
             raise refuse("address_forbidden", f"`{found[1]}` {why}; it is never contacted")
-    return names
+
+    return quantified(value, ("any_of",), judge)[1]
 
 
 def _sentinels(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from yett.config.base import Location, Model, refuse
 
@@ -84,15 +85,37 @@ def _string(item: Any, at: Location) -> str:
     return item
 
 
-def quantified(value: Any, quantifiers: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+Judge = Callable[[str], None]
+"""Raises what `refuse` makes where an item is none."""
+
+
+def _judged(items: tuple[str, ...], at: Callable[[int], Location], judge: Judge | None) -> tuple[str, ...]:
+    if judge is None:
+        return items
+    for index, item in enumerate(items):
+        try:
+            judge(item)
+        except PydanticCustomError as error:
+            raise refuse(error.type, error.message(), at(index)) from None
+    return items
+
+
+def quantified(
+    value: Any, quantifiers: tuple[str, ...], judge: Judge | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The quantifier and the items. A wrong item is told at its place, and before what is wrong with the list that it stands in."""
     if isinstance(value, str):
-        return quantifiers[0], (_string(value, (0,)),)
+        return quantifiers[0], _judged((_string(value, (0,)),), lambda _: (), judge)
     if isinstance(value, dict) and len(value) == 1:
         quantifier, items = next(iter(value.items()))
         if quantifier in quantifiers:
-            return quantifier, _strings(items, (quantifier,))
+            found = _strings(items, (quantifier,))
+            return quantifier, _judged(found, lambda index: (quantifier, index), judge)
     choice = " or ".join(f"`{{{name}: [a, b]}}`" for name in quantifiers)
     if isinstance(value, list | tuple):
+        if len(value) == 1 and isinstance(value[0], dict):
+            raise refuse("quantifier_missing", "it stands without a list around it; remove the brackets")
+        _judged(_strings(value, (), allow_empty=True), lambda index: (index,), judge)
         if len(value) == 1:
             raise refuse("quantifier_missing", f"one item needs no list; write `{value[0]}`")
         raise refuse("quantifier_missing", f"a list has to say how it is meant; write {choice}")
@@ -101,6 +124,11 @@ def quantified(value: Any, quantifiers: tuple[str, ...]) -> tuple[str, tuple[str
 
 def _any_of(value: Any) -> Any:
     return quantified(value, ("any_of",))[1]
+
+
+def any_of(judge: Judge) -> BeforeValidator:
+    """One item, or `{any_of: […]}`, each of which `judge` takes."""
+    return BeforeValidator(lambda value: quantified(value, ("any_of",), judge)[1])
 
 
 SEVERAL: dict[str, Any] = {

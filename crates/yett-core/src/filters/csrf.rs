@@ -64,8 +64,8 @@ impl Csrf {
         if spec.form.is_some() && spec.token.is_none() {
             return Err("a form has a token only where tokens count".to_owned());
         }
-        if spec.form.as_deref() == Some("") {
-            return Err("the field of a form that has the token has a name".to_owned());
+        if spec.form.as_deref().is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+            return Err("the field of a form that has the token has a name without blanks".to_owned());
         }
         let form = spec.form.as_deref().map(|name| InForm { name: name.into(), form: strict_form() });
         Ok(Self { origins, referer: spec.referer, token: spec.token, form })
@@ -128,7 +128,7 @@ impl Csrf {
         let asked = match (self.token, page) {
             (None, _) | (_, Page::Foreign) => false,
             (Some(ir::CsrfToken::Needed), Page::Own | Page::Listed) => false,
-            (Some(ir::CsrfToken::Needed), _) => session.is_some(),
+            (Some(ir::CsrfToken::Needed), _) => session.is_some() || is_assumed(exchange),
             (Some(ir::CsrfToken::Always), Page::Own | Page::Listed) => exchange.upgrade == Upgrade::None,
             (Some(ir::CsrfToken::Always), _) => true,
         };
@@ -177,6 +177,11 @@ fn token(exchange: &Exchange) -> Option<&[u8]> {
 /// Whether it is. Whom a policy tool takes as verified has no session, and is taken to have its token as well.
 fn holds(exchange: &Exchange, session: Option<(&Oidc, SessionId)>, token: &[u8]) -> bool {
     !exchange.assumed.is_empty() || session.is_some_and(|(oidc, id)| oidc.csrf_holds(id, token))
+}
+
+/// Whether a policy tool takes somebody as logged in, whose session nobody has.
+fn is_assumed(exchange: &Exchange) -> bool {
+    !exchange.assumed.is_empty() && exchange.principals().any(|one| one.method == AuthenticationMethod::Oidc)
 }
 
 /// Whether a request may change something: by its method, as a WebSocket, or by a parameter that stands for a method.
@@ -318,6 +323,10 @@ mod tests {
         use crate::reason::Reason;
         let spec = |token| ir::Csrf { origins: vec![], referer: false, token, form: Some("csrf".into()) };
         assert!(Csrf::build(&spec(None)).is_err());
+        for form in ["", " ", "csrf token", "csrf\u{a0}token", "csrf\t"] {
+            let named = ir::Csrf { form: Some(form.into()), ..spec(Some(ir::CsrfToken::Needed)) };
+            assert!(Csrf::build(&named).is_err(), "{form:?}");
+        }
         let csrf = Csrf::build(&spec(Some(ir::CsrfToken::Needed))).unwrap();
         let form = ("content-type", "application/x-www-form-urlencoded");
         let promised = |fields: &[(&str, &str)], framing| {

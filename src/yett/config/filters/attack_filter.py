@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from yett.config.base import Model, listed, nearest, refuse
-from yett.config.types import Name, Text, quantified
+from yett.config.types import Name, Text, any_of
 from yett.config.units import Size, size_bytes
 
 if TYPE_CHECKING:
@@ -21,15 +21,10 @@ CLASSES = (
 PLACES = ("path", "query", "header", "cookie", "form", "body")
 
 
-def _classes(value: Any) -> Any:
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        if item not in CLASSES:
-            message = (
-                f"`{item}` is no class of attacks{nearest(item, CLASSES) or f'; write {listed(CLASSES)}'}"
-            )
-            raise refuse("class_unknown", message, (quantifier, index) if isinstance(value, dict) else ())
-    return items
+def _class(item: str) -> None:
+    if item not in CLASSES:
+        hint = nearest(item, CLASSES) or f"; write {listed(CLASSES)}"
+        raise refuse("class_unknown", f"`{item}` is no class of attacks{hint}")
 
 
 _SCHEMA = {
@@ -41,7 +36,7 @@ _SCHEMA = {
         },
     ]
 }  # fmt: skip
-Classes = Annotated[tuple[str, ...], BeforeValidator(_classes), WithJsonSchema(_SCHEMA)]
+Classes = Annotated[tuple[str, ...], any_of(_class), WithJsonSchema(_SCHEMA)]
 
 
 def _pointer(value: str) -> str:

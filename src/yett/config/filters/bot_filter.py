@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from yett.config.base import Model, listed, nearest, refuse
-from yett.config.crawlers import CRAWLERS
-from yett.config.types import ONE_OR_SEVERAL, Name, Networks, OneOrAny, quantified, socket_address
+from yett.config.base import Model, listed, refuse
+from yett.config.crawlers import CRAWLERS, similar
+from yett.config.types import ONE_OR_SEVERAL, Name, Networks, any_of, quantified, socket_address
 
 if TYPE_CHECKING:
     from yett.config.merge import Policy
 
 Answer = Literal["allow", "refuse"]
+_Several = Annotated[tuple[str, ...], WithJsonSchema(ONE_OR_SEVERAL)]
 MOST = 20
 """Names and domains of one crawler."""
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})+", re.ASCII)
@@ -32,14 +33,12 @@ _BROWSERS = (
 """What browsers send, in lower case, with all words that stand there."""
 
 
-def _domains(value: tuple[str, ...]) -> tuple[str, ...]:
-    for one in value:
-        if not _DOMAIN.fullmatch(one) or len(one) > 253:
-            raise refuse(
-                "domain_invalid",
-                f"`{one}` is no domain; write one such as `bot.example.com`: lower case, two parts or more, no dot in front",
-            )
-    return _few(value)
+def _domain(one: str) -> None:
+    if not _DOMAIN.fullmatch(one) or len(one) > 253:
+        raise refuse(
+            "domain_invalid",
+            f"`{one}` is no domain; write one such as `bot.example.com`: lower case, two parts or more, no dot in front",
+        )
 
 
 def _few(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,61 +47,58 @@ def _few(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _agents(value: tuple[str, ...]) -> tuple[str, ...]:
-    for one in value:
-        if not one.isascii() or not one.isprintable() or len(one.strip()) < 3 or len(one) > 100:
+def _agent(one: str) -> None:
+    if not one.isascii() or not one.isprintable() or len(one.strip()) < 3 or len(one) > 100:
+        raise refuse(
+            "agent_invalid",
+            f"`{one}` names no crawler; write what stands in its User-Agent, of 3 to 100 plain characters",
+        )
+    if any(one.lower() in browser for browser in _BROWSERS):
+        raise refuse(
+            "agent_invalid",
+            f"`{one}` also stands in the User-Agent of browsers; write what only the crawler says",
+        )
+    for known in (agent for crawler in CRAWLERS.values() for agent in crawler.agents):
+        if one.lower() in known.lower() or known.lower() in one.lower():
             raise refuse(
                 "agent_invalid",
-                f"`{one}` names no crawler; write what stands in its User-Agent, of 3 to 100 plain characters",
+                f"`{one}` and `{known}`, which is known, are found in one another; write what tells them apart",
             )
-        if any(one.lower() in browser for browser in _BROWSERS):
-            raise refuse(
-                "agent_invalid",
-                f"`{one}` also stands in the User-Agent of browsers; write what only the crawler says",
-            )
-        for known in (agent for crawler in CRAWLERS.values() for agent in crawler.agents):
-            if one.lower() in known.lower() or known.lower() in one.lower():
-                raise refuse(
-                    "agent_invalid",
-                    f"`{one}` and `{known}`, which is known, are found in one another; write what tells them apart",
-                )
-    return _few(value)
 
 
-def _resolvers(value: tuple[str, ...]) -> tuple[str, ...]:
-    for one in value:
-        found = socket_address(one)
-        if found is None or not found[1]:
-            raise refuse(
-                "address_invalid",
-                f"`{one}` is no resolver; write an IP address and a port, such as `192.0.2.53:53`",
-            )
+def _resolver(one: str) -> None:
+    found = socket_address(one)
+    if found is None or not found[1]:
+        raise refuse(
+            "address_invalid",
+            f"`{one}` is no resolver; write an IP address and a port, such as `192.0.2.53:53`",
+        )
+
+
+def _three(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(value) > 3:
         raise refuse("too_many", "three resolvers are asked, and no more; name fewer")
     return value
 
 
+def _known(item: str) -> None:
+    if item not in CRAWLERS:
+        hint = similar(item) or f"; write {listed([*CRAWLERS])}, or describe it in `own`"
+        raise refuse("crawler_unknown", f"`{item}` is no crawler that is known{hint}")
+
+
 def _allowed(value: Any) -> Any:
     if value in ("any", "none"):
         return tuple(CRAWLERS) if value == "any" else ()
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        if item not in CRAWLERS:
-            hint = nearest(item, CRAWLERS) or f"; write {listed([*CRAWLERS])}, or describe it in `own`"
-            raise refuse(
-                "crawler_unknown",
-                f"`{item}` is no crawler that is known{hint}",
-                (quantifier, index) if isinstance(value, dict) else (),
-            )
-    return items
+    return quantified(value, ("any_of",), _known)[1]
 
 
 class OwnCrawler(Model):
     """A crawler that is not known here: what it says, and what proves it."""
 
-    agent: Annotated[OneOrAny, AfterValidator(_agents)]
+    agent: Annotated[_Several, any_of(_agent), AfterValidator(_few)]
     """What stands in its `User-Agent`, in any case: one, or `{any_of: […]}`."""
-    domains: Annotated[OneOrAny, AfterValidator(_domains)] = ()
+    domains: Annotated[_Several, any_of(_domain), AfterValidator(_few)] = ()
     """Domains that the names of its addresses are in: one, or `{any_of: […]}`."""
     addresses: Networks = ()
     """Its addresses, where its operator publishes them; then nobody is asked."""
@@ -127,7 +123,7 @@ class Crawlers(Model):
     """Further ones, by a name for each."""
     undecided: Literal["refuse", "pass"] = "refuse"
     """What becomes of one while DNS does not say whether it is it: 503, or it passes."""
-    resolvers: Annotated[OneOrAny, AfterValidator(_resolvers)] = ()
+    resolvers: Annotated[_Several, any_of(_resolver), AfterValidator(_three)] = ()
     """Who is asked: up to three addresses with ports; those of the system if nothing is said."""
 
     @model_validator(mode="after")
@@ -200,7 +196,7 @@ def weakened(policies: list[Policy]) -> list[str]:
         ("programs that pretend are reported, and pass (`bot_filter: {mode: report}`)", lambda one: not one["enforce"]),
         ("programs that pretend to be browsers pass (`bot_filter: {impostors: allow}`)", lambda one: one["impostors"] == "allow"),
         ("programs that look for holes pass (`bot_filter: {scanners: allow}`)", lambda one: one["scanners"] == "allow"),
-        ("crawlers that nobody can verify pass, and whoever has an address can bring that about (`bot_filter: {crawlers: {undecided: pass}}`)", lambda one: one.get("undecided_passes")),
+        ("whoever calls himself a crawler passes while DNS does not say whether he is one, and can keep the DNS of his own address silent (`bot_filter: {crawlers: {undecided: pass}}`)", lambda one: one.get("undecided_passes")),
     ):  # fmt: skip
         names = [policy.name for policy in policies if policy.bot_filter and weak(policy.bot_filter)]
         if names:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from yett.config import units
 from yett.config.base import Model, refuse
@@ -29,19 +28,20 @@ _UNREADABLE = {"set-cookie", "set-cookie2"}
 
 
 def _origins(value: Any) -> Any:
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        at = () if isinstance(value, str) else (quantifier, index)
-        if item == "*":
-            raise refuse("origin_invalid", "write `any` for pages of every origin, so that it is plain", at)
-        if item in {"any", "null"}:
-            continue
-        fault = pattern_fault(item) if "*" in item else origin_fault(item)
-        if fault:
-            raise refuse("origin_invalid", fault, at)
+    items = quantified(value, ("any_of",), _origin)[1]
     if "any" in items and set(items) - {"any", "null"}:
         raise refuse("origin_invalid", "`any` covers every origin; keep `any`, or the list without it")
     return items
+
+
+def _origin(item: str) -> None:
+    if item == "*":
+        raise refuse("origin_invalid", "write `any` for pages of every origin, so that it is plain")
+    if item in {"any", "null"}:
+        return
+    fault = pattern_fault(item) if "*" in item else origin_fault(item)
+    if fault:
+        raise refuse("origin_invalid", fault)
 
 
 def _sent(name: str) -> str | None:
@@ -57,18 +57,14 @@ def _read(name: str) -> str | None:
 
 
 def _names(value: Any, what: str, why_not: Callable[[str], str | None]) -> tuple[str, ...]:
-    quantifier, items = quantified(value, ("any_of",))
     names: list[str] = []
-    for index, item in enumerate(items):
-        at = () if isinstance(value, str) else (quantifier, index)
+
+    def judge(item: str) -> None:
         if item == "*":
-            raise refuse(
-                "header_name_invalid", f"`*` is not taken; name the header fields that pages {what}", at
-            )
-        try:
-            names += plain_names((item,), why_not)
-        except PydanticCustomError as error:
-            raise refuse(error.type, error.message(), at) from None
+            raise refuse("header_name_invalid", f"`*` is not taken; name the header fields that pages {what}")
+        names.extend(plain_names((item,), why_not))
+
+    quantified(value, ("any_of",), judge)
     return tuple(names)
 
 

@@ -215,6 +215,12 @@ class LoginGuard(Tried):
             raise refuse(
                 "login_part", "account and password stand in one body, which is a form or JSON", ("password",)
             )
+        if self.password and self.account.compiled() == self.password.compiled():
+            raise refuse(
+                "login_part",
+                "account and password are not the same; name the place of each, or leave `password` out",
+                ("password",),
+            )
         return self
 
     def compiled(self, at: Location) -> dict[str, Any]:

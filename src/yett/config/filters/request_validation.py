@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from yett.config.base import Model, listed, refuse
 from yett.config.headers import owned, plain_names
 from yett.config.media_types import type_fault
-from yett.config.types import ONE_OR_SEVERAL, Items, PublicFile, Text, quantified
+from yett.config.types import ONE_OR_SEVERAL, Items, PublicFile, Text, any_of
 from yett.config.units import Size, size_bytes
 from yett.config.validation.graphql import NAMES, GraphQL
 
@@ -18,18 +18,13 @@ if TYPE_CHECKING:
     from yett.config.validation.openapi import Operation
 
 
-def _types(value: Any) -> Any:
-    quantifier, items = quantified(value, ("any_of",))
-    for index, name in enumerate(items):
-        fault = type_fault(name)
-        if fault:
-            raise refuse(
-                "content_type_invalid", fault, (quantifier, index) if isinstance(value, dict) else ()
-            )
-    return items
+def _type(name: str) -> None:
+    fault = type_fault(name)
+    if fault:
+        raise refuse("content_type_invalid", fault)
 
 
-ContentTypes = Annotated[tuple[str, ...], BeforeValidator(_types), WithJsonSchema(ONE_OR_SEVERAL)]
+ContentTypes = Annotated[tuple[str, ...], any_of(_type), WithJsonSchema(ONE_OR_SEVERAL)]
 """One content type, or `{any_of: [a, b]}`; `image/*` is every image."""
 
 

@@ -28,25 +28,32 @@ def _statuses(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, dict) and isinstance(value.get("any_of"), list):
-        value = {**value, "any_of": [str(item) if type(item) is int else item for item in value["any_of"]]}
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        if not _STATUS.fullmatch(item.upper()):
-            message = f"`{item}` is no status; write one such as `200`, or `4XX` for all of a hundred"
-            raise refuse("status_invalid", message, (quantifier, index) if isinstance(value, dict) else ())
-    return tuple(item.lower() for item in items)
+        value = {**value, "any_of": _texts(value["any_of"])}
+    if isinstance(value, list):
+        value = _texts(value)
+    return tuple(item.lower() for item in quantified(value, ("any_of",), _status)[1])
+
+
+def _texts(items: list[Any]) -> list[Any]:
+    return [str(item) if type(item) is int else item for item in items]
+
+
+def _status(item: str) -> None:
+    if not _STATUS.fullmatch(item.upper()):
+        message = f"`{item}` is no status; write one such as `200`, or `4XX` for all of a hundred"
+        raise refuse("status_invalid", message)
 
 
 def _leaks(value: Any) -> Any:
     if value == "none":
         return ()
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        if item not in LEAKS:
-            known = ", ".join(f"`{name}`" for name in LEAKS)
-            message = f"`{item}` is not looked for; write one or more of {known}, or `none`"
-            raise refuse("leak_unknown", message, (quantifier, index) if isinstance(value, dict) else ())
-    return items
+    return quantified(value, ("any_of",), _leak)[1]
+
+
+def _leak(item: str) -> None:
+    if item not in LEAKS:
+        known = ", ".join(f"`{name}`" for name in LEAKS)
+        raise refuse("leak_unknown", f"`{item}` is not looked for; write one or more of {known}, or `none`")
 
 
 def _size(value: str) -> str:

@@ -15,13 +15,13 @@ from yett.config.types import ONE_OR_SEVERAL, quantified
 def _origins(value: Any) -> Any:
     if value == "any":
         return value
-    quantifier, items = quantified(value, ("any_of",))
-    for index, item in enumerate(items):
-        fault = origin_fault(item)
-        if fault:
-            at = () if isinstance(value, str) else (quantifier, index)
-            raise refuse("origin_invalid", fault, at)
-    return items
+    return quantified(value, ("any_of",), _origin)[1]
+
+
+def _origin(item: str) -> None:
+    fault = origin_fault(item)
+    if fault:
+        raise refuse("origin_invalid", fault)
 
 
 Origins = Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, WithJsonSchema
 
 from yett.config.base import Model, refuse
-from yett.config.types import OneOrAny
+from yett.config.types import ONE_OR_SEVERAL, any_of
 
 NAMES = ("documentId", "extensions", "id", "operationName", "query", "variables")
 """Parts of a request, as they stand in the query of a GET (GraphQL over HTTP, section 5)."""
@@ -16,26 +16,22 @@ KINDS = ("query", "mutation", "subscription")
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
 
-def _names(value: tuple[str, ...]) -> tuple[str, ...]:
-    for name in value:
-        if not _NAME.fullmatch(name):
-            message = f"`{name}` is no name of GraphQL; write it as it stands in the schema"
-            raise refuse("graphql_name_invalid", message)
-        if name.startswith("__"):
-            message = f"`{name}` belongs to introspection; write `introspection: allow`"
-            raise refuse("graphql_name_invalid", message)
-    return value
+def _name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = f"`{name}` is no name of GraphQL; write it as it stands in the schema"
+        raise refuse("graphql_name_invalid", message)
+    if name.startswith("__"):
+        message = f"`{name}` belongs to introspection; write `introspection: allow`"
+        raise refuse("graphql_name_invalid", message)
 
 
-def _kinds(value: tuple[str, ...]) -> tuple[str, ...]:
-    for name in value:
-        if name not in KINDS:
-            message = f"`{name}` is not known here; write `query`, `mutation` or `subscription`"
-            raise refuse("value_unknown", message)
-    return value
+def _kind(name: str) -> None:
+    if name not in KINDS:
+        message = f"`{name}` is not known here; write `query`, `mutation` or `subscription`"
+        raise refuse("value_unknown", message)
 
 
-_Names = Annotated[OneOrAny, AfterValidator(_names)]
+_Names = Annotated[tuple[str, ...], any_of(_name), WithJsonSchema(ONE_OR_SEVERAL)]
 
 
 class GraphQL(Model):
@@ -53,7 +49,10 @@ class GraphQL(Model):
     """Arguments that say how long a list is."""
     batch: Annotated[int, Field(ge=1, le=1000)] = 1
     """Requests that may come together, as a list; depth counts for each, the other bounds for all of them."""
-    operations: Annotated[OneOrAny, AfterValidator(_kinds)] = ("query", "mutation")
+    operations: Annotated[tuple[str, ...], any_of(_kind), WithJsonSchema(ONE_OR_SEVERAL)] = (
+        "query",
+        "mutation",
+    )
     """Kinds of operations: `query`, `mutation`, `subscription`."""
     root_fields: _Names | None = None
     """Fields of queries, mutations and subscriptions themselves that may be asked for; all if nothing is said."""

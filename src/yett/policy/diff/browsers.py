@@ -80,10 +80,14 @@ def csrf(old: Document | None, new: Document | None) -> Iterator[Change]:
             yield widens("", "nobody asks any more from whose page a write comes", old, new)
         return
     yield from _origins(old["origins"], new["origins"])
-    yield from flag(
-        "referer", "`Referer` says no more whose page it is", "`Referer` may say whose page it is",
-        not old["referer"], not new["referer"],
-    )  # fmt: skip
+    if old["referer"] != new["referer"]:
+        # Where it counts, a program that sends one of a foreign page is refused; where it does not, nothing is said.
+        text = (
+            "`Referer` may say whose page it is"
+            if new["referer"]
+            else "`Referer` says no more whose page it is, not of a foreign one either"
+        )
+        yield widens("referer", text, old["referer"], new["referer"])
     before, after = old.get("token"), new.get("token")
     if before != after:
         # A token lets in browsers that say nothing; `always` keeps out pages that send none.

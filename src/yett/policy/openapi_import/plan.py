@@ -8,9 +8,9 @@ from typing import Any
 
 from yett.config import template
 from yett.config.match import METHODS
-from yett.config.validation.check import compiled_faults
 from yett.config.validation.document import Document
 from yett.config.validation.openapi import Description, Found, Operation
+from yett.config.validation.schema import compiled_faults
 from yett.config.validation.translate import Budget, Faulty, resolved
 from yett.config.words import Location, listed
 from yett.errors import ConfigError

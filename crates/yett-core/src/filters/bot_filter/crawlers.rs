@@ -12,13 +12,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::turns::Turns;
+use super::turns::{Turns, network};
 use crate::dns::{self, Kind, Unanswered};
 use crate::server::clock::monotonic_ns;
 use crate::shared::Counter;
 
-/// Addresses of one network that are asked about, or wait for it.
-const OF_NETWORK: usize = 16;
 /// Addresses that are remembered.
 const REMEMBERED: usize = 10_000;
 const SHARDS: usize = 16;
@@ -178,11 +176,7 @@ impl Verifier {
             _ => {}
         }
         let was_genuine = matches!(shard.get(&key), Some(Entry::Known { verdict: Verdict::Genuine, .. }));
-        // Whoever has a network also says how long its names take to be looked up.
-        let asked = |entry: &Entry| matches!(entry, Entry::Asked(_));
-        let of_network = shard.iter().filter(|((other, _), entry)| asked(entry) && network(*other) == network(address));
-        let turn = if was_genuine || of_network.count() < OF_NETWORK { self.turns.enter(address, was_genuine) } else { None };
-        let Some(mut turn) = turn else {
+        let Some(mut turn) = self.turns.enter(address, was_genuine) else {
             self.unknown.increment();
             return None;
         };
@@ -209,20 +203,6 @@ impl Verifier {
         }
         let until_ns = monotonic_ns().saturating_add(u64::from(seconds).saturating_mul(SECOND_NS));
         self.shard(&key).insert(key, Entry::Known { verdict, until_ns });
-    }
-}
-
-/// The first 24 bits of an IPv4 address, or 48 of an IPv6 address: about what one operator has.
-fn network(address: IpAddr) -> [u8; 7] {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            [4, a, b, c, 0, 0, 0]
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, ..] = address.octets();
-            [6, a, b, c, d, e, f]
-        }
     }
 }
 
@@ -291,6 +271,7 @@ async fn confirm(resolvers: &[SocketAddr], address: IpAddr, terms: &Terms) -> (V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filters::bot_filter::turns::OF_NETWORK;
 
     fn terms(domains: &[&str]) -> Arc<Terms> {
         let domains: Vec<String> = domains.iter().map(|one| (*one).to_owned()).collect();
@@ -366,10 +347,10 @@ mod tests {
         let terms = Arc::new(Terms::new(&["a.example".to_owned()], &[silent.local_addr().unwrap()]));
         let begin = |text: &str| verifier.begin(text.parse().unwrap(), &terms, &Handle::current()).is_some();
         for number in 0..OF_NETWORK {
-            assert!(begin(&format!("192.0.2.{number}")) && begin(&format!("2001:db8:0:{number}::1")));
+            assert!(begin(&format!("192.0.2.{number}")) && begin(&format!("2001:db8:{number}::1")));
         }
         assert!(begin("192.0.2.0"), "who is asked about already is only waited for");
-        assert!(!begin("192.0.2.200") && !begin("2001:db8:0:ffff::1"));
-        assert!(begin("192.0.3.200") && begin("2001:db8:1::1"));
+        assert!(!begin("192.0.2.200") && !begin("2001:db8:0:ffff::1") && !begin("2001:db8:ffff::1"));
+        assert!(begin("192.0.3.200") && begin("2001:db9::1"));
     }
 }

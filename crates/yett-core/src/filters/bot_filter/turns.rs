@@ -1,4 +1,4 @@
-//! Whose turn it is to be asked about: networks take turns, and none has more than a few at once.
+//! Whose turn it is to be asked about: networks take turns, and none has more than a few. What a network is, and how many it has, is said here.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -11,16 +11,17 @@ use tokio::sync::oneshot;
 const AT_ONCE: usize = 64;
 /// Of these, places that only addresses get which were a crawler's before.
 const KEPT: usize = 8;
-/// Of these, addresses of one network.
-const OF_NETWORK: usize = 4;
-/// Addresses that wait, and those of one network.
-pub(super) const WAITING: usize = 512;
-const WAIT_OF_NETWORK: usize = 64;
+/// Addresses that wait.
+const WAITING: usize = 512;
+/// Addresses of one network that are asked about or wait, and those that are asked about at once: whoever has a network also says how long its
+/// names take to be looked up. Those that were a crawler's before do not count while they wait.
+pub(super) const OF_NETWORK: usize = 16;
+const AT_ONCE_OF_NETWORK: usize = 4;
 
-/// The first 24 bits of an IPv4 address, or 32 of an IPv6 address: about what one operator has, who also says how long it takes to ask.
-type Network = [u8; 5];
+/// The first 24 bits of an IPv4 address, or 32 of an IPv6 address: about what one operator has.
+pub(super) type Network = [u8; 5];
 
-fn network(address: IpAddr) -> Network {
+pub(super) fn network(address: IpAddr) -> Network {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
@@ -82,8 +83,8 @@ impl Turns {
         if was_genuine && state.first.len() < WAITING {
             state.first.push_back((network, sender));
         } else {
-            let own = state.networks.get(&network).map_or(0, |of| of.waits.len());
-            if own >= WAIT_OF_NETWORK || (state.waiting() >= WAITING && !state.gives_way(own)) {
+            let (running, own) = state.networks.get(&network).map_or((0, 0), |of| (of.running, of.waits.len()));
+            if running.saturating_add(own) >= OF_NETWORK || (state.waiting() >= WAITING && !state.gives_way(own)) {
                 return None;
             }
             let of = state.networks.entry(network).or_default();
@@ -119,7 +120,7 @@ impl State {
         while self.running < AT_ONCE.saturating_sub(KEPT) && passed < self.turns.len() {
             let Some(network) = self.turns.pop_front() else { return };
             let Some(of) = self.networks.get_mut(&network) else { continue };
-            let next = if of.running < OF_NETWORK { of.waits.pop_front() } else { None };
+            let next = if of.running < AT_ONCE_OF_NETWORK { of.waits.pop_front() } else { None };
             // Back to the end of the row, also where all its places are taken.
             if !of.waits.is_empty() {
                 self.turns.push_back(network);
@@ -200,11 +201,16 @@ mod tests {
     fn networks_take_turns() {
         let turns = Arc::new(Turns::default());
         let mut one: Vec<Turn> = (0..20).filter_map(|n| enter(&turns, &format!("2001:db8:{n}::1"))).collect();
-        assert_eq!(one.iter_mut().filter_map(|turn| runs(turn).then_some(())).count(), OF_NETWORK, "few of one network at once");
+        assert_eq!(one.len(), OF_NETWORK, "and no more of one network, whichever of its parts they are of");
+        assert_eq!(
+            one.iter_mut().filter_map(|turn| runs(turn).then_some(())).count(),
+            AT_ONCE_OF_NETWORK,
+            "few of one network at once"
+        );
         let mut other = enter(&turns, "192.0.2.1").unwrap();
         assert!(runs(&mut other), "and others do not wait for it");
         one.remove(0);
-        assert!(runs(&mut one[OF_NETWORK - 1]) && !runs(&mut one[OF_NETWORK]), "who comes first goes first");
+        assert!(runs(&mut one[AT_ONCE_OF_NETWORK - 1]) && !runs(&mut one[AT_ONCE_OF_NETWORK]), "who comes first goes first");
         drop((one, other));
         assert_eq!(turns.count(), 0);
         let state = turns.lock();
@@ -241,8 +247,8 @@ mod tests {
     async fn who_gives_way_is_told() {
         let turns = Arc::new(Turns::default());
         let mut held: Vec<Turn> = Vec::new();
-        for network in 0..16 {
-            held.extend((0..60).filter_map(|n| enter(&turns, &format!("198.51.{network}.{n}"))));
+        for network in 0..60 {
+            held.extend((0..OF_NETWORK).filter_map(|n| enter(&turns, &format!("198.51.{network}.{n}"))));
         }
         assert!(turns.lock().waiting() <= WAITING);
         let before = held.len();

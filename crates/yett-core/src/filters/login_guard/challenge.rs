@@ -75,6 +75,16 @@ pub fn is_path<'a>(segments: impl Iterator<Item = &'a str>) -> bool {
     segments.eq(SEGMENTS)
 }
 
+/// Whether a route with this template stands there: what begins with the first segment is meant for it, `/{rest...}` is not.
+#[must_use]
+pub fn is_place(template: &str) -> bool {
+    let [own, last] = SEGMENTS;
+    let mut segments = template.split('/').skip(1);
+    let first = segments.next() == Some(own);
+    let second = segments.next().is_some_and(|segment| segment == last || segment.starts_with('{'));
+    first && second && segments.all(str::is_empty)
+}
+
 /// Whether a person waits for a page, who can be shown another one first: a browser says that it goes to a page, and one that says
 /// nothing of the kind wants HTML before anything else. What programs send is neither.
 #[must_use]

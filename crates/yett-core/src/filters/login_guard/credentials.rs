@@ -45,7 +45,7 @@ impl Reader {
     /// Compiles it.
     ///
     /// # Errors
-    /// A pointer that is none; parts of two kinds of bodies.
+    /// A pointer that is none; parts of two kinds of bodies, or in the same place.
     pub fn build(account: &LoginPart, password: Option<&LoginPart>, hash: KeyedHash) -> Result<Self, String> {
         for part in [Some(account), password].into_iter().flatten() {
             match part {
@@ -60,6 +60,9 @@ impl Reader {
             (account, password)
         {
             return Err("account and password stand in one body, which is a form or JSON".to_owned());
+        }
+        if password == Some(account) {
+            return Err("account and password are not the same; name the place of each".to_owned());
         }
         Ok(Self { account: account.clone(), password: password.cloned(), form: strict_form(), hash })
     }

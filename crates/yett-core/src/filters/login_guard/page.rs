@@ -15,8 +15,8 @@ const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-const LEAD: &str = "Many attempts have failed here lately. So your browser does a short calculation first; it takes a few seconds, and \
-                    you need not do anything.";
+const LEAD: &str =
+    "Many attempts have failed here lately. So your browser does a short calculation first; it takes a few seconds.";
 const LEAD_FORM: &str = "Many attempts have failed here lately, and what you sent has not been passed on. Your browser does a short \
                          calculation first; then you go back and send the form once more.";
 const ABOUT: &str = "The calculation makes trying passwords by the thousand expensive. The site's log records the attempt; a cookie \

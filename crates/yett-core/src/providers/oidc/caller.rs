@@ -204,7 +204,8 @@ impl Oidc {
     /// The caller that a session stands for.
     #[must_use]
     pub fn principal(&self, session: &Session) -> Option<Rc<Principal>> {
-        session.principal(&self.name, &self.issuer, &self.hash, &self.lifetimes).map(Rc::new)
+        let principal = session.principal(&self.name, &self.issuer, &self.hash, &self.lifetimes)?;
+        Some(Rc::new(Principal { page_token: self.page_token(&session.id), ..principal }))
     }
 
     /// Who logged in just now with these claims.

@@ -72,6 +72,12 @@ impl Bound<'_> {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many tags this thread made.
+    pub(super) static TAGS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 struct RingKey {
     id: [u8; KEY_ID],
     derive: hmac::Key,
@@ -94,6 +100,14 @@ impl RingKey {
         context.update(b"yett box key");
         context.update(salt);
         Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?))
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> hmac::Tag {
+        #[cfg(test)]
+        TAGS.with(|tags| tags.set(tags.get() + 1));
+        let mut context = hmac::Context::with_key(&self.derive);
+        parts.iter().for_each(|part| context.update(part));
+        context.sign()
     }
 }
 
@@ -146,13 +160,15 @@ impl KeyRing {
         Some(URL_SAFE_NO_PAD.encode(out))
     }
 
-    /// HMAC-SHA-256 of these parts under each key, the first one first. Their beginning says what it is for.
-    pub fn tags(&self, parts: &[&[u8]]) -> impl Iterator<Item = hmac::Tag> {
-        std::iter::once(&self.first).chain(&self.older).map(|key| {
-            let mut context = hmac::Context::with_key(&key.derive);
-            parts.iter().for_each(|part| context.update(part));
-            context.sign()
-        })
+    /// HMAC-SHA-256 of these parts under the first key. Their beginning says what it is for.
+    #[must_use]
+    pub fn tag(&self, parts: &[&[u8]]) -> hmac::Tag {
+        self.first.tag(parts)
+    }
+
+    /// The same under each of the older keys.
+    pub fn older_tags(&self, parts: &[&[u8]]) -> impl Iterator<Item = hmac::Tag> {
+        self.older.iter().map(|key| key.tag(parts))
     }
 
     /// What was sealed, if it is all there and was sealed for this.

@@ -56,7 +56,7 @@
   const run = async () => {
     if (!navigator.cookieEnabled) return again("This check needs a cookie. Allow cookies for this site, then try again.");
     if (!globalThis.crypto?.subtle) return again("This browser cannot do the check. Update it, or use another one.");
-    status.textContent = "Your browser is calculating…";
+    status.textContent = isForm ? "Your browser is calculating…" : "Your browser is calculating. You need not do anything…";
     const challenge = JSON.parse(text);
     const solution = await solve(challenge.parameters);
     if (!solution) return again("The check came to nothing. Try again.");
@@ -71,7 +71,7 @@
     }
     if (isForm) {
       document.title = "Go back and send the form again";
-      return offer("Done. Go back to the form and send it once more.", "Back to the form", backToForm);
+      return offer("Done. Now send it once more.", "Back to the form", backToForm);
     }
     status.textContent = "Done. You are being taken on…";
     history.replaceState({ checks: before + 1, at: Date.now() }, "");
