@@ -1,4 +1,4 @@
-"""Run with the Python of bench/.work/venv: milliseconds from the IR of a configuration to its serving on all workers."""
+"""Run with the Python that has the Yett under measurement: milliseconds from the IR of a configuration to its serving on all workers."""
 
 from __future__ import annotations
 

@@ -39,6 +39,16 @@ def tests(routes: int, cases: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(directory: Path, routes: int, cases: int) -> tuple[Path, Path, Path]:
+    """Files: a configuration, the same with one rule that is wider, and tests of it."""
+    old, new, file = (directory / part for part in ("old.yaml", "new.yaml", "cases.tests.yaml"))
+    text = configuration(routes).replace("environment: production\n", "")
+    old.write_text(text)
+    new.write_text(text.replace("{scopes: r17.read}", "{scopes: {any_of: [r17.read, r18.read]}}"))
+    file.write_text(tests(routes, cases))
+    return old, new, file
+
+
 def timed(name: str, command: list[str], expected: int) -> None:
     """Prints wall and CPU seconds of a command, the best of three."""
     best = (float("inf"), 0.0)
@@ -59,12 +69,7 @@ def main() -> None:
     """Needs a release build, which it makes when there is none."""
     yett = str(tools.yett())
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        old, new, cases = (directory / part for part in ("old.yaml", "new.yaml", "cases.tests.yaml"))
-        text = configuration(ROUTES).replace("environment: production\n", "")
-        old.write_text(text)
-        new.write_text(text.replace("{scopes: r17.read}", "{scopes: {any_of: [r17.read, r18.read]}}"))
-        cases.write_text(tests(ROUTES, CASES))
+        old, new, cases = written(Path(name), ROUTES, CASES)
         timed("yett --version (the start of Python)", [yett, "--version"], 0)
         timed(f"yett lint, {ROUTES} routes", [yett, "lint", str(old)], 1)
         timed(f"yett diff, {ROUTES} routes, the same", [yett, "diff", str(old), str(old)], 0)

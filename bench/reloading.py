@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import tools
@@ -67,13 +68,27 @@ def longest_wait(
     return time.monotonic() - began, longest * 1000, failed
 
 
-def measure(directory: Path, origin: int) -> list[Figure]:
-    """File saved to last worker serving; the longest wait of a request; IR to serving."""
-    path, port = directory / "many.yaml", free_port()
+@dataclass(frozen=True)
+class Reloads:
+    """What three reloads were like."""
+
+    took: list[float]
+    """Seconds from the saved file to the last worker that serves it, each."""
+    quiet_ms: float
+    """The longest wait of a request in two seconds before them."""
+    longest_ms: float
+    """The longest wait of a request during them."""
+    failed: int
+    """Requests."""
+
+
+def reloads(path: Path, origin: int) -> Reloads:
+    """Saves another configuration into the watched file three times, under load."""
+    port = free_port()
     save(path, configuration(port, origin, 1))
     command = [str(tools.yett()), "run", str(path), "--workers", str(WORKERS), "--watch"]
     command += ["--admin", f"127.0.0.1:{free_port()}"]
-    with serving("reload", port, command, directory) as server:
+    with serving("reload", port, command, path.parent) as server:
         connections = [Connection(port) for _ in range(CONNECTIONS)]
         longest_wait(connections, b"1", 10)
         gc.collect()
@@ -89,9 +104,17 @@ def measure(directory: Path, origin: int) -> list[Figure]:
         for connection in connections:
             connection.close()
         del server
+    return Reloads(took, quiet, during, failed)
+
+
+def measure(directory: Path, origin: int) -> list[Figure]:
+    """File saved to last worker serving; the longest wait of a request; IR to serving."""
+    path = directory / "many.yaml"
+    found = reloads(path, origin)
+    took, quiet, during, failed = found.took, found.quiet_ms, found.longest_ms, found.failed
     applied = float(
         subprocess.run(
-            [str(tools.environment_python()), str(tools.HERE / "apply_time.py"), str(path)],
+            [str(tools.yett().with_name("python")), str(tools.HERE / "apply_time.py"), str(path)],
             capture_output=True, text=True, check=True, timeout=120,
         ).stdout
     )  # fmt: skip

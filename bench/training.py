@@ -16,9 +16,8 @@ from pathlib import Path
 from bench import reloading, tokens, tools, transport
 from bench.__main__ import raise_open_files
 from bench.columns import COLUMNS, PATH, Broken, Column, origin_config, start_yett, started
-from bench.lint import configuration
 from bench.load import wrk
-from bench.policy import CASES, ROUTES, tests
+from bench.policy import CASES, ROUTES, written
 from bench.processes import Server, free_port, serving
 from bench.tools import Missing, say
 
@@ -92,11 +91,7 @@ def breadth(server: Server, made: tokens.Tokens, times: int) -> None:
 
 def policies(directory: Path) -> None:
     """The tools of policy."""
-    old, new, cases = (directory / part for part in ("old.yaml", "new.yaml", "cases.tests.yaml"))
-    text = configuration(ROUTES // 5).replace("environment: production\n", "")
-    old.write_text(text)
-    new.write_text(text.replace("{scopes: r17.read}", "{scopes: {any_of: [r17.read, r18.read]}}"))
-    cases.write_text(tests(ROUTES // 5, CASES // 5))
+    old, _, cases = written(directory, ROUTES // 5, CASES // 5)
     tools.run([str(tools.yett()), "diff", str(old), str(old)])
     tools.run([str(tools.yett()), "test", str(old), str(cases)])
 
@@ -126,7 +121,7 @@ def train(directory: Path) -> None:
         with started(EVERYTHING, directory, origin) as server:
             breadth(server, made, TIMES)
         say("training: reload, tools")
-        reloading.measure(directory, origin)
+        reloading.reloads(directory / "many.yaml", origin)
         policies(directory)
 
 
@@ -135,13 +130,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         say("usage: python -m bench.training COMMAND, or --needs, which only looks whether all is there")
         return 2
-    os.environ["BENCH_YETT"] = str(Path(arguments[0]).absolute())
     raise_open_files()
     os.umask(0o022)
     try:
         tools.debian(*NEEDED)
         if arguments == ["--needs"]:
             return 0
+        os.environ["BENCH_YETT"] = str(Path(arguments[0]).absolute())
         tools.WORK.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tools.WORK, prefix="train-") as name:
             train(Path(name))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import tokens, tools, training
+from bench import reloading, tokens, tools, training
 from bench.columns import origin_config, render, started
 from bench.idle import certificate
 from bench.processes import free_port, serving
@@ -59,3 +59,12 @@ def test_what_is_missing_is_said_before_anything_is_built(
     assert (
         "install these packages first: wrk\n" in capsys.readouterr().err
     )  # not HAProxy, which no load needs
+
+
+def test_reloads_need_the_measured_command_only(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_YETT", str(YETT))
+    monkeypatch.setattr(reloading, "ROUTES", 50)
+    monkeypatch.setattr(tools, "WORK", directory / "nothing is installed here")
+    found = reloading.reloads(directory / "many.yaml", free_port())
+    assert len(found.took) == 3 and found.failed == 0
+    training.policies(directory)
