@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,44 +18,45 @@ def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL_MS", 600_000)
 
 
+class Written:
+    """A file that is larger each time it is written."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.size = 0
+        file.parent.mkdir(exist_ok=True)
+        self.write()
+
+    def write(self) -> None:
+        self.size += 1
+        self.file.write_text("1" * self.size)
+
+    async def noticed(self, changes: AsyncIterator[None]) -> None:
+        """The watch begins with the wait for it: written until it is noticed."""
+        found = asyncio.ensure_future(anext(changes))
+        while not found.done():
+            self.write()
+            await asyncio.wait([found], timeout=0.5)
+        await found
+
+
 async def test_a_write_right_after_another_is_seen(tmp_path: Path) -> None:
-    file = tmp_path / "gateway.yaml"
-    file.write_text("0")
-    changes = watch.changes(lambda: {file})
-    await anext(changes)
-    first = asyncio.ensure_future(anext(changes))
-    # The watch begins with the wait for it: written until it is noticed.
-    size = 0
-    while not first.done():
-        size += 1
-        file.write_text("1" * size)
-        await asyncio.wait([first], timeout=0.5)
-    for longer in range(1, 6):
-        file.write_text("1" * (size + longer))
-        await asyncio.wait_for(anext(changes), 30)
-    await changes.aclose()  # type: ignore[attr-defined]
+    written = Written(tmp_path / "gateway.yaml")
+    async with contextlib.aclosing(watch.changes(lambda: {written.file})) as changes:
+        await anext(changes)
+        await written.noticed(changes)
+        for _ in range(5):
+            written.write()
+            await asyncio.wait_for(anext(changes), 30)
 
 
 async def test_a_file_that_is_new_to_the_set_is_watched(tmp_path: Path) -> None:
-    one, other = tmp_path / "one" / "a.yaml", tmp_path / "other" / "b.yaml"
-    for file in (one, other):
-        file.parent.mkdir()
-        file.write_text("0")
-    files = {one}
-    changes = watch.changes(lambda: files)
-    await anext(changes)
-    first = asyncio.ensure_future(anext(changes))
-    size = 0
-    while not first.done():
-        size += 1
-        one.write_text("1" * size)
-        await asyncio.wait([first], timeout=0.5)
-    files = {one, other}
-    # Once more, because it may have changed since it was read.
-    await asyncio.wait_for(anext(changes), 30)
-    second = asyncio.ensure_future(anext(changes))
-    while not second.done():
-        size += 1
-        other.write_text("1" * size)
-        await asyncio.wait([second], timeout=0.5)
-    await changes.aclose()  # type: ignore[attr-defined]
+    one, other = Written(tmp_path / "one" / "a.yaml"), Written(tmp_path / "other" / "b.yaml")
+    files = {one.file}
+    async with contextlib.aclosing(watch.changes(lambda: files)) as changes:
+        await anext(changes)
+        await one.noticed(changes)
+        files = {one.file, other.file}
+        # Once more, because it may have changed since it was read.
+        await asyncio.wait_for(anext(changes), 30)
+        await other.noticed(changes)
