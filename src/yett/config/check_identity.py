@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from yett.config.base import Location, listed, nearest
 from yett.config.filters.identity_assertion import IdentityAssertion
-from yett.config.headers import fold, owned
+from yett.config.headers import OF_REQUESTS, fold, owned
 from yett.config.identity import ROUTE, key_set, ring
 from yett.config.merge import Merger, Policy
 from yett.config.providers.jwt import Jwt
 from yett.config.resolve import Material
 from yett.config.units import milliseconds
-
-_CONTENT = {
-    "cookie",
-    "origin",
-    "accept",
-    "content-type",
-    "content-encoding",
-    "user-agent",
-    "referer",
-    "range",
-}
 
 
 def check_identity(merger: Merger, policies: list[Policy]) -> None:
@@ -86,7 +75,7 @@ def _one(merger: Merger, at: Location, assertion: IdentityAssertion) -> None:
             merger.fault((*at, *where), "claim_unknown", message)
     seen: dict[str, str] = {}
     for header in assertion.headers:
-        if owned(header, False) or header in _CONTENT:
+        if owned(header, False) or header in OF_REQUESTS:
             message = f"`{header}` has another meaning; choose one such as `x-user`"
             merger.fault((*at, "headers", header), "header_owned", message, True)
         if fold(header) in seen:

@@ -32,6 +32,11 @@ _OWNED_RESPONSE = _HOP_BY_HOP | {
     "x-request-id", "www-authenticate", "proxy-authenticate", "ratelimit", "ratelimit-policy", "date", "via", "set-cookie", "location",
 }  # fmt: skip
 
+OF_REQUESTS = frozenset(
+    {"cookie", "origin", "accept", "content-type", "content-encoding", "user-agent", "referer", "range"}
+)
+"""Fields of requests with a meaning that services know: nothing of the gateway's, and no credential, is put there."""
+
 
 def fold(name: str) -> str:
     """The form in which a CGI-style service sees a name: `X_User` and `x.user` are `x-user`."""

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from yett.config.base import Location
-from yett.config.headers import owned
+from yett.config.headers import OF_REQUESTS, owned
 from yett.config.jwt_check import issuers_of
 from yett.config.merge import Merger
 from yett.config.providers.api_key import ApiKey
 from yett.config.providers.client_assertion import ClientAssertion
 from yett.config.providers.jwt import Jwt
 
-_CREDENTIAL_CARRIERS = {
-    "cookie",
-    "origin",
-    "accept",
-    "content-type",
-    "content-encoding",
-    "user-agent",
-    "referer",
-    "range",
-    "if-match",
-    "if-none-match",
-}
+_CREDENTIAL_CARRIERS = OF_REQUESTS | {"if-match", "if-none-match"}
 
 
 def check_api_key(merger: Merger, at: Location, provider: ApiKey) -> None:
